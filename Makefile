@@ -1,0 +1,70 @@
+# `make demo` and `make test` need git, make and python3 >= 3.11 with venv.
+PYTHON ?= python3
+BIN := .venv/bin
+STAGES := primary secondary
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test unit check lint types imports templates up down env status clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: .venv/.installed .venv-cloud/.installed ## Install the dependencies into .venv and .venv-cloud
+
+.venv/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "This needs Python 3.11 or newer; say which with make PYTHON=python3.12 …" >&2; exit 1; }
+	@echo "Installing the development environment into .venv …" >&2
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+.venv-cloud/.installed: local/requirements.txt
+	@echo "Installing the local cloud into .venv-cloud …" >&2
+	@test -x .venv-cloud/bin/python || $(PYTHON) -m venv .venv-cloud
+	@.venv-cloud/bin/pip install -q --disable-pip-version-check -r local/requirements.txt
+	@touch $@
+
+demo: install ## Enrol, exchange, lose a Region, exchange again: on one machine
+	@$(BIN)/python -m local.demo
+
+up: install ## Start the local two-Region cloud and deploy both stages to it
+	@$(BIN)/python -m local up
+
+down: ## Stop the local cloud
+	@test ! -x $(BIN)/python || $(BIN)/python -m local down
+
+env: .venv/.installed ## Print what surrogatectl and the AWS CLI need: eval "$$(make -s env)"
+	@$(BIN)/python -m local env
+
+status: .venv/.installed ## Show what of the local cloud runs where
+	@$(BIN)/python -m local status
+
+test: install ## Run all tests
+	@$(BIN)/pytest tests
+
+unit: .venv/.installed ## Run the unit tests only (seconds)
+	@$(BIN)/pytest tests/unit
+
+check: lint types imports templates ## Format, lint, types, import contracts, templates
+
+lint: .venv/.installed
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: .venv/.installed
+	@$(BIN)/mypy
+
+imports: .venv/.installed
+	@$(BIN)/lint-imports --no-logo
+
+templates: .venv/.installed ## Check with cfn-lint what `chalice package` prints for each stage
+	@for stage in $(STAGES); do \
+		rm -rf build/templates/$$stage && mkdir -p build/templates && \
+		$(BIN)/chalice package --stage $$stage build/templates/$$stage >/dev/null && \
+		$(BIN)/cfn-lint build/templates/$$stage/sam.json && echo "$$stage: template is valid" || exit 1; \
+	done
+
+clean: down ## Remove what was built
+	rm -rf build local/.state .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,339 @@
+"""
+Enrolment: one surrogate, two app clients, one replicated record.
+
+The steps are ordered so that a crash after any of them leaves something that
+a repeat finishes, or that `reconcile` finds:
+
+1. the record, `enrolling`, both halves pending: the lock on the client ID;
+2. an app client in each Region's pool (the other Region's may stay pending);
+3. the record again, `active`, with what was made (compare-and-swap);
+4. the replica.
+
+Until step 3 the credentials authenticate nobody; a failure there undoes all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from . import credentials
+from .administration import (
+    RETRY_SECONDS,
+    cognito_problem,
+    conflict,
+    require_writer,
+    store_problems,
+)
+from .credentials import RandomBytes, SecretHasher
+from .errors import (
+    AppClientsRefusedError,
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    ClientExistsError,
+    OutcomeUnknownError,
+    ProblemError,
+    ServiceError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from .model import (
+    AppClient,
+    AppClientId,
+    ClientId,
+    ClientRecord,
+    EnrollmentRequestMark,
+    IssuedCredentials,
+    Network,
+    Origin,
+    Pending,
+    Replication,
+    SecretId,
+    Status,
+    Versioned,
+    VersionId,
+)
+from .ports import AppClients, Clock, DeploymentKeyReader, Emit, Pause, RecordStore, StateStore
+
+REPEAT_SECONDS: Final = 600
+"""How long a repeat with the same idempotency key replaces what nobody received."""
+
+# Replication mostly takes seconds; who needs to know asks again.
+_REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRequest:
+    """What an administrator asks for, validated; *idempotency_key* is `None` if not given."""
+
+    client_name: str
+    scopes: tuple[str, ...]
+    allowed_cidrs: tuple[Network, ...]
+    expires_at: int | None
+    idempotency_key: str | None
+
+    def mark(self, caller: str, secret_id: SecretId) -> EnrollmentRequestMark | None:
+        """Return what tells a repeat of this request from another one with its key."""
+        if self.idempotency_key is None:
+            return None
+        return EnrollmentRequestMark(caller, self._digest(), secret_id)
+
+    def _digest(self) -> str:
+        content = [
+            self.client_name,
+            sorted(self.scopes),
+            sorted(map(str, self.allowed_cidrs)),
+            self.expires_at,
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """An enrolled client; the secret is in *issued*, and nowhere else from now on."""
+
+    issued: IssuedCredentials
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """
+    Enrols clients from *region*, if that is the Region that writes.
+
+    *pools* maps both Regions' names to their app clients.
+    """
+
+    region: str
+    other_region: str
+    state: StateStore
+    records: RecordStore
+    deployment_key: DeploymentKeyReader
+    pools: Mapping[str, AppClients]
+    hasher: SecretHasher
+    random_bytes: RandomBytes = field(repr=False)
+    clock: Clock
+    pause: Pause
+    emit: Emit = field(repr=False)
+
+    def __call__(self, request: EnrollmentRequest, caller: str) -> Enrolled:
+        """
+        Enrol a client for *caller* (an ARN).
+
+        Raises:
+            ProblemError: If it is not possible; nothing is left behind, or the
+                problem says that `reconcile` has to clear up.
+        """
+        try:
+            enrolled = self._enroll(request, caller)
+        except ProblemError as problem:
+            self._audit(caller, problem.slug, None)
+            raise
+        self._audit(caller, "enrolled", enrolled.issued)
+        return enrolled
+
+    def _enroll(self, request: EnrollmentRequest, caller: str) -> Enrolled:
+        with store_problems(self.region):
+            require_writer(self.state, self.region, self.other_region)
+            key = self.deployment_key.read()
+        self._require_known_scopes(request.scopes)
+        now = int(self.clock())
+        if request.idempotency_key is None:
+            client_id = credentials.new_client_id(self.random_bytes)
+        else:
+            client_id = credentials.derived_client_id(key, caller, request.idempotency_key)
+        issued = credentials.issue(client_id, self.random_bytes)
+        mark = request.mark(caller, issued.secret_id)
+        record = ClientRecord(
+            client_id=client_id,
+            client_name=request.client_name,
+            status=Status.ENROLLING,
+            origin=Origin.ENROLLED,
+            created_at=now,
+            secrets=(self.hasher.hash(issued, now=now),),
+            scopes=request.scopes,
+            app_clients={
+                region: Pending(now, "not made yet") for region in (self.region, self.other_region)
+            },
+            allowed_cidrs=request.allowed_cidrs,
+            expires_at=request.expires_at,
+            enrollment=mark,
+        )
+        with store_problems(self.region):
+            reserved, created = self._reserve(record)
+        return self._complete(reserved, issued, key, undo_record=created)
+
+    def _require_known_scopes(self, scopes: tuple[str, ...]) -> None:
+        for region in (self.region, self.other_region):
+            try:
+                unknown = self.pools[region].unknown_scopes(scopes)
+            except (AppClientsUnreachableError, AppClientsThrottledError) as err:
+                if region == self.region:
+                    raise cognito_problem(region, err) from None
+                continue  # that half will be pending
+            except AppClientsRefusedError as err:
+                raise cognito_problem(region, err) from None
+            if unknown:
+                raise ProblemError(
+                    400,
+                    "unknown-scope",
+                    "Unknown scope",
+                    f"The user pool in {region} defines no {', '.join(unknown)}.",
+                    fields={"scope": f"not defined in {region}: {' '.join(unknown)}"},
+                )
+
+    def _reserve(self, record: ClientRecord) -> tuple[Versioned[ClientRecord], bool]:
+        """
+        Return the stored reservation of *record*, and whether it is new.
+
+        A repeat finds the first one, and goes on with it under the new secret.
+        """
+        try:
+            return Versioned(record, self.records.create(record)), True
+        except ClientExistsError:
+            pass
+        try:
+            found = self.records.read(record.client_id)
+        except UnknownClientError:
+            raise _reused_key("That client was deleted.") from None
+        first, again = found.value.enrollment, record.enrollment
+        if first is None or again is None or first.body_digest != again.body_digest:
+            raise _reused_key("It was used for another request.")
+        if not 0 <= record.created_at - found.value.created_at <= REPEAT_SECONDS:
+            raise _reused_key(f"It was used more than {REPEAT_SECONDS // 60} minutes ago.")
+        untouched = [secret.secret_id for secret in found.value.secrets] == [first.secret_id]
+        if not untouched or found.value.status not in {Status.ENROLLING, Status.ACTIVE}:
+            raise _reused_key("That client was changed since.")
+        resumed = replace(found.value, secrets=record.secrets, enrollment=again)
+        return Versioned(resumed, found.version), False
+
+    def _complete(
+        self,
+        reserved: Versioned[ClientRecord],
+        issued: IssuedCredentials,
+        key: bytes,
+        *,
+        undo_record: bool,
+    ) -> Enrolled:
+        made: dict[str, AppClientId] = {}
+        try:
+            halves = dict(reserved.value.app_clients)
+            for region in (self.region, self.other_region):
+                if isinstance(halves.get(region), AppClient):
+                    continue
+                halves[region] = self._make_half(region, reserved.value, key, made)
+            record = replace(reserved.value, status=Status.ACTIVE, app_clients=halves)
+            version = self.records.replace(record, reserved.version)
+        except OutcomeUnknownError:
+            # Undoing could break what was written after all; `reconcile` looks.
+            raise _outcome_unknown(record) from None
+        except (VersionConflictError, UnknownClientError):
+            # The record is somebody else's now: a repeat of this very request.
+            raise self._undone(conflict(), None, made) from None
+        except (ServiceError, ProblemError) as err:
+            client_id = reserved.value.client_id if undo_record else None
+            raise self._undone(self._problem(err), client_id, made) from None
+        return Enrolled(issued, record, version, self._replicate(record.client_id, version))
+
+    def _make_half(
+        self, region: str, record: ClientRecord, key: bytes, made: dict[str, AppClientId]
+    ) -> AppClient | Pending:
+        try:
+            app_client_id, client_secret = self.pools[region].create(
+                record.client_id, record.scopes
+            )
+        except AppClientsUnreachableError as err:
+            if region == self.region:
+                raise cognito_problem(region, err) from None
+            return Pending(int(self.clock()), f"Cognito in {region} did not answer")
+        except (AppClientsThrottledError, AppClientsRefusedError) as err:
+            raise cognito_problem(region, err) from None
+        made[region] = app_client_id
+        mac = credentials.app_client_mac(key, record.client_id, app_client_id)
+        return AppClient(self.pools[region].user_pool_id, app_client_id, client_secret, mac)
+
+    def _problem(self, err: ServiceError | ProblemError) -> ProblemError:
+        try:
+            with store_problems(self.region):
+                raise err
+        except ProblemError as problem:
+            return problem
+
+    def _undone(
+        self, problem: ProblemError, client_id: ClientId | None, made: Mapping[str, AppClientId]
+    ) -> ProblemError:
+        """Remove what this attempt made; return *problem*, with what could not be removed."""
+        left: list[str] = []
+        for region, app_client_id in made.items():
+            try:
+                self.pools[region].delete(app_client_id)
+            except ServiceError:
+                left.append(f"an app client in {region}")
+        if client_id is not None:
+            try:
+                self.records.destroy(client_id)
+            except ServiceError:
+                left.append(f"the record of {client_id} in {self.region}")
+        if left:
+            problem.detail += f" Left for `surrogatectl reconcile`: {', '.join(left)}."
+            problem.extensions["left_behind"] = left
+        return problem
+
+    def _replicate(self, client_id: ClientId, version: VersionId) -> Replication:
+        """Start the replication, wait for it a little, return how far it came."""
+        try:
+            self.records.replicate(client_id)
+            for seconds in _REPLICATION_PAUSES:
+                state = self.records.replication(client_id, version)
+                if state is not Replication.IN_PROGRESS:
+                    return state
+                self.pause(seconds)
+            return self.records.replication(client_id, version)
+        except ServiceError:
+            # The client is enrolled and its secret must be shown; `reconcile`
+            # replicates what is not.
+            return Replication.MISSING
+
+    def _audit(self, caller: str, outcome: str, issued: IssuedCredentials | None) -> None:
+        self.emit(
+            {
+                "event": "admin",
+                "action": "enroll",
+                "caller": caller,
+                "client_id": issued and issued.client_id,
+                "secret_id": issued and issued.secret_id,
+                "outcome": outcome,
+            }
+        )
+
+
+def _reused_key(why: str) -> ProblemError:
+    return ProblemError(
+        409,
+        "idempotency-key-reused",
+        "The Idempotency-Key was used before",
+        f"{why} Use a new key for a new client.",
+        fields={"Idempotency-Key": "used before"},
+    )
+
+
+def _outcome_unknown(record: ClientRecord) -> ProblemError:
+    repeat = (
+        "Repeat the request with the same Idempotency-Key within 10 minutes, or r"
+        if record.enrollment
+        else "R"
+    )
+    return ProblemError(
+        503,
+        "outcome-unknown",
+        "Secrets Manager stopped answering half-way",
+        f"Whether {record.client_id} was enrolled is unknown; nobody received its secret. "
+        f"{repeat}un `surrogatectl reconcile`.",
+        retry_after=RETRY_SECONDS,
+        extensions={"client_id": record.client_id},
+    )

@@ -1,0 +1,187 @@
+"""
+What can go wrong, in the words of those who have to act on it.
+
+`OAuthError` and its children are answers of the token surface (RFC 6749
+§5.2), `ProblemError` of the administrators' surface (RFC 9457).  The children
+of `ServiceError` are raised by the ports' implementations; the use cases turn
+them into one or the other.  No message carries a secret, a token or an
+identifier of Cognito's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+
+class OAuthError(Exception):
+    """
+    An error response of the token endpoint.  Never thrown directly.
+
+    *reason* is for our own log only; it is never sent to the caller, who
+    learns nothing beyond *error* and *description*.
+    """
+
+    error: str
+    status_code: int = 400
+    description: str
+
+    def __init__(self, description: str | None = None, *, reason: str | None = None) -> None:
+        super().__init__(description or self.description)
+        if description is not None:
+            self.description = description
+        self.reason = reason or self.error
+
+
+class InvalidRequestError(OAuthError):
+    """The request is malformed (RFC 6749 §5.2)."""
+
+    error = "invalid_request"
+    description = "The request is malformed."
+
+
+class InvalidClientError(OAuthError):
+    """
+    Client authentication failed (RFC 6749 §5.2).
+
+    Unknown, disabled, denied, expired, wrong: all look like this.
+    """
+
+    error = "invalid_client"
+    status_code = 401
+    description = "Client authentication failed."
+
+
+class UnsupportedGrantTypeError(OAuthError):
+    """Only `client_credentials` is served (RFC 6749 §4.4)."""
+
+    error = "unsupported_grant_type"
+    description = "The only grant type is client_credentials."
+
+
+class InvalidScopeError(OAuthError):
+    """The scope is malformed or exceeds what the client may ask for (RFC 6749 §3.3)."""
+
+    error = "invalid_scope"
+    description = "The requested scope is malformed or exceeds the scope granted to the client."
+
+
+class TemporarilyUnavailableError(OAuthError):
+    """
+    Something that this Region depends on does not answer.
+
+    RFC 6749 lists this code for the authorization endpoint only; see ADR 3.
+    """
+
+    error = "temporarily_unavailable"
+    status_code = 503
+    description = "The service cannot issue a token right now. Try again later."
+
+    def __init__(self, *, reason: str, retry_after: int = 5) -> None:
+        super().__init__(reason=reason)
+        self.retry_after = retry_after
+
+
+class OAuthServerError(OAuthError):
+    """Something is broken on our side; somebody was told."""
+
+    error = "server_error"
+    status_code = 500
+    description = "The service failed. Its operators have been notified."
+
+
+class MethodNotAllowedError(OAuthError):
+    """The token endpoint takes POST only (RFC 6749 §3.2)."""
+
+    error = "invalid_request"
+    status_code = 405
+    description = "The token endpoint takes POST only."
+
+
+class ProblemError(Exception):
+    """
+    A problem that an administrator can act on (RFC 9457).
+
+    *slug* names the kind of problem; *fields* maps a request field to what is
+    wrong with it; *extensions* are further members of the document.
+    """
+
+    def __init__(  # noqa: PLR0913 - one argument per member of the document
+        self,
+        status_code: int,
+        slug: str,
+        title: str,
+        detail: str,
+        *,
+        fields: Mapping[str, str] | None = None,
+        retry_after: int | None = None,
+        extensions: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(f"{title}: {detail}")
+        self.status_code = status_code
+        self.slug = slug
+        self.title = title
+        self.detail = detail
+        self.fields = dict(fields or {})
+        self.retry_after = retry_after
+        self.extensions = dict(extensions or {})
+
+
+class ServiceError(Exception):
+    """Base of what the ports raise.  Never thrown directly."""
+
+
+class UnknownClientError(ServiceError):
+    """No record with this client ID."""
+
+
+class ClientExistsError(ServiceError):
+    """A record with this client ID exists already."""
+
+
+class VersionConflictError(ServiceError):
+    """Somebody else wrote the record since it was read."""
+
+
+class StoreUnavailableError(ServiceError):
+    """Secrets Manager of a Region does not answer, or throttles."""
+
+
+class StoreThrottledError(StoreUnavailableError):
+    """Secrets Manager of a Region answers that we ask too often."""
+
+
+class OutcomeUnknownError(StoreUnavailableError):
+    """Secrets Manager stopped answering while it was written; it may have been."""
+
+
+class StoreRefusedError(ServiceError):
+    """Secrets Manager answered that we may not, or that the request is wrong."""
+
+
+class MalformedSecretError(ServiceError):
+    """A secret is missing, or its content is not what we wrote."""
+
+
+class AppClientsUnreachableError(ServiceError):
+    """Cognito of a Region does not answer; whether the request was carried out is unknown."""
+
+
+class AppClientsThrottledError(ServiceError):
+    """Cognito of a Region asks to slow down; nothing was done."""
+
+
+class AppClientsRefusedError(ServiceError):
+    """Cognito of a Region refused the request; nothing was done.  *code* is AWS's error code."""
+
+    def __init__(self, code: str) -> None:
+        super().__init__(code)
+        self.code = code
+
+
+class TokenEndpointUnavailableError(ServiceError):
+    """The Region's token endpoint does not answer, throttles or answers garbage."""
+
+
+class AppClientRefusedError(ServiceError):
+    """The Region's token endpoint refuses the app client, its secret or its scope: drift."""

@@ -1,0 +1,293 @@
+"""
+The main path: a client's credentials in, Cognito's access token out.
+
+The order is the design's, and it matters: parse, checksum (both in `oauth`),
+the Region's state, the record, its status, expiry and addresses, the secret,
+the scope, the token.  Everything that makes a client invalid is looked at on
+every request, however warm the caches, and answered alike after the same work.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from ipaddress import ip_address
+from threading import Lock
+from typing import Final, Literal
+
+from cachetools import TLRUCache
+
+from .credentials import SecretHasher, loggable
+from .errors import (
+    AppClientRefusedError,
+    InvalidClientError,
+    InvalidScopeError,
+    MalformedSecretError,
+    OAuthError,
+    OAuthServerError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    TemporarilyUnavailableError,
+    TokenEndpointUnavailableError,
+    UnknownClientError,
+)
+from .freshness import REMEMBERED, Backoff, LastKnown
+from .model import (
+    AccessToken,
+    ClientId,
+    ClientRecord,
+    Pending,
+    RegionState,
+    SecretId,
+    Status,
+    StoredSecret,
+    TokenRequest,
+    TokenResponse,
+    Versioned,
+    VersionId,
+)
+from .ports import Clock, Emit, TokenEndpoint
+
+TOTAL_SECONDS: Final = 4.5
+"""An answer is given within this time, if only a 503."""
+
+MARGIN_SECONDS: Final = 60
+"""No token is handed out with less life than this."""
+
+REFRESH_SECONDS: Final = 300
+"""A cached token with less life than this is replaced, if Cognito answers."""
+
+STORE_SECONDS: Final = 3.5
+"""What one read from Secrets Manager takes at worst (see `aws`)."""
+
+_REREAD_SECONDS: Final = 5
+_REGION: Final = "region"
+
+TokenKey = tuple[ClientId, SecretId, VersionId, str]
+Invalidity = Literal["denied", "disabled", "expired", "address"]
+
+
+class Countdown:
+    """A deadline that counts from its making."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        """Expire *seconds* from now on *clock*."""
+        self._clock = clock
+        self._at = clock() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._at - self._clock())
+
+
+@dataclass(slots=True)
+class Trace:
+    """What an exchange found out on its way, for the one log line it leaves."""
+
+    client: str | None = None
+    secret_id: SecretId | None = None
+    cached: bool | None = None
+    cognito_requests: int = 0
+    needs_rehash: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Authenticated:
+    """A record whose client proved to hold *secret*."""
+
+    record: ClientRecord
+    version: VersionId
+    secret: StoredSecret
+
+
+class TokenCache:
+    """
+    Cognito's tokens, per client, secret, record version and scope.
+
+    Only `Exchange` reads it, and only for a caller who was authenticated in
+    the same request.
+    """
+
+    def __init__(self, clock: Clock, remembered: int = REMEMBERED) -> None:
+        """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
+        self._lock = Lock()
+        self._tokens: TLRUCache[TokenKey, AccessToken] = TLRUCache(
+            remembered, lambda _key, token, _now: token.expires_at - MARGIN_SECONDS, timer=clock
+        )
+
+    def get(self, key: TokenKey) -> AccessToken | None:
+        """Return the token of *key* that has at least the margin to live."""
+        with self._lock:
+            return self._tokens.get(key)
+
+    def put(self, key: TokenKey, token: AccessToken) -> None:
+        """Keep *token*."""
+        with self._lock:
+            self._tokens[key] = token
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """
+    Exchanges client credentials for an access token of *region*'s user pool.
+
+    It calls only *region*'s endpoints.
+    """
+
+    region: str
+    states: LastKnown[str, RegionState]
+    records: LastKnown[ClientId, Versioned[ClientRecord]]
+    hasher: SecretHasher
+    endpoint: TokenEndpoint
+    tokens: TokenCache
+    endpoint_backoff: Backoff
+    clock: Clock
+    emit: Emit = field(repr=False)
+
+    def __call__(self, request: TokenRequest) -> TokenResponse:
+        """
+        Return a token for the client that *request* authenticates.
+
+        Raises:
+            InvalidClientError: If it does not, whatever the reason.
+            InvalidScopeError: If it asks for more than it was granted.
+            TemporarilyUnavailableError: If this Region cannot say or do it now.
+            OAuthServerError: If records and Cognito disagree (drift).
+        """
+        trace = Trace(client=loggable(request.client_id))
+        try:
+            response = self._exchange(request, Countdown(self.clock, TOTAL_SECONDS), trace)
+        except OAuthError as error:
+            self._report(error.reason, trace)
+            raise
+        self._report("issued", trace)
+        return response
+
+    def _exchange(self, request: TokenRequest, deadline: Countdown, trace: Trace) -> TokenResponse:
+        caller = self._authenticate(request, deadline, trace)
+        try:
+            return self._token(caller, request, deadline, trace)
+        except AppClientRefusedError:
+            # A rotation may just have happened; the record knows.
+            if self.records.refresh(request.client_id, at_least=_REREAD_SECONDS) is None:
+                raise OAuthServerError(reason="drift") from None
+        caller = self._authenticate(request, deadline, trace)
+        try:
+            return self._token(caller, request, deadline, trace)
+        except AppClientRefusedError:
+            raise OAuthServerError(reason="drift") from None
+
+    def _authenticate(
+        self, request: TokenRequest, deadline: Countdown, trace: Trace
+    ) -> Authenticated:
+        state = self._state()
+        found = self._record(request.client_id, deadline)
+        stored = found.value.secrets if found else ()
+        # Verified even where the answer is known by now: the time it takes
+        # must not tell a disabled or denied client from an unknown one.
+        verified = self.hasher.verify(request.client_id, request.client_secret, stored)
+        if found is None:
+            raise InvalidClientError(reason="invalid_client:unknown")
+        if verified is None:
+            raise InvalidClientError(reason="invalid_client:wrong")
+        trace.secret_id = verified.secret.secret_id
+        trace.needs_rehash = verified.needs_rehash
+        invalid = self._invalidity(request, state, found.value, verified.secret)
+        if invalid:
+            raise InvalidClientError(reason=f"invalid_client:{invalid}")
+        return Authenticated(found.value, found.version, verified.secret)
+
+    def _invalidity(
+        self, request: TokenRequest, state: RegionState, record: ClientRecord, secret: StoredSecret
+    ) -> Invalidity | None:
+        now = self.clock()
+        if request.client_id in state.denied:
+            return "denied"
+        if record.status is not Status.ACTIVE:
+            return "disabled"
+        if any(at is not None and at <= now for at in (record.expires_at, secret.expires_at)):
+            return "expired"
+        if record.allowed_cidrs and not _within(request.source_ip, record):
+            return "address"
+        return None
+
+    def _state(self) -> RegionState:
+        try:
+            return self.states.get(_REGION)
+        except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
+            # Never "nobody is denied".
+            raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
+
+    def _record(self, client_id: ClientId, deadline: Countdown) -> Versioned[ClientRecord] | None:
+        if deadline.remaining() < STORE_SECONDS:
+            raise TemporarilyUnavailableError(reason="record:out_of_time")
+        try:
+            return self.records.get(client_id)
+        except UnknownClientError:
+            return None
+        except (StoreUnavailableError, StoreRefusedError) as err:
+            raise TemporarilyUnavailableError(reason=f"record:{type(err).__name__}") from None
+        except MalformedSecretError:
+            raise OAuthServerError(reason="record:MalformedSecretError") from None
+
+    def _token(
+        self, caller: Authenticated, request: TokenRequest, deadline: Countdown, trace: Trace
+    ) -> TokenResponse:
+        scope = _narrow(request.scope, caller.record)
+        key = (caller.record.client_id, caller.secret.secret_id, caller.version, scope)
+        token = self.tokens.get(key)
+        trace.cached = token is not None
+        if token is None or token.expires_at - self.clock() < REFRESH_SECONDS:
+            issued = self._request(caller.record, scope, deadline, trace)
+            if issued is not None:
+                self.tokens.put(key, issued)
+                trace.cached = False
+            token = issued or token
+        if token is None:
+            raise TemporarilyUnavailableError(reason="token_endpoint")
+        return TokenResponse(token.value, int(token.expires_at - self.clock()), scope)
+
+    def _request(
+        self, record: ClientRecord, scope: str, deadline: Countdown, trace: Trace
+    ) -> AccessToken | None:
+        app_client = record.app_clients.get(self.region)
+        if app_client is None or isinstance(app_client, Pending):
+            raise TemporarilyUnavailableError(reason="pending", retry_after=60)
+        if not self.endpoint_backoff.open:
+            return None
+        metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
+        trace.cognito_requests += 1
+        try:
+            return self.endpoint.request_token(app_client, scope, metadata, deadline)
+        except TokenEndpointUnavailableError:
+            self.endpoint_backoff.trip()
+            return None
+
+    def _report(self, outcome: str, trace: Trace) -> None:
+        self.emit(
+            {
+                "event": "exchange",
+                "outcome": outcome,
+                "client_id": trace.client,
+                "secret_id": trace.secret_id,
+                "cached": trace.cached,
+                "cognito_requests": trace.cognito_requests,
+                "needs_rehash": trace.needs_rehash,
+            }
+        )
+
+
+def _narrow(requested: frozenset[str] | None, record: ClientRecord) -> str:
+    """Return the scope to ask Cognito for: what was requested, else all that was granted."""
+    if requested is None:
+        return " ".join(sorted(record.scopes))
+    if not requested <= frozenset(record.scopes):
+        raise InvalidScopeError
+    return " ".join(sorted(requested))
+
+
+def _within(source_ip: str, record: ClientRecord) -> bool:
+    try:
+        address = ip_address(source_ip)
+    except ValueError:
+        return False
+    return any(address in network for network in record.allowed_cidrs)

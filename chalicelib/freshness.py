@@ -1,0 +1,129 @@
+"""
+Values that are fresh for a while, and the last known ones for a while longer.
+
+What the exchange reads from Secrets Manager goes through `LastKnown`: fresh
+for seconds, so that a change takes hold; kept for minutes, so that an outage
+of Secrets Manager does not become ours (design, “Freshness”).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from threading import Lock
+from typing import Generic, TypeVar
+
+from cachetools import TTLCache
+
+from .errors import StoreUnavailableError, UnknownClientError
+from .ports import Clock
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+
+REMEMBERED = 10_000
+_ABSENT_REMEMBERED = 1_000
+_BACKOFF_SECONDS = 2.0
+
+
+class Backoff:
+    """
+    Keeps a failing dependency from being asked again at once.
+
+    After a failure nobody asks for a short while; so a process spends a bounded
+    part of its time on waiting, and an outage does not become a stampede.
+    """
+
+    def __init__(self, clock: Clock, seconds: float = _BACKOFF_SECONDS) -> None:
+        """Close for *seconds* after each failure."""
+        self._clock = clock
+        self._seconds = seconds
+        self._until = float("-inf")
+
+    @property
+    def open(self) -> bool:
+        """Whether the dependency may be asked."""
+        # A clock that was set back must not keep it closed for longer.
+        return not 0 < self._until - self._clock() <= self._seconds
+
+    def trip(self) -> None:
+        """Note a failure."""
+        self._until = self._clock() + self._seconds
+
+
+class LastKnown(Generic[K, V]):
+    """
+    A bounded read-through cache over *load*, which may be unavailable.
+
+    A value younger than *fresh* seconds is returned as it is.  An older one is
+    loaded again; if that raises `StoreUnavailableError`, the last known value
+    serves until it is *stale* seconds old.  `UnknownClientError` is remembered
+    too, apart from the values, so that no flood of invented IDs evicts one.
+    """
+
+    def __init__(self, load: Callable[[K], V], *, fresh: float, stale: float, clock: Clock) -> None:
+        """Cache *load*; all times are seconds on *clock*."""
+        self._load = load
+        self._fresh = fresh
+        self._clock = clock
+        self._backoff = Backoff(clock)
+        self._lock = Lock()
+        self._known: TTLCache[K, tuple[V, float]] = TTLCache(REMEMBERED, stale, timer=clock)
+        self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
+
+    def get(self, key: K) -> V:
+        """
+        Return the value of *key*, not staler than allowed.
+
+        Raises:
+            UnknownClientError: If there is none.
+            StoreUnavailableError: If it cannot be loaded and nothing recent
+                enough is known.
+            ServiceError: Whatever else *load* raises; nothing stands in for that.
+        """
+        now = self._clock()
+        with self._lock:
+            if self._absent.get(key):
+                raise UnknownClientError
+            known = self._known.get(key)
+        if known is not None and 0 <= now - known[1] < self._fresh:
+            return known[0]
+        if self._backoff.open:
+            try:
+                return self._reload(key)
+            except StoreUnavailableError:
+                self._backoff.trip()
+        if known is not None:
+            return known[0]
+        raise StoreUnavailableError
+
+    def refresh(self, key: K, *, at_least: float) -> V | None:
+        """
+        Load *key* again unless that happened less than *at_least* seconds ago.
+
+        Return the value if it was loaded, `None` if it was not.
+        """
+        with self._lock:
+            known = self._known.get(key)
+        recent = known is not None and 0 <= self._clock() - known[1] < at_least
+        if recent or not self._backoff.open:
+            return None
+        try:
+            return self._reload(key)
+        except StoreUnavailableError:
+            self._backoff.trip()
+            return None
+
+    def _reload(self, key: K) -> V:
+        # The age counts from before the request: what is read may be that old.
+        asked_at = self._clock()
+        try:
+            value = self._load(key)
+        except UnknownClientError:
+            with self._lock:
+                self._known.pop(key, None)
+                self._absent[key] = True
+            raise
+        with self._lock:
+            self._absent.pop(key, None)
+            self._known[key] = (value, asked_at)
+        return value

@@ -1,0 +1,189 @@
+"""
+The project's nouns: frozen values without behaviour that reaches outside.
+
+*Client ID* and *client secret* are the surrogate's (RFC 6749); *app client*
+is Cognito's.  All times are whole seconds since the epoch (UTC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from ipaddress import IPv4Network, IPv6Network
+from typing import Generic, NewType, TypeVar
+
+ClientId = NewType("ClientId", str)
+"""The surrogate's ID, or, for an adopted client, the ID its holder already has."""
+
+SecretId = NewType("SecretId", str)
+"""A handle of one client secret: safe to log, useless to authenticate with."""
+
+AppClientId = NewType("AppClientId", str)
+"""Cognito's ID of an app client; never shown to a client except inside its token."""
+
+VersionId = NewType("VersionId", str)
+"""Identifies what was read from Secrets Manager; the basis of compare-and-swap."""
+
+Network = IPv4Network | IPv6Network
+
+T = TypeVar("T")
+
+
+class Status(StrEnum):
+    """Where a client is in its life; only an active one gets tokens."""
+
+    ENROLLING = "enrolling"  # reserved: its secret was not shown yet
+    ACTIVE = "active"
+    DISABLED = "disabled"
+    DELETED = "deleted"  # a tombstone, until its Secrets Manager secret is gone
+
+
+class Origin(StrEnum):
+    """How a client came to us."""
+
+    ENROLLED = "enrolled"
+    ADOPTED = "adopted"
+
+
+class Replication(StrEnum):
+    """How far a record's replica in the other Region has come."""
+
+    IN_SYNC = "in_sync"
+    IN_PROGRESS = "in_progress"
+    FAILED = "failed"
+    MISSING = "missing"
+
+
+@dataclass(frozen=True, slots=True)
+class Versioned(Generic[T]):
+    """A value and the version under which it was read."""
+
+    value: T
+    version: VersionId
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSecret:
+    """
+    What is kept of a client secret: never the secret itself.
+
+    *expires_at* is when it stops authenticating, `None` if it does not.
+    """
+
+    secret_id: SecretId
+    hash: str = field(repr=False)
+    created_at: int
+    expires_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AppClient:
+    """
+    The Cognito app client behind a surrogate, in one Region.
+
+    *mac* binds the surrogate's client ID to *app_client_id* (see
+    `credentials.app_client_mac`).
+    """
+
+    user_pool_id: str
+    app_client_id: AppClientId = field(repr=False)
+    client_secret: str = field(repr=False)
+    mac: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An app client that could not be made yet; `reconcile` finishes it."""
+
+    since: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRequestMark:
+    """
+    Who asked for an enrolment with an `Idempotency-Key`, and what for.
+
+    *body_digest* is a SHA-256 of the validated request, *secret_id* names the
+    secret that the enrolment made: a repeat with another body, or of a client
+    that was rotated since, is recognised.
+    """
+
+    caller: str
+    body_digest: str
+    secret_id: SecretId
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRecord:
+    """
+    Everything known of one client.  Whoever reads it in either Region needs
+    nothing from the other one.
+
+    *secrets* holds the current secret first, then the previous one, if any.
+    *app_clients* maps a Region's name to its half.  An empty *allowed_cidrs*
+    allows every source address.
+    """
+
+    client_id: ClientId
+    client_name: str
+    status: Status
+    origin: Origin
+    created_at: int
+    secrets: tuple[StoredSecret, ...]
+    scopes: tuple[str, ...]
+    app_clients: Mapping[str, AppClient | Pending]
+    allowed_cidrs: tuple[Network, ...] = ()
+    expires_at: int | None = None
+    enrollment: EnrollmentRequestMark | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RegionState:
+    """
+    How one Region is steered; it is not replicated.
+
+    *writer*: administrators' changes are made here.  *took_over*: this Region
+    has taken the traffic (`/health/takeover`).
+    """
+
+    writer: bool
+    took_over: bool
+    denied: frozenset[ClientId] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedCredentials:
+    """A client ID with its secret, which leaves the process once."""
+
+    client_id: ClientId
+    secret_id: SecretId
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRequest:
+    """A well-formed request for a token, its caller not yet authenticated."""
+
+    client_id: ClientId
+    client_secret: str = field(repr=False)
+    scope: frozenset[str] | None
+    source_ip: str
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """A token as Cognito issued it; *expires_at* is when it stops being valid."""
+
+    value: str = field(repr=False)
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class TokenResponse:
+    """What a client receives (RFC 6749 §5.1); *expires_in* is the remaining life in seconds."""
+
+    access_token: str = field(repr=False)
+    expires_in: int
+    scope: str

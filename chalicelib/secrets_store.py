@@ -1,0 +1,392 @@
+"""
+Client records, the Region's state and the deployment key in Secrets Manager.
+
+Everything is read with `VersionStage=AWSCURRENT`, spelled out: what is read
+without it differs between Secrets Manager and its emulators while labels move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+from uuid import UUID
+
+from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
+
+from . import records
+from .credentials import RandomBytes
+from .errors import (
+    ClientExistsError,
+    MalformedSecretError,
+    OutcomeUnknownError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from .model import (
+    ClientId,
+    ClientRecord,
+    RegionState,
+    Replication,
+    Versioned,
+    VersionId,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+
+CURRENT = "AWSCURRENT"
+# The one label under which a new version waits to become current.  Not
+# AWSPENDING: PutSecretValue moves that one by itself.
+STAGED = "STAGED"
+
+_MAX_DESCRIPTION = 2_048
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+    }
+)
+_UNAVAILABLE = frozenset(
+    {
+        "InternalServiceError",
+        "InternalServiceErrorException",
+        "InternalFailure",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+    }
+)
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
+
+T = TypeVar("T")
+
+Connect = Callable[[], "SecretsManagerClient"]
+"""Returns an AWS client, made when it is first asked for."""
+
+
+def client_secret_name(prefix: str, client_id: ClientId) -> str:
+    """Return the name of the secret that holds *client_id*'s record."""
+    return f"{prefix}/clients/{client_id}"
+
+
+def state_secret_name(prefix: str) -> str:
+    """Return the name of the secret that holds a Region's state."""
+    return f"{prefix}/region"
+
+
+def deployment_secret_name(prefix: str) -> str:
+    """Return the name of the secret that holds the deployment key."""
+    return f"{prefix}/deployment"
+
+
+def _ask(call: Callable[[], T]) -> T:
+    """Make an AWS call; translate what goes wrong for every operation alike."""
+    try:
+        return call()
+    except ClientError as err:
+        code = err.response.get("Error", {}).get("Code", "")
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+            raise StoreThrottledError(f"Secrets Manager: {code}") from None
+        if code in _UNAVAILABLE or status >= _SERVER_ERROR:
+            raise StoreUnavailableError(f"Secrets Manager: {code}") from None
+        raise
+    except (BotoCoreError, ResponseParserError) as err:
+        # Unreachable, or an answer that is none.
+        raise StoreUnavailableError(f"Secrets Manager: {type(err).__name__}") from None
+
+
+def _code(err: ClientError) -> str:
+    return str(err.response.get("Error", {}).get("Code", ""))
+
+
+def _refused(err: ClientError) -> StoreRefusedError:
+    return StoreRefusedError(f"Secrets Manager refused: {_code(err)}")
+
+
+def _new_version(random_bytes: RandomBytes) -> VersionId:
+    return VersionId(str(UUID(bytes=random_bytes(16), version=4)))
+
+
+def _read(client: SecretsManagerClient, name: str, parse: Callable[[str], T]) -> Versioned[T]:
+    """
+    Return the current value of the secret *name*.
+
+    Raises:
+        UnknownClientError: If there is none, or it is marked for deletion.
+        StoreUnavailableError, StoreRefusedError, MalformedSecretError
+    """
+    try:
+        answer = _ask(lambda: client.get_secret_value(SecretId=name, VersionStage=CURRENT))
+    except ClientError as err:
+        # InvalidRequestException: marked for deletion.
+        if _code(err) in {"ResourceNotFoundException", "InvalidRequestException"}:
+            raise UnknownClientError from None
+        raise _refused(err) from None
+    text, version = answer.get("SecretString"), answer.get("VersionId")
+    if text is None and version is None:
+        raise StoreUnavailableError("Secrets Manager: an answer that is none")
+    if not isinstance(text, str) or not isinstance(version, str):
+        raise MalformedSecretError("The secret holds no text.")
+    return Versioned(parse(text), VersionId(version))
+
+
+def _replace(
+    client: SecretsManagerClient, name: str, text: str, read: VersionId, new: VersionId
+) -> VersionId:
+    """
+    Make *text* the current value if *read* still is (compare-and-swap).
+
+    Raises:
+        VersionConflictError, UnknownClientError, StoreUnavailableError, StoreRefusedError
+    """
+    try:
+        _ask(
+            lambda: client.put_secret_value(
+                SecretId=name, ClientRequestToken=new, SecretString=text, VersionStages=[STAGED]
+            )
+        )
+    except ClientError as err:
+        if _code(err) in {"ResourceNotFoundException", "InvalidRequestException"}:
+            raise UnknownClientError from None
+        raise _refused(err) from None
+    try:
+        _ask(
+            lambda: client.update_secret_version_stage(
+                SecretId=name,
+                VersionStage=CURRENT,
+                MoveToVersionId=new,
+                RemoveFromVersionId=read,
+            )
+        )
+    except (ClientError, StoreUnavailableError) as err:
+        # A move that arrived is refused when the SDK repeats it, and an answer
+        # can get lost: only what is current now tells who won.
+        try:
+            current = _current_version(client, name)
+        except StoreUnavailableError:
+            raise OutcomeUnknownError from None
+        if current == new:
+            return new
+        if isinstance(err, StoreUnavailableError):
+            raise
+        if _code(err) in {"InvalidParameterException", "ResourceNotFoundException"}:
+            raise VersionConflictError from None
+        raise _refused(err) from None
+    return new
+
+
+def _current_version(client: SecretsManagerClient, name: str) -> str | None:
+    try:
+        described = _ask(lambda: client.describe_secret(SecretId=name))
+    except ClientError:
+        return None
+    return _current_of(described)
+
+
+def _current_of(described: DescribeSecretResponseTypeDef) -> str | None:
+    stages = described.get("VersionIdsToStages", {})
+    return next((version for version, labels in stages.items() if CURRENT in labels), None)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretsReader:
+    """`RecordReader` on Secrets Manager: all that the exchange may do."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+
+    def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
+        """See `RecordReader.read`."""
+        name = client_secret_name(self.prefix, client_id)
+        return _read(self.client(), name, records.record_from_json)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecrets:
+    """
+    `RecordStore` on Secrets Manager.
+
+    *here* connects to this Region, *there* to the other one, whose name is
+    *other_region*.
+    """
+
+    here: Connect = field(repr=False)
+    there: Connect = field(repr=False)
+    other_region: str
+    prefix: str
+    random_bytes: RandomBytes = field(repr=False)
+
+    def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
+        """See `RecordReader.read`."""
+        return _read(self.here(), self._name(client_id), records.record_from_json)
+
+    def create(self, record: ClientRecord) -> VersionId:
+        """See `RecordStore.create`."""
+        try:
+            answer = _ask(
+                lambda: self.here().create_secret(
+                    Name=self._name(record.client_id),
+                    ClientRequestToken=_new_version(self.random_bytes),
+                    Description=record.client_name[:_MAX_DESCRIPTION],
+                    SecretString=records.record_to_json(record),
+                    Tags=[{"Key": key, "Value": value} for key, value in _tags(record).items()],
+                )
+            )
+        except ClientError as err:
+            if _code(err) == "ResourceExistsException":
+                raise ClientExistsError from None
+            if _code(err) == "InvalidRequestException":
+                # A secret of that name is still being deleted.
+                raise StoreUnavailableError("Secrets Manager: InvalidRequestException") from None
+            raise _refused(err) from None
+        return VersionId(answer["VersionId"])
+
+    def replace(self, record: ClientRecord, read: VersionId) -> VersionId:
+        """See `RecordStore.replace`."""
+        name = self._name(record.client_id)
+        version = _replace(
+            self.here(),
+            name,
+            records.record_to_json(record),
+            read,
+            _new_version(self.random_bytes),
+        )
+        self._describe(record)
+        return version
+
+    def _describe(self, record: ClientRecord) -> None:
+        """Bring what lists show up to date; it follows the record and never leads it."""
+        try:
+            _ask(
+                lambda: self.here().tag_resource(
+                    SecretId=self._name(record.client_id),
+                    Tags=[{"Key": key, "Value": value} for key, value in _tags(record).items()],
+                )
+            )
+        except (ClientError, StoreUnavailableError):
+            # The record is written, and it alone decides; `reconcile` mends tags.
+            return
+
+    def destroy(self, client_id: ClientId) -> None:
+        """See `RecordStore.destroy`."""
+        try:
+            _ask(
+                lambda: self.here().delete_secret(
+                    SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
+                )
+            )
+        except ClientError as err:
+            if _code(err) != "ResourceNotFoundException":
+                raise _refused(err) from None
+
+    def replicate(self, client_id: ClientId) -> None:
+        """See `RecordStore.replicate`."""
+        if self._replica_status(client_id) is not None:
+            # Asking again for a replica that exists is an error, or adds a second status.
+            return
+        try:
+            _ask(
+                lambda: self.here().replicate_secret_to_regions(
+                    SecretId=self._name(client_id),
+                    AddReplicaRegions=[{"Region": self.other_region}],
+                )
+            )
+        except ClientError as err:
+            raise _refused(err) from None
+
+    def _replica_status(self, client_id: ClientId) -> str | None:
+        """Return what this Region says of the replica, `None` if there is none."""
+        try:
+            here = _ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
+        except ClientError as err:
+            if _code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            raise _refused(err) from None
+        for replica in here.get("ReplicationStatus", []):
+            if replica.get("Region") == self.other_region:
+                return replica.get("Status", "")
+        return None
+
+    def replication(self, client_id: ClientId, version: VersionId) -> Replication:
+        """See `RecordStore.replication`."""
+        try:
+            there = _ask(lambda: self.there().describe_secret(SecretId=self._name(client_id)))
+            if _current_of(there) == version:
+                return Replication.IN_SYNC
+        except (ClientError, StoreUnavailableError):
+            pass
+        status = self._replica_status(client_id)
+        if status is None:
+            return Replication.MISSING
+        return Replication.FAILED if status == "Failed" else Replication.IN_PROGRESS
+
+    def _name(self, client_id: ClientId) -> str:
+        return client_secret_name(self.prefix, client_id)
+
+
+def _tags(record: ClientRecord) -> dict[str, str]:
+    """Return what lists show of *record*, so that listing decrypts nothing."""
+    return {
+        "surrogate:kind": "client",
+        "surrogate:status": record.status,
+        "surrogate:origin": record.origin,
+        "surrogate:created-at": str(record.created_at),
+        "surrogate:expires-at": str(record.expires_at or 0),
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class StateSecret:
+    """`StateStore` on Secrets Manager."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+    random_bytes: RandomBytes = field(repr=False)
+
+    def read(self) -> Versioned[RegionState]:
+        """See `StateStore.read`."""
+        try:
+            return _read(self.client(), state_secret_name(self.prefix), records.state_from_json)
+        except UnknownClientError:
+            raise MalformedSecretError("The Region's state is missing.") from None
+
+    def replace(self, state: RegionState, read: VersionId) -> VersionId:
+        """See `StateStore.replace`."""
+        try:
+            return _replace(
+                self.client(),
+                state_secret_name(self.prefix),
+                records.state_to_json(state),
+                read,
+                _new_version(self.random_bytes),
+            )
+        except UnknownClientError:
+            raise VersionConflictError from None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentKeySecret:
+    """`DeploymentKeyReader` on Secrets Manager."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+
+    def read(self) -> bytes:
+        """See `DeploymentKeyReader.read`."""
+        name = deployment_secret_name(self.prefix)
+        try:
+            return _read(self.client(), name, records.deployment_key_from_json).value
+        except UnknownClientError:
+            raise MalformedSecretError("The deployment key is missing.") from None

@@ -1,0 +1,207 @@
+"""
+The settings, read once from the environment that `.chalice/config.json` makes.
+
+One stage variable, `APP_REGION`, says which of the two Regions this is; it
+selects the rest.  Everything that is wrong is reported with the variable's
+name, before anything runs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+_REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
+_USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]_[0-9A-Za-z]{1,55}")
+# A name below which Cognito app clients (`<prefix>-<client ID>`) and Secrets
+# Manager secrets (`<prefix>/clients/<client ID>`) can both be made.
+_PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+_LOOPBACK = "127.0.0.1"
+
+SURFACES = frozenset({"token", "admin"})
+
+T = TypeVar("T")
+
+
+class SettingsError(Exception):
+    """A setting is missing or malformed; the message names the variable."""
+
+
+@dataclass(frozen=True, slots=True)
+class RegionSettings:
+    """
+    One of the two Regions.
+
+    *token_endpoint* is the URL of its Cognito token endpoint;
+    *endpoint_url* replaces the AWS endpoints in the local cloud.
+    """
+
+    name: str
+    user_pool_id: str
+    token_endpoint: str
+    endpoint_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """
+    What the stage's configuration says.
+
+    *own* is the Region of this stage, *other* the one that takes over for it.
+    Times are seconds.
+    """
+
+    primary: RegionSettings
+    secondary: RegionSettings
+    own: RegionSettings
+    other: RegionSettings
+    surfaces: frozenset[str]
+    secret_prefix: str
+    public_url: str
+    access_token_seconds: int
+    fresh_seconds: int
+    stale_seconds: int
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str]) -> Settings:
+        """
+        Read the settings from *environ*.
+
+        Raises:
+            SettingsError: If a variable is missing or malformed, or if a
+                Lambda finds itself in another Region than its stage says.
+        """
+        primary = _region(environ, "PRIMARY")
+        secondary = _region(environ, "SECONDARY")
+        if primary.name == secondary.name:
+            raise SettingsError("REGION_SECONDARY: must differ from REGION_PRIMARY.")
+        by_name = {primary.name: primary, secondary.name: secondary}
+        app_region = _read(environ, "APP_REGION", _matching(_REGION, "a Region, like us-east-1"))
+        if app_region not in by_name:
+            raise SettingsError(
+                f"APP_REGION: {app_region} is neither REGION_PRIMARY ({primary.name}) "
+                f"nor REGION_SECONDARY ({secondary.name})."
+            )
+        _refuse_foreign_region(environ, app_region)
+        own = by_name[app_region]
+        fresh = _read(environ, "FRESH_SECONDS", _seconds(1, 300), default="30")
+        return cls(
+            primary=primary,
+            secondary=secondary,
+            own=own,
+            other=secondary if own is primary else primary,
+            surfaces=_read(environ, "SURFACES", _surfaces, default="token admin"),
+            secret_prefix=_read(environ, "SECRET_PREFIX", _prefix),
+            public_url=_read(environ, "PUBLIC_URL", _url),
+            # Cognito allows 5 minutes to 1 day.
+            access_token_seconds=_read(
+                environ, "ACCESS_TOKEN_SECONDS", _seconds(300, 86_400), default="3600"
+            ),
+            fresh_seconds=fresh,
+            stale_seconds=_read(environ, "STALE_SECONDS", _seconds(fresh, 86_400), default="900"),
+        )
+
+
+def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
+    name = _read(environ, f"REGION_{role}", _matching(_REGION, "a Region, like us-east-1"))
+    user_pool_id = _read(
+        environ,
+        f"USER_POOL_ID_{role}",
+        _matching(_USER_POOL_ID, "a user pool ID, like us-east-1_AbCdEfGhI"),
+    )
+    if not user_pool_id.startswith(f"{name}_"):
+        raise SettingsError(f"USER_POOL_ID_{role}: is not a user pool of {name} (REGION_{role}).")
+    return RegionSettings(
+        name=name,
+        user_pool_id=user_pool_id,
+        token_endpoint=_read(environ, f"OAUTH_HOST_{role}", _token_endpoint),
+        endpoint_url=_read(environ, f"ENDPOINT_URL_{role}", _url, default="") or None,
+    )
+
+
+def _refuse_foreign_region(environ: Mapping[str, str], app_region: str) -> None:
+    # AWS_REGION is also set in many shells, where it means nothing here; it is
+    # the Lambda runtime's word only where there is a function name beside it.
+    actual = environ.get("AWS_REGION")
+    if "AWS_LAMBDA_FUNCTION_NAME" in environ and actual != app_region:
+        raise SettingsError(
+            f"APP_REGION: the stage says {app_region}, but this function runs in {actual}."
+        )
+
+
+def _read(
+    environ: Mapping[str, str],
+    name: str,
+    parse: Callable[[str], T],
+    default: str | None = None,
+) -> T:
+    text = environ.get(name, default)
+    if text is None:
+        raise SettingsError(f"{name}: is not set.")
+    if not text and default == "":
+        return parse("")
+    try:
+        return parse(text)
+    except ValueError as err:
+        raise SettingsError(f"{name}: {err}") from None
+
+
+def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if not pattern.fullmatch(text):
+            raise ValueError(f"must be {what}.")
+        return text
+
+    return parse
+
+
+def _prefix(text: str) -> str:
+    if not _PREFIX.fullmatch(text):
+        raise ValueError(
+            "must be 1 to 32 letters, digits, - or _, starting with a letter or digit."
+        )
+    return text
+
+
+def _seconds(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number of seconds from {least} to {most}.")
+        return int(text)
+
+    return parse
+
+
+def _surfaces(text: str) -> frozenset[str]:
+    names = frozenset(text.split())
+    if not names or not names <= SURFACES:
+        raise ValueError("must be token, admin, or both with a space between.")
+    return names
+
+
+def _url(text: str) -> str:
+    if not text:
+        return text
+    try:
+        parts = urlsplit(text)
+        port = parts.port
+    except ValueError:
+        raise ValueError("is not a URL.") from None
+    local = parts.scheme == "http" and parts.hostname == _LOOPBACK
+    if parts.scheme != "https" and not local:
+        raise ValueError(f"must be an https URL (http only to {_LOOPBACK}).")
+    if not parts.hostname or parts.query or parts.fragment or parts.username or port == 0:
+        raise ValueError("must be a URL of host and path only.")
+    return text.rstrip("/")
+
+
+def _token_endpoint(text: str) -> str:
+    if not text:
+        raise ValueError("is empty.")
+    url = _url(text)
+    if not url.endswith("/oauth2/token"):
+        raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")
+    return url

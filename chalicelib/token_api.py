@@ -1,0 +1,123 @@
+"""The surface that clients and verifiers see: token endpoint, metadata, health."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from chalice.app import Blueprint, Request, Response
+
+from . import oauth
+from .errors import MethodNotAllowedError, OAuthError, OAuthServerError
+from .health import Health
+from .model import TokenRequest, TokenResponse
+from .ports import Emit
+from .telemetry import crash
+
+_METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_ANY = ["*/*"]
+_JSON = {"Content-Type": "application/json"}
+_UNAVAILABLE = 503
+
+
+@dataclass(frozen=True, slots=True)
+class TokenSurface:
+    """What the routes below need."""
+
+    exchange: Callable[[TokenRequest], TokenResponse]
+    health: Health
+    region: str
+    public_url: str
+    emit: Emit = field(repr=False)
+
+
+def token_routes(surface: TokenSurface) -> Blueprint:
+    """Return the routes of *surface*."""
+    routes = Blueprint(__name__)
+    metadata = json.dumps(oauth.metadata(surface.public_url))
+
+    # Every method and media type, or API Gateway and Chalice would answer in
+    # their own words before this function is asked.
+    @routes.route("/oauth2/token", methods=_METHODS, content_types=_ANY)
+    def token() -> Response:
+        """RFC 6749 §3.2."""
+        try:
+            response = oauth.render(_exchange(surface, routes.current_request))
+        except OAuthError as error:
+            response = oauth.render_error(error)
+        except Exception as err:  # noqa: BLE001 - whatever happened, an OAuth answer
+            surface.emit(crash(err))
+            response = oauth.render_error(OAuthServerError())
+        return Response(response.body, dict(response.headers), response.status_code)
+
+    @routes.route("/.well-known/oauth-authorization-server", methods=["GET"], content_types=_ANY)
+    def authorization_server() -> Response:
+        """RFC 8414 §3."""
+        return Response(metadata, {**_JSON, "Cache-Control": "public, max-age=3600"})
+
+    @routes.route("/health", methods=["GET"], content_types=_ANY)
+    def health() -> Response:
+        """Whether this function runs; asks nobody."""
+        return _health(200, {"status": "ok", "region": surface.region})
+
+    @routes.route("/health/ready", methods=["GET"], content_types=_ANY)
+    def ready() -> Response:
+        """Whether what this Region's exchange depends on answers."""
+        readiness = surface.health.readiness()
+        return _health(
+            200 if readiness.ready else _UNAVAILABLE,
+            {
+                "status": "ready" if readiness.ready else "not ready",
+                "secrets_manager": readiness.secrets_manager,
+                "token_endpoint": readiness.token_endpoint,
+            },
+        )
+
+    @routes.route("/health/takeover", methods=["GET"], content_types=_ANY)
+    def takeover() -> Response:
+        """200 only when this Region has taken the traffic over; the routing follows it."""
+        took_over = surface.health.took_over()
+        return _health(200 if took_over else _UNAVAILABLE, {"took_over": took_over})
+
+    return routes
+
+
+def _health(status_code: int, body: dict[str, Any]) -> Response:
+    return Response(json.dumps(body), {**_JSON, **oauth.NO_STORE}, status_code)
+
+
+def _exchange(surface: TokenSurface, request: Request) -> TokenResponse:
+    try:
+        token_request = _parse(request)
+    except OAuthError as error:
+        surface.emit({"event": "exchange", "outcome": error.reason, "cognito_requests": 0})
+        raise
+    return surface.exchange(token_request)
+
+
+def _parse(request: Request) -> TokenRequest:
+    if request.method != "POST":
+        raise MethodNotAllowedError
+    return oauth.parse(_http_request(request))
+
+
+def _http_request(request: Request) -> oauth.HttpRequest:
+    body = request.raw_body
+    headers = request.to_original_event().get("multiValueHeaders") or {}
+    authorization = [
+        value
+        for name, values in headers.items()
+        if name.lower() == "authorization"
+        for value in values
+    ]
+    if not authorization and "authorization" in request.headers:
+        authorization = [request.headers["authorization"]]
+    return oauth.HttpRequest(
+        content_type=request.headers.get("content-type"),
+        authorization=authorization,
+        query=list(request.query_params or {}),
+        body=body.encode() if isinstance(body, str) else body,
+        source_ip=request.context["identity"]["sourceIp"],
+    )

@@ -1,0 +1,154 @@
+"""
+Cognito's token endpoint, over one pooled connection with one TLS context.
+
+Whatever it answers is bounded, checked, and translated; nothing of it is passed
+on but a token and its lifetime.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from .errors import AppClientRefusedError, TokenEndpointUnavailableError
+from .model import AccessToken, AppClient
+from .ports import Clock, Deadline
+
+_CONNECT_SECONDS = 0.5
+_READ_SECONDS = 1.5
+_LEAST_SECONDS = 0.2
+_MAX_ANSWER_BYTES = 65_536
+_CHUNK_BYTES = 4_096
+_OK = 200
+_SERVER_ERROR = 500
+# What Cognito says when the app client, its secret or its scope is not (any
+# more) what the record says.
+_REFUSALS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"})
+# One more try, at most, and never when Cognito asks to slow down.  A repeated
+# request costs one token's price at worst.
+_RETRY = Retry(
+    total=1,
+    redirect=0,
+    allowed_methods=None,
+    status_forcelist=(500, 502, 503, 504),
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+
+
+class _SharedContextAdapter(HTTPAdapter):
+    """
+    An adapter whose connections share one TLS context.
+
+    requests would load the CA bundle anew for every connection (15 ms), unless
+    both hooks below agree to leave the context as it is.
+    """
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        super().__init__(max_retries=_RETRY)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as requests
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {"ssl_context": self._context}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Leave the connection alone: the context verifies certificate and host name."""
+
+
+class CognitoTokenEndpoint:
+    """`TokenEndpoint` at *url*."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        """Ask *url*; lifetimes count from *clock*."""
+        self._url = url
+        self._clock = clock
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        session = requests.Session()
+        session.trust_env = False  # no proxy, no .netrc, no other CA bundle
+        context = ssl.create_default_context(cafile=certifi.where())
+        session.mount("https://", _SharedContextAdapter(context))
+        session.mount("http://127.0.0.1", HTTPAdapter(max_retries=_RETRY))
+        return session
+
+    def request_token(
+        self, app_client: AppClient, scope: str, metadata: Mapping[str, str], deadline: Deadline
+    ) -> AccessToken:
+        """See `TokenEndpoint.request_token`."""
+        form = {
+            "grant_type": "client_credentials",
+            "client_id": app_client.app_client_id,
+            "client_secret": app_client.client_secret,
+            "scope": scope,
+            "aws_client_metadata": json.dumps(metadata, separators=(",", ":")),
+        }
+        asked_at = self._clock()
+        status, answer = self._post(form, deadline)
+        if status != _OK:
+            if isinstance(answer, dict) and answer.get("error") in _REFUSALS:
+                raise AppClientRefusedError(answer["error"])
+            raise TokenEndpointUnavailableError(f"The token endpoint answered {status}.")
+        return _token(answer, asked_at)
+
+    def reachable(self, deadline: Deadline) -> bool:
+        """See `TokenEndpoint.reachable`.  An empty form is refused, and only tokens are billed."""
+        try:
+            status, _ = self._post({}, deadline)
+        except TokenEndpointUnavailableError:
+            return False
+        return status < _SERVER_ERROR
+
+    def _post(self, form: Mapping[str, str], deadline: Deadline) -> tuple[int, object]:
+        left = deadline.remaining()
+        # Two tries to connect and read fit in what is left.
+        connect, read = min(_CONNECT_SECONDS, left / 8), min(_READ_SECONDS, left * 3 / 8)
+        if read < _LEAST_SECONDS:
+            raise TokenEndpointUnavailableError("There is no time left to ask.")
+        try:
+            with self._session.post(
+                self._url,
+                data=form,
+                timeout=(connect, read),
+                allow_redirects=False,
+                stream=True,
+                headers={"Accept": "application/json"},
+            ) as response:
+                return response.status_code, _body(response, deadline)
+        except (requests.RequestException, OSError) as err:
+            # The cause may hold the request, and so the secret.
+            raise TokenEndpointUnavailableError(type(err).__name__) from None
+
+
+def _body(response: requests.Response, deadline: Deadline) -> object:
+    """Return the JSON of *response*, `None` if it is none; neither too long nor too slow."""
+    content = bytearray()
+    for chunk in response.iter_content(_CHUNK_BYTES):
+        content += chunk
+        if len(content) > _MAX_ANSWER_BYTES or not deadline.remaining():
+            raise TokenEndpointUnavailableError("The answer is too long or too slow.")
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None
+
+
+def _token(answer: object, asked_at: float) -> AccessToken:
+    if isinstance(answer, dict):
+        value, life = answer.get("access_token"), answer.get("expires_in")
+        bearer = str(answer.get("token_type", "")).lower() == "bearer"
+        if isinstance(value, str) and value and type(life) is int and life > 0 and bearer:
+            return AccessToken(value, int(asked_at) + life)
+    raise TokenEndpointUnavailableError("The token endpoint's answer is not a token.")

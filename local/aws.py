@@ -1,0 +1,30 @@
+"""SDK clients for the local cloud that nothing in the caller's environment can lead astray."""
+
+import os
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+
+from local.state import Identity
+
+# No profile, no configuration files: only what is passed in.
+_ISOLATED = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+def client(service: str, *, region: str, endpoint: str, identity: Identity) -> Any:  # noqa: ANN401
+    """Return a client for *service* that signs as *identity* and talks to *endpoint* only."""
+    session = boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))
+    return session.client(
+        service,
+        region_name=region,
+        endpoint_url=endpoint,
+        aws_access_key_id=identity.access_key_id,
+        aws_secret_access_key=identity.secret_access_key,
+        config=Config(proxies={}, s3={"addressing_style": "path"}),
+    )

@@ -1,0 +1,4 @@
+"""Cognito."""
+
+def install() -> None:
+    pass

@@ -1,0 +1,133 @@
+"""
+As much HTTP/1.1 as the local network needs: read a request, answer it, ask a question.
+
+The asynchronous half serves `network.py`, which must see a request's bytes untouched (their signature
+depends on it) and therefore cannot hide them behind a framework. The other half is a client for the
+control interfaces, which speak small JSON documents.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+from urllib.error import HTTPError
+from urllib.request import ProxyHandler, Request, build_opener
+
+_MAX_HEAD = 65_536
+_MAX_BODY = 1_048_576
+
+# Loopback is never behind a proxy, whatever the environment says.
+_opener = build_opener(ProxyHandler({}))
+
+
+class BadRequestError(Exception):
+    """What arrived is not an HTTP request that this module understands."""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestHead:
+    """A request line and its headers, and the bytes they came in."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    raw: bytes
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @property
+    def query(self) -> str:
+        """The query as it was sent, or an empty string."""
+        return self.target.partition("?")[2]
+
+    @property
+    def content_length(self) -> int:
+        """The length that the request declares, 0 without one."""
+        declared = self.headers.get("content-length", "0")
+        return int(declared) if declared.isdigit() else 0
+
+
+async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
+    """
+    Read up to the empty line that ends the headers; None when the peer closed instead.
+
+    Raises:
+        BadRequestError: If it is no HTTP request, or too long.
+    """
+    try:
+        raw = await reader.readuntil(b"\r\n\r\n")
+    except asyncio.IncompleteReadError as err:
+        if err.partial:
+            msg = "the request ended before its headers did"
+            raise BadRequestError(msg) from None
+        return None
+    except asyncio.LimitOverrunError:
+        msg = "the headers are too long"
+        raise BadRequestError(msg) from None
+    if len(raw) > _MAX_HEAD:
+        msg = "the headers are too long"
+        raise BadRequestError(msg)
+    request_line, *lines = raw[:-4].decode("latin-1").split("\r\n")
+    words = request_line.split(" ")
+    if len(words) != 3:  # noqa: PLR2004 - method, target, version
+        msg = "malformed request line"
+        raise BadRequestError(msg)
+    pairs = (line.partition(":") for line in lines)
+    headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+    return RequestHead(words[0], words[1], headers, raw)
+
+
+async def read_body(reader: asyncio.StreamReader, head: RequestHead) -> bytes:
+    """
+    Read the body that *head* declares.
+
+    Raises:
+        BadRequestError: If it is longer than a control document or a token request ever is.
+    """
+    if head.content_length > _MAX_BODY:
+        msg = "the body is too long"
+        raise BadRequestError(msg)
+    return await reader.readexactly(head.content_length) if head.content_length else b""
+
+
+def json_response(document: object, status: int = 200) -> bytes:
+    """Render *document* as a complete response after which the connection closes."""
+    body = json.dumps(document, indent=2).encode() + b"\n"
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+        "Connection: close\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def call_json(
+    url: str, method: str = "GET", document: object = None, *, timeout: float = 5.0
+) -> Any:  # noqa: ANN401 - a JSON document
+    """
+    Send *document* to a control interface and return the JSON that it answers.
+
+    Raises:
+        OSError: If nothing answers, or it answers with an error (`urllib.error.HTTPError`).
+    """
+    data = None if document is None else json.dumps(document).encode()
+    request = Request(url, data=data, method=method)  # noqa: S310 - always http://127.0.0.1
+    request.add_header("Content-Type", "application/json")
+    with _opener.open(request, timeout=timeout) as response:
+        return json.loads(response.read() or b"null")
+
+
+def get_status(url: str, *, timeout: float = 10.0) -> int | None:
+    """Return the status that `GET url` is answered with, or None when there is no answer."""
+    try:
+        with _opener.open(url, timeout=timeout) as response:
+            return int(response.status)
+    except HTTPError as err:
+        return err.code
+    except OSError:
+        return None

@@ -1,0 +1,149 @@
+"""Background processes: started apart from the terminal, recognised by their PID and start time."""
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import SystemRandom
+
+from local.switch import LOOPBACK
+
+# Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): the kernel hands none of
+# these to an outgoing connection while a Region is away and its ports are not listening.
+_PORTS = range(20_000, 32_000)
+_STOP_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessRecord:
+    """A process that this project started; *started* guards against a PID that was given away."""
+
+    name: str
+    pid: int
+    started: str
+
+    def is_running(self) -> bool:
+        """Return whether this very process still exists."""
+        return _start_time(self.pid) == self.started
+
+    def stop(self) -> None:
+        """
+        End the process and whatever it started, and wait until they are gone.
+
+        Both are in a process group of their own whose number is the PID, so that a Lambda function
+        that outlives the emulator is found as well.
+        """
+        if self.is_running():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGTERM)
+            _wait_until(lambda: not self.is_running(), _STOP_SECONDS)
+        elif _start_time(self.pid):
+            return  # The number belongs to somebody else now, and with it the group.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
+        _wait_until(lambda: not self.is_running() and not _group_exists(self.pid), _STOP_SECONDS)
+
+
+def start(
+    name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path
+) -> ProcessRecord:
+    """Start *command* in the background, its output in *log*."""
+    with log.open("ab") as output:
+        process = subprocess.Popen(  # noqa: S603 - our own command line
+            [*command],
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    _children.append(process)
+    return ProcessRecord(name, process.pid, _start_time(process.pid))
+
+
+# Whoever started a process has to collect it when it ends, or it stays behind as a zombie.
+_children: list[subprocess.Popen[bytes]] = []
+
+
+def free_ports(count: int) -> list[int]:
+    """Return *count* ports of this machine that nobody has at the moment."""
+    found: list[int] = []
+    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((LOOPBACK, port))
+            except OSError:
+                continue
+        found.append(port)
+        if len(found) == count:
+            return found
+    msg = f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}"
+    raise RuntimeError(msg)
+
+
+def tail(log: Path, lines: int = 15) -> str:
+    """Return the last lines of *log*, for an error message."""
+    return "\n".join(_lines(log)[-lines:])
+
+
+def _lines(log: Path) -> list[str]:
+    try:
+        return log.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def _start_time(pid: int) -> str:
+    """Return when process *pid* started in the system's own terms; empty when it does not run."""
+    for child in _children:
+        if child.pid == pid and child.poll() is not None:
+            return ""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except FileNotFoundError:
+        if Path("/proc/self").exists():
+            return ""
+        return _start_time_from_ps(pid)
+    except ProcessLookupError:
+        return ""
+    state, start_ticks = fields[0], fields[19]
+    return "" if state == "Z" else start_ticks
+
+
+def _start_time_from_ps(pid: int) -> str:
+    """Ask `ps`, where there is no /proc."""
+    shown = subprocess.run(  # noqa: S603 - a number is the only argument
+        ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
+    )
+    return shown.stdout.strip()
+
+
+def _group_exists(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    # A zombie that somebody else has to collect keeps its group alive; it holds no port and no file.
+    return any(_start_time(pid) for pid in _members(group))
+
+
+def _members(group: int) -> Iterable[int]:
+    for entry in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError, IndexError):
+            if int(entry.read_text().rpartition(")")[2].split()[2]) == group:
+                yield int(entry.parent.name)
+
+
+def _wait_until(condition: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition() and time.monotonic() < deadline:
+        time.sleep(0.02)

@@ -1,0 +1,149 @@
+"""What a running cloud is: kept in the state directory, readable by its owner only."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from fcntl import LOCK_EX, flock
+from pathlib import Path
+from typing import Any
+
+from local.processes import ProcessRecord
+
+
+class Role(StrEnum):
+    """What a Region is to the service, and the name of the stage that is deployed to it."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An access key."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+
+
+@dataclass(slots=True)
+class Deployment:
+    """A deployed stage."""
+
+    stack: str
+    api_url_path: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Every port of the cloud; all of them on 127.0.0.1."""
+
+    cloud: int
+    front_door: int
+    network_control: int
+    admin_door: int
+    region: dict[str, int]
+    domain: dict[str, int]
+    region_door: dict[str, int]
+    domain_door: dict[str, int]
+
+
+@dataclass(slots=True)
+class CloudState:
+    """Everything that a later command has to know about a running cloud."""
+
+    project: str
+    regions: dict[str, str]
+    domain_name: str
+    secret_prefix: str
+    time_scale: float
+    ports: Ports
+    identities: dict[str, Identity]
+    user_pools: dict[str, str] = field(default_factory=dict)
+    hosted_zone_id: str = ""
+    health_check_id: str = ""
+    deployments: dict[str, Deployment] = field(default_factory=dict)
+    settings: dict[str, str] = field(default_factory=dict)
+    ready: bool = False
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> "CloudState":
+        """Read what `document` made."""
+        values = dict(document)
+        values["ports"] = Ports(**values["ports"])
+        values["identities"] = {k: Identity(**v) for k, v in values["identities"].items()}
+        values["deployments"] = {k: Deployment(**v) for k, v in values["deployments"].items()}
+        return cls(**values)
+
+    def document(self) -> dict[str, Any]:
+        """Return the state as a JSON document."""
+        return asdict(self)
+
+
+class StateDirectory:
+    """The files of one cloud."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.absolute()
+        self.endpoints = self.path / "endpoints.json"
+        self.environment = self.path / "environment.json"
+        self.build = self.path / "build"
+        self.logs = self.path / "logs"
+        self._state = self.path / "cloud.json"
+        # Apart from the state, so that `down` finds the processes of any version of this code.
+        self._processes = self.path / "processes.json"
+
+    def prepare(self) -> None:
+        """Create the directories."""
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.path.chmod(0o700)
+        self.logs.mkdir(exist_ok=True)
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep a second `up` or `down` waiting until this one is through."""
+        self.prepare()
+        with (self.path / "lock").open("w") as lock:
+            flock(lock, LOCK_EX)
+            yield
+
+    def load(self) -> CloudState | None:
+        """Return the state, or None when there is none that this version understands."""
+        try:
+            return CloudState.from_document(json.loads(self._state.read_text()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def save(self, state: CloudState) -> None:
+        """Write *state*."""
+        self.write_private(self._state, state.document())
+
+    def load_processes(self) -> list[ProcessRecord]:
+        """Return the processes that were started, whether or not they still run."""
+        try:
+            return [ProcessRecord(**item) for item in json.loads(self._processes.read_text())]
+        except FileNotFoundError:
+            return []
+
+    def save_processes(self, processes: Sequence[ProcessRecord]) -> None:
+        """Write which processes were started."""
+        self.write_private(self._processes, [asdict(process) for process in processes])
+
+    def forget(self) -> None:
+        """Remove what describes a running cloud; logs and build output stay."""
+        for path in (self._state, self._processes, self.endpoints, self.environment):
+            path.unlink(missing_ok=True)
+
+    def write_private(self, path: Path, document: object) -> None:
+        """Write *document* to *path* for the owner only, whole or not at all."""
+        temporary = path.with_suffix(".tmp")
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(document, file, indent=2)
+            file.write("\n")
+        temporary.replace(path)

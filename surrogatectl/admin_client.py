@@ -1,0 +1,126 @@
+"""Talks to the admin API, signed with IAM (SigV4)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import boto3
+import requests
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.exceptions import BotoCoreError, NoCredentialsError
+
+_SECONDS = (3.05, 30)
+
+
+class AdminApiError(Exception):
+    """
+    The admin API did not do what was asked.
+
+    *problem* is its problem document (RFC 9457), or an own one if it did not
+    answer.
+    """
+
+    def __init__(self, problem: Mapping[str, Any]) -> None:
+        super().__init__(str(problem.get("detail") or problem.get("title") or "It failed."))
+        self.problem = dict(problem)
+
+    @property
+    def slug(self) -> str:
+        """The last part of the problem's type."""
+        return str(self.problem.get("type", "")).rpartition(":")[2]
+
+    @property
+    def status(self) -> int:
+        """The HTTP status, 0 if there was no answer."""
+        return int(self.problem.get("status", 0))
+
+
+class AdminClient:
+    """The admin API at *base_url* in *region*, called with the SDK's own credentials."""
+
+    def __init__(self, base_url: str, region: str) -> None:
+        """Call the API below *base_url*."""
+        self._base_url = base_url
+        self._region = region
+        self._session = requests.Session()
+
+    def call(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> dict[str, Any]:
+        """
+        Return the JSON that the API answers.
+
+        Raises:
+            AdminApiError: If it answers a problem, or not at all.
+        """
+        request = self._signed(method, self._base_url + path, body, headers or {})
+        try:
+            answer = self._session.request(
+                method,
+                str(request.url),
+                data=request.body,
+                headers=dict(request.headers),
+                timeout=_SECONDS,
+                allow_redirects=False,
+            )
+        except requests.RequestException as err:
+            raise AdminApiError(
+                {
+                    "type": "unreachable",
+                    "title": "No answer",
+                    "detail": f"The admin API in {self._region} does not answer "
+                    f"({type(err).__name__}). If that Region is down, try the other one: "
+                    "--region primary or --region secondary.",
+                }
+            ) from None
+        return _content(answer, self._region)
+
+    def _signed(
+        self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
+    ) -> AWSRequest:
+        data = b"" if body is None else json.dumps(body).encode()
+        request = AWSRequest(
+            method, url, data=data, headers={"Content-Type": "application/json", **headers}
+        )
+        try:
+            found = boto3.Session().get_credentials()
+            if found is None:
+                raise NoCredentialsError
+            SigV4Auth(found, "execute-api", self._region).add_auth(request)
+        except BotoCoreError as err:
+            raise AdminApiError(
+                {
+                    "type": "credentials",
+                    "title": "No AWS credentials",
+                    "detail": f'{err} For the local cloud: eval "$(make -s env)".',
+                }
+            ) from None
+        return request
+
+
+def _content(answer: requests.Response, region: str) -> dict[str, Any]:
+    try:
+        content = answer.json() if answer.content else {}
+    except ValueError:
+        content = {}
+    if not isinstance(content, dict):
+        content = {}
+    if answer.ok:
+        return content
+    if "type" not in content:
+        # The gateway's own words.
+        detail = content.get("message") or content.get("Message") or answer.reason
+        content = {
+            "type": "gateway",
+            "title": "Refused by the gateway",
+            "detail": f"{region}: {detail}. Does your IAM policy allow execute-api:Invoke on this "
+            "API?",
+        }
+    raise AdminApiError({**content, "status": answer.status_code})

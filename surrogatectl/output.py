@@ -1,0 +1,54 @@
+"""Tables for people, one JSON document for programs, and secrets where they are wanted."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TextIO
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """Print *document* on standard output, for programs."""
+    click.echo(json.dumps(document, indent=2))
+
+
+def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
+    """Print names and values, for people."""
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in facts:
+        table.add_row(name, value)
+    Console().print(table)
+
+
+@contextmanager
+def secret_file(path: Path | None) -> Iterator[TextIO | None]:
+    """
+    Open a new file that only its owner can read, before there is a secret to lose.
+
+    It is removed again if no secret came.
+
+    Raises:
+        click.ClickException: If the file exists already, or cannot be made.
+    """
+    if path is None:
+        yield None
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as err:
+        raise click.ClickException(f"--secret-file {path}: {err.strerror}.") from None
+    try:
+        with os.fdopen(descriptor, "w") as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise

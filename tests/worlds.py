@@ -1,0 +1,170 @@
+"""Ready-made arrangements of the parts over fakes, for tests of use cases and routes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
+
+from chalicelib import credentials
+from chalicelib.credentials import SecretHasher
+from chalicelib.enrollment import Enrollment
+from chalicelib.exchange import Exchange, TokenCache
+from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.health import Health
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientRecord,
+    IssuedCredentials,
+    Origin,
+    RegionState,
+    Status,
+    TokenRequest,
+)
+from tests.fakes import (
+    CountingBytes,
+    Events,
+    FakeAppClients,
+    FakeClock,
+    FakeDeploymentKey,
+    FakeRecordStore,
+    FakeStateStore,
+    FakeTokenEndpoint,
+)
+
+EAST, WEST = "us-east-1", "us-west-2"
+CALLER = "arn:aws:iam::123456789012:user/operator"
+EAST_POOL, WEST_POOL = f"{EAST}_Fake00001", f"{WEST}_Fake00002"
+FRESH, STALE = 30, 900
+
+
+def cheap_hasher(random_bytes: CountingBytes) -> SecretHasher:
+    """Return a hasher of the cheapest profile, its decoy of the same."""
+    decoy = PasswordHasher.from_parameters(CHEAPEST).hash("a secret thrown away")
+    return SecretHasher(random_bytes, profile=CHEAPEST, decoy=decoy)
+
+
+@dataclass
+class ExchangeWorld:
+    """The exchange of one Region over fakes."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    random_bytes: CountingBytes = field(default_factory=CountingBytes)
+    events: Events = field(default_factory=Events)
+    store: FakeRecordStore = field(default_factory=FakeRecordStore)
+    state: FakeStateStore = field(default_factory=FakeStateStore.writing)
+
+    def __post_init__(self) -> None:
+        self.hasher = cheap_hasher(self.random_bytes)
+        self.endpoint = FakeTokenEndpoint(clock=self.clock)
+        self.states: LastKnown[str, RegionState] = LastKnown(
+            lambda _: self.state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+        )
+        self.records = LastKnown(self.store.read, fresh=FRESH, stale=STALE, clock=self.clock)
+        self.exchange = Exchange(
+            region=EAST,
+            states=self.states,
+            records=self.records,
+            hasher=self.hasher,
+            endpoint=self.endpoint,
+            tokens=TokenCache(self.clock),
+            endpoint_backoff=Backoff(self.clock),
+            clock=self.clock,
+            emit=self.events,
+        )
+        self.health = Health(self.state, self.endpoint, self.clock)
+
+    def client(self, **changes: Any) -> IssuedCredentials:
+        """Store an active client; return its credentials."""
+        issued = credentials.issue(credentials.new_client_id(self.random_bytes), self.random_bytes)
+        now = int(self.clock())
+        record = ClientRecord(
+            client_id=issued.client_id,
+            client_name="billing",
+            status=Status.ACTIVE,
+            origin=Origin.ENROLLED,
+            created_at=now,
+            secrets=(self.hasher.hash(issued, now=now),),
+            scopes=("demo/read", "demo/write"),
+            app_clients={
+                EAST: AppClient(EAST_POOL, AppClientId("east-app"), "east-secret", "aa"),
+                WEST: AppClient(WEST_POOL, AppClientId("west-app"), "west-secret", "bb"),
+            },
+        )
+        self.store.create(replace(record, **changes))
+        return issued
+
+    def change(self, issued: IssuedCredentials, **changes: Any) -> None:
+        """Change a stored record, as an administrator elsewhere would."""
+        found = self.store.read(issued.client_id)
+        self.store.replace(replace(found.value, **changes), found.version)
+
+    def steer(self, **changes: Any) -> None:
+        """Change the Region's state, as an administrator elsewhere would."""
+        found = self.state.read()
+        self.state.replace(replace(found.value, **changes), found.version)
+
+
+def request(
+    issued: IssuedCredentials,
+    *,
+    secret: str | None = None,
+    scope: str | None = None,
+    source_ip: str = "192.0.2.1",
+) -> TokenRequest:
+    """Return a token request of *issued*."""
+    return TokenRequest(
+        issued.client_id,
+        secret or issued.client_secret,
+        None if scope is None else frozenset(scope.split()),
+        source_ip,
+    )
+
+
+@dataclass
+class EnrollmentWorld:
+    """Enrolment in the primary Region over fakes."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    random_bytes: CountingBytes = field(default_factory=CountingBytes)
+    events: Events = field(default_factory=Events)
+    store: FakeRecordStore = field(default_factory=FakeRecordStore)
+    state: FakeStateStore = field(default_factory=FakeStateStore.writing)
+    key: FakeDeploymentKey = field(default_factory=FakeDeploymentKey)
+    east: FakeAppClients = field(
+        default_factory=lambda: FakeAppClients(user_pool_id=f"{EAST}_Fake00001")
+    )
+    west: FakeAppClients = field(
+        default_factory=lambda: FakeAppClients(user_pool_id=f"{WEST}_Fake00002")
+    )
+    pauses: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.hasher = cheap_hasher(self.random_bytes)
+        self.enroll = Enrollment(
+            region=EAST,
+            other_region=WEST,
+            state=self.state,
+            records=self.store,
+            deployment_key=self.key,
+            pools={EAST: self.east, WEST: self.west},
+            hasher=self.hasher,
+            random_bytes=self.random_bytes,
+            clock=self.clock,
+            pause=self.pauses.append,
+            emit=self.events,
+        )
+
+    @property
+    def stranded(self) -> set[AppClientId]:
+        """The app clients that no record refers to."""
+        referred = {
+            half.app_client_id
+            for versioned in self.store.stored.values()
+            for half in versioned.value.app_clients.values()
+            if isinstance(half, AppClient)
+        }
+        return (set(self.east.made) | set(self.west.made)) - referred
