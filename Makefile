@@ -62,7 +62,8 @@ imports: .venv/.installed
 templates: .venv/.installed ## Check with cfn-lint what `chalice package` prints for each stage
 	@for stage in $(STAGES); do \
 		rm -rf build/templates/$$stage && mkdir -p build/templates && \
-		$(BIN)/chalice package --stage $$stage build/templates/$$stage >/dev/null && \
+		$(BIN)/chalice package --stage $$stage --merge-template .chalice/merge-$$stage.json \
+			build/templates/$$stage >/dev/null && \
 		$(BIN)/cfn-lint build/templates/$$stage/sam.json && echo "$$stage: template is valid" || exit 1; \
 	done
 

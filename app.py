@@ -12,15 +12,22 @@ import time
 from chalice.app import Chalice
 
 from chalicelib.admin_api import AdminSurface, admin_routes
+from chalicelib.administration import Administration
 from chalicelib.answers import own_words
+from chalicelib.app_client_rotation import AppClientRotation
 from chalicelib.app_clients import PoolAppClients
 from chalicelib.aws import Connections
+from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
+from chalicelib.deletion import DeletionAndRestore
+from chalicelib.denials import Denials
 from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.halves import Halves
 from chalicelib.health import Health
 from chalicelib.model import RegionState
+from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import (
     ClientSecrets,
     ClientSecretsReader,
@@ -31,6 +38,7 @@ from chalicelib.settings import RegionSettings, Settings
 from chalicelib.telemetry import json_lines
 from chalicelib.token_api import TokenSurface, token_routes
 from chalicelib.token_endpoint import CognitoTokenEndpoint
+from chalicelib.use_log import CloudWatchUseLog
 
 settings = Settings.from_env(os.environ)
 if "AWS_CHALICE_CLI_MODE" in os.environ:
@@ -70,22 +78,41 @@ def token_surface() -> TokenSurface:
 
 def admin_surface() -> AdminSurface:
     """Wire the administrators' side; its AWS clients are made when first asked for."""
-    enrollment = Enrollment(
+    endpoints = {
+        region.name: CognitoTokenEndpoint(region.token_endpoint, clock) for region in (own, other)
+    }
+    logs = {
+        own.name: CloudWatchUseLog(here.admin_logs, own.log_group, clock),
+        other.name: CloudWatchUseLog(there.admin_logs, other.log_group, clock),
+    }
+    admin = Administration(
         region=own.name,
         other_region=other.name,
         state=StateSecret(here.admin_secrets, prefix, random_bytes),
         records=ClientSecrets(
             here.admin_secrets, there.admin_secrets, other.name, prefix, random_bytes
         ),
-        deployment_key=DeploymentKeySecret(here.admin_secrets, prefix),
-        pools={own.name: app_clients(own, here), other.name: app_clients(other, there)},
-        hasher=hasher,
-        random_bytes=random_bytes,
         clock=clock,
         pause=time.sleep,
+    )
+    pools = {own.name: app_clients(own, here), other.name: app_clients(other, there)}
+    halves = Halves(admin, pools, DeploymentKeySecret(here.admin_secrets, prefix))
+    return AdminSurface(
+        enrollment=Enrollment(admin, halves, hasher, random_bytes),
+        clients=Clients(admin, halves),
+        rotation=Rotation(admin, logs, hasher, random_bytes),
+        app_client_rotation=AppClientRotation(
+            admin,
+            halves,
+            endpoints,
+            random_bytes,
+            settings.fresh_seconds + settings.stale_seconds,
+        ),
+        deletion=DeletionAndRestore(admin, halves),
+        denials=Denials(own.name, admin.state),
+        clock=clock,
         emit=emit,
     )
-    return AdminSurface(enrollment, clock, emit)
 
 
 def app_clients(region: RegionSettings, connections: Connections) -> PoolAppClients:

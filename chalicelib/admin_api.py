@@ -1,76 +1,127 @@
-"""The surface that administrators see; every route is signed with IAM (SigV4)."""
+"""
+The surface that administrators see; every route is signed with IAM (SigV4).
+
+Each request leaves one audit line: who, what, which client, which secret ID,
+and how it ended.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any
 
 from chalice.app import Blueprint, IAMAuthorizer, Request, Response
 
-from .admin_requests import parse_enrollment
-from .enrollment import Enrolled, EnrollmentRequest
+from . import admin_requests as parse
+from .admin_requests import AdminRequest
+from .app_client_rotation import AppClientRotation
+from .changes import Clients
+from .credentials import loggable
+from .deletion import DeletionAndRestore
+from .denials import Denials
+from .enrollment import Enrollment
 from .errors import ProblemError
-from .model import AppClient, ClientRecord, Replication
-from .ports import Clock, Emit
+from .model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    ClientSummary,
+    Pending,
+    SecretId,
+    VersionId,
+)
+from .ports import Clock, Emit, LastUses
 from .problem import problem_response
+from .rotation import Rotation
 from .telemetry import crash
 
 _ANY = ["*/*"]
+_INTERNAL = ProblemError(500, "internal", "The service failed", "The log says where.")
 
 
 @dataclass(frozen=True, slots=True)
 class AdminSurface:
     """What the routes below need."""
 
-    enroll: Callable[[EnrollmentRequest, str], Enrolled]
+    enrollment: Enrollment
+    clients: Clients
+    rotation: Rotation
+    app_client_rotation: AppClientRotation
+    deletion: DeletionAndRestore
+    denials: Denials
     clock: Clock
     emit: Emit = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a view answers, and what the audit line says of it beyond the path."""
+
+    body: Mapping[str, Any] = field(repr=False)
+    status_code: int = 200
+    version: VersionId | None = None
+    location: str | None = None
+    client_id: ClientId | None = None
+    secret_id: SecretId | None = None
+
+
+View = Callable[[AdminSurface, AdminRequest, str], Answer]
+"""Answers a request of the caller with that ARN."""
 
 
 def admin_routes(surface: AdminSurface) -> Blueprint:
     """Return the routes of *surface*."""
     routes = Blueprint(__name__)
-    iam = IAMAuthorizer()
+    for method, path, action, view in _ROUTES:
+        routes.route(
+            path,
+            methods=[method],
+            authorizer=IAMAuthorizer(),
+            content_types=_ANY,
+            name=view.__name__,
+        )(_audited(surface, routes, action, view))
+    return routes
 
-    def guarded(view: Callable[[Request, str], Response]) -> Response:
+
+def _audited(
+    surface: AdminSurface, routes: Blueprint, action: str, view: View
+) -> Callable[..., Response]:
+    @wraps(view)
+    def answer(**path: str) -> Response:
+        request = routes.current_request
+        caller: str | None = None
+        answered: Answer | None = None
         try:
-            return view(routes.current_request, _caller(routes.current_request))
+            caller = _caller(request)
+            answered = view(surface, _admin_request(request, path), caller)
         except ProblemError as problem:
-            return problem_response(problem)
+            outcome, response = problem.slug, problem_response(problem)
         except Exception as err:  # noqa: BLE001 - no text of an error leaves this function
             surface.emit(crash(err))
-            return problem_response(
-                ProblemError(500, "internal", "The service failed", "The log says where.")
-            )
+            outcome, response = _INTERNAL.slug, problem_response(_INTERNAL)
+        else:
+            outcome, response = "done", _response(answered)
+        surface.emit(_audit_line(action, caller, path, answered, outcome))
+        return response
 
-    @routes.route("/clients", methods=["POST"], authorizer=iam, content_types=_ANY)
-    def enroll() -> Response:
-        """Enrol a client (field names of RFC 7591)."""
+    return answer
 
-        def view(request: Request, caller: str) -> Response:
-            body = request.raw_body
-            asked = parse_enrollment(
-                body.encode() if isinstance(body, str) else body,
-                {name.lower(): value for name, value in request.headers.items()},
-                surface.clock(),
-            )
-            enrolled = surface.enroll(asked, caller)
-            return Response(
-                json.dumps(_enrolled(enrolled)),
-                {
-                    "Content-Type": "application/json",
-                    "Cache-Control": "no-store",
-                    "Location": f"/clients/{enrolled.record.client_id}",
-                    "ETag": f'"{enrolled.version}"',
-                },
-                201,
-            )
 
-        return guarded(view)
-
-    return routes
+def _audit_line(
+    action: str, caller: str | None, path: Mapping[str, str], answered: Answer | None, outcome: str
+) -> dict[str, Any]:
+    client_id = path.get("client_id") or (answered and answered.client_id)
+    return {
+        "event": "admin",
+        "action": action,
+        "caller": caller,
+        "client_id": loggable(ClientId(client_id)) if client_id else None,
+        "secret_id": (answered and answered.secret_id) or path.get("secret_id", "")[:32] or None,
+        "outcome": outcome,
+    }
 
 
 def _caller(request: Request) -> str:
@@ -86,6 +137,185 @@ def _caller(request: Request) -> str:
             403, "forbidden", "Forbidden", "The request is not signed with IAM (SigV4)."
         )
     return arn
+
+
+def _admin_request(request: Request, path: Mapping[str, str]) -> AdminRequest:
+    body = request.raw_body
+    return AdminRequest(
+        path=path,
+        query=dict(request.query_params or {}),
+        headers={name.lower(): value for name, value in request.headers.items()},
+        body=body.encode() if isinstance(body, str) else body,
+    )
+
+
+def _response(answer: Answer) -> Response:
+    headers: dict[str, str | list[str]] = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+    }
+    body = dict(answer.body)
+    if answer.version is not None:
+        headers["ETag"] = f'"{answer.version}"'
+        body["version"] = answer.version
+    if answer.location is not None:
+        headers["Location"] = answer.location
+    return Response(json.dumps(body), headers, answer.status_code)
+
+
+def enroll(surface: AdminSurface, request: AdminRequest, caller: str) -> Answer:
+    """Enrol a client (field names of RFC 7591)."""
+    asked = parse.parse_enrollment(request, surface.clock())
+    enrolled = surface.enrollment(asked, caller)
+    return Answer(
+        _client(enrolled.record)
+        | {
+            "client_secret": enrolled.issued.client_secret,
+            "secret_id": enrolled.issued.secret_id,
+            "replication": enrolled.replication,
+        },
+        201,
+        enrolled.version,
+        f"/clients/{enrolled.record.client_id}",
+        enrolled.record.client_id,
+        enrolled.issued.secret_id,
+    )
+
+
+def list_clients(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """List clients, a page at a time."""
+    page = surface.clients.list(*parse.parse_page(request))
+    clients = [_summary(summary) for summary in page.items]
+    return Answer({"clients": clients, "cursor": page.cursor})
+
+
+def show_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Show a client; with `last_used=true` also when its secrets were last used."""
+    shown = surface.clients.show(parse.parse_client_id(request))
+    body = _client(shown.record) | {"replication": shown.replication}
+    if parse.parse_flag(request, "last_used"):
+        body["last_used"] = _last_used(surface.rotation.last_uses(shown.record))
+    return Answer(body, version=shown.version)
+
+
+def change_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Change a client's name, scopes, addresses, expiry or status."""
+    client_id = parse.parse_client_id(request)
+    changes = parse.parse_changes(request, surface.clock())
+    changed = surface.clients.change(client_id, changes, parse.parse_if_match(request))
+    return Answer(
+        _client(changed.record) | {"replication": changed.replication}, version=changed.version
+    )
+
+
+def delete_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Delete a client; it can be restored for `recovery_days`."""
+    deleted = surface.deletion.delete(
+        parse.parse_client_id(request),
+        parse.parse_recovery_days(request),
+        parse.parse_if_match(request),
+    )
+    deletion = deleted.record.deletion
+    return Answer(
+        {
+            "client_id": deleted.record.client_id,
+            "status": deleted.record.status,
+            "deleted_at": deletion and deletion.at,
+            "recovery_days": deletion and deletion.recovery_days,
+            "left": list(deleted.left),
+        },
+        202 if deleted.left else 200,
+    )
+
+
+def restore_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Restore a deleted client."""
+    restored = surface.deletion.restore(parse.parse_client_id(request))
+    return Answer(
+        _client(restored.record) | {"replication": restored.replication}, version=restored.version
+    )
+
+
+def rotate_secret(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Give a client a new secret; the previous one stays valid for `overlap_seconds`."""
+    rotated = surface.rotation.rotate(
+        parse.parse_client_id(request),
+        parse.parse_overlap(request),
+        parse.parse_if_match(request),
+    )
+    return Answer(
+        _client(rotated.record)
+        | {
+            "client_secret": rotated.issued.client_secret,
+            "secret_id": rotated.issued.secret_id,
+            "replication": rotated.replication,
+        },
+        201,
+        rotated.version,
+        secret_id=rotated.issued.secret_id,
+    )
+
+
+def retire_secret(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Make one secret stop authenticating; `force=true` without evidence that it is unused."""
+    retired = surface.rotation.retire(
+        parse.parse_client_id(request),
+        SecretId(request.path["secret_id"]),
+        force=parse.parse_flag(request, "force"),
+        if_match=parse.parse_if_match(request),
+    )
+    return Answer(_client(retired.value), version=retired.version)
+
+
+def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Start the rotation of the real Cognito secrets, or take it as far as it goes now."""
+    client_id = parse.parse_client_id(request)
+    older_than = parse.parse_older_than(request)
+    due_before = int(surface.clock()) - older_than + 1
+    steps = surface.app_client_rotation.advance(client_id, due_before=due_before)
+    return Answer({"client_id": client_id, "app_clients": dict(steps)})
+
+
+def list_denials(surface: AdminSurface, _request: AdminRequest, _caller: str) -> Answer:
+    """Show whom this Region denies."""
+    return _denials(surface, surface.denials.list())
+
+
+def change_denials(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Deny clients in this Region, and allow others again."""
+    asked = parse.parse_denials(request)
+    return _denials(surface, surface.denials.change(asked.deny, asked.allow))
+
+
+def deny_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Deny one client in this Region."""
+    return _denials(surface, surface.denials.change([parse.parse_client_id(request)], []))
+
+
+def allow_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+    """Take the denial of one client in this Region away."""
+    return _denials(surface, surface.denials.change([], [parse.parse_client_id(request)]))
+
+
+def _denials(surface: AdminSurface, denied: Iterable[ClientId]) -> Answer:
+    return Answer({"region": surface.denials.region, "denied": sorted(denied)})
+
+
+_ROUTES: tuple[tuple[str, str, str, View], ...] = (
+    ("POST", "/clients", "enroll", enroll),
+    ("GET", "/clients", "list", list_clients),
+    ("GET", "/clients/{client_id}", "show", show_client),
+    ("PATCH", "/clients/{client_id}", "change", change_client),
+    ("DELETE", "/clients/{client_id}", "delete", delete_client),
+    ("POST", "/clients/{client_id}/restore", "restore", restore_client),
+    ("POST", "/clients/{client_id}/secrets", "rotate", rotate_secret),
+    ("DELETE", "/clients/{client_id}/secrets/{secret_id}", "retire", retire_secret),
+    ("POST", "/clients/{client_id}/app-clients", "rotate-app-clients", rotate_app_clients),
+    ("GET", "/denials", "list-denials", list_denials),
+    ("POST", "/denials", "change-denials", change_denials),
+    ("PUT", "/denials/{client_id}", "deny", deny_client),
+    ("DELETE", "/denials/{client_id}", "allow", allow_client),
+)
 
 
 def _client(record: ClientRecord) -> dict[str, Any]:
@@ -108,20 +338,28 @@ def _client(record: ClientRecord) -> dict[str, Any]:
             }
             for secret in record.secrets
         ],
-        "app_clients": {
-            region: "ready" if isinstance(half, AppClient) else "pending"
-            for region, half in record.app_clients.items()
-        },
+        "app_clients": {region: _half(half) for region, half in record.app_clients.items()},
     }
 
 
-def _enrolled(enrolled: Enrolled) -> dict[str, Any]:
-    return _client(enrolled.record) | {
-        "client_secret": enrolled.issued.client_secret,
-        "secret_id": enrolled.issued.secret_id,
-        "replication": _replication(enrolled.replication),
+def _half(half: AppClient | Pending) -> str:
+    if isinstance(half, Pending):
+        return "pending"
+    if half.outdated:
+        return "outdated"
+    return "rotating" if half.retiring else "ready"
+
+
+def _summary(summary: ClientSummary) -> dict[str, Any]:
+    return {
+        "client_id": summary.client_id,
+        "client_id_issued_at": summary.created_at,
+        "client_name": summary.client_name,
+        "client_secret_expires_at": summary.expires_at or 0,
+        "status": summary.status,
+        "origin": summary.origin,
     }
 
 
-def _replication(replication: Replication) -> str:
-    return replication.value
+def _last_used(uses: Mapping[str, LastUses | None]) -> dict[str, Any]:
+    return {region: "unknown" if seen is None else dict(seen) for region, seen in uses.items()}

@@ -10,34 +10,63 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
+from .changes import Changes
+from .credentials import is_client_id
+from .deletion import MAX_RECOVERY_DAYS, MIN_RECOVERY_DAYS
+from .denials import MAX_DENIED
 from .enrollment import EnrollmentRequest
 from .errors import ProblemError
-from .model import Network
+from .model import ClientId, Network, Status, VersionId
 from .oauth import is_scope
+from .rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
 MAX_BODY_BYTES = 65_536
 MAX_NAME = 128
 MAX_SCOPES = 50  # Cognito's limit per app client
 MAX_CIDRS = 64
+MAX_PAGE = 100
+MAX_AGE_SECONDS = 10 * 366 * 86_400
+MAX_CURSOR = 4_096
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RESOURCE_SCOPE = re.compile(r"[^/ ]+/[^/ ]+")
 
+_ENTITY_TAG = re.compile(r'"[\x21\x23-\x7e]{1,128}"')
+
 T = TypeVar("T")
 
 
-def parse_enrollment(body: bytes, headers: Mapping[str, str], now: float) -> EnrollmentRequest:
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """What the gateway received; the names of *headers* are in lower case."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DenialsRequest:
+    """Whom to deny, and whose denial to take away."""
+
+    deny: tuple[ClientId, ...]
+    allow: tuple[ClientId, ...]
+
+
+def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
     """
-    Return the enrolment that *body* and *headers* ask for.
+    Return the enrolment that *request* asks for.
 
     Raises:
-        ProblemError: If they do not; it names every field that is wrong.
+        ProblemError: If it is not valid; it names every field that is wrong.
     """
-    fields = _Fields(_json_object(body), dict(headers))
-    request = EnrollmentRequest(
+    fields = _Fields(request)
+    enrollment = EnrollmentRequest(
         client_name=fields.required("client_name", _name) or "",
         scopes=fields.required("scope", _scopes) or (),
         allowed_cidrs=fields.optional("allowed_cidrs", _cidrs) or (),
@@ -45,17 +74,172 @@ def parse_enrollment(body: bytes, headers: Mapping[str, str], now: float) -> Enr
         idempotency_key=fields.header("Idempotency-Key", _idempotency_key),
     )
     fields.finish()
-    return request
+    return enrollment
+
+
+def parse_changes(request: AdminRequest, now: float) -> Changes:
+    """
+    Return the changes that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid, or asks for none.
+    """
+    fields = _Fields(request)
+    changes: Changes = {}
+    if (client_name := fields.optional("client_name", _name)) is not None:
+        changes["client_name"] = client_name
+    if (scopes := fields.optional("scope", _scopes)) is not None:
+        changes["scopes"] = scopes
+    if (allowed_cidrs := fields.optional("allowed_cidrs", _cidrs)) is not None:
+        changes["allowed_cidrs"] = allowed_cidrs
+    if fields.has("client_secret_expires_at"):
+        changes["expires_at"] = fields.optional("client_secret_expires_at", _expiry(now))
+    if (status := fields.optional("status", _status)) is not None:
+        changes["status"] = status
+    fields.finish()
+    if not changes:
+        raise ProblemError(
+            400, "invalid-request", "The request is not valid", "It changes nothing."
+        )
+    return changes
+
+
+def parse_overlap(request: AdminRequest) -> int:
+    """
+    Return for how many seconds the previous secret is to stay valid.
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    fields = _Fields(request, body_optional=True)
+    overlap = fields.optional("overlap_seconds", _whole(0, MAX_OVERLAP_SECONDS))
+    fields.finish()
+    return DEFAULT_OVERLAP_SECONDS if overlap is None else overlap
+
+
+def parse_denials(request: AdminRequest) -> DenialsRequest:
+    """
+    Return the changes of this Region's denials that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid, or asks for none.
+    """
+    fields = _Fields(request)
+    denials = DenialsRequest(
+        deny=fields.optional("deny", _client_ids) or (),
+        allow=fields.optional("allow", _client_ids) or (),
+    )
+    fields.finish()
+    if not denials.deny and not denials.allow:
+        raise ProblemError(
+            400, "invalid-request", "The request is not valid", "It changes nothing."
+        )
+    return denials
+
+
+def parse_recovery_days(request: AdminRequest) -> int:
+    """
+    Return for how many days a deleted client can be restored (`recovery_days` in the query).
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    return _query(
+        request,
+        "recovery_days",
+        _number(MIN_RECOVERY_DAYS, MAX_RECOVERY_DAYS),
+        default=str(MAX_RECOVERY_DAYS),
+    )
+
+
+def parse_older_than(request: AdminRequest) -> int:
+    """
+    Return the age in seconds from which a Cognito secret is to be rotated (0: any).
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    fields = _Fields(request, body_optional=True)
+    older_than = fields.optional("older_than_seconds", _whole(0, MAX_AGE_SECONDS))
+    fields.finish()
+    return older_than or 0
+
+
+def parse_page(request: AdminRequest) -> tuple[str | None, int]:
+    """
+    Return the cursor, if any, and the size of the page that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid.
+    """
+    cursor = _query(request, "cursor", _cursor, default="") or None
+    return cursor, _query(request, "limit", _number(1, MAX_PAGE), default=str(MAX_PAGE))
+
+
+def parse_flag(request: AdminRequest, name: str) -> bool:
+    """
+    Return whether the query has *name*=true.
+
+    Raises:
+        ProblemError: If it has something else than true or false.
+    """
+    return _query(request, name, _flag, default="false")
+
+
+def parse_client_id(request: AdminRequest) -> ClientId:
+    """
+    Return the client ID in the path.
+
+    Raises:
+        ProblemError: If it cannot be one.
+    """
+    text = request.path["client_id"]
+    if not is_client_id(text):
+        raise ProblemError(
+            404,
+            "unknown-client",
+            "Unknown client",
+            "The client ID in the path is malformed.",
+            fields={"client_id": "malformed"},
+        )
+    return ClientId(text)
+
+
+def parse_if_match(request: AdminRequest) -> VersionId | None:
+    """
+    Return the version that If-Match names, `None` if any will do.
+
+    Raises:
+        ProblemError: If it is not one entity tag (RFC 9110 §13.1.1).
+    """
+    text = request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    if not _ENTITY_TAG.fullmatch(text.strip()):
+        raise _invalid({"If-Match": 'must be one entity tag, like "…", or *'})
+    return VersionId(text.strip()[1:-1])
+
+
+def _query(request: AdminRequest, name: str, parse: Callable[[str], T], default: str) -> T:
+    try:
+        return parse(request.query.get(name, default))
+    except ValueError as err:
+        raise _invalid({name: str(err)}) from None
 
 
 class _Fields:
     """Reads the members of a request one by one, and gathers what is wrong."""
 
-    def __init__(self, content: dict[str, Any], headers: dict[str, str]) -> None:
-        self._content = content
-        self._headers = headers
+    def __init__(self, request: AdminRequest, *, body_optional: bool = False) -> None:
+        empty = body_optional and not request.body.strip()
+        self._content = {} if empty else _json_object(request.body)
+        self._headers = request.headers
         self._known: set[str] = set()
         self._wrong: dict[str, str] = {}
+
+    def has(self, name: str) -> bool:
+        """Return whether *name* is there at all."""
+        return name in self._content
 
     def required(self, name: str, parse: Callable[[Any], T]) -> T | None:
         """Return what *name* holds; note it if that is missing or wrong."""
@@ -88,13 +272,17 @@ class _Fields:
         for name in self._content.keys() - self._known:
             self._wrong[name[:64]] = f"is unknown; known are {', '.join(sorted(self._known))}"
         if self._wrong:
-            raise ProblemError(
-                400,
-                "invalid-request",
-                "The request is not valid",
-                "; ".join(f"{name} {detail}" for name, detail in sorted(self._wrong.items())) + ".",
-                fields=self._wrong,
-            )
+            raise _invalid(self._wrong)
+
+
+def _invalid(fields: Mapping[str, str]) -> ProblemError:
+    return ProblemError(
+        400,
+        "invalid-request",
+        "The request is not valid",
+        "; ".join(f"{name} {detail}" for name, detail in sorted(fields.items())) + ".",
+        fields=fields,
+    )
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
@@ -165,3 +353,47 @@ def _idempotency_key(value: str) -> str:
     if not _IDEMPOTENCY_KEY.fullmatch(value):
         raise ValueError("must be 1 to 255 visible ASCII characters")
     return value
+
+
+def _status(value: object) -> Status:
+    if value not in {Status.ACTIVE, Status.DISABLED}:
+        raise ValueError("must be active or disabled")
+    return Status(str(value))
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return value
+
+    return parse
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _client_ids(value: object) -> tuple[ClientId, ...]:
+    if not isinstance(value, list) or len(value) > MAX_DENIED:
+        raise ValueError(f"must be a list of at most {MAX_DENIED} client IDs")
+    if not all(isinstance(item, str) and is_client_id(item) for item in value):
+        raise ValueError("has an entry that is no client ID")
+    return tuple(dict.fromkeys(ClientId(item) for item in value))
+
+
+def _cursor(text: str) -> str:
+    if len(text) > MAX_CURSOR:
+        raise ValueError("is malformed")
+    return text
+
+
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"

@@ -1,41 +1,157 @@
-"""What every administrators' use case shares: who may write, and how failures are told."""
+"""What every administrators' use case shares: who may write, how records change, how it fails."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
 
 from .errors import (
+    AppClientsError,
     AppClientsRefusedError,
     AppClientsThrottledError,
-    AppClientsUnreachableError,
     MalformedSecretError,
+    OutcomeUnknownError,
     ProblemError,
+    ServiceError,
     StoreRefusedError,
     StoreUnavailableError,
+    UnknownClientError,
     VersionConflictError,
 )
-from .ports import StateStore
+from .model import ClientId, ClientRecord, Replication, Status, Versioned, VersionId
+from .ports import Clock, Pause, RecordStore, StateStore
 
-RETRY_SECONDS = 5
+RETRY_SECONDS: Final = 5
+_ATTEMPTS: Final = 4
+# Replication mostly takes seconds; who needs to know asks again.
+_REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
 
-def require_writer(state: StateStore, region: str, other_region: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Administration:
     """
-    Make sure that administrators' changes are made in *region*.
+    Reads and changes client records from *region*.
+
+    Every change is compare-and-swap.  With an *if_match* (the version that the
+    administrator saw) a change that somebody else made meanwhile is an error;
+    without one, the change is made to what stands there now.
+    """
+
+    region: str
+    other_region: str
+    state: StateStore
+    records: RecordStore
+    clock: Clock
+    pause: Pause
+
+    def require_writer(self) -> None:
+        """
+        Make sure that administrators' changes are made here.
+
+        Raises:
+            ProblemError: If they are made in the other Region; it says so.
+        """
+        with store_problems(self.region):
+            writer = self.state.read().value.writer
+        if not writer:
+            raise ProblemError(
+                409,
+                "not-the-writing-region",
+                "This Region does not write",
+                f"{self.region} is the standby. Send the request to the admin endpoint in "
+                f"{self.other_region}, which writes; or fail over to {self.region} first.",
+                extensions={"region": self.region, "writing_region": self.other_region},
+            )
+
+    def find(
+        self, client_id: ClientId, if_match: VersionId | None = None
+    ) -> Versioned[ClientRecord]:
+        """
+        Return the record of *client_id*.
+
+        Raises:
+            ProblemError: If there is none (404), or *if_match* is not its version (412).
+        """
+        with store_problems(self.region):
+            try:
+                found = self.records.read(client_id)
+            except UnknownClientError:
+                raise unknown_client(client_id) from None
+        if if_match is not None and if_match != found.version:
+            raise changed_meanwhile()
+        return found
+
+    def update(
+        self,
+        client_id: ClientId,
+        if_match: VersionId | None,
+        change: Callable[[ClientRecord], ClientRecord],
+    ) -> Versioned[ClientRecord]:
+        """
+        Replace the record of *client_id* by what *change* makes of it.
+
+        *change* may be called several times, with what others wrote meanwhile.
+
+        Raises:
+            ProblemError: If there is no such record, or not the version that
+                *if_match* names, or whatever *change* raises.
+        """
+        for _ in range(_ATTEMPTS):
+            found = self.find(client_id, if_match)
+            record = change(found.value)
+            if record == found.value:
+                return found
+            with store_problems(self.region):
+                try:
+                    return Versioned(record, self.records.replace(record, found.version))
+                except VersionConflictError:
+                    if if_match is not None:
+                        raise changed_meanwhile() from None
+                except UnknownClientError:
+                    raise unknown_client(client_id) from None
+        raise conflict()
+
+    def replicate(self, client_id: ClientId, version: VersionId) -> Replication:
+        """
+        Start the replication if it is not, wait for it a little, return how far it came.
+
+        It never fails: what was written must be answered, and `reconcile`
+        replicates what is not.
+        """
+        try:
+            self.records.replicate(client_id)
+            for seconds in _REPLICATION_PAUSES:
+                state = self.records.replication(client_id, version)
+                if state is not Replication.IN_PROGRESS:
+                    return state
+                self.pause(seconds)
+            return self.records.replication(client_id, version)
+        except ServiceError:
+            return Replication.MISSING
+
+
+def require_live(record: ClientRecord) -> None:
+    """
+    Make sure that *record* is a client's whose life has begun and not ended.
 
     Raises:
-        ProblemError: If they are made in the other one; it says so.
-        ServiceError: If the Region's state cannot be read.
+        ProblemError: If it is being enrolled, or was deleted.
     """
-    if not state.read().value.writer:
+    if record.status is Status.ENROLLING:
         raise ProblemError(
             409,
-            "not-the-writing-region",
-            "This Region does not write",
-            f"{region} is the standby. Send the request to the admin endpoint in "
-            f"{other_region}, which writes; or fail over to {region} first.",
-            extensions={"region": region, "writing_region": other_region},
+            "enrolling",
+            "The client is being enrolled",
+            "Its enrolment has not finished. Repeat it, or run `surrogatectl reconcile`.",
+        )
+    if record.status is Status.DELETED:
+        raise ProblemError(
+            409,
+            "deleted",
+            "The client was deleted",
+            "Restore it first, within its recovery window.",
         )
 
 
@@ -44,13 +160,20 @@ def store_problems(region: str) -> Iterator[None]:
     """Turn what Secrets Manager's adapters raise into problems that name *region*."""
     try:
         yield
+    except OutcomeUnknownError:
+        raise ProblemError(
+            503,
+            "outcome-unknown",
+            "Secrets Manager stopped answering half-way",
+            f"Whether the change was made in {region} is unknown. Read the client and see.",
+            retry_after=RETRY_SECONDS,
+        ) from None
     except StoreUnavailableError:
         raise ProblemError(
             503,
             "store-unavailable",
             "Secrets Manager does not answer",
-            f"Secrets Manager in {region} does not answer or throttles. Nothing was changed "
-            "that a repeat of the request would not find. Try again.",
+            f"Secrets Manager in {region} does not answer or throttles. Try again.",
             retry_after=RETRY_SECONDS,
         ) from None
     except StoreRefusedError as err:
@@ -67,45 +190,62 @@ def store_problems(region: str) -> Iterator[None]:
             "A stored secret is missing or malformed",
             f"In {region}: {err} If this is a new deployment, run `surrogatectl init`.",
         ) from None
-    except VersionConflictError:
-        raise conflict() from None
+
+
+def unknown_client(client_id: ClientId) -> ProblemError:
+    """Return the problem of a client that does not exist."""
+    return ProblemError(
+        404,
+        "unknown-client",
+        "Unknown client",
+        f"There is no client {client_id}.",
+        fields={"client_id": "unknown"},
+    )
 
 
 def conflict() -> ProblemError:
-    """Return the problem of a write that lost against another."""
+    """Return the problem of a write that lost against others."""
     return ProblemError(
         409,
         "conflict",
         "Somebody else changed it at the same time",
-        "Nothing was changed by this request. Read the client again and repeat.",
+        "Nothing was changed by this request. Repeat it.",
         retry_after=1,
     )
 
 
-def cognito_problem(
-    region: str,
-    err: AppClientsUnreachableError | AppClientsThrottledError | AppClientsRefusedError,
-) -> ProblemError:
+def changed_meanwhile() -> ProblemError:
+    """Return the problem of a write whose If-Match does not hold (RFC 9110 §13.1.1)."""
+    return ProblemError(
+        412,
+        "changed-meanwhile",
+        "Somebody else changed it meanwhile",
+        "The client is not the version that If-Match names. Nothing was changed by this "
+        "request. Read the client again, and repeat.",
+        fields={"If-Match": "not the current version"},
+    )
+
+
+def cognito_problem(region: str, err: AppClientsError) -> ProblemError:
     """Return the problem that Cognito of *region* raised."""
-    match err:
-        case AppClientsUnreachableError():
-            return ProblemError(
-                503,
-                "cognito-unavailable",
-                "Cognito does not answer",
-                f"Cognito in {region} does not answer. Try again.",
-                retry_after=RETRY_SECONDS,
-            )
-        case AppClientsThrottledError():
-            return ProblemError(
-                429,
-                "cognito-throttled",
-                "Cognito asks to slow down",
-                f"Cognito in {region} throttles. Try again, more slowly.",
-                retry_after=RETRY_SECONDS,
-            )
-    if err.code == "LimitExceededException":
-        detail = f"The user pool in {region} is full: raise its quota of app clients."
-    else:
-        detail = f"The user pool in {region} answered {err.code}."
-    return ProblemError(502, "cognito-refused", "Cognito refuses", detail)
+    if isinstance(err, AppClientsThrottledError):
+        return ProblemError(
+            429,
+            "cognito-throttled",
+            "Cognito asks to slow down",
+            f"Cognito in {region} throttles. Try again, more slowly.",
+            retry_after=RETRY_SECONDS,
+        )
+    if isinstance(err, AppClientsRefusedError):
+        if err.code == "LimitExceededException":
+            detail = f"The user pool in {region} is full: raise its quota of app clients."
+        else:
+            detail = f"The user pool in {region} answered {err.code}."
+        return ProblemError(502, "cognito-refused", "Cognito refuses", detail)
+    return ProblemError(
+        503,
+        "cognito-unavailable",
+        "Cognito does not answer",
+        f"Cognito in {region} does not answer. Try again.",
+        retry_after=RETRY_SECONDS,
+    )

@@ -25,10 +25,21 @@ def own_words(event: Request, get_response: Callable[[Any], Response]) -> Respon
     response = get_response(event)
     if not _is_chalices_own(response):
         return response
+    allowed = response.headers.get("Allow")
+    if allowed == "":
+        # How Chalice answers for a path that is none of its routes.
+        return _in_our_words(event, HTTPStatus.NOT_FOUND)
+    ours = _in_our_words(event, response.status_code)
+    if allowed:
+        ours.headers["Allow"] = allowed
+    return ours
+
+
+def _in_our_words(event: Request, status_code: int) -> Response:
     if str(event.context.get("resourcePath", "")).startswith(_ADMIN):
-        return _problem(response.status_code)
-    answer = oauth.render_error(_error(response.status_code))
-    return Response(answer.body, dict(answer.headers), response.status_code)
+        return _problem(status_code)
+    answer = oauth.render_error(_error(status_code))
+    return Response(answer.body, dict(answer.headers), status_code)
 
 
 def _is_chalices_own(response: Response) -> bool:

@@ -4,26 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
+from .credentials import is_client_id
 from .errors import (
     AppClientsRefusedError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    UnknownAppClientError,
 )
-from .model import AppClientId, ClientId
+from .model import AppClientId, AppClientView, ClientId, CognitoSecret
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_cognito_idp.literals import OAuthFlowTypeType
+    from mypy_boto3_cognito_idp.type_defs import (
+        ListUserPoolClientsResponseTypeDef,
+        UserPoolClientTypeTypeDef,
+    )
 
 _THROTTLED = frozenset(
     {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"}
 )
 _SERVER_ERROR = 500
 _RESOURCE_SERVERS_PER_PAGE = 50
+
+_APP_CLIENTS_PER_PAGE = 60
+_FLOWS: list[OAuthFlowTypeType] = ["client_credentials"]
+_SECONDS = {"seconds": 1, "minutes": 60, "hours": 3_600, "days": 86_400}
+# The parameters of UpdateUserPoolClient; DescribeUserPoolClient returns them all.
+_UPDATABLE = frozenset(
+    {
+        "AccessTokenValidity",
+        "AnalyticsConfiguration",
+        "AuthSessionValidity",
+        "CallbackURLs",
+        "ClientId",
+        "ClientName",
+        "DefaultRedirectURI",
+        "EnablePropagateAdditionalUserContextData",
+        "EnableTokenRevocation",
+        "ExplicitAuthFlows",
+        "IdTokenValidity",
+        "LogoutURLs",
+        "PreventUserExistenceErrors",
+        "ReadAttributes",
+        "RefreshTokenRotation",
+        "RefreshTokenValidity",
+        "SupportedIdentityProviders",
+        "TokenValidityUnits",
+        "UserPoolId",
+        "WriteAttributes",
+    }
+)
 
 T = TypeVar("T")
 
@@ -88,13 +124,13 @@ class PoolAppClients:
                 UserPoolId=self.user_pool_id,
                 ClientName=app_client_name(self.prefix, client_id),
                 GenerateSecret=True,
-                AllowedOAuthFlows=["client_credentials"],
-                AllowedOAuthFlowsUserPoolClient=True,
-                AllowedOAuthScopes=list(scopes),
                 # Left out, Cognito switches on flows for users; this one is of
                 # no use to anybody who has no user's refresh token.
                 ExplicitAuthFlows=["ALLOW_REFRESH_TOKEN_AUTH"],
                 PreventUserExistenceErrors="ENABLED",
+                AllowedOAuthFlows=_FLOWS,
+                AllowedOAuthFlowsUserPoolClient=True,
+                AllowedOAuthScopes=list(scopes),
                 AccessTokenValidity=self.access_token_seconds,
                 TokenValidityUnits={"AccessToken": "seconds"},
             )["UserPoolClient"]
@@ -115,3 +151,118 @@ class PoolAppClients:
         except AppClientsRefusedError as err:
             if err.code != "ResourceNotFoundException":
                 raise
+
+    def describe(self, app_client_id: AppClientId) -> AppClientView:
+        """See `AppClients.describe`."""
+        described = self._described(app_client_id)
+        unit = described.get("TokenValidityUnits", {}).get("AccessToken", "hours")
+        return AppClientView(
+            app_client_id=app_client_id,
+            name=described.get("ClientName", ""),
+            scopes=frozenset(described.get("AllowedOAuthScopes", [])),
+            flows=frozenset(described.get("AllowedOAuthFlows", [])),
+            access_token_seconds=described.get("AccessTokenValidity", 1) * _SECONDS[unit],
+            created_at=int(described["CreationDate"].timestamp()),
+            client_secret=described.get("ClientSecret", ""),
+        )
+
+    def _described(self, app_client_id: AppClientId) -> UserPoolClientTypeTypeDef:
+        return _of_app_client(
+            lambda: self.client().describe_user_pool_client(
+                UserPoolId=self.user_pool_id, ClientId=app_client_id
+            )["UserPoolClient"]
+        )
+
+    def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:
+        """See `AppClients.align`."""
+        # What is left out is reset: read, modify, write.
+        described = self._described(app_client_id)
+        wanted: dict[str, Any] = {
+            name: value for name, value in described.items() if name in _UPDATABLE
+        }
+        wanted |= {
+            "AllowedOAuthFlows": _FLOWS,
+            "AllowedOAuthFlowsUserPoolClient": True,
+            "AllowedOAuthScopes": list(scopes),
+        }
+        if not adopted:
+            wanted["AccessTokenValidity"] = self.access_token_seconds
+            units = dict(described.get("TokenValidityUnits", {}))
+            wanted["TokenValidityUnits"] = units | {"AccessToken": "seconds"}
+        _of_app_client(lambda: self.client().update_user_pool_client(**wanted))
+
+    def aligned(self, view: AppClientView, scopes: tuple[str, ...], *, adopted: bool) -> bool:
+        """See `AppClients.aligned`."""
+        return (
+            view.scopes == frozenset(scopes)
+            and view.flows == frozenset(_FLOWS)
+            and (adopted or view.access_token_seconds == self.access_token_seconds)
+        )
+
+    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+        """See `AppClients.ours`."""
+        mark = app_client_name(self.prefix, ClientId(""))
+        more: dict[str, str] = {}
+        while True:
+            page = self._page(more)
+            for listed in page["UserPoolClients"]:
+                client_id = listed.get("ClientName", "").removeprefix(mark)
+                if listed.get("ClientName", "").startswith(mark) and is_client_id(client_id):
+                    yield AppClientId(listed["ClientId"]), ClientId(client_id)
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
+    def _page(self, more: dict[str, str]) -> ListUserPoolClientsResponseTypeDef:
+        return _ask(
+            lambda: self.client().list_user_pool_clients(
+                UserPoolId=self.user_pool_id, MaxResults=_APP_CLIENTS_PER_PAGE, **more
+            )
+        )
+
+    def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
+        """See `AppClients.secrets`."""
+        answer = _of_app_client(
+            lambda: self.client().list_user_pool_client_secrets(
+                UserPoolId=self.user_pool_id, ClientId=app_client_id
+            )
+        )
+        listed = map(_cognito_secret, answer["ClientSecrets"])
+        return tuple(sorted(listed, key=lambda secret: secret.created_at))
+
+    def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
+        """See `AppClients.add_secret`."""
+        answer = _of_app_client(
+            lambda: self.once().add_user_pool_client_secret(
+                UserPoolId=self.user_pool_id, ClientId=app_client_id, ClientSecret=value
+            )
+        )
+        return _cognito_secret(answer["ClientSecretDescriptor"])
+
+    def delete_secret(self, app_client_id: AppClientId, cognito_secret_id: str) -> None:
+        """See `AppClients.delete_secret`."""
+        if all(each.cognito_secret_id != cognito_secret_id for each in self.secrets(app_client_id)):
+            return
+        _of_app_client(
+            lambda: self.client().delete_user_pool_client_secret(
+                UserPoolId=self.user_pool_id,
+                ClientId=app_client_id,
+                ClientSecretId=cognito_secret_id,
+            )
+        )
+
+
+def _of_app_client(call: Callable[[], T]) -> T:
+    """Make a call that names one app client."""
+    try:
+        return _ask(call)
+    except AppClientsRefusedError as err:
+        if err.code == "ResourceNotFoundException":
+            raise UnknownAppClientError from None
+        raise
+
+
+def _cognito_secret(described: Any) -> CognitoSecret:  # noqa: ANN401 - a botocore shape
+    return CognitoSecret(
+        described["ClientSecretId"], int(described["ClientSecretCreateDate"].timestamp())
+    )

@@ -17,6 +17,7 @@ from .settings import RegionSettings
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # `retries` in standard mode come with botocore's retry quota: when many calls
@@ -48,6 +49,7 @@ class Connections:
         self.admin_secrets = cache(lambda: self._secrets(_ADMIN))
         self.admin_cognito = cache(lambda: self._cognito(_ADMIN))
         self.admin_cognito_once = cache(lambda: self._cognito(_ADMIN_ONCE))
+        self.admin_logs = cache(self._logs)
 
     def _secrets(self, config: Config) -> SecretsManagerClient:
         return boto3.client(
@@ -63,4 +65,12 @@ class Connections:
             region_name=self._region.name,
             endpoint_url=self._region.endpoint_url,
             config=config,
+        )
+
+    def _logs(self) -> CloudWatchLogsClient:
+        return boto3.client(
+            "logs",
+            region_name=self._region.name,
+            endpoint_url=self._region.endpoint_url,
+            config=_ADMIN_ONCE,
         )

@@ -188,16 +188,18 @@ class SecretHasher:
         self,
         random_bytes: RandomBytes,
         *,
-        profile: Parameters = OWASP_19_MIB,
+        argon2: PasswordHasher | None = None,
         decoy: str = OWASP_19_MIB_DECOY,
         remembered: int = 10_000,
     ) -> None:
         """
-        Hash with *profile*; *decoy* is a hash of that profile which no secret fits.
+        Hash with *argon2*, of the profile above if `None`.
+
+        *decoy* is a hash of the same profile, which no secret fits.
 
         At most *remembered* outcomes of each kind are kept.
         """
-        self._argon2 = PasswordHasher.from_parameters(profile)
+        self._argon2 = argon2 or PasswordHasher.from_parameters(OWASP_19_MIB)
         self._decoy = decoy
         self._random_bytes = random_bytes
         self._process_key: bytes | None = None

@@ -23,16 +23,12 @@ from typing import Final
 from . import credentials
 from .administration import (
     RETRY_SECONDS,
-    cognito_problem,
+    Administration,
     conflict,
-    require_writer,
     store_problems,
 )
 from .credentials import RandomBytes, SecretHasher
 from .errors import (
-    AppClientsRefusedError,
-    AppClientsThrottledError,
-    AppClientsUnreachableError,
     ClientExistsError,
     OutcomeUnknownError,
     ProblemError,
@@ -40,6 +36,7 @@ from .errors import (
     UnknownClientError,
     VersionConflictError,
 )
+from .halves import Halves, tell_what_is_left
 from .model import (
     AppClient,
     AppClientId,
@@ -56,13 +53,9 @@ from .model import (
     Versioned,
     VersionId,
 )
-from .ports import AppClients, Clock, DeploymentKeyReader, Emit, Pause, RecordStore, StateStore
 
 REPEAT_SECONDS: Final = 600
 """How long a repeat with the same idempotency key replaces what nobody received."""
-
-# Replication mostly takes seconds; who needs to know asks again.
-_REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +96,12 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """
-    Enrols clients from *region*, if that is the Region that writes.
+    """Enrols clients, if this is the Region that writes."""
 
-    *pools* maps both Regions' names to their app clients.
-    """
-
-    region: str
-    other_region: str
-    state: StateStore
-    records: RecordStore
-    deployment_key: DeploymentKeyReader
-    pools: Mapping[str, AppClients]
+    admin: Administration
+    halves: Halves
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
-    clock: Clock
-    pause: Pause
-    emit: Emit = field(repr=False)
 
     def __call__(self, request: EnrollmentRequest, caller: str) -> Enrolled:
         """
@@ -129,20 +111,10 @@ class Enrollment:
             ProblemError: If it is not possible; nothing is left behind, or the
                 problem says that `reconcile` has to clear up.
         """
-        try:
-            enrolled = self._enroll(request, caller)
-        except ProblemError as problem:
-            self._audit(caller, problem.slug, None)
-            raise
-        self._audit(caller, "enrolled", enrolled.issued)
-        return enrolled
-
-    def _enroll(self, request: EnrollmentRequest, caller: str) -> Enrolled:
-        with store_problems(self.region):
-            require_writer(self.state, self.region, self.other_region)
-            key = self.deployment_key.read()
-        self._require_known_scopes(request.scopes)
-        now = int(self.clock())
+        self.admin.require_writer()
+        key = self.halves.key()
+        self.halves.require_known_scopes(request.scopes)
+        now = int(self.admin.clock())
         if request.idempotency_key is None:
             client_id = credentials.new_client_id(self.random_bytes)
         else:
@@ -157,35 +129,14 @@ class Enrollment:
             created_at=now,
             secrets=(self.hasher.hash(issued, now=now),),
             scopes=request.scopes,
-            app_clients={
-                region: Pending(now, "not made yet") for region in (self.region, self.other_region)
-            },
+            app_clients={region: Pending(now, "not made yet") for region in self.halves.regions},
             allowed_cidrs=request.allowed_cidrs,
             expires_at=request.expires_at,
             enrollment=mark,
         )
-        with store_problems(self.region):
+        with store_problems(self.admin.region):
             reserved, created = self._reserve(record)
         return self._complete(reserved, issued, key, undo_record=created)
-
-    def _require_known_scopes(self, scopes: tuple[str, ...]) -> None:
-        for region in (self.region, self.other_region):
-            try:
-                unknown = self.pools[region].unknown_scopes(scopes)
-            except (AppClientsUnreachableError, AppClientsThrottledError) as err:
-                if region == self.region:
-                    raise cognito_problem(region, err) from None
-                continue  # that half will be pending
-            except AppClientsRefusedError as err:
-                raise cognito_problem(region, err) from None
-            if unknown:
-                raise ProblemError(
-                    400,
-                    "unknown-scope",
-                    "Unknown scope",
-                    f"The user pool in {region} defines no {', '.join(unknown)}.",
-                    fields={"scope": f"not defined in {region}: {' '.join(unknown)}"},
-                )
 
     def _reserve(self, record: ClientRecord) -> tuple[Versioned[ClientRecord], bool]:
         """
@@ -194,11 +145,11 @@ class Enrollment:
         A repeat finds the first one, and goes on with it under the new secret.
         """
         try:
-            return Versioned(record, self.records.create(record)), True
+            return Versioned(record, self.admin.records.create(record)), True
         except ClientExistsError:
             pass
         try:
-            found = self.records.read(record.client_id)
+            found = self.admin.records.read(record.client_id)
         except UnknownClientError:
             raise _reused_key("That client was deleted.") from None
         first, again = found.value.enrollment, record.enrollment
@@ -223,12 +174,11 @@ class Enrollment:
         made: dict[str, AppClientId] = {}
         try:
             halves = dict(reserved.value.app_clients)
-            for region in (self.region, self.other_region):
-                if isinstance(halves.get(region), AppClient):
-                    continue
-                halves[region] = self._make_half(region, reserved.value, key, made)
+            for region in self.halves.regions:
+                if not isinstance(halves.get(region), AppClient):
+                    halves[region] = self.halves.make(region, reserved.value, key, made)
             record = replace(reserved.value, status=Status.ACTIVE, app_clients=halves)
-            version = self.records.replace(record, reserved.version)
+            version = self.admin.records.replace(record, reserved.version)
         except OutcomeUnknownError:
             # Undoing could break what was written after all; `reconcile` looks.
             raise _outcome_unknown(record) from None
@@ -238,28 +188,11 @@ class Enrollment:
         except (ServiceError, ProblemError) as err:
             client_id = reserved.value.client_id if undo_record else None
             raise self._undone(self._problem(err), client_id, made) from None
-        return Enrolled(issued, record, version, self._replicate(record.client_id, version))
-
-    def _make_half(
-        self, region: str, record: ClientRecord, key: bytes, made: dict[str, AppClientId]
-    ) -> AppClient | Pending:
-        try:
-            app_client_id, client_secret = self.pools[region].create(
-                record.client_id, record.scopes
-            )
-        except AppClientsUnreachableError as err:
-            if region == self.region:
-                raise cognito_problem(region, err) from None
-            return Pending(int(self.clock()), f"Cognito in {region} did not answer")
-        except (AppClientsThrottledError, AppClientsRefusedError) as err:
-            raise cognito_problem(region, err) from None
-        made[region] = app_client_id
-        mac = credentials.app_client_mac(key, record.client_id, app_client_id)
-        return AppClient(self.pools[region].user_pool_id, app_client_id, client_secret, mac)
+        return Enrolled(issued, record, version, self.admin.replicate(record.client_id, version))
 
     def _problem(self, err: ServiceError | ProblemError) -> ProblemError:
         try:
-            with store_problems(self.region):
+            with store_problems(self.admin.region):
                 raise err
         except ProblemError as problem:
             return problem
@@ -268,48 +201,13 @@ class Enrollment:
         self, problem: ProblemError, client_id: ClientId | None, made: Mapping[str, AppClientId]
     ) -> ProblemError:
         """Remove what this attempt made; return *problem*, with what could not be removed."""
-        left: list[str] = []
-        for region, app_client_id in made.items():
-            try:
-                self.pools[region].delete(app_client_id)
-            except ServiceError:
-                left.append(f"an app client in {region}")
+        left = self.halves.undo(made)
         if client_id is not None:
             try:
-                self.records.destroy(client_id)
+                self.admin.records.destroy(client_id)
             except ServiceError:
-                left.append(f"the record of {client_id} in {self.region}")
-        if left:
-            problem.detail += f" Left for `surrogatectl reconcile`: {', '.join(left)}."
-            problem.extensions["left_behind"] = left
-        return problem
-
-    def _replicate(self, client_id: ClientId, version: VersionId) -> Replication:
-        """Start the replication, wait for it a little, return how far it came."""
-        try:
-            self.records.replicate(client_id)
-            for seconds in _REPLICATION_PAUSES:
-                state = self.records.replication(client_id, version)
-                if state is not Replication.IN_PROGRESS:
-                    return state
-                self.pause(seconds)
-            return self.records.replication(client_id, version)
-        except ServiceError:
-            # The client is enrolled and its secret must be shown; `reconcile`
-            # replicates what is not.
-            return Replication.MISSING
-
-    def _audit(self, caller: str, outcome: str, issued: IssuedCredentials | None) -> None:
-        self.emit(
-            {
-                "event": "admin",
-                "action": "enroll",
-                "caller": caller,
-                "client_id": issued and issued.client_id,
-                "secret_id": issued and issued.secret_id,
-                "outcome": outcome,
-            }
-        )
+                left.append(f"the record of {client_id} in {self.admin.region}")
+        return tell_what_is_left(problem, left)
 
 
 def _reused_key(why: str) -> ProblemError:

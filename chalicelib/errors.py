@@ -163,20 +163,36 @@ class MalformedSecretError(ServiceError):
     """A secret is missing, or its content is not what we wrote."""
 
 
-class AppClientsUnreachableError(ServiceError):
+class AppClientsError(ServiceError):
+    """Cognito of a Region did not do what was asked.  Never thrown directly."""
+
+
+class AppClientsUnreachableError(AppClientsError):
     """Cognito of a Region does not answer; whether the request was carried out is unknown."""
 
 
-class AppClientsThrottledError(ServiceError):
+class AppClientsThrottledError(AppClientsError):
     """Cognito of a Region asks to slow down; nothing was done."""
 
 
-class AppClientsRefusedError(ServiceError):
+class AppClientsRefusedError(AppClientsError):
     """Cognito of a Region refused the request; nothing was done.  *code* is AWS's error code."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class UnknownAppClientError(ServiceError):
+    """No app client with this ID in the Region's pool."""
+
+
+class InvalidCursorError(ServiceError):
+    """The cursor of a list is malformed or has expired."""
+
+
+class LogUnavailableError(ServiceError):
+    """A Region's log cannot be read, or not in time."""
 
 
 class TokenEndpointUnavailableError(ServiceError):

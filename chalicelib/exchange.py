@@ -33,6 +33,7 @@ from .errors import (
 from .freshness import REMEMBERED, Backoff, LastKnown
 from .model import (
     AccessToken,
+    AppClient,
     ClientId,
     ClientRecord,
     Pending,
@@ -168,18 +169,29 @@ class Exchange:
             return self._token(caller, request, deadline, trace)
         except AppClientRefusedError:
             # A rotation may just have happened; the record knows.
-            if self.records.refresh(request.client_id, at_least=_REREAD_SECONDS) is None:
-                raise OAuthServerError(reason="drift") from None
+            if not self._reread(request.client_id, deadline):
+                raise _drift(caller.record, self.region) from None
         caller = self._authenticate(request, deadline, trace)
         try:
             return self._token(caller, request, deadline, trace)
         except AppClientRefusedError:
-            raise OAuthServerError(reason="drift") from None
+            raise _drift(caller.record, self.region) from None
+
+    def _reread(self, client_id: ClientId, deadline: Countdown) -> bool:
+        """Read a record once more, unless that was done just now; return whether it was."""
+        if not _time_to_read(deadline):
+            raise TemporarilyUnavailableError(reason="drift:out_of_time")
+        try:
+            return self.records.refresh(client_id, at_least=_REREAD_SECONDS) is not None
+        except UnknownClientError:
+            return True  # deleted, and its app client with it: that is no drift
+        except (StoreRefusedError, MalformedSecretError):
+            return False
 
     def _authenticate(
         self, request: TokenRequest, deadline: Countdown, trace: Trace
     ) -> Authenticated:
-        state = self._state()
+        state = self._state(deadline)
         found = self._record(request.client_id, deadline)
         stored = found.value.secrets if found else ()
         # Verified even where the answer is known by now: the time it takes
@@ -210,18 +222,16 @@ class Exchange:
             return "address"
         return None
 
-    def _state(self) -> RegionState:
+    def _state(self, deadline: Countdown) -> RegionState:
         try:
-            return self.states.get(_REGION)
+            return self.states.get(_REGION, load=_time_to_read(deadline))
         except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
             # Never "nobody is denied".
             raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
 
     def _record(self, client_id: ClientId, deadline: Countdown) -> Versioned[ClientRecord] | None:
-        if deadline.remaining() < STORE_SECONDS:
-            raise TemporarilyUnavailableError(reason="record:out_of_time")
         try:
-            return self.records.get(client_id)
+            return self.records.get(client_id, load=_time_to_read(deadline))
         except UnknownClientError:
             return None
         except (StoreUnavailableError, StoreRefusedError) as err:
@@ -274,6 +284,18 @@ class Exchange:
                 "needs_rehash": trace.needs_rehash,
             }
         )
+
+
+def _drift(record: ClientRecord, region: str) -> OAuthError:
+    """Return the answer to Cognito refusing what the record says is right."""
+    half = record.app_clients.get(region)
+    if isinstance(half, AppClient) and half.outdated:
+        return TemporarilyUnavailableError(reason="pending", retry_after=60)
+    return OAuthServerError(reason="drift")
+
+
+def _time_to_read(deadline: Countdown) -> bool:
+    return deadline.remaining() >= STORE_SECONDS
 
 
 def _narrow(requested: frozenset[str] | None, record: ClientRecord) -> str:

@@ -70,9 +70,11 @@ class LastKnown(Generic[K, V]):
         self._known: TTLCache[K, tuple[V, float]] = TTLCache(REMEMBERED, stale, timer=clock)
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
-    def get(self, key: K) -> V:
+    def get(self, key: K, *, load: bool = True) -> V:
         """
         Return the value of *key*, not staler than allowed.
+
+        Without *load*, for who has no time left, only what is known counts.
 
         Raises:
             UnknownClientError: If there is none.
@@ -87,7 +89,7 @@ class LastKnown(Generic[K, V]):
             known = self._known.get(key)
         if known is not None and 0 <= now - known[1] < self._fresh:
             return known[0]
-        if self._backoff.open:
+        if load and self._backoff.open:
             try:
                 return self._reload(key)
             except StoreUnavailableError:

@@ -78,26 +78,54 @@ class StoredSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Pending:
+    """Something of Cognito's that could not be done yet; `reconcile` finishes it."""
+
+    since: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RetiringSecret:
+    """
+    A Cognito secret that was replaced, and is deleted when nobody can be using it.
+
+    *replicated_at* is when the other Region was first seen to have its
+    successor, `None` if it was not yet.
+    """
+
+    cognito_secret_id: str
+    since: int
+    replicated_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AppClient:
     """
     The Cognito app client behind a surrogate, in one Region.
 
     *mac* binds the surrogate's client ID to *app_client_id* (see
-    `credentials.app_client_mac`).
+    `credentials.app_client_mac`).  *secret_since* is when *client_secret* was
+    made.  *outdated* says that the app client could not be given the record's
+    scopes yet.
     """
 
     user_pool_id: str
     app_client_id: AppClientId = field(repr=False)
     client_secret: str = field(repr=False)
     mac: str = field(repr=False)
+    secret_since: int
+    retiring: RetiringSecret | None = None
+    outdated: Pending | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Pending:
-    """An app client that could not be made yet; `reconcile` finishes it."""
+class Deletion:
+    """When a client was deleted, what it was before, and for how long it can be restored."""
 
-    since: int
-    reason: str
+    at: int
+    was: Status
+    recovery_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +165,48 @@ class ClientRecord:
     allowed_cidrs: tuple[Network, ...] = ()
     expires_at: int | None = None
     enrollment: EnrollmentRequestMark | None = None
+    deletion: Deletion | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSummary:
+    """What a list shows of a client, from its secret's tags: nothing is decrypted for it."""
+
+    client_id: ClientId
+    client_name: str
+    status: str
+    origin: str
+    created_at: int
+    expires_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """Some of a list; *cursor* leads to the rest, `None` if there is none."""
+
+    items: tuple[T, ...]
+    cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AppClientView:
+    """An app client as Cognito describes it."""
+
+    app_client_id: AppClientId = field(repr=False)
+    name: str
+    scopes: frozenset[str]
+    flows: frozenset[str]
+    access_token_seconds: int
+    created_at: int
+    client_secret: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class CognitoSecret:
+    """One of an app client's secrets; Cognito never tells its value again."""
+
+    cognito_secret_id: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)

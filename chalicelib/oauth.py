@@ -146,9 +146,9 @@ def _client_authentication(
     if len(authorization) > 1:
         raise InvalidRequestError("There is more than one Authorization header.")
     asserts = "client_assertion" in form or "client_assertion_type" in form
+    if sum([bool(authorization), "client_secret" in form, asserts]) > 1:
+        raise InvalidRequestError("There is more than one method of client authentication.")
     if authorization:
-        if "client_secret" in form or asserts:
-            raise InvalidRequestError("There is more than one method of client authentication.")
         client_id, client_secret = _parse_basic(authorization[0])
         if form.get("client_id", client_id) != client_id:
             raise InvalidRequestError("The client_id of body and Authorization header differ.")
@@ -176,12 +176,15 @@ def _parse_basic(header: str) -> tuple[str, str]:
         raise InvalidClientError(
             "The only Authorization scheme is Basic.", reason="unsupported_scheme"
         )
+    encoded = encoded.strip(" ")
     try:
-        decoded = base64.b64decode(encoded.strip(" "), validate=True).decode("utf-8")
+        raw = base64.b64decode(encoded, validate=True)
+        decoded = raw.decode("utf-8")
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The Authorization header is not well-formed.") from None
     client_id, colon, client_secret = decoded.partition(":")
-    if not colon:
+    # Python lets superfluous padding pass even when it validates.
+    if not colon or base64.b64encode(raw).decode() != encoded:
         raise InvalidRequestError("The Authorization header is not well-formed.")
     where = "The Authorization header"
     return _form_decode(client_id, where), _form_decode(client_secret, where)

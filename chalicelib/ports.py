@@ -8,17 +8,22 @@ nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from .model import (
     AccessToken,
     AppClient,
     AppClientId,
+    AppClientView,
     ClientId,
     ClientRecord,
+    ClientSummary,
+    CognitoSecret,
+    Page,
     RegionState,
     Replication,
+    SecretId,
     Versioned,
     VersionId,
 )
@@ -114,6 +119,61 @@ class RecordStore(RecordReader, Protocol):
             StoreRefusedError: If it refuses.
         """
 
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """
+        Return some of the clients in this Region, deleted ones left out; nothing is decrypted.
+
+        A client made or deleted minutes ago may be missing or still there.
+
+        Raises:
+            InvalidCursorError: If *cursor* is not one of ours, or has expired.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def read_many(
+        self, client_ids: Sequence[ClientId]
+    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+        """
+        Return the records of at most `BATCH` clients; `None` for what is malformed.
+
+        What is gone is left out.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        """
+        Remove the replica in the other Region.  No error if there is none.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+        """
+        Mark the record for deletion after *recovery_days* (7 to 30).
+
+        No error if it is marked or gone already.
+
+        Raises:
+            StoreUnavailableError: If Secrets Manager does not answer or throttles.
+            StoreRefusedError: If it refuses, as it does while there is a replica.
+        """
+
+    def unbury(self, client_id: ClientId) -> None:
+        """
+        Take the mark away.  No error if there is none.
+
+        Raises:
+            UnknownClientError: If the record is gone for good.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+
+BATCH = 20
+"""How many records `RecordStore.read_many` reads at once."""
+
 
 class StateStore(Protocol):
     """Reads and writes the state of one Region."""
@@ -187,6 +247,83 @@ class AppClients(Protocol):
 
         Raises:
             AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+    def describe(self, app_client_id: AppClientId) -> AppClientView:
+        """
+        Return an app client as it is.
+
+        Raises:
+            UnknownAppClientError: If there is none.
+            AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+    def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:
+        """
+        Give an app client *scopes*, our flow and token lifetime; keep the rest of it.
+
+        An adopted one keeps its token lifetime.
+
+        Raises:
+            UnknownAppClientError: If there is none.
+            AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+    def aligned(self, view: AppClientView, scopes: tuple[str, ...], *, adopted: bool) -> bool:
+        """Return whether *view* is as `align` would leave it."""
+
+    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+        """
+        Yield every app client that carries our mark, with the client it is named after.
+
+        Raises:
+            AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+    def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
+        """
+        Return an app client's secrets, oldest first; one or two.
+
+        Raises:
+            UnknownAppClientError: If there is no such app client.
+            AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+    def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
+        """
+        Give an app client a second secret.
+
+        Raises:
+            UnknownAppClientError: If there is no such app client.
+            AppClientsRefusedError: If it has two.
+            AppClientsUnreachableError, AppClientsThrottledError
+        """
+
+    def delete_secret(self, app_client_id: AppClientId, cognito_secret_id: str) -> None:
+        """
+        Delete one of an app client's two secrets.  No error if it is gone already.
+
+        Raises:
+            UnknownAppClientError: If there is no such app client.
+            AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
+        """
+
+
+LastUses = Mapping[SecretId, int | None]
+"""When each secret was last used; `None` if it never was, as far back as the log goes."""
+
+
+class UseLog(Protocol):
+    """What the structured log of one Region says about the use of secrets."""
+
+    def last_uses(self, client_id: ClientId, secret_ids: Sequence[SecretId]) -> LastUses:
+        """
+        Return when each of *secret_ids* last got a token, as far back as the log goes.
+
+        `None` stands for a secret that was never seen in use.
+
+        Raises:
+            LogUnavailableError: If the log cannot be read, or not in time.
         """
 
 

@@ -20,10 +20,12 @@ from .model import (
     AppClientId,
     ClientId,
     ClientRecord,
+    Deletion,
     EnrollmentRequestMark,
     Origin,
     Pending,
     RegionState,
+    RetiringSecret,
     SecretId,
     Status,
     StoredSecret,
@@ -64,6 +66,12 @@ def record_to_json(record: ClientRecord) -> str:
                 "caller": record.enrollment.caller,
                 "body_digest": record.enrollment.body_digest,
                 "secret_id": record.enrollment.secret_id,
+            },
+            "deletion": record.deletion
+            and {
+                "at": record.deletion.at,
+                "was": record.deletion.was,
+                "recovery_days": record.deletion.recovery_days,
             },
         }
     )
@@ -128,7 +136,7 @@ def _load(text: str, read: Callable[[Any], T]) -> T:
 
 
 def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
-    mark = content["enrollment"]
+    mark, deletion = content["enrollment"], content["deletion"]
     return ClientRecord(
         client_id=ClientId(_text(content["client_id"])),
         client_name=_text(content["client_name"]),
@@ -154,31 +162,60 @@ def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
             body_digest=_text(mark["body_digest"]),
             secret_id=SecretId(_text(mark["secret_id"])),
         ),
+        deletion=deletion
+        and Deletion(
+            at=_whole(deletion["at"]),
+            was=Status(deletion["was"]),
+            recovery_days=_whole(deletion["recovery_days"]),
+        ),
     )
 
 
 def _half_to_json(half: AppClient | Pending) -> dict[str, Any]:
     if isinstance(half, Pending):
-        return {"pending": {"since": half.since, "reason": half.reason}}
+        return {"pending": _pending_to_json(half)}
     return {
         "user_pool_id": half.user_pool_id,
         "app_client_id": half.app_client_id,
         "client_secret": half.client_secret,
         "mac": half.mac,
+        "secret_since": half.secret_since,
+        "retiring": half.retiring
+        and {
+            "cognito_secret_id": half.retiring.cognito_secret_id,
+            "since": half.retiring.since,
+            "replicated_at": half.retiring.replicated_at,
+        },
+        "outdated": half.outdated and _pending_to_json(half.outdated),
     }
 
 
 def _half(half: Any) -> AppClient | Pending:  # noqa: ANN401 - JSON
     if "pending" in half:
-        return Pending(
-            since=_whole(half["pending"]["since"]), reason=_text(half["pending"]["reason"])
-        )
+        return _pending(half["pending"])
+    retiring, outdated = half["retiring"], half["outdated"]
     return AppClient(
         user_pool_id=_text(half["user_pool_id"]),
         app_client_id=AppClientId(_text(half["app_client_id"])),
         client_secret=_text(half["client_secret"]),
         mac=_text(half["mac"]),
+        secret_since=_whole(half["secret_since"]),
+        retiring=retiring
+        and RetiringSecret(
+            cognito_secret_id=_text(retiring["cognito_secret_id"]),
+            since=_whole(retiring["since"]),
+            replicated_at=_whole_or_none(retiring["replicated_at"]),
+        ),
+        outdated=outdated and _pending(outdated),
     )
+
+
+def _pending_to_json(pending: Pending) -> dict[str, Any]:
+    return {"since": pending.since, "reason": pending.reason}
+
+
+def _pending(pending: Any) -> Pending:  # noqa: ANN401 - JSON
+    return Pending(since=_whole(pending["since"]), reason=_text(pending["reason"]))
 
 
 def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON

@@ -7,20 +7,22 @@ without it differs between Secrets Manager and its emulators while labels move.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
 from botocore.parsers import ResponseParserError
 
 from . import records
 from .credentials import RandomBytes
 from .errors import (
     ClientExistsError,
+    InvalidCursorError,
     MalformedSecretError,
     OutcomeUnknownError,
+    ServiceError,
     StoreRefusedError,
     StoreThrottledError,
     StoreUnavailableError,
@@ -30,6 +32,8 @@ from .errors import (
 from .model import (
     ClientId,
     ClientRecord,
+    ClientSummary,
+    Page,
     RegionState,
     Replication,
     Versioned,
@@ -38,7 +42,11 @@ from .model import (
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+    from mypy_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        SecretListEntryTypeDef,
+        TagTypeDef,
+    )
 
 CURRENT = "AWSCURRENT"
 # The one label under which a new version waits to become current.  Not
@@ -66,6 +74,9 @@ _UNAVAILABLE = frozenset(
         "RequestTimeoutException",
     }
 )
+# What botocore raises over an answer that is not UTF-8, or JSON but no object.
+_TRIPPED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+_GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 
@@ -90,21 +101,38 @@ def deployment_secret_name(prefix: str) -> str:
     return f"{prefix}/deployment"
 
 
-def _ask(call: Callable[[], T]) -> T:
-    """Make an AWS call; translate what goes wrong for every operation alike."""
+def _ask(call: Callable[[], T], shows: str | None = "ARN") -> T:
+    """
+    Make an AWS call; translate what goes wrong for every operation alike.
+
+    An answer without the member *shows* is none, whatever its status says.
+    """
     try:
-        return call()
+        answer = call()
     except ClientError as err:
         code = err.response.get("Error", {}).get("Code", "")
         status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
-            raise StoreThrottledError(f"Secrets Manager: {code}") from None
-        if code in _UNAVAILABLE or status >= _SERVER_ERROR:
-            raise StoreUnavailableError(f"Secrets Manager: {code}") from None
+        outage = _outage(code, status)
+        if outage is not None:
+            raise outage from None
         raise
-    except (BotoCoreError, ResponseParserError) as err:
+    except ParamValidationError:
+        raise
+    except (BotoCoreError, ResponseParserError, *_TRIPPED) as err:
         # Unreachable, or an answer that is none.
         raise StoreUnavailableError(f"Secrets Manager: {type(err).__name__}") from None
+    if shows is not None and not (isinstance(answer, Mapping) and shows in answer):
+        raise StoreUnavailableError("Secrets Manager: an answer that is none")
+    return answer
+
+
+def _outage(code: str, status: int) -> StoreUnavailableError | None:
+    """Return what AWS's error *code* with *status* means, `None` if it is a refusal."""
+    if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+        return StoreThrottledError(f"Secrets Manager: {code}")
+    if code in _UNAVAILABLE or status >= _SERVER_ERROR:
+        return StoreUnavailableError(f"Secrets Manager: {code}")
+    return None
 
 
 def _code(err: ClientError) -> str:
@@ -131,12 +159,10 @@ def _read(client: SecretsManagerClient, name: str, parse: Callable[[str], T]) ->
         answer = _ask(lambda: client.get_secret_value(SecretId=name, VersionStage=CURRENT))
     except ClientError as err:
         # InvalidRequestException: marked for deletion.
-        if _code(err) in {"ResourceNotFoundException", "InvalidRequestException"}:
+        if _code(err) in _GONE:
             raise UnknownClientError from None
         raise _refused(err) from None
     text, version = answer.get("SecretString"), answer.get("VersionId")
-    if text is None and version is None:
-        raise StoreUnavailableError("Secrets Manager: an answer that is none")
     if not isinstance(text, str) or not isinstance(version, str):
         raise MalformedSecretError("The secret holds no text.")
     return Versioned(parse(text), VersionId(version))
@@ -149,7 +175,8 @@ def _replace(
     Make *text* the current value if *read* still is (compare-and-swap).
 
     Raises:
-        VersionConflictError, UnknownClientError, StoreUnavailableError, StoreRefusedError
+        VersionConflictError, UnknownClientError, OutcomeUnknownError,
+        StoreUnavailableError, StoreRefusedError
     """
     try:
         _ask(
@@ -158,7 +185,7 @@ def _replace(
             )
         )
     except ClientError as err:
-        if _code(err) in {"ResourceNotFoundException", "InvalidRequestException"}:
+        if _code(err) in _GONE:
             raise UnknownClientError from None
         raise _refused(err) from None
     try:
@@ -173,26 +200,40 @@ def _replace(
     except (ClientError, StoreUnavailableError) as err:
         # A move that arrived is refused when the SDK repeats it, and an answer
         # can get lost: only what is current now tells who won.
-        try:
-            current = _current_version(client, name)
-        except StoreUnavailableError:
-            raise OutcomeUnknownError from None
-        if current == new:
-            return new
-        if isinstance(err, StoreUnavailableError):
-            raise
-        if _code(err) in {"InvalidParameterException", "ResourceNotFoundException"}:
-            raise VersionConflictError from None
-        raise _refused(err) from None
+        current = _current_version(client, name)
+        if current != new:
+            raise _not_moved(err, whole=current == read) from None
     return new
 
 
 def _current_version(client: SecretsManagerClient, name: str) -> str | None:
+    """
+    Return which version of the secret *name* is current, `None` if we may not know.
+
+    Raises:
+        UnknownClientError: If there is no such secret any more.
+        OutcomeUnknownError: If Secrets Manager does not answer.
+    """
     try:
-        described = _ask(lambda: client.describe_secret(SecretId=name))
-    except ClientError:
+        return _current_of(_ask(lambda: client.describe_secret(SecretId=name)))
+    except StoreUnavailableError:
+        raise OutcomeUnknownError from None
+    except ClientError as err:
+        if _code(err) in _GONE:
+            raise UnknownClientError from None
         return None
-    return _current_of(described)
+
+
+def _not_moved(err: ClientError | StoreUnavailableError, *, whole: bool) -> ServiceError:
+    """Return what *err* of a move means; *whole*: what was current before still is."""
+    if isinstance(err, StoreUnavailableError):
+        # Else ours may have become current, and somebody else's after it.
+        return err if whole else OutcomeUnknownError()
+    if _code(err) == "InvalidRequestException":
+        return UnknownClientError()
+    if _code(err) in {"InvalidParameterException", "ResourceNotFoundException"}:
+        return VersionConflictError()
+    return _refused(err)
 
 
 def _current_of(described: DescribeSecretResponseTypeDef) -> str | None:
@@ -239,10 +280,11 @@ class ClientSecrets:
                 lambda: self.here().create_secret(
                     Name=self._name(record.client_id),
                     ClientRequestToken=_new_version(self.random_bytes),
-                    Description=record.client_name[:_MAX_DESCRIPTION],
+                    Description=_description(record),
                     SecretString=records.record_to_json(record),
-                    Tags=[{"Key": key, "Value": value} for key, value in _tags(record).items()],
-                )
+                    Tags=_tags(record),
+                ),
+                shows="VersionId",
             )
         except ClientError as err:
             if _code(err) == "ResourceExistsException":
@@ -268,16 +310,18 @@ class ClientSecrets:
 
     def _describe(self, record: ClientRecord) -> None:
         """Bring what lists show up to date; it follows the record and never leads it."""
-        try:
-            _ask(
-                lambda: self.here().tag_resource(
-                    SecretId=self._name(record.client_id),
-                    Tags=[{"Key": key, "Value": value} for key, value in _tags(record).items()],
-                )
-            )
-        except (ClientError, StoreUnavailableError):
-            # The record is written, and it alone decides; `reconcile` mends tags.
-            return
+        name = self._name(record.client_id)
+        for tell in (
+            lambda: self.here().tag_resource(SecretId=name, Tags=_tags(record)),
+            lambda: self.here().update_secret(SecretId=name, Description=_description(record)),
+        ):
+            # The record is written, and it alone decides; `reconcile` mends the rest.
+            try:
+                _ask(tell, shows=None)
+            except ClientError:
+                continue
+            except StoreUnavailableError:
+                return
 
     def destroy(self, client_id: ClientId) -> None:
         """See `RecordStore.destroy`."""
@@ -332,19 +376,137 @@ class ClientSecrets:
             return Replication.MISSING
         return Replication.FAILED if status == "Failed" else Replication.IN_PROGRESS
 
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """See `RecordStore.list`."""
+        start = client_secret_name(self.prefix, ClientId(""))
+        more: dict[str, Any] = {} if cursor is None else {"NextToken": cursor}
+        try:
+            answer = _ask(
+                lambda: self.here().list_secrets(
+                    MaxResults=limit, Filters=[{"Key": "name", "Values": [start]}], **more
+                ),
+                shows="SecretList",
+            )
+        except ClientError as err:
+            if _code(err) == "InvalidNextTokenException":
+                raise InvalidCursorError from None
+            raise _refused(err) from None
+        except ParamValidationError:
+            raise InvalidCursorError from None
+        summaries = (
+            _summary(secret["Name"].removeprefix(start), secret)
+            for secret in answer["SecretList"]
+            # The filter ignores case; our prefix does not.
+            if secret["Name"].startswith(start) and "DeletedDate" not in secret
+        )
+        return Page(tuple(summaries), answer.get("NextToken"))
+
+    def read_many(
+        self, client_ids: Sequence[ClientId]
+    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+        """See `RecordStore.read_many`."""
+        names = {self._name(client_id): client_id for client_id in client_ids}
+        if not names:
+            return {}
+        try:
+            answer = _ask(
+                lambda: self.here().batch_get_secret_value(SecretIdList=list(names)),
+                shows="SecretValues",
+            )
+        except ClientError as err:
+            raise _refused(err) from None
+        for failure in answer.get("Errors", []):
+            code = failure.get("ErrorCode", "")
+            if code not in _GONE:
+                raise _outage(code, 0) or StoreRefusedError(f"Secrets Manager refused: {code}")
+        found: dict[ClientId, Versioned[ClientRecord] | None] = {}
+        for value in answer.get("SecretValues", []):
+            client_id = names[value["Name"]]
+            try:
+                if CURRENT in value.get("VersionStages", []):
+                    record = records.record_from_json(value.get("SecretString", ""))
+                    found[client_id] = Versioned(record, VersionId(value["VersionId"]))
+                else:
+                    # It was written in this moment, while labels moved.
+                    found[client_id] = self.read(client_id)
+            except UnknownClientError:
+                continue
+            except MalformedSecretError:
+                found[client_id] = None
+        return found
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        """See `RecordStore.unreplicate`."""
+        if self._replica_status(client_id) is None:
+            return
+        try:
+            _ask(
+                lambda: self.here().remove_regions_from_replication(
+                    SecretId=self._name(client_id), RemoveReplicaRegions=[self.other_region]
+                )
+            )
+        except ClientError as err:
+            raise _refused(err) from None
+
+    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+        """See `RecordStore.bury`."""
+        try:
+            _ask(
+                lambda: self.here().delete_secret(
+                    SecretId=self._name(client_id), RecoveryWindowInDays=recovery_days
+                )
+            )
+        except ClientError as err:
+            # InvalidRequestException: marked already.
+            if _code(err) not in {"ResourceNotFoundException", "InvalidRequestException"}:
+                raise _refused(err) from None
+
+    def unbury(self, client_id: ClientId) -> None:
+        """See `RecordStore.unbury`."""
+        try:
+            _ask(lambda: self.here().restore_secret(SecretId=self._name(client_id)))
+        except ClientError as err:
+            if _code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            # InvalidRequestException: there is no mark.
+            if _code(err) != "InvalidRequestException":
+                raise _refused(err) from None
+
     def _name(self, client_id: ClientId) -> str:
         return client_secret_name(self.prefix, client_id)
 
 
-def _tags(record: ClientRecord) -> dict[str, str]:
+def _summary(client_id: str, secret: SecretListEntryTypeDef) -> ClientSummary:
+    tags = {tag.get("Key", ""): tag.get("Value", "") for tag in secret.get("Tags", [])}
+    return ClientSummary(
+        client_id=ClientId(client_id),
+        client_name=secret.get("Description", ""),
+        status=tags.get("surrogate:status", "unknown"),
+        origin=tags.get("surrogate:origin", "unknown"),
+        created_at=_number(tags.get("surrogate:created-at")) or 0,
+        expires_at=_number(tags.get("surrogate:expires-at")),
+    )
+
+
+def _number(text: str | None) -> int | None:
+    """Return the number that a tag holds; people can edit tags, so it may be none."""
+    return int(text) or None if text and text.isdecimal() else None
+
+
+def _description(record: ClientRecord) -> str:
+    return record.client_name[:_MAX_DESCRIPTION]
+
+
+def _tags(record: ClientRecord) -> Sequence[TagTypeDef]:
     """Return what lists show of *record*, so that listing decrypts nothing."""
-    return {
+    tags = {
         "surrogate:kind": "client",
         "surrogate:status": record.status,
         "surrogate:origin": record.origin,
         "surrogate:created-at": str(record.created_at),
         "surrogate:expires-at": str(record.expires_at or 0),
     }
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,9 @@ _USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]_[0-9A-Za-z]{1,55}")
 # A name below which Cognito app clients (`<prefix>-<client ID>`) and Secrets
 # Manager secrets (`<prefix>/clients/<client ID>`) can both be made.
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
+# Visible characters, none of which starts a query, a fragment or credentials.
+_URL = re.compile(r"((?![?#@])[\x21-\x7e])+")
+_LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 _LOOPBACK = "127.0.0.1"
 
 SURFACES = frozenset({"token", "admin"})
@@ -35,13 +38,15 @@ class RegionSettings:
     """
     One of the two Regions.
 
-    *token_endpoint* is the URL of its Cognito token endpoint;
-    *endpoint_url* replaces the AWS endpoints in the local cloud.
+    *token_endpoint* is the URL of its Cognito token endpoint, *log_group* where
+    its function logs; *endpoint_url* replaces the AWS endpoints in the local
+    cloud.
     """
 
     name: str
     user_pool_id: str
     token_endpoint: str
+    log_group: str
     endpoint_url: str | None
 
 
@@ -118,7 +123,13 @@ def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
         name=name,
         user_pool_id=user_pool_id,
         token_endpoint=_read(environ, f"OAUTH_HOST_{role}", _token_endpoint),
-        endpoint_url=_read(environ, f"ENDPOINT_URL_{role}", _url, default="") or None,
+        log_group=_read(
+            environ,
+            f"LOG_GROUP_{role}",
+            _matching(_LOG_GROUP, "the name of a log group"),
+            default=f"/aws/lambda/surrogate-credentials-{role.lower()}",
+        ),
+        endpoint_url=_read(environ, f"ENDPOINT_URL_{role}", _url_if_any, default=""),
     )
 
 
@@ -141,8 +152,6 @@ def _read(
     text = environ.get(name, default)
     if text is None:
         raise SettingsError(f"{name}: is not set.")
-    if not text and default == "":
-        return parse("")
     try:
         return parse(text)
     except ValueError as err:
@@ -182,9 +191,14 @@ def _surfaces(text: str) -> frozenset[str]:
     return names
 
 
+def _url_if_any(text: str) -> str | None:
+    return _url(text) if text else None
+
+
 def _url(text: str) -> str:
-    if not text:
-        return text
+    # urlsplit drops line breaks and empty queries; what is kept is *text*.
+    if not _URL.fullmatch(text):
+        raise ValueError("must be a URL of host and path only.")
     try:
         parts = urlsplit(text)
         port = parts.port
@@ -193,14 +207,12 @@ def _url(text: str) -> str:
     local = parts.scheme == "http" and parts.hostname == _LOOPBACK
     if parts.scheme != "https" and not local:
         raise ValueError(f"must be an https URL (http only to {_LOOPBACK}).")
-    if not parts.hostname or parts.query or parts.fragment or parts.username or port == 0:
+    if not parts.hostname or port == 0:
         raise ValueError("must be a URL of host and path only.")
     return text.rstrip("/")
 
 
 def _token_endpoint(text: str) -> str:
-    if not text:
-        raise ValueError("is empty.")
     url = _url(text)
     if not url.endswith("/oauth2/token"):
         raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")

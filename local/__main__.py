@@ -45,7 +45,7 @@ def _env(arguments: argparse.Namespace) -> None:
 def _status(arguments: argparse.Namespace) -> None:
     cloud = Cloud.find(arguments.state)
     if arguments.output == "json":
-        print(json.dumps({**cloud.endpoints, **cloud.network_status()}, indent=2))
+        print(json.dumps({**cloud.endpoints, "network": cloud.network_status()}, indent=2))
     else:
         print(cloud.describe())
 
@@ -54,6 +54,11 @@ def _region(arguments: argparse.Namespace) -> None:
     cloud = Cloud.find(arguments.state)
     cloud.set_region(arguments.role, arguments.mode)
     print(f"{arguments.role} ({cloud.endpoints['regions'][arguments.role]}): {arguments.mode}")
+
+
+def _logs(arguments: argparse.Namespace) -> None:
+    for line in Cloud.find(arguments.state).logs(arguments.role):
+        print(line)
 
 
 def _chalice_local(arguments: argparse.Namespace) -> None:
@@ -89,6 +94,10 @@ def _parser() -> argparse.ArgumentParser:
     region.add_argument("role", choices=[role.value for role in Role])
     region.add_argument("mode", choices=[mode.value for mode in Mode])
     region.set_defaults(run=_region)
+
+    logs = commands.add_parser("logs", help="print what a stage's function has logged")
+    logs.add_argument("role", choices=[role.value for role in Role])
+    logs.set_defaults(run=_logs)
 
     local = commands.add_parser("chalice-local", help="serve a stage from the working tree")
     local.add_argument("--stage", default=Role.PRIMARY.value)

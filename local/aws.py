@@ -19,7 +19,7 @@ _ISOLATED = {
 
 def client(service: str, *, region: str, endpoint: str, identity: Identity) -> Any:  # noqa: ANN401
     """Return a client for *service* that signs as *identity* and talks to *endpoint* only."""
-    session = boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))
+    session: Any = boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))
     return session.client(
         service,
         region_name=region,

@@ -5,8 +5,8 @@ The local cloud as a thing to start, use, break and stop.
         cloud.set_region("primary", "refused")
 
 `Cloud.up` is idempotent: it finds a healthy running cloud, deploys what changed in the project, and
-cleans up after one whose processes died. Several clouds run beside each other, each with its own state
-directory.
+cleans up after one whose processes died. Several clouds run beside each other, each with its own
+state directory.
 """
 
 import json
@@ -19,6 +19,7 @@ import venv
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -26,7 +27,7 @@ from typing import Any, NoReturn, Self
 from local import aws, deploy, emulator, processes, provision
 from local.deploy import without_aws_variables
 from local.emulator import EmulatorSettings
-from local.httpio import call_json, get_status
+from local.httpio import call_json, get
 from local.network import NetworkSettings
 from local.processes import ProcessRecord
 from local.progress import Progress
@@ -41,6 +42,10 @@ DEFAULT_PREFIX = "surrogate"
 DEFAULT_TIME_SCALE = 30.0
 _ROOT_IDENTITY = "root"
 _START_SECONDS = 60.0
+_HEALTH_SECONDS = 20.0
+_LOG_LINES = 20
+# What Lambda itself writes around every invocation.
+_LAMBDA_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 
 
 class CloudError(Exception):
@@ -54,7 +59,7 @@ class Cloud:
         self._directory = directory
         self._state = state
 
-    # -- life ---------------------------------------------------------------------------------------
+    # -- life --------------------------------------------------------------------------------------
 
     @classmethod
     def up(  # noqa: PLR0913 - each has a default and is given by name
@@ -78,12 +83,18 @@ class Cloud:
         directory = StateDirectory(state_dir)
         with directory.locked():
             cloud = cls._running(directory)
-            if cloud is None:
+            if cloud is not None:
+                cloud.give_back_regions(progress)
+                cloud.deploy(project, progress)
+            else:
                 _stop_processes(directory)
-                cloud = cls._start(
-                    directory, project.resolve(), time_scale, domain_name, operator_policy, progress
-                )
-            cloud._deploy(progress)
+                cloud = cls(directory, _new_state(project.resolve(), time_scale, domain_name))
+                try:
+                    cloud.start(operator_policy, progress)
+                    cloud.deploy(project, progress)
+                except BaseException:
+                    _stop_processes(directory)
+                    raise
             progress.say(cloud.describe())
             progress.say(f"ready after {progress.elapsed:.1f} s")
         return cloud
@@ -107,6 +118,7 @@ class Cloud:
         stop(self._directory.path)
 
     def __enter__(self) -> Self:
+        """Return the cloud itself."""
         return self
 
     def __exit__(
@@ -115,9 +127,10 @@ class Cloud:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        """Stop the cloud."""
         self.down()
 
-    # -- use ----------------------------------------------------------------------------------------
+    # -- use ---------------------------------------------------------------------------------------
 
     @property
     def endpoints(self) -> dict[str, Any]:
@@ -194,8 +207,8 @@ class Cloud:
         """Say what runs where."""
         endpoints = self.endpoints
         lines = [
-            f"front door   {endpoints['front_door']}  ({self._state.domain_name}; "
-            f"TTLs and health checks run {self._state.time_scale:g} times as fast as on AWS)",
+            f"front door   {endpoints['front_door']}  ({self._state.domain_name})",
+            f"             (TTLs, health checks: {self._state.time_scale:g}x as fast as on AWS)",
             *(
                 f"{role:<12} {endpoints[role]}  ({self._state.regions[role]}, "
                 f"{self._state.user_pools[role]}, {self.region_mode(role)})"
@@ -228,7 +241,7 @@ class Cloud:
             chalice, command, {**without_aws_variables(os.environ), **self.environment}
         )
 
-    # -- break --------------------------------------------------------------------------------------
+    # -- break -------------------------------------------------------------------------------------
 
     def set_region(self, role: str, mode: str) -> None:
         """Put the Region of *role* into *mode*: `up`, `refused` or `hanging`."""
@@ -253,6 +266,28 @@ class Cloud:
         """Return the log of calls at the Regions' doors, oldest first."""
         calls: list[dict[str, Any]] = self._control("GET", "calls")
         return calls
+
+    def calls_of_stage(self, role: str) -> list[dict[str, Any]]:
+        """Return the signed calls that the deployed stage *role* made, oldest first."""
+        function = f"/{self._state.deployments[role].stack}-"
+        return [call for call in self.calls() if function in call["caller"]]
+
+    def logs(self, role: str) -> list[str]:
+        """Return what the deployed stage *role* has logged lately, oldest first."""
+        client = self.client("logs", role, _ROOT_IDENTITY)
+        prefix = f"/aws/lambda/{self._state.deployments[Role(role)].stack}-"
+        groups = client.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]
+        pages = (
+            page
+            for group in groups
+            for page in client.get_paginator("filter_log_events").paginate(
+                logGroupName=group["logGroupName"]
+            )
+        )
+        events = [event for page in pages for event in page["events"]]
+        events.sort(key=lambda event: int(event["timestamp"]))
+        messages = [str(event["message"]).rstrip() for event in events]
+        return [line for line in messages if not line.startswith(_LAMBDA_LINES)]
 
     def clear_calls(self) -> None:
         """Empty the log of calls."""
@@ -286,7 +321,7 @@ class Cloud:
         self.clear_calls()
         self.forget_dns()
 
-    # -- the rest is private ------------------------------------------------------------------------
+    # -- the rest is private -----------------------------------------------------------------------
 
     def _network(self, method: str, path: str, document: object = None) -> Any:  # noqa: ANN401
         return call_json(f"{_url(self._state.ports.network_control)}/{path}", method, document)
@@ -324,36 +359,12 @@ class Cloud:
             return None
         return cloud
 
-    @classmethod
-    def _start(  # noqa: PLR0913 - called once
-        cls,
-        directory: StateDirectory,
-        project: Path,
-        time_scale: float,
-        domain_name: str,
-        operator_policy: Path | None,
-        progress: Progress,
-    ) -> "Cloud":
-        state = CloudState(
-            project=str(project),
-            regions=dict(DEFAULT_REGIONS),
-            domain_name=domain_name,
-            secret_prefix=DEFAULT_PREFIX,
-            time_scale=time_scale,
-            ports=_choose_ports([*DEFAULT_REGIONS.values()]),
-            identities={_ROOT_IDENTITY: _new_root()},
-        )
-        cloud = cls(directory, state)
-        try:
-            with progress.step("emulator and network started"):
-                cloud._start_processes()
-            with progress.step("user pools, domain and operators created"):
-                cloud._provision(operator_policy)
-        except BaseException:
-            _stop_processes(directory)
-            raise
-        directory.save(state)
-        return cloud
+    def start(self, operator_policy: Path | None, progress: Progress) -> None:
+        """Start the processes, and create what surrounds the service."""
+        with progress.step("emulator and network started"):
+            self._start_processes()
+        with progress.step("user pools, domain and operators created"):
+            self._provision(operator_policy)
 
     def _start_processes(self) -> None:
         state, directory = self._state, self._directory
@@ -432,13 +443,12 @@ class Cloud:
             provision.create_custom_domain(client, region, state.domain_name)
         state.hosted_zone_id = provision.create_hosted_zone(client, primary, state.domain_name)
         state.identities |= provision.create_identities(client, primary, operator_policy)
-        state.settings = self._project_settings()
 
     def _project_settings(self) -> dict[str, str]:
         """Return the project's settings for both stages, with what this cloud decides filled in."""
         state = self._state
         config = json.loads((Path(state.project) / ".chalice" / "config.json").read_text())
-        regional = {}
+        regional: dict[str, str] = {}
         for role, region in state.regions.items():
             endpoint = _url(state.ports.region[region])
             regional |= {
@@ -454,16 +464,21 @@ class Cloud:
             "SECRET_PREFIX": state.secret_prefix,
         }
 
-    def _deploy(self, progress: Progress) -> None:
-        """Deploy both stages unless they already have the project's present code."""
+    def give_back_regions(self, progress: Progress) -> None:
+        """Bring back every Region that was taken away."""
+        for role in Role:
+            if self.region_mode(role) != Mode.UP:
+                self.set_region(role, Mode.UP)
+                progress.say(f"{role} is back")
+
+    def deploy(self, project: Path, progress: Progress) -> None:
+        """Deploy both stages of *project* unless they already have its present code."""
         state = self._state
-        project = Path(state.project)
+        state.project = str(project.resolve())
         state.settings = self._project_settings()
         config = json.loads((project / ".chalice" / "config.json").read_text())
         mirrored = self._directory.build / "project"
-        deploy.mirror(
-            project, mirrored, deploy.local_config(config, state.settings, state.regions)
-        )
+        deploy.mirror(project, mirrored, deploy.local_config(config, state.settings, state.regions))
         code = deploy.fingerprint(mirrored)
         current = all(
             role in state.deployments and state.deployments[role].code == code for role in Role
@@ -471,6 +486,8 @@ class Cloud:
         if not current:
             self._initialize_project(project, progress)
             self._deploy_stages(mirrored, code, progress)
+        with progress.step("both Regions answer"):
+            self._await_health()
         state.ready = True
         self._directory.save(state)
         self._directory.write_private(self._directory.endpoints, self.endpoints)
@@ -494,7 +511,7 @@ class Cloud:
         if not command.exists():
             return
         with progress.step("surrogatectl init"):
-            done = subprocess.run(  # noqa: S603 - our own command line
+            done = subprocess.run(
                 [str(command), "init"],
                 env={**without_aws_variables(os.environ), **self.environment},
                 cwd=project,
@@ -537,8 +554,6 @@ class Cloud:
                 self._root_client, state.regions[role], state.domain_name, api_id, stage
             )
         state.health_check_id = provision.point_name_at_regions(self._root_client, state)
-        with progress.step("both Regions answer"):
-            self._await_health()
 
     def _await_health(self) -> None:
         """
@@ -547,17 +562,15 @@ class Cloud:
         Raises:
             CloudError: If they do not.
         """
-        deadline = time.monotonic() + _START_SECONDS
+        deadline = time.monotonic() + _HEALTH_SECONDS
+        urls = [f"{self._base_url(role)}/health" for role in Role]
         with ThreadPoolExecutor() as pool:
-            statuses = [*pool.map(partial(_await_ok, deadline=deadline), self._health_urls())]
-        failed = [
-            f"{url}: {status}"
-            for url, status in zip(self._health_urls(), statuses, strict=True)
-            if status != _OK
-        ]
-        if failed:
-            msg = "not healthy: " + "; ".join(failed)
-            raise CloudError(msg)
+            answers = [*pool.map(partial(_await_ok, deadline=deadline), urls)]
+        for role, (status, body) in zip(Role, answers, strict=True):
+            if status != HTTPStatus.OK:
+                log = "\n".join(self.logs(role)[-_LOG_LINES:])
+                msg = f"{role} is not healthy: {status} {body}\nthe end of its log:\n{log}"
+                raise CloudError(msg)
         primary = self._state.regions[Role.PRIMARY]
         while self.network_status()["front_door"]["region"] != primary:
             if time.monotonic() > deadline:
@@ -565,12 +578,6 @@ class Cloud:
                 raise CloudError(msg)
             time.sleep(0.1)
         self.forget_dns()
-
-    def _health_urls(self) -> list[str]:
-        return [f"{self._base_url(role)}/health" for role in Role]
-
-
-_OK = 200
 
 
 def stop(state_dir: Path = DEFAULT_STATE) -> bool:
@@ -589,11 +596,23 @@ def _stop_processes(directory: StateDirectory) -> bool:
     return was_running
 
 
-def _await_ok(url: str, deadline: float) -> int | None:
+def _new_state(project: Path, time_scale: float, domain_name: str) -> CloudState:
+    return CloudState(
+        project=str(project),
+        regions=dict(DEFAULT_REGIONS),
+        domain_name=domain_name,
+        secret_prefix=DEFAULT_PREFIX,
+        time_scale=time_scale,
+        ports=_choose_ports([*DEFAULT_REGIONS.values()]),
+        identities={_ROOT_IDENTITY: _new_root()},
+    )
+
+
+def _await_ok(url: str, deadline: float) -> tuple[int, str]:
     while True:
-        status = get_status(url)
-        if status == _OK or time.monotonic() > deadline:
-            return status
+        answer = get(url)
+        if answer[0] == HTTPStatus.OK or time.monotonic() > deadline:
+            return answer
         time.sleep(0.1)
 
 
@@ -629,4 +648,3 @@ def _bare_python(directory: Path) -> Path:
     if not python.exists():
         venv.EnvBuilder(with_pip=False, symlinks=True, clear=True).create(directory)
     return python
-

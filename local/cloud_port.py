@@ -1,10 +1,10 @@
 """
 The port that stands for "AWS": it finds the Region of each request and passes it on to that Region.
 
-On AWS a client chooses a Region's endpoint by its name. Here every name is 127.0.0.1, and for a client
-that is configured with a single endpoint (the AWS CLI, `surrogatectl`) the request itself says which
-Region it is for: in the credential scope of its signature, in an API's or a user pool's ID, or in the
-ID of the app client that asks for a token.
+On AWS a client chooses a Region's endpoint by its name. Here every name is 127.0.0.1, and for a
+client that is configured with a single endpoint (the AWS CLI, `surrogatectl`) the request itself
+says which Region it is for: in the credential scope of its signature, in an API's or a user pool's
+ID, or in the ID of the app client that asks for a token.
 """
 
 import asyncio
@@ -14,7 +14,14 @@ import re
 from collections.abc import Mapping
 from urllib.parse import parse_qs, quote, unquote
 
-from local.httpio import BadRequestError, RequestHead, call_json, json_response, read_body, read_head
+from local.httpio import (
+    BadRequestError,
+    RequestHead,
+    call_json,
+    json_response,
+    read_body,
+    read_head,
+)
 from local.switch import RegionSwitch, Stream
 
 _SIGNED_SCOPE = re.compile(r"Credential=[^/,]+/\d{8}/([^/]+)/[^/]+/aws4_request")
@@ -95,8 +102,10 @@ class CloudPort:
         region = region_in_request(head)
         if region is None:
             region = await self._ask_emulator(head, body)
-        # A Region that this cloud does not have: the default one will refuse the signature.
-        return region if region in self._switches else self._default_region
+        if region is None or region not in self._switches:
+            # None of this cloud's Regions: the default one will refuse what is wrong about it.
+            return self._default_region
+        return region
 
     async def _ask_emulator(self, head: RequestHead, body: bytes) -> str | None:
         api = _EXECUTE_API.match(head.path)

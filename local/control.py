@@ -1,18 +1,22 @@
 """
 The emulator's control interface: `/_local/…` on the admin door.
 
-`GET owner` and `GET dns` serve the network; `regions` and `replication` steer what a lost Region means
-for replication; `faults` and `calls` serve tests. It is out of reach through the doors of the Regions.
+`GET owner` and `GET dns` serve the network; `regions` and `replication` steer what a lost Region
+means for replication; `faults` and `calls` serve tests. It is out of reach through the doors of the
+Regions.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from local.calls import CallLog
 from local.emulated import module
 from local.faults import Faults
 from local.replication import Replication
+
+# The query and the JSON body of a request in one.
+Question = Mapping[str, Any]
 
 
 class Control:
@@ -22,54 +26,49 @@ class Control:
         self._calls = calls
         self._faults = faults
         self._replication = replication
+        self._routes: dict[tuple[str, str], Callable[[Question], object]] = {
+            ("GET", "ready"): lambda _: {"ready": True},
+            ("GET", "owner"): lambda question: {"region": _owner(question)},
+            ("GET", "dns"): lambda _: _dns(),
+            ("GET", "calls"): lambda _: calls.describe(),
+            ("DELETE", "calls"): lambda _: calls.clear(),
+            ("GET", "faults"): lambda _: faults.describe(),
+            ("POST", "faults"): self._add_fault,
+            ("DELETE", "faults"): lambda _: faults.clear(),
+            ("GET", "regions"): lambda _: replication.describe(),
+            ("POST", "regions"): self._set_region,
+            ("POST", "replication"): self._set_lag,
+        }
 
     def answer(
         self, method: str, path: str, query: Mapping[str, list[str]], body: bytes
-    ) -> tuple[int, Any]:
+    ) -> tuple[int, object]:
         """Return the status and the JSON document for a request."""
+        route = self._routes.get((method, path.removeprefix("/_local/")))
+        if route is None:
+            return 404, {"message": "no such control"}
+        question = {key: values[0] for key, values in query.items()}
         try:
-            document = json.loads(body) if body else {}
-            return 200, self._dispatch(method, path.removeprefix("/_local/"), query, document)
-        except LookupError as err:
-            return 404, {"message": f"no such control: {err}"}
+            return 200, route({**question, **json.loads(body or b"{}")})
+        except KeyError as err:
+            return 400, {"message": f"{err} is missing"}
         except (ValueError, TypeError) as err:
             return 400, {"message": str(err)}
 
-    def _dispatch(
-        self, method: str, name: str, query: Mapping[str, list[str]], document: Mapping[str, Any]
-    ) -> Any:  # noqa: ANN401 - a JSON document
-        match method, name:
-            case "GET", "ready":
-                return {"ready": True}
-            case "GET", "owner":
-                return {"region": _owner({key: value[0] for key, value in query.items()})}
-            case "GET", "dns":
-                return _dns()
-            case "GET", "calls":
-                return self._calls.describe()
-            case "DELETE", "calls":
-                self._calls.clear()
-                return []
-            case "GET", "faults":
-                return self._faults.describe()
-            case "POST", "faults":
-                self._faults.add(document)
-                return self._faults.describe()
-            case "DELETE", "faults":
-                self._faults.clear()
-                return []
-            case "POST", "regions":
-                self._replication.set_region(str(document["region"]), up=bool(document["up"]))
-                return self._replication.describe()
-            case "POST", "replication":
-                self._replication.set_lag(float(document["lag"]))
-                return self._replication.describe()
-            case "GET", ("regions" | "replication"):
-                return self._replication.describe()
-        raise LookupError(f"{method} {name}")  # noqa: EM102
+    def _add_fault(self, question: Question) -> object:
+        self._faults.add(question)
+        return self._faults.describe()
+
+    def _set_region(self, question: Question) -> object:
+        self._replication.set_region(str(question["region"]), up=bool(question["up"]))
+        return self._replication.describe()
+
+    def _set_lag(self, question: Question) -> object:
+        self._replication.set_lag(float(question["lag"]))
+        return self._replication.describe()
 
 
-def _owner(question: Mapping[str, str]) -> str | None:
+def _owner(question: Question) -> str | None:
     """Return the Region that an API or an app client lives in."""
     if api_id := question.get("api_id"):
         for name in ("services.apigateway_v1", "services.apigateway"):

@@ -44,7 +44,7 @@ class Package:
 def project_files(project: Path) -> list[Path]:
     """Return the files of *project* that a deployment needs, relative to it."""
     listed = subprocess.run(
-        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PARTS],  # noqa: S607
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PARTS],
         cwd=project,
         capture_output=True,
         check=False,
@@ -148,8 +148,12 @@ def package(directory: Path, stage: str, region: str, output: Path) -> Package:
         DeploymentError: If it fails; the message has what it printed.
     """
     chalice = Path(sys.executable).with_name("chalice")
-    done = subprocess.run(  # noqa: S603 - our own command line
-        [str(chalice), "package", "--stage", stage, str(output)],
+    command = [str(chalice), "package", "--stage", stage]
+    merged = directory / ".chalice" / f"merge-{stage}.json"
+    if merged.exists():
+        command += ["--merge-template", str(merged)]
+    done = subprocess.run(
+        [*command, str(output)],
         cwd=directory,
         env={**without_aws_variables(os.environ), "AWS_DEFAULT_REGION": region},
         capture_output=True,
@@ -169,14 +173,12 @@ def package(directory: Path, stage: str, region: str, output: Path) -> Package:
     )
 
 
-def deploy(
-    client: Callable[[str], Any], stack: str, made: Package, *, replace: bool
-) -> str:
+def deploy(client: Callable[[str], Any], stack: str, made: Package, *, replace: bool) -> str:
     """
     Deploy a packaged stage with CloudFormation; return the ID of its REST API.
 
-    *client* makes clients for the Region. With *replace* an existing stack of that name is updated, or
-    made anew where that fails.
+    *client* makes clients for the Region. With *replace* an existing stack of that name is updated,
+    or made anew where that fails.
 
     Raises:
         DeploymentError: If the stack does not reach a completed state.

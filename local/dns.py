@@ -1,9 +1,9 @@
 """
 Route 53's answers, worked out from the records in the emulator.
 
-Covered: CNAME records and alias records, simple, failover, and weighted with the weights 0 and not 0.
-An A record with a bare address is not: here an address says nothing about the Region behind it. Other
-routing policies (latency, geolocation, multivalue) are treated as simple records.
+Covered: CNAME records and alias records, simple, failover, and weighted with the weights 0 and not
+0. An A record with a bare address is not: here an address says nothing about the Region behind it.
+Other routing policies (latency, geolocation, multivalue) are treated as simple records.
 """
 
 import re
@@ -15,7 +15,9 @@ from typing import Any
 ALIAS_TTL = 60
 _MAX_CHAIN = 8
 
-_EXECUTE_API_HOST = re.compile(r"(?P<label>.+)\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com")
+_EXECUTE_API_HOST = re.compile(
+    r"(?P<label>.+)\.execute-api\.(?P<region>[a-z0-9-]+)\.amazonaws\.com"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +83,9 @@ def choose(records: Sequence[Record], is_healthy: Callable[[Record], bool]) -> R
     """
     Choose among the records of one name as Route 53 does.
 
-    A failover pair answers with the primary while that is healthy, with the secondary while only that
-    one is, and with the primary when neither is. Among weighted records those with the weight 0 are
-    the last resort; when nothing is healthy, Route 53 behaves as if everything were.
+    A failover pair answers with the primary while that is healthy, with the secondary while only
+    that one is, and with the primary when neither is. Among weighted records those with the weight
+    0 are the last resort; when nothing is healthy, Route 53 behaves as if everything were.
     """
     primary = next((r for r in records if r.failover == "PRIMARY"), None)
     secondary = next((r for r in records if r.failover == "SECONDARY"), None)

@@ -1,14 +1,15 @@
 """
 The doors of the emulator: which of its ports a request came in by, and what that door lets through.
 
-A *Region* door behaves like one Region's endpoints: it knows that Region's signatures, APIs, user pools
-and app clients and no others. A *domain* door is the API Gateway custom domain of one Region. The
-*admin* door is the machinery's own: any Region, and the control interface.
+A *Region* door behaves like one Region's endpoints: it knows that Region's signatures, APIs, user
+pools and app clients and no others. A *domain* door is the API Gateway custom domain of one Region.
+The *admin* door is the machinery's own: any Region, and the control interface.
 """
 
 import asyncio
 import contextvars
 import enum
+import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
@@ -126,10 +127,8 @@ class Doors:
             body += message.get("body", b"")
             if not message.get("more_body"):
                 break
-        status, document = self._control.answer(
-            request.method, request.path, request.params, body
-        )
-        await _respond(send, module("core.responses").json_response(document, status))
+        status, document = self._control.answer(request.method, request.path, request.params, body)
+        await _respond(send, _json(status, document))
 
     async def _serve_region(
         self, door: Door, request: _Request, scope: Scope, receive: Receive, send: Send
@@ -197,27 +196,30 @@ class Doors:
     def _refusal(self, door: Door, request: _Request, service: str) -> Response | None:
         """Return what this Region answers to a request that is not for it, or None."""
         if request.path.startswith(_INTERNAL_PREFIXES) or request.path in _INTERNAL_PATHS:
-            return _message(404, "Not Found")
+            return _json(404, {"message": "Not Found"})
         if service == "token":
             return _token_refusal(request)
+        if service == "jwks":
+            return _key_set_refusal(door, request)
         api = module("app")._parse_execute_api_url("", request.path)  # noqa: SLF001
         if api is not None and _api_region(api[0]) != door.region:
             return _forbidden()
-        router = module("core.router")
-        key = router.extract_access_key_id(request.headers, request.params)
-        if key == "test" or key.isdigit():
-            # MiniStack's stock root keys; the real ones of this cloud are random.
-            return _signature_refusal(
-                request, "UnrecognizedClientException",
-                "The security token included in the request is invalid.",
-            )  # fmt: skip
-        signed = router.extract_signed_region(request.headers, request.params)
-        if signed is not None and signed != door.region:
-            return _signature_refusal(
-                request, "SignatureDoesNotMatch",
-                f"Credential should be scoped to a valid region, not '{signed}'. ",
-            )  # fmt: skip
-        return None
+        return _foreign_signature_refusal(door, request)
+
+
+def _foreign_signature_refusal(door: Door, request: _Request) -> Response | None:
+    """Refuse signatures that this Region does not know; MiniStack checks all others."""
+    router = module("core.router")
+    key = router.extract_access_key_id(request.headers, request.params)
+    if key == "test" or key.isdigit():
+        # MiniStack's stock root keys; the real ones of this cloud are random.
+        message = "The security token included in the request is invalid."
+        return _signature_refusal(request, "UnrecognizedClientException", message)
+    signed = router.extract_signed_region(request.headers, request.params)
+    if signed is not None and signed != door.region:
+        message = f"Credential should be scoped to a valid region, not '{signed}'. "
+        return _signature_refusal(request, "SignatureDoesNotMatch", message)
+    return None
 
 
 def _api_region(api_id: str) -> str | None:
@@ -229,10 +231,19 @@ def _api_region(api_id: str) -> str | None:
     return None
 
 
+def _key_set_refusal(door: Door, request: _Request) -> Response | None:
+    """Refuse the key set of a pool that this Region does not have."""
+    wanted = request.path.split("/")[1]
+    pools = module("services.cognito")._user_pools  # noqa: SLF001
+    if any((region, pool) == (door.region, wanted) for (_, region, pool), _ in pools.all_items()):
+        return None
+    return _json(404, {"message": f"User pool {wanted} does not exist."})
+
+
 def _token_refusal(request: _Request) -> Response | None:
     """Refuse what the token endpoint does not take: it is POST and form-encoded only."""
     if request.method != "POST":
-        status, headers, body = _message(405, "Method Not Allowed")
+        status, headers, body = _json(405, {"message": "Method Not Allowed"})
         return status, {**headers, "Allow": "POST"}, body
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type != _FORM:
@@ -276,14 +287,13 @@ def _caller(request: _Request) -> str:
     return str(identity["userArn"]) if identity else "unknown"
 
 
-def _message(status: int, text: str) -> Response:
-    response: Response = module("core.responses").json_response({"message": text}, status)
-    return response
+def _json(status: int, document: object) -> Response:
+    return status, {"Content-Type": "application/json"}, json.dumps(document).encode()
 
 
 def _forbidden() -> Response:
     """Answer as API Gateway does when the host name belongs to no API of the Region."""
-    status, headers, body = _message(403, "Forbidden")
+    status, headers, body = _json(403, {"message": "Forbidden"})
     return status, {**headers, "x-amzn-ErrorType": "ForbiddenException"}, body
 
 

@@ -2,8 +2,8 @@
 The one place that reaches into MiniStack.
 
 Its modules are not typed and not installed beside this project, so they are imported by name. The
-version is pinned, and every function that the local cloud replaces has to exist: a change there should
-stop the start, not change a behaviour.
+version is pinned, and every function that the local cloud replaces has to exist: a change there
+should stop the start, not change a behaviour.
 """
 
 import importlib
@@ -41,13 +41,12 @@ def replace(owner: ModuleType, name: str, wrap: Callable[[Any], Any]) -> None:
     Replace the function *name* of *owner* with what *wrap* makes of it.
 
     Raises:
-        RuntimeError: If there is no such function.
+        LookupError: If there is no such function.
     """
-    original = getattr(owner, name, None)
-    if not callable(original):
+    if not hasattr(owner, name):
         msg = f"{owner.__name__}.{name} is not there to be replaced"
-        raise RuntimeError(msg)
-    setattr(owner, name, wrap(original))
+        raise LookupError(msg)
+    setattr(owner, name, wrap(getattr(owner, name)))
 
 
 def wrap_service(service: str, wrap: Callable[[Handler], Handler]) -> None:

@@ -11,6 +11,7 @@ import importlib
 import json
 import logging
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -85,7 +86,8 @@ def environment(
 
 
 def prepare_directories(state_dir: Path) -> None:
-    """Create the directories that `environment` names."""
+    """Create the directories that `environment` names, without what an earlier run left there."""
+    shutil.rmtree(state_dir / "emulator", ignore_errors=True)
     for name in ("tmp", "state", "s3"):
         (state_dir / "emulator" / name).mkdir(parents=True, exist_ok=True)
 

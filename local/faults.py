@@ -72,7 +72,7 @@ class Faults:
     """The rules that are in force."""
 
     def __init__(self, seed: int = 1) -> None:
-        """The same *seed* makes the same calls fail at a probability below 1."""
+        """Have the same *seed* make the same calls fail, at a probability below 1."""
         self._rules: list[Fault] = []
         self._made = 0
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose

@@ -1,9 +1,10 @@
 """
 The front door: a client that dials the service's name, and the resolver and network in between.
 
-A connection goes where the name points at the moment it is made and stays there until it ends, which
-is how clients behave that keep connections alive across a failover. Answers are kept for their TTL;
-TTLs and the intervals of health checks are divided by the time scale, so that a drill takes seconds.
+A connection goes where the name points at the moment it is made and stays there until it ends,
+which is how clients behave that keep connections alive across a failover. Answers are kept for
+their TTL; TTLs and the intervals of health checks are divided by the time scale, so that a drill
+takes seconds.
 """
 
 import asyncio
@@ -88,21 +89,26 @@ class FrontDoor:
     def status(self) -> dict[str, Any]:
         """Describe where the name points, why, and since when."""
         authoritative = self._ask_route53()
+        cached = self._fresh_answer()
         return {
             "name": self._name,
             "answer": authoritative.target if authoritative else None,
             "region": region_of_host(authoritative.target) if authoritative else None,
-            "cached_answer": self._cached[0].target if self._cache_is_fresh() else None,
+            "cached_answer": cached.target if cached else None,
             "health_checks": self._checks.status(),
             "history": [*self._history],
         }
 
-    def _cache_is_fresh(self) -> bool:
-        return self._cached is not None and time.monotonic() < self._cached[1]
+    def _fresh_answer(self) -> Answer | None:
+        """Return what the resolver has kept, while its TTL lasts."""
+        if self._cached is None or time.monotonic() >= self._cached[1]:
+            return None
+        return self._cached[0]
 
     def _resolve(self) -> Answer | None:
-        if self._cached is not None and time.monotonic() < self._cached[1]:
-            return self._cached[0]
+        found = self._fresh_answer()
+        if found is not None:
+            return found
         found = self._ask_route53()
         if found is not None:
             self._cached = (found, time.monotonic() + found.ttl / self._time_scale)

@@ -1,9 +1,9 @@
 """
 As much HTTP/1.1 as the local network needs: read a request, answer it, ask a question.
 
-The asynchronous half serves `network.py`, which must see a request's bytes untouched (their signature
-depends on it) and therefore cannot hide them behind a framework. The other half is a client for the
-control interfaces, which speak small JSON documents.
+The asynchronous half serves `network.py`, which must see a request's bytes untouched (their
+signature depends on it) and therefore cannot hide them behind a framework. The other half is a
+client for the control interfaces, which speak small JSON documents.
 """
 
 import asyncio
@@ -113,21 +113,26 @@ def call_json(
     Send *document* to a control interface and return the JSON that it answers.
 
     Raises:
-        OSError: If nothing answers, or it answers with an error (`urllib.error.HTTPError`).
+        OSError: If nothing answers, or it answers with an error.
     """
     data = None if document is None else json.dumps(document).encode()
     request = Request(url, data=data, method=method)  # noqa: S310 - always http://127.0.0.1
     request.add_header("Content-Type", "application/json")
-    with _opener.open(request, timeout=timeout) as response:
-        return json.loads(response.read() or b"null")
+    try:
+        with _opener.open(request, timeout=timeout) as response:
+            return json.loads(response.read() or b"null")
+    except HTTPError as err:
+        with err:
+            raise OSError(f"{method} {url}: {err.code} {err.read().decode()}") from None
 
 
-def get_status(url: str, *, timeout: float = 10.0) -> int | None:
-    """Return the status that `GET url` is answered with, or None when there is no answer."""
+def get(url: str, *, timeout: float = 10.0) -> tuple[int, str]:
+    """Return the status and body that `GET url` is answered with; 0 and why if it is not."""
     try:
         with _opener.open(url, timeout=timeout) as response:
-            return int(response.status)
+            return int(response.status), response.read().decode(errors="replace")
     except HTTPError as err:
-        return err.code
-    except OSError:
-        return None
+        with err:
+            return err.code, err.read().decode(errors="replace")
+    except OSError as err:
+        return 0, str(err)

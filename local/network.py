@@ -1,8 +1,8 @@
 """
 The network of the local cloud: every port that the world uses, and the switch of each Region.
 
-Runs as a process of its own, so that a Region can be cut off without the emulator taking part. Knows
-nothing of AWS beyond what `cloud_port`, `dns` and `front_door` need for routing.
+Runs as a process of its own, so that a Region can be cut off without the emulator taking part.
+Knows nothing of AWS beyond what `cloud_port`, `dns` and `front_door` need for routing.
 """
 
 import argparse
@@ -103,7 +103,7 @@ class Network:
             if head is not None:
                 writer.write(await self._answer(head, await read_body(reader, head)))
                 await writer.drain()
-        except (BadRequestError, ValueError) as err:
+        except (BadRequestError, ValueError, KeyError) as err:
             writer.write(json_response({"message": str(err)}, 400))
         except (OSError, asyncio.IncompleteReadError):
             pass

@@ -47,6 +47,7 @@ class ProcessRecord:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         _wait_until(lambda: not self.is_running() and not _group_exists(self.pid), _STOP_SECONDS)
+        _collect(self.pid)
 
 
 def start(
@@ -54,7 +55,7 @@ def start(
 ) -> ProcessRecord:
     """Start *command* in the background, its output in *log*."""
     with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own command line
+        process = subprocess.Popen(
             [*command],
             env=dict(env),
             cwd=cwd,
@@ -100,6 +101,15 @@ def _lines(log: Path) -> list[str]:
         return []
 
 
+def _collect(pid: int) -> None:
+    """Collect an ended child of this process, so that no zombie stays behind."""
+    for child in [*_children]:
+        if child.pid == pid:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_STOP_SECONDS)
+                _children.remove(child)
+
+
 def _start_time(pid: int) -> str:
     """Return when process *pid* started in the system's own terms; empty when it does not run."""
     for child in _children:
@@ -119,7 +129,7 @@ def _start_time(pid: int) -> str:
 
 def _start_time_from_ps(pid: int) -> str:
     """Ask `ps`, where there is no /proc."""
-    shown = subprocess.run(  # noqa: S603 - a number is the only argument
+    shown = subprocess.run(
         ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
     return shown.stdout.strip()
@@ -132,7 +142,8 @@ def _group_exists(group: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A zombie that somebody else has to collect keeps its group alive; it holds no port and no file.
+    # A zombie that somebody else has to collect keeps its group alive; it holds no port and no
+    # file.
     return any(_start_time(pid) for pid in _members(group))
 
 

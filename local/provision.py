@@ -1,8 +1,8 @@
 """
 What surrounds the service in both Regions, and would be there before it on AWS as well.
 
-User pools with their domains and scopes, the API's custom domain, the records that fail it over, and
-the people who operate it.
+User pools with their domains and scopes, the API's custom domain, the records that fail it over,
+and the people who operate it.
 """
 
 import json
@@ -92,9 +92,10 @@ def point_name_at_regions(client: ClientFactory, state: CloudState) -> str:
     """
     Create or refresh the failover records; return the ID of their health check.
 
-    Only a person moves the traffic: the primary's record carries an *inverted* check of the standby's
-    takeover switch, so that it goes out of service exactly when the standby has taken over. While the
-    standby cannot be asked, the check fails, which inverted means that the primary stays.
+    Only a person moves the traffic: the primary's record carries an *inverted* check of the
+    standby's takeover switch, so that it goes out of service exactly when the standby has taken
+    over. While the standby cannot be asked, the check fails, which inverted means that the primary
+    stays.
     """
     primary, secondary = (state.regions[role] for role in (Role.PRIMARY, Role.SECONDARY))
     route53 = client("route53", primary)

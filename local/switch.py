@@ -2,8 +2,9 @@
 The switch that takes a whole Region away from the network.
 
 A Region is reachable through TCP listeners that pass every byte on to the emulator. In the mode
-*refused* the listeners are gone and what was connected is reset, as when hosts are dead; in the mode
-*hanging* connections are established and nothing is ever answered, as when packets are dropped.
+*refused* the listeners are gone and what was connected is reset, as when hosts are dead; in the
+mode *hanging* connections are established and nothing is ever answered, as when packets are
+dropped.
 """
 
 import asyncio
@@ -116,8 +117,8 @@ class Listener:
     """
     A TCP port that can be closed and opened again without losing it to another process.
 
-    While it is closed its socket stays bound but does not listen, which the kernel answers as it does
-    a port that nobody has.
+    While it is closed its socket stays bound but does not listen, which the kernel answers as it
+    does a port that nobody has.
     """
 
     def __init__(self, port: int, switch: "RegionSwitch", upstream_port: int) -> None:
@@ -153,7 +154,7 @@ class RegionSwitch:
     """Everything through which one Region can be reached, under one lever."""
 
     def __init__(self, region: str, forwards: Mapping[int, int]) -> None:
-        """*forwards* maps each public port of the Region to the emulator's port behind it."""
+        """Take the Region's public ports and the emulator's port behind each from *forwards*."""
         self.region = region
         self.mode = Mode.UP
         self.accepted = 0

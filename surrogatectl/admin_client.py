@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote, urlencode
 
 import boto3
 import requests
@@ -53,6 +54,7 @@ class AdminClient:
         path: str,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """
         Return the JSON that the API answers.
@@ -60,7 +62,10 @@ class AdminClient:
         Raises:
             AdminApiError: If it answers a problem, or not at all.
         """
-        request = self._signed(method, self._base_url + path, body, headers or {})
+        url = self._base_url + quote(path)
+        if query:
+            url += "?" + urlencode(query)
+        request = self._signed(method, url, body, headers or {})
         try:
             answer = self._session.request(
                 method,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,12 +22,36 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print names and values, for people."""
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
         table.add_row(name, value)
-    Console().print(table)
+    _print(title, table)
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under *columns*, for people."""
+    table = Table()
+    for number, column in enumerate(columns):
+        # The first column is there to be copied.
+        table.add_column(column, overflow="fold", no_wrap=number == 0)
+    for row in rows:
+        table.add_row(*row)
+    _print(title, table)
+
+
+def _print(title: str, table: Table) -> None:
+    console = Console()
+    console.print(title, markup=False, highlight=False)
+    console.print(table)
+
+
+def date(at: int, zero: str = "") -> str:
+    """Return seconds since the epoch as a date in UTC, 0 as *zero*."""
+    if not at:
+        return zero
+    return dt.datetime.fromtimestamp(at, dt.UTC).strftime("%Y-%m-%d %H:%M")
 
 
 @contextmanager

@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import itertools
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from threading import Lock
+from typing import Any, Literal
+
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
 
 from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsRefusedError,
     ClientExistsError,
+    InvalidCursorError,
     MalformedSecretError,
+    StoreRefusedError,
+    UnknownAppClientError,
     UnknownClientError,
     VersionConflictError,
 )
@@ -26,16 +33,22 @@ from chalicelib.model import (
     AccessToken,
     AppClient,
     AppClientId,
+    AppClientView,
     ClientId,
     ClientRecord,
+    ClientSummary,
+    CognitoSecret,
+    Page,
     RegionState,
     Replication,
+    SecretId,
     Versioned,
     VersionId,
 )
-from chalicelib.ports import Deadline
+from chalicelib.ports import Deadline, LastUses
 
 _versions = itertools.count(1)
+_one_writer = Lock()  # compare-and-swap, for tests with threads
 
 
 def _new_version() -> VersionId:
@@ -68,52 +81,102 @@ class CountingBytes:
         )
 
 
+class CountingArgon2(PasswordHasher):
+    """argon2 at its cheapest, which remembers the hashes it was asked to verify."""
+
+    def __init__(self, time_cost: int = CHEAPEST.time_cost) -> None:
+        super().__init__(
+            time_cost=time_cost,
+            memory_cost=CHEAPEST.memory_cost,
+            parallelism=CHEAPEST.parallelism,
+            hash_len=CHEAPEST.hash_len,
+            salt_len=CHEAPEST.salt_len,
+            type=CHEAPEST.type,
+        )
+        self.verified: list[str | bytes] = []
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        self.verified.append(hash)
+        return super().verify(hash, password)
+
+
 @dataclass
 class Failing:
-    """Raises what a test put into `failures`, and remembers what was called."""
+    """
+    Raises what a test put into `failures`, and remembers what was called.
 
-    failures: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    `None` among the failures lets one call pass.  `lost` is raised after the
+    work was done, as when an answer does not arrive.  `meanwhile` runs first:
+    time passes, or somebody else is at work.
+    """
+
+    failures: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
+    lost: dict[str, list[Exception]] = field(default_factory=lambda: defaultdict(list))
+    meanwhile: dict[str, Callable[[], None]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
 
     def _called(self, name: str) -> None:
         self.calls.append(name)
-        if self.failures[name]:
-            raise self.failures[name].pop(0)
+        self.meanwhile.get(name, _nothing)()
+        failure = self.failures[name].pop(0) if self.failures[name] else None
+        if failure is not None:
+            raise failure
+
+    def _done(self, name: str) -> None:
+        if self.lost[name]:
+            raise self.lost[name].pop(0)
+
+
+def _nothing() -> None:
+    """Stand in where nothing happens meanwhile."""
 
 
 @dataclass
 class FakeRecordStore(Failing):
-    """`RecordStore` in memory; replicas follow at once unless `lag` is set."""
+    """
+    `RecordStore` in memory; replicas follow at once unless `lag` is set.
+
+    Unless `other_region_answers`, nobody can say how far a replica has come.
+    """
 
     stored: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
     replicas: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
     replicated: set[ClientId] = field(default_factory=set)
+    buried: set[ClientId] = field(default_factory=set)
     lag: bool = False
+    other_region_answers: bool = True
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self._called("read")
-        try:
-            return self.stored[client_id]
-        except KeyError:
-            raise UnknownClientError from None
+        if client_id not in self.stored or client_id in self.buried:
+            raise UnknownClientError
+        return self.stored[client_id]
 
     def create(self, record: ClientRecord) -> VersionId:
         self._called("create")
         if record.client_id in self.stored:
             raise ClientExistsError
-        return self._put(record)
+        version = self._put(record)
+        self._done("create")
+        return version
 
     def replace(self, record: ClientRecord, read: VersionId) -> VersionId:
         self._called("replace")
-        if record.client_id not in self.stored:
+        if record.client_id not in self.stored or record.client_id in self.buried:
             raise UnknownClientError
-        if self.stored[record.client_id].version != read:
-            raise VersionConflictError
-        return self._put(record)
+        with _one_writer:
+            if self.stored[record.client_id].version != read:
+                raise VersionConflictError
+            version = self._put(record)
+        self._done("replace")
+        return version
 
     def destroy(self, client_id: ClientId) -> None:
         self._called("destroy")
+        if client_id in self.replicated:
+            raise StoreRefusedError
         self.stored.pop(client_id, None)
+        self._done("destroy")
 
     def replicate(self, client_id: ClientId) -> None:
         self._called("replicate")
@@ -126,10 +189,49 @@ class FakeRecordStore(Failing):
         self._called("replication")
         if client_id not in self.stored:
             raise UnknownClientError
-        replica = self.replicas.get(client_id)
+        replica = self.replicas.get(client_id) if self.other_region_answers else None
         if replica is not None and replica.version == version:
             return Replication.IN_SYNC
         return Replication.IN_PROGRESS if client_id in self.replicated else Replication.MISSING
+
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        self._called("list")
+        if cursor is not None and not cursor.isdecimal():
+            raise InvalidCursorError
+        names = sorted(set(self.stored) - self.buried)
+        start = int(cursor or 0)
+        chosen = names[start : start + limit]
+        return Page(
+            tuple(_summary(self.stored[name].value) for name in chosen),
+            str(start + limit) if start + limit < len(names) else None,
+        )
+
+    def read_many(
+        self, client_ids: Sequence[ClientId]
+    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+        self._called("read_many")
+        present = [each for each in client_ids if each in self.stored and each not in self.buried]
+        return {client_id: self.stored[client_id] for client_id in present}
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        self._called("unreplicate")
+        if client_id not in self.stored:
+            raise UnknownClientError
+        self.replicated.discard(client_id)
+        self.replicas.pop(client_id, None)
+
+    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+        self._called("bury")
+        if client_id in self.replicated:
+            raise StoreRefusedError("Secrets Manager refused: InvalidParameterException")
+        if client_id in self.stored:
+            self.buried.add(client_id)
+
+    def unbury(self, client_id: ClientId) -> None:
+        self._called("unbury")
+        if client_id not in self.stored:
+            raise UnknownClientError
+        self.buried.discard(client_id)
 
     def _put(self, record: ClientRecord) -> VersionId:
         versioned = Versioned(record, _new_version())
@@ -140,6 +242,17 @@ class FakeRecordStore(Failing):
     def _sync(self, client_id: ClientId) -> None:
         if client_id in self.replicated and not self.lag:
             self.replicas[client_id] = self.stored[client_id]
+
+
+def _summary(record: ClientRecord) -> ClientSummary:
+    return ClientSummary(
+        client_id=record.client_id,
+        client_name=record.client_name,
+        status=record.status,
+        origin=record.origin,
+        created_at=record.created_at,
+        expires_at=record.expires_at,
+    )
 
 
 @dataclass
@@ -164,21 +277,37 @@ class FakeStateStore(Failing):
 
     def replace(self, state: RegionState, read: VersionId) -> VersionId:
         self._called("replace")
-        if self.stored is None or self.stored.version != read:
-            raise VersionConflictError
-        self.stored = Versioned(state, _new_version())
-        return self.stored.version
+        with _one_writer:
+            if self.stored is None or self.stored.version != read:
+                raise VersionConflictError
+            self.stored = Versioned(state, _new_version())
+            return self.stored.version
 
 
 @dataclass
 class FakeDeploymentKey(Failing):
     """`DeploymentKeyReader` in memory."""
 
-    key: bytes = b"k" * 32
+    key: bytes | None = b"k" * 32
 
     def read(self) -> bytes:
         self._called("read")
+        if self.key is None:
+            raise MalformedSecretError("The deployment key is missing.")
         return self.key
+
+
+@dataclass
+class FakeAppClient:
+    """What `FakeAppClients` keeps of one app client."""
+
+    name: str
+    client_id: ClientId | None
+    scopes: frozenset[str]
+    created_at: int
+    secrets: dict[str, tuple[str, int]]  # Cognito's secret ID: value, created at
+    flows: frozenset[str] = frozenset({"client_credentials"})
+    access_token_seconds: int = 3600
 
 
 @dataclass
@@ -187,7 +316,8 @@ class FakeAppClients(Failing):
 
     user_pool_id: str = "us-east-1_Fake00001"
     scopes: frozenset[str] = frozenset({"demo/read", "demo/write"})
-    made: dict[AppClientId, tuple[ClientId, tuple[str, ...]]] = field(default_factory=dict)
+    made: dict[AppClientId, FakeAppClient] = field(default_factory=dict)
+    clock: Callable[[], float] = field(default_factory=FakeClock)
     _counter: Any = field(default_factory=lambda: itertools.count(1))
 
     def unknown_scopes(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
@@ -199,12 +329,99 @@ class FakeAppClients(Failing):
         if not self.scopes.issuperset(scopes):
             raise AppClientsRefusedError("ScopeDoesNotExistException")
         app_client_id = AppClientId(f"{self.user_pool_id[-4:].lower()}{next(self._counter):022d}")
-        self.made[app_client_id] = (client_id, scopes)
-        return app_client_id, f"cognito-secret-of-{app_client_id}"
+        now = int(self.clock())
+        secret = f"cognito-secret-of-{app_client_id}"
+        self.made[app_client_id] = FakeAppClient(
+            name=f"surrogate-{client_id}",
+            client_id=client_id,
+            scopes=frozenset(scopes),
+            created_at=now,
+            secrets={f"{app_client_id}--{now}": (secret, now)},
+        )
+        return app_client_id, secret
 
     def delete(self, app_client_id: AppClientId) -> None:
         self._called("delete")
         self.made.pop(app_client_id, None)
+
+    def describe(self, app_client_id: AppClientId) -> AppClientView:
+        self._called("describe")
+        found = self._find(app_client_id)
+        return AppClientView(
+            app_client_id=app_client_id,
+            name=found.name,
+            scopes=found.scopes,
+            flows=found.flows,
+            access_token_seconds=found.access_token_seconds,
+            created_at=found.created_at,
+            client_secret=next(iter(found.secrets.values()))[0],
+        )
+
+    def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:
+        self._called("align")
+        found = self._find(app_client_id)
+        if not self.scopes.issuperset(scopes):
+            raise AppClientsRefusedError("ScopeDoesNotExistException")
+        found.scopes = frozenset(scopes)
+        found.flows = frozenset({"client_credentials"})
+        if not adopted:
+            found.access_token_seconds = 3600
+
+    def aligned(self, view: AppClientView, scopes: tuple[str, ...], *, adopted: bool) -> bool:
+        return (
+            view.scopes == frozenset(scopes)
+            and view.flows == frozenset({"client_credentials"})
+            and (adopted or view.access_token_seconds == 3600)
+        )
+
+    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+        self._called("ours")
+        for app_client_id, found in list(self.made.items()):
+            if found.client_id is not None:
+                yield app_client_id, found.client_id
+
+    def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
+        self._called("secrets")
+        found = self._find(app_client_id)
+        listed = (CognitoSecret(name, made) for name, (_, made) in found.secrets.items())
+        return tuple(sorted(listed, key=lambda secret: secret.created_at))
+
+    def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
+        self._called("add_secret")
+        found = self._find(app_client_id)
+        if len(found.secrets) == 2:
+            raise AppClientsRefusedError("LimitExceededException")
+        # Two within a second have different IDs, too.
+        now = int(self.clock())
+        name = f"{app_client_id}--{now}{next(self._counter)}"
+        found.secrets[name] = (value, now)
+        return CognitoSecret(name, now)
+
+    def delete_secret(self, app_client_id: AppClientId, cognito_secret_id: str) -> None:
+        self._called("delete_secret")
+        found = self._find(app_client_id)
+        if cognito_secret_id not in found.secrets:
+            return
+        if len(found.secrets) == 1:
+            raise AppClientsRefusedError("InvalidParameterException")
+        del found.secrets[cognito_secret_id]
+
+    def _find(self, app_client_id: AppClientId) -> FakeAppClient:
+        try:
+            return self.made[app_client_id]
+        except KeyError:
+            raise UnknownAppClientError from None
+
+
+@dataclass
+class FakeUseLog(Failing):
+    """`UseLog` in memory."""
+
+    uses: dict[SecretId, int] = field(default_factory=dict)
+
+    def last_uses(self, client_id: ClientId, secret_ids: Sequence[SecretId]) -> LastUses:
+        self._called("last_uses")
+        return {secret_id: self.uses.get(secret_id) for secret_id in secret_ids}
 
 
 @dataclass
@@ -215,12 +432,14 @@ class FakeTokenEndpoint(Failing):
     life: int = 3600
     requests: list[tuple[AppClientId, str, dict[str, str]]] = field(default_factory=list)
     refused: set[str] = field(default_factory=set)
+    remaining: list[float] = field(default_factory=list)
     up: bool = True
 
     def request_token(
         self, app_client: AppClient, scope: str, metadata: Mapping[str, str], deadline: Deadline
     ) -> AccessToken:
         self.requests.append((app_client.app_client_id, scope, dict(metadata)))
+        self.remaining.append(deadline.remaining())
         self._called("request_token")
         if app_client.client_secret in self.refused:
             raise AppClientRefusedError("invalid_client")

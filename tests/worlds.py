@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from argon2 import PasswordHasher
-from argon2.profiles import CHEAPEST
-
 from chalicelib import credentials
+from chalicelib.administration import Administration
 from chalicelib.credentials import SecretHasher
 from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.halves import Halves
 from chalicelib.health import Health
 from chalicelib.model import (
     AppClient,
     AppClientId,
+    ClientId,
     ClientRecord,
     IssuedCredentials,
     Origin,
@@ -25,6 +26,7 @@ from chalicelib.model import (
     TokenRequest,
 )
 from tests.fakes import (
+    CountingArgon2,
     CountingBytes,
     Events,
     FakeAppClients,
@@ -38,13 +40,15 @@ from tests.fakes import (
 EAST, WEST = "us-east-1", "us-west-2"
 CALLER = "arn:aws:iam::123456789012:user/operator"
 EAST_POOL, WEST_POOL = f"{EAST}_Fake00001", f"{WEST}_Fake00002"
+ADOPTED = ClientId("1h57kf5cpq17m0eml12example")
+COGNITO_SECRET = "9l3a+cognito+secret+example"
 FRESH, STALE = 30, 900
 
 
-def cheap_hasher(random_bytes: CountingBytes) -> SecretHasher:
+def cheap_hasher(random_bytes: CountingBytes, argon2: CountingArgon2 | None = None) -> SecretHasher:
     """Return a hasher of the cheapest profile, its decoy of the same."""
-    decoy = PasswordHasher.from_parameters(CHEAPEST).hash("a secret thrown away")
-    return SecretHasher(random_bytes, profile=CHEAPEST, decoy=decoy)
+    argon2 = argon2 or CountingArgon2()
+    return SecretHasher(random_bytes, argon2=argon2, decoy=argon2.hash("a secret thrown away"))
 
 
 @dataclass
@@ -58,7 +62,8 @@ class ExchangeWorld:
     state: FakeStateStore = field(default_factory=FakeStateStore.writing)
 
     def __post_init__(self) -> None:
-        self.hasher = cheap_hasher(self.random_bytes)
+        self.argon2 = CountingArgon2()
+        self.hasher = cheap_hasher(self.random_bytes, self.argon2)
         self.endpoint = FakeTokenEndpoint(clock=self.clock)
         self.states: LastKnown[str, RegionState] = LastKnown(
             lambda _: self.state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
@@ -80,6 +85,16 @@ class ExchangeWorld:
     def client(self, **changes: Any) -> IssuedCredentials:
         """Store an active client; return its credentials."""
         issued = credentials.issue(credentials.new_client_id(self.random_bytes), self.random_bytes)
+        return self._store(issued, changes)
+
+    def adopted(self, client_secret: str = COGNITO_SECRET, **changes: Any) -> IssuedCredentials:
+        """Store an adopted client, whose ID and secret are as Cognito made them."""
+        issued = IssuedCredentials(
+            ADOPTED, credentials.secret_id(client_secret), client_secret=client_secret
+        )
+        return self._store(issued, {"origin": Origin.ADOPTED, **changes})
+
+    def _store(self, issued: IssuedCredentials, changes: Mapping[str, Any]) -> IssuedCredentials:
         now = int(self.clock())
         record = ClientRecord(
             client_id=issued.client_id,
@@ -90,12 +105,16 @@ class ExchangeWorld:
             secrets=(self.hasher.hash(issued, now=now),),
             scopes=("demo/read", "demo/write"),
             app_clients={
-                EAST: AppClient(EAST_POOL, AppClientId("east-app"), "east-secret", "aa"),
-                WEST: AppClient(WEST_POOL, AppClientId("west-app"), "west-secret", "bb"),
+                EAST: AppClient(EAST_POOL, AppClientId("east-app"), "east-secret", "aa", now),
+                WEST: AppClient(WEST_POOL, AppClientId("west-app"), "west-secret", "bb", now),
             },
         )
         self.store.create(replace(record, **changes))
         return issued
+
+    def hash_of(self, issued: IssuedCredentials) -> str:
+        """Return the stored hash of the current secret."""
+        return self.store.stored[issued.client_id].value.secrets[0].hash
 
     def change(self, issued: IssuedCredentials, **changes: Any) -> None:
         """Change a stored record, as an administrator elsewhere would."""
@@ -144,18 +163,19 @@ class EnrollmentWorld:
 
     def __post_init__(self) -> None:
         self.hasher = cheap_hasher(self.random_bytes)
-        self.enroll = Enrollment(
+        self.admin = Administration(
             region=EAST,
             other_region=WEST,
             state=self.state,
             records=self.store,
-            deployment_key=self.key,
-            pools={EAST: self.east, WEST: self.west},
-            hasher=self.hasher,
-            random_bytes=self.random_bytes,
             clock=self.clock,
             pause=self.pauses.append,
-            emit=self.events,
+        )
+        self.enroll = Enrollment(
+            admin=self.admin,
+            halves=Halves(self.admin, {EAST: self.east, WEST: self.west}, self.key),
+            hasher=self.hasher,
+            random_bytes=self.random_bytes,
         )
 
     @property

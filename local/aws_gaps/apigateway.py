@@ -20,8 +20,8 @@ def _with_real_source_ip(build: Callable[..., dict[str, Any]]) -> Callable[..., 
     """
     Report the address of the connection as the caller's.
 
-    MiniStack believes the first entry of the caller's own `X-Forwarded-For`. API Gateway reports the
-    peer of the connection and appends it to that header.
+    MiniStack believes the first entry of the caller's own `X-Forwarded-For`. API Gateway reports
+    the peer of the connection and appends it to that header.
     """
 
     def build_event(*args: Any, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401

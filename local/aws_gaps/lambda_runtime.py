@@ -6,8 +6,8 @@ from local.emulated import module, replace
 
 _Detect = Callable[[str], tuple[str, str]]
 
-# MiniStack waits this long for a log line after each invocation, 50 ms without one. Late lines are not
-# lost, they come with the next invocation.
+# MiniStack waits this long for a log line after each invocation, 50 ms without one. Late lines are
+# not lost, they come with the next invocation.
 _LOG_WAIT_SECONDS = 0.005
 
 

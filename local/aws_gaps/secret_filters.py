@@ -46,22 +46,21 @@ def _passes(secret: Mapping[str, Any], key: str, values: Sequence[str]) -> bool:
 
 def _has(secret: Mapping[str, Any], key: str, value: str) -> bool:
     tags = secret.get("Tags") or []
-    match key:
-        case "name":
-            return str(secret["Name"]).startswith(value)
-        case "description":
-            return _any_word_starts(secret.get("Description") or "", value)
-        case "tag-key":
-            return any(tag["Key"].startswith(value) for tag in tags)
-        case "tag-value":
-            return any(tag.get("Value", "").startswith(value) for tag in tags)
-        case "primary-region":
-            return (primary_region(secret) or "").startswith(value)
-        case "owning-service":
-            return str(secret.get("OwningService") or "").startswith(value)
-    texts = [secret["Name"], secret.get("Description") or ""]
-    texts += [text for tag in tags for text in (tag["Key"], tag.get("Value", ""))]
-    return _shares_word(texts, value)
+    description = secret.get("Description") or ""
+    keys = [str(tag["Key"]) for tag in tags]
+    values = [str(tag.get("Value", "")) for tag in tags]
+    if key == "all":
+        return _shares_word([secret["Name"], description, *keys, *values], value)
+    if key == "description":
+        return _any_word_starts(description, value)
+    prefixed = {
+        "name": [secret["Name"]],
+        "tag-key": keys,
+        "tag-value": values,
+        "primary-region": [primary_region(secret) or ""],
+        "owning-service": [secret.get("OwningService") or ""],
+    }
+    return any(text.startswith(value) for text in prefixed[key])
 
 
 def _any_word_starts(text: str, value: str) -> bool:

@@ -1,8 +1,8 @@
 """
 Replication of secrets: an ordered queue of changes on their way from one Region to another.
 
-Nothing happens in the background. What is due and can be delivered is delivered at the next request to
-Secrets Manager, and when a Region returns; between requests nobody could tell the difference.
+Nothing happens in the background. What is due and can be delivered is delivered at the next request
+to Secrets Manager, and when a Region returns; between requests nobody could tell the difference.
 """
 
 import copy
@@ -168,7 +168,9 @@ class Replicator:
         row = self._row(change)
         if change.creates and present is not None:
             if present.get("_PrimaryRegion"):
-                self._unlist(target.elsewhere(present["_PrimaryRegion"]), target.region, keep=source)
+                self._unlist(
+                    target.elsewhere(present["_PrimaryRegion"]), target.region, keep=source
+                )
             self._store.remove(target)
         replica = copy.deepcopy(snapshot)
         replica["ARN"] = replica["ARN"].replace(f":{source.region}:", f":{target.region}:", 1)

@@ -1,9 +1,9 @@
 """
 The versions of a secret and their staging labels, as Secrets Manager documents them.
 
-A label is attached to one version at a time. A version without labels is deprecated: it can still be
-read by its ID until Secrets Manager removes it, which it does when there are more than 100 versions
-and never within 24 hours. That last rule is what makes frequent writes fail in the end.
+A label is attached to one version at a time. A version without labels is deprecated: it can still
+be read by its ID until Secrets Manager removes it, which it does when there are more than 100
+versions and never within 24 hours. That last rule is what makes frequent writes fail in the end.
 """
 
 from collections.abc import Iterable

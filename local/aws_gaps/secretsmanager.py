@@ -1,8 +1,8 @@
 """
 Secrets Manager's actions that MiniStack lacks or answers differently from AWS.
 
-The secrets stay in MiniStack's own store, so that its IAM enforcement and the actions that are left to
-it (tags, resource policies, batch reads) see the same ones.
+The secrets stay in MiniStack's own store, so that its IAM enforcement and the actions that are left
+to it (tags, resource policies, batch reads) see the same ones.
 """
 
 import base64
@@ -147,7 +147,7 @@ class SecretsManager:
 
         return handle
 
-    # -- for MiniStack's own actions ----------------------------------------------------------------
+    # -- for MiniStack's own actions ---------------------------------------------------------------
 
     def sync(self, secret: Secret) -> None:
         """Replicate *secret* after one of MiniStack's own actions changed it."""
@@ -165,7 +165,7 @@ class SecretsManager:
         except AwsError as err:
             return error(err.code, err.message, err.status)
 
-    # -- what every action has in common ------------------------------------------------------------
+    # -- what every action has in common -----------------------------------------------------------
 
     @property
     def _store(self) -> Any:  # noqa: ANN401
@@ -208,7 +208,7 @@ class SecretsManager:
     def _now(self) -> float:
         return round(self._clock(), 3)
 
-    # -- secrets ------------------------------------------------------------------------------------
+    # -- secrets -----------------------------------------------------------------------------------
 
     def _create(self, data: Request) -> Mapping[str, object]:
         name = data.get("Name") or ""
@@ -240,10 +240,8 @@ class SecretsManager:
         self._replicator.deliver()
         return document
 
-    def _repeat_creation(
-        self, present: Secret, token: str, value: Value
-    ) -> Mapping[str, object]:
-        """Answer the creation of a name that exists: with success if it is the same request again."""
+    def _repeat_creation(self, present: Secret, token: str, value: Value) -> Mapping[str, object]:
+        """Answer the creation of a name that exists; the same request again is a success."""
         if present.get("DeletedDate"):
             msg = (
                 "You can't create this secret because a secret with this name is already "
@@ -373,16 +371,18 @@ class SecretsManager:
             and secret_filters.matches(secret, data.get("Filters", []))
         ]
         found.sort(
-            key=lambda secret: (secret.get(sort_key) or 0, secret["Name"])
-            if sort_key != "Name"
-            else (secret["Name"], ""),
+            key=lambda secret: (
+                (secret.get(sort_key) or 0, secret["Name"])
+                if sort_key != "Name"
+                else (secret["Name"], "")
+            ),
             reverse=data.get("SortOrder", "asc") == "desc",
         )
         page, token = _page(found, data)
         entries = [_list_entry(secret) for secret in page]
         return {"SecretList": entries} | ({"NextToken": token} if token else {})
 
-    # -- values and versions ------------------------------------------------------------------------
+    # -- values and versions -----------------------------------------------------------------------
 
     def _get_value(self, data: Request) -> Mapping[str, object]:
         secret = self._find(data)
@@ -456,7 +456,7 @@ class SecretsManager:
         document = {"ARN": secret["ARN"], "Name": secret["Name"], "Versions": page}
         return document | ({"NextToken": token} if token else {})
 
-    # -- replication --------------------------------------------------------------------------------
+    # -- replication -------------------------------------------------------------------------------
 
     def _replicate(self, data: Request) -> Mapping[str, object]:
         secret = self._find(data)

@@ -1,0 +1,175 @@
+"""Changes of a client: its name, scopes, addresses, expiry, and whether it is enabled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from .administration import (
+    Administration,
+    changed_meanwhile,
+    cognito_problem,
+    conflict,
+    require_live,
+    store_problems,
+)
+from .errors import AppClientsError, AppClientsUnreachableError, InvalidCursorError, ProblemError
+from .halves import Halves
+from .model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    ClientSummary,
+    Network,
+    Origin,
+    Page,
+    Pending,
+    Replication,
+    Status,
+    Versioned,
+    VersionId,
+)
+
+
+class Changes(TypedDict, total=False):
+    """What is to be changed of a record; what is left out stays."""
+
+    client_name: str
+    scopes: tuple[str, ...]
+    allowed_cidrs: tuple[Network, ...]
+    expires_at: int | None
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A client as it stands, and how far its replica has come."""
+
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Shows, lists and changes clients."""
+
+    admin: Administration
+    halves: Halves
+
+    def show(self, client_id: ClientId) -> Shown:
+        """
+        Return *client_id*.
+
+        Raises:
+            ProblemError: If there is no such client.
+        """
+        found = self.admin.find(client_id)
+        with store_problems(self.admin.region):
+            replication = self.admin.records.replication(client_id, found.version)
+        return Shown(found.value, found.version, replication)
+
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """
+        Return some of the clients.
+
+        Raises:
+            ProblemError: If *cursor* is not one of ours, or has expired.
+        """
+        with store_problems(self.admin.region):
+            try:
+                return self.admin.records.list(cursor, limit)
+            except InvalidCursorError:
+                raise ProblemError(
+                    400,
+                    "invalid-cursor",
+                    "The cursor is not valid",
+                    "It is malformed or has expired. Start the list again without one.",
+                    fields={"cursor": "malformed or expired"},
+                ) from None
+
+    def change(
+        self, client_id: ClientId, changes: Changes, if_match: VersionId | None = None
+    ) -> Shown:
+        """
+        Make *changes* to *client_id*.
+
+        Raises:
+            ProblemError: If it is not possible.
+        """
+        self.admin.require_writer()
+        if "scopes" in changes:
+            changed = self._change_scopes(client_id, changes, changes["scopes"], if_match)
+        else:
+            changed = self.admin.update(
+                client_id, if_match, lambda record: _changed(record, changes)
+            )
+        replication = self.admin.replicate(client_id, changed.version)
+        return Shown(changed.value, changed.version, replication)
+
+    def _change_scopes(
+        self,
+        client_id: ClientId,
+        changes: Changes,
+        scopes: tuple[str, ...],
+        if_match: VersionId | None,
+    ) -> Versioned[ClientRecord]:
+        """
+        Widen the app clients, change the record, narrow the app clients.
+
+        So an app client always has at least what the record grants; what it
+        has beyond that nobody can ask for, and `reconcile` takes away.
+        """
+        self.halves.require_known_scopes(scopes)
+        found = self.admin.find(client_id, if_match)
+        record = _changed(found.value, changes)
+        granted = set(found.value.scopes)
+        both = (*found.value.scopes, *(scope for scope in scopes if scope not in granted))
+        halves = {
+            region: self._align(region, half, both, record.origin)
+            if len(both) > len(granted)
+            else half
+            for region, half in found.value.app_clients.items()
+        }
+        record = replace(record, app_clients=halves)
+        try:
+            changed = self.admin.update(client_id, found.version, lambda _: record)
+        except ProblemError as problem:
+            if problem.slug == changed_meanwhile().slug and if_match is None:
+                raise conflict() from None
+            raise
+        if set(both) != set(scopes):
+            for region, half in halves.items():
+                self._narrow(region, half, scopes, record.origin)
+        return changed
+
+    def _align(
+        self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
+    ) -> AppClient | Pending:
+        if isinstance(half, Pending):
+            return half
+        try:
+            self.halves.pools[region].align(
+                half.app_client_id, scopes, adopted=origin is Origin.ADOPTED
+            )
+        except AppClientsUnreachableError as err:
+            if region == self.admin.region:
+                raise cognito_problem(region, err) from None
+            since = int(self.admin.clock())
+            return replace(half, outdated=Pending(since, f"Cognito in {region} did not answer"))
+        except AppClientsError as err:
+            raise cognito_problem(region, err) from None
+        return replace(half, outdated=None)
+
+    def _narrow(
+        self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
+    ) -> None:
+        try:
+            self._align(region, half, scopes, origin)
+        except ProblemError:
+            return  # nobody can ask for what it has too much; `reconcile` finds it
+
+
+def _changed(record: ClientRecord, changes: Changes) -> ClientRecord:
+    require_live(record)
+    return replace(record, **changes)

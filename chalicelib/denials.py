@@ -1,0 +1,75 @@
+"""
+Denials: this Region's own list of clients that get no token, whatever their record says.
+
+The list is in the Region's state, which is not replicated, so it can be
+written when the other Region is gone.  It is in force within the freshness of
+the state, and does not revoke tokens that were issued before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from typing import Final
+
+from .administration import conflict, store_problems
+from .errors import ProblemError, VersionConflictError
+from .model import ClientId
+from .ports import StateStore
+
+MAX_DENIED: Final = 1_500
+"""How many denials a Region's state holds: Secrets Manager's limit is 65,536 characters."""
+
+_ATTEMPTS: Final = 6
+
+ClientIds = frozenset[ClientId]
+
+
+@dataclass(frozen=True, slots=True)
+class Denials:
+    """Changes and shows the denials of *region*."""
+
+    region: str
+    state: StateStore
+
+    def list(self) -> ClientIds:
+        """
+        Return who is denied.
+
+        Raises:
+            ProblemError: If the Region's state cannot be read.
+        """
+        with store_problems(self.region):
+            return self.state.read().value.denied
+
+    def change(self, deny: Collection[ClientId], allow: Collection[ClientId]) -> ClientIds:
+        """
+        Deny *deny* and take the denial of *allow* away, all or nothing; return who is denied now.
+
+        Raises:
+            ProblemError: If the list would be too long, or cannot be written.
+        """
+        with store_problems(self.region):
+            for _ in range(_ATTEMPTS):
+                found = self.state.read()
+                denied = (found.value.denied - frozenset(allow)) | frozenset(deny)
+                if denied == found.value.denied:
+                    return denied
+                if len(denied) > MAX_DENIED and len(denied) > len(found.value.denied):
+                    raise _full(self.region)
+                try:
+                    self.state.replace(replace(found.value, denied=denied), found.version)
+                except VersionConflictError:
+                    continue
+                return denied
+        raise conflict()
+
+
+def _full(region: str) -> ProblemError:
+    return ProblemError(
+        409,
+        "denials-full",
+        "The list of denials is full",
+        f"{region} can deny {MAX_DENIED} clients; nothing was changed. Disable these clients "
+        "instead (`surrogatectl disable`), and allow those that were disabled or deleted since.",
+    )

@@ -1,0 +1,121 @@
+"""What the commands share: failures with exit codes, options, and asking the admin API."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from .admin_client import AdminApiError, AdminClient
+from .configuration import ROLES, ConfigurationError, Deployment, find_deployment
+
+_CONFLICTS = frozenset({409, 412})
+_UNAVAILABLE = frozenset({0, 429, 502, 503, 504})
+
+T = TypeVar("T")
+
+
+class Failure(click.ClickException):
+    """What went wrong and how to mend it."""
+
+
+class Conflict(Failure):
+    """The state of things does not allow it, or somebody else was faster."""
+
+    exit_code = 3
+
+
+class Unavailable(Failure):
+    """Something does not answer; try again later."""
+
+    exit_code = 4
+
+
+region_option = click.option(
+    "--region",
+    "role",
+    type=click.Choice(ROLES),
+    help="Ask this Region's admin API.  Default: the Region that writes.",
+)
+output_option = click.option(
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people, or one JSON document for programs.",
+)
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+secret_file_option = click.option(
+    "--secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the client secret to this new file (mode 0600) instead of printing it.",
+)
+if_match_option = click.option(
+    "--if-match",
+    "version",
+    help="Only if the client is this version (the ETag that `show` prints).",
+)
+
+
+def deployment() -> Deployment:
+    """
+    Return the deployment that the environment or this directory describes.
+
+    Raises:
+        Failure: If neither does.
+    """
+    try:
+        return find_deployment(os.environ, Path.cwd())
+    except ConfigurationError as err:
+        raise Failure(str(err)) from None
+
+
+def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
+    """
+    Put *question* to the admin API of *role*; without one, to the Region's that writes.
+
+    Raises:
+        Failure: If it does not do what was asked.
+    """
+    found = deployment()
+    roles = [role] if role else list(ROLES)
+    for each in roles:
+        try:
+            return question(AdminClient(found.admin_url(each), found.region(each).name))
+        except ConfigurationError as err:
+            raise Failure(str(err)) from None
+        except AdminApiError as err:
+            if err.slug == "not-the-writing-region" and each != roles[-1]:
+                continue
+            raise failure(err) from None
+    raise AssertionError
+
+
+def failure(err: AdminApiError) -> Failure:
+    """Return *err* as a failure with the exit code that fits."""
+    message = f"{err.problem.get('title', 'It failed')}. {err}"
+    if err.status in _CONFLICTS:
+        return Conflict(message)
+    if err.status in _UNAVAILABLE:
+        return Unavailable(message)
+    return Failure(message)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """
+    Ask before something that cannot be undone.
+
+    Raises:
+        click.Abort: If the answer is no, or there is nobody to ask.
+    """
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def if_match(version: str | None) -> dict[str, str]:
+    """Return the headers that make a change conditional on *version*."""
+    return {} if version is None else {"If-Match": '"' + version.strip('"') + '"'}

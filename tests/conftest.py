@@ -1,0 +1,39 @@
+"""
+The local two-Region cloud, for every suite that wants it.
+
+One cloud serves the whole session.  A test that asks for it is marked `cloud`,
+so that `-m "not cloud"` is quick and needs nothing but this process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from local.cloud import Cloud
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "cloud" in getattr(item, "fixturenames", ()):
+            item.add_marker("cloud")
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
+    """A running cloud with both stages deployed; for tests that leave it whole."""
+    from local.cloud import Cloud  # noqa: PLC0415 - most runs do without
+
+    with Cloud.up(tmp_path_factory.mktemp("cloud") / "state", quiet=True) as running:
+        yield running
+
+
+@pytest.fixture
+def breakable_cloud(cloud: Cloud) -> Iterator[Cloud]:
+    """The same cloud, for tests that break it or count its calls; whole again afterwards."""
+    cloud.reset()
+    yield cloud
+    cloud.reset()

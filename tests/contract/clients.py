@@ -1,0 +1,104 @@
+"""
+SDK clients for the contract suite: nothing in the environment can lead them astray,
+and accidents can happen to their requests.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.exceptions import ConnectTimeoutError, ReadTimeoutError
+from botocore.httpsession import URLLib3Session
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+# No profile, no configuration files: only what is passed in.
+_ISOLATED = {
+    "profile": (None, None, None, None),
+    "config_file": (None, None, os.devnull, None),
+    "credentials_file": (None, None, os.devnull, None),
+}
+
+
+def _config(attempts: int, seconds: float) -> Config:
+    return Config(
+        connect_timeout=seconds,
+        read_timeout=seconds,
+        retries={"mode": "standard", "total_max_attempts": attempts},
+        proxies={},
+    )
+
+
+PATIENT = _config(attempts=1, seconds=20)
+REPEATING = _config(attempts=2, seconds=20)
+IMPATIENT = _config(attempts=1, seconds=0.3)
+
+
+class Aws:
+    """Makes clients that sign with one access key."""
+
+    def __init__(self, access_key_id: str = "AKIATESTS", secret_access_key: str = "tests") -> None:
+        self.session = boto3.Session(
+            aws_access_key_id=access_key_id,
+            aws_secret_access_key=secret_access_key,
+            botocore_session=botocore.session.Session(session_vars=_ISOLATED),
+        )
+
+    def secrets(self, region: str, endpoint: str, config: Config = PATIENT) -> SecretsManagerClient:
+        return self.session.client(
+            "secretsmanager", region_name=region, endpoint_url=endpoint, config=config
+        )
+
+    def cognito(
+        self, region: str, endpoint: str, config: Config = PATIENT
+    ) -> CognitoIdentityProviderClient:
+        return self.session.client(
+            "cognito-idp", region_name=region, endpoint_url=endpoint, config=config
+        )
+
+
+def lose_answer(client: SecretsManagerClient, operation: str) -> None:
+    """Have the next request of *operation* arrive, and its answer get lost on the way back."""
+
+    def happen(request: Any) -> None:
+        session = URLLib3Session()
+        session.send(request)
+        session.close()
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    _once(client, operation, happen)
+
+
+def lose_request(client: SecretsManagerClient, operation: str) -> None:
+    """Have the next request of *operation* get lost before it arrives."""
+
+    def happen(request: Any) -> None:
+        raise ConnectTimeoutError(endpoint_url=request.url)
+
+    _once(client, operation, happen)
+
+
+def meanwhile(client: SecretsManagerClient, operation: str, action: Callable[[], object]) -> None:
+    """Have *action* happen just before the next request of *operation* is sent."""
+
+    def happen(request: Any) -> None:
+        action()
+
+    _once(client, operation, happen)
+
+
+def _once(client: SecretsManagerClient, operation: str, happen: Callable[[Any], None]) -> None:
+    event = f"before-send.secrets-manager.{operation}"
+
+    def handler(request: Any, **_: object) -> None:
+        client.meta.events.unregister(event, handler)
+        happen(request)
+
+    client.meta.events.register(event, handler)

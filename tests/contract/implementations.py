@@ -1,0 +1,273 @@
+"""
+The implementations of each port, arranged alike: the fakes, and the adapters over an AWS.
+
+A *world* holds a port's implementation and what a test has to do behind its back.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+from chalicelib import records, secrets_store
+from chalicelib.app_clients import PoolAppClients
+from chalicelib.errors import UnknownClientError
+from chalicelib.model import (
+    AppClientId,
+    ClientId,
+    ClientRecord,
+    RegionState,
+    Versioned,
+    VersionId,
+)
+from chalicelib.ports import (
+    AppClients,
+    DeploymentKeyReader,
+    RecordReader,
+    RecordStore,
+    StateStore,
+)
+from chalicelib.secrets_store import (
+    ClientSecrets,
+    ClientSecretsReader,
+    DeploymentKeySecret,
+    StateSecret,
+)
+from tests.contract.clients import IMPATIENT, PATIENT, REPEATING, Aws
+from tests.contract.loopback import LOOPBACK, closed_port
+from tests.contract.samples import unique
+from tests.fakes import FakeAppClients, FakeDeploymentKey, FakeRecordStore, FakeStateStore
+from tests.worlds import EAST, WEST
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+
+@dataclass(frozen=True, slots=True)
+class TwoRegions:
+    """An AWS with two Regions: where each is reached, and with which access key."""
+
+    aws: Aws
+    endpoints: Mapping[str, str]
+    user_pools: Mapping[str, str]
+
+    def secrets(self, region: str, *, repeating: bool = False) -> SecretsManagerClient:
+        config = REPEATING if repeating else PATIENT
+        return self.aws.secrets(region, self.endpoints[region], config)
+
+    def cognito(self, region: str) -> CognitoIdentityProviderClient:
+        return self.aws.cognito(region, self.endpoints[region])
+
+
+class RecordsWorld(Protocol):
+    """`RecordStore` in one Region, and what stands around it."""
+
+    @property
+    def store(self) -> RecordStore: ...
+
+    @property
+    def reader(self) -> RecordReader:
+        """The exchange's, in the same Region."""
+
+    @property
+    def reader_there(self) -> RecordReader:
+        """The exchange's in the other Region."""
+
+    def other_region_is_gone(self) -> None:
+        """From now on *store* cannot reach it."""
+
+
+@dataclass
+class _Replicas:
+    store: FakeRecordStore
+
+    def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
+        try:
+            return self.store.replicas[client_id]
+        except KeyError:
+            raise UnknownClientError from None
+
+
+class FakeRecords:
+    """The fake."""
+
+    def __init__(self) -> None:
+        self.store = FakeRecordStore()
+        self.reader = self.store
+        self.reader_there = _Replicas(self.store)
+
+    def other_region_is_gone(self) -> None:
+        self.store.other_region_answers = False
+
+
+class AwsRecords:
+    """The adapter."""
+
+    def __init__(self, regions: TwoRegions, *, repeating: bool = False) -> None:
+        self.prefix = f"contract-{unique()}"
+        self.here = regions.secrets(EAST, repeating=repeating)
+        self.behind = regions.secrets(EAST)
+        self.there = regions.secrets(WEST)
+        self._reached = self.there
+        self._aws = regions.aws
+        self.store = ClientSecrets(
+            lambda: self.here, lambda: self._reached, WEST, self.prefix, secrets.token_bytes
+        )
+        self.reader = ClientSecretsReader(lambda: self.here, self.prefix)
+        self.reader_there = ClientSecretsReader(lambda: self.there, self.prefix)
+
+    def name(self, client_id: ClientId) -> str:
+        return secrets_store.client_secret_name(self.prefix, client_id)
+
+    def other_region_is_gone(self) -> None:
+        nowhere = f"http://{LOOPBACK}:{closed_port()}"
+        self._reached = self._aws.secrets(WEST, nowhere, IMPATIENT)
+
+    def writer_elsewhere(self) -> ClientSecrets:
+        """Return a store that shares nothing with this one but the secrets."""
+        return ClientSecrets(
+            lambda: self.behind, lambda: self.there, WEST, self.prefix, secrets.token_bytes
+        )
+
+    def writer_there(self) -> ClientSecrets:
+        """Return a store whose own Region is the other one."""
+        return ClientSecrets(
+            lambda: self.there, lambda: self.here, EAST, self.prefix, secrets.token_bytes
+        )
+
+
+class StateWorld(Protocol):
+    """`StateStore` with a state in it."""
+
+    @property
+    def store(self) -> StateStore: ...
+
+    def lose(self) -> None:
+        """Have the state gone."""
+
+
+class FakeState:
+    """The fake."""
+
+    def __init__(self, state: RegionState) -> None:
+        self.store = FakeStateStore.of(state)
+
+    def lose(self) -> None:
+        self.store.stored = None
+
+
+class AwsState:
+    """The adapter."""
+
+    def __init__(self, regions: TwoRegions, state: RegionState, *, repeating: bool = False) -> None:
+        self.prefix = f"contract-{unique()}"
+        self.name = secrets_store.state_secret_name(self.prefix)
+        self.here = regions.secrets(EAST, repeating=repeating)
+        self.behind = regions.secrets(EAST)
+        self.store = StateSecret(lambda: self.here, self.prefix, secrets.token_bytes)
+        self.behind.create_secret(Name=self.name, SecretString=records.state_to_json(state))
+
+    def lose(self) -> None:
+        self.behind.delete_secret(SecretId=self.name, RecoveryWindowInDays=7)
+
+
+class KeyWorld(Protocol):
+    """`DeploymentKeyReader` with a key to read."""
+
+    @property
+    def reader(self) -> DeploymentKeyReader: ...
+
+    def lose(self) -> None:
+        """Have the key gone."""
+
+
+class FakeKey:
+    """The fake."""
+
+    def __init__(self, key: bytes) -> None:
+        self.reader = FakeDeploymentKey(key=key)
+
+    def lose(self) -> None:
+        self.reader.key = None
+
+
+class AwsKey:
+    """The adapter."""
+
+    def __init__(self, regions: TwoRegions, key: bytes) -> None:
+        prefix = f"contract-{unique()}"
+        self.name = secrets_store.deployment_secret_name(prefix)
+        self.here = regions.secrets(EAST)
+        self.reader = DeploymentKeySecret(lambda: self.here, prefix)
+        self.here.create_secret(Name=self.name, SecretString=records.deployment_key_to_json(key))
+
+    def lose(self) -> None:
+        self.here.delete_secret(SecretId=self.name, RecoveryWindowInDays=7)
+
+
+class AppClientsWorld(Protocol):
+    """`AppClients` of a pool that defines `demo/read` and `demo/write`."""
+
+    @property
+    def clients(self) -> AppClients: ...
+
+    def make_foreign(self, name: str) -> AppClientId:
+        """Make an app client that is not one of ours, for people to log in with."""
+
+
+class FakePool:
+    """The fake."""
+
+    def __init__(self) -> None:
+        self.clients = FakeAppClients()
+
+    def make_foreign(self, name: str) -> AppClientId:
+        app_client_id, _ = self.clients.create(ClientId("whoever"), ())
+        made = self.clients.made[app_client_id]
+        made.name, made.client_id, made.flows = name, None, frozenset({"code"})
+        made.access_token_seconds = 7_200
+        return app_client_id
+
+
+@dataclass
+class AwsPool:
+    """The adapter."""
+
+    regions: TwoRegions
+    prefix: str = field(default_factory=lambda: f"contract-{unique()}")
+    access_token_seconds: int = 1_800
+
+    def __post_init__(self) -> None:
+        self.cognito = self.regions.cognito(EAST)
+        self.user_pool_id = self.regions.user_pools[EAST]
+        self.clients = self.clients_of(self.user_pool_id)
+
+    def clients_of(self, user_pool_id: str) -> PoolAppClients:
+        return PoolAppClients(
+            lambda: self.cognito,
+            lambda: self.cognito,
+            user_pool_id,
+            self.prefix,
+            self.access_token_seconds,
+        )
+
+    def make_foreign(self, name: str) -> AppClientId:
+        made = self.cognito.create_user_pool_client(
+            UserPoolId=self.user_pool_id,
+            ClientName=name,
+            GenerateSecret=True,
+            AllowedOAuthFlows=["code"],
+            AllowedOAuthFlowsUserPoolClient=True,
+            AllowedOAuthScopes=["openid"],
+            CallbackURLs=["https://app.example.com/callback"],
+            SupportedIdentityProviders=["COGNITO"],
+            ExplicitAuthFlows=["ALLOW_USER_SRP_AUTH", "ALLOW_REFRESH_TOKEN_AUTH"],
+            AccessTokenValidity=2,
+            RefreshTokenValidity=12,
+            TokenValidityUnits={"AccessToken": "hours", "RefreshToken": "hours"},
+            EnableTokenRevocation=False,
+        )["UserPoolClient"]
+        return AppClientId(made["ClientId"])

@@ -1,0 +1,164 @@
+"""`up` is idempotent and repairs, `down` leaves nothing behind."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import requests
+
+from local.cloud import ROOT, Cloud, CloudError
+from local.deploy import DeploymentError
+from local.httpio import get
+from local.processes import ProcessRecord, free_ports
+
+from .conftest import TIME_SCALE
+
+pytestmark = pytest.mark.cloud
+
+
+def run(state: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "local", "--state", str(state), *command],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def state_of(cloud: Cloud) -> Path:
+    return Path(cloud.endpoints["identities"]["file"]).parent
+
+
+def is_a_process(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def processes_that_name(text: str) -> list[str]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+            directory = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        if (text in line or text in str(directory)) and int(entry.name) != os.getpid():
+            found.append(line)
+    return found
+
+
+def test_a_second_up_changes_nothing(cloud: Cloud, project: Path) -> None:
+    began = time.monotonic()
+    again = Cloud.up(state_of(cloud), project=project, quiet=True, time_scale=TIME_SCALE)
+    assert time.monotonic() - began < 2
+    assert again.endpoints == cloud.endpoints
+    assert again.environment == cloud.environment
+    assert again.processes == cloud.processes
+
+
+def test_up_gives_a_lost_region_back(cloud: Cloud, project: Path) -> None:
+    cloud.set_region("primary", "hanging")
+    Cloud.up(state_of(cloud), project=project, quiet=True, time_scale=TIME_SCALE)
+    assert requests.get(f"{cloud.endpoints['primary']}/health", timeout=10).ok
+
+
+def test_up_deploys_what_changed(cloud: Cloud, project: Path) -> None:
+    app = project / "app.py"
+    app.write_text(app.read_text().replace("VERSION = 1", "VERSION = 2"))
+    changed = Cloud.up(state_of(cloud), project=project, quiet=True, time_scale=TIME_SCALE)
+    assert changed.endpoints == cloud.endpoints
+    for base in (changed.endpoints["secondary"], changed.endpoints["front_door"]):
+        assert requests.get(f"{base}/health", timeout=10).json()["version"] == 2
+
+
+def test_the_environment_is_ready_for_a_shell(cloud: Cloud) -> None:
+    exports = run(state_of(cloud), "env").stdout
+    script = f"{exports}\nprintf '%s' \"$AWS_ENDPOINT_URL $ADMIN_URL_SECONDARY $REGION_PRIMARY\""
+    shown = subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True)
+    endpoints = cloud.endpoints
+    assert shown.stdout == f"{endpoints['cloud']} {endpoints['secondary']} us-east-1"
+    assert "unset AWS_PROFILE" in exports
+
+
+def test_the_switch_works_from_the_shell(cloud: Cloud) -> None:
+    assert run(state_of(cloud), "region", "secondary", "refused").returncode == 0
+    assert cloud.region_mode("secondary") == "refused"
+    assert "refused" in run(state_of(cloud), "status").stdout
+    status = json.loads(run(state_of(cloud), "status", "--output", "json").stdout)
+    assert status["network"]["regions"]["us-west-2"]["mode"] == "refused"
+
+
+def test_a_stage_can_be_served_from_the_working_tree(cloud: Cloud) -> None:
+    (port,) = free_ports(1)
+    command = ["chalice-local", "--stage", "secondary", "--port", str(port)]
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "--state", str(state_of(cloud)), *command],
+        cwd=ROOT,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    ) as server:
+        try:
+            deadline = time.monotonic() + 10
+            url = f"http://127.0.0.1:{port}/caller"
+            while get(url)[0] == 0 and time.monotonic() < deadline:
+                time.sleep(0.1)
+            assert requests.get(url, timeout=5).ok
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
+
+
+def test_without_a_cloud_the_commands_say_so(tmp_path: Path) -> None:
+    for command in (["env"], ["status"], ["region", "primary", "up"]):
+        done = run(tmp_path / "none", *command)
+        assert done.returncode == 1
+        assert "make up" in done.stderr
+    assert run(tmp_path / "none", "down").returncode == 0
+    with pytest.raises(CloudError):
+        Cloud.find(tmp_path / "none")
+
+
+def test_a_pid_that_was_given_away_is_left_alone() -> None:
+    ProcessRecord("somebody else", os.getpid(), "another start time").stop()
+
+
+def test_up_repairs_and_down_leaves_nothing(project: Path, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with Cloud.up(state, project=project, quiet=True) as first:
+        before = first.processes
+        emulator = next(record for record in before if record.name == "emulator")
+        os.kill(emulator.pid, signal.SIGKILL)
+        second = Cloud.up(state, project=project, quiet=True)
+        assert requests.get(f"{second.endpoints['front_door']}/health", timeout=10).ok
+        assert not any(record.is_running() for record in before)
+        pids = [record.pid for record in second.processes]
+        shown = json.dumps(second.endpoints)
+    assert not any(is_a_process(pid) for pid in pids)
+    assert processes_that_name(str(state)) == []
+    for port in re.findall(r"127\.0\.0\.1:(\d+)", shown):
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", int(port)), timeout=5)
+    assert not (state / "endpoints.json").exists()
+    assert not (state / "environment.json").exists()
+    second.down()
+
+
+def test_an_up_that_fails_leaves_nothing(project: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    shutil.copytree(project, broken)
+    (broken / "app.py").write_text("raise SystemExit('not today')")
+    state = tmp_path / "state"
+    with pytest.raises(DeploymentError, match="not today"):
+        Cloud.up(state, project=broken, quiet=True)
+    assert processes_that_name(str(state)) == []

@@ -1,0 +1,109 @@
+"""What is printed for the log, and what is not."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from chalicelib.telemetry import NAMESPACE, crash, json_lines
+from tests.fakes import FakeClock
+
+SECRET = "sgs_quoted-by-an-exception"
+EVENT = {"event": "exchange", "outcome": "issued", "cognito_requests": 2, "client_id": "sgc_x"}
+
+
+def emitted(*events: dict[str, Any]) -> list[dict[str, Any]]:
+    stream = io.StringIO()
+    emit = json_lines("us-east-1", FakeClock(1_800_000_000.25), stream)
+    for event in events:
+        emit(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_of_json_with_region_and_time() -> None:
+    lines = emitted({"event": "admin", "action": "enroll", "text": "two\nlines"}, {"event": "x"})
+    assert lines == [
+        {
+            "region": "us-east-1",
+            "at": 1_800_000_000.25,
+            "event": "admin",
+            "action": "enroll",
+            "text": "two\nlines",
+        },
+        {"region": "us-east-1", "at": 1_800_000_000.25, "event": "x"},
+    ]
+
+
+def test_events_go_to_standard_output_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    json_lines("us-east-1", FakeClock())({"event": "x"})
+    assert json.loads(capsys.readouterr().out)["event"] == "x"
+
+
+def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
+    """The shape that CloudWatch Logs turns into metrics: each name and dimension is in the line."""
+    (line,) = emitted(EVENT)
+    assert line["_aws"]["Timestamp"] == 1_800_000_000_250
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive.keys() == {"Namespace", "Dimensions", "Metrics"}
+    assert directive["Namespace"] == NAMESPACE
+    for metric in directive["Metrics"]:
+        assert type(line[metric["Name"]]) is int
+    for dimensions in directive["Dimensions"]:
+        for dimension in dimensions:
+            assert isinstance(line[dimension], str)
+            assert line[dimension]
+    assert {metric["Name"]: line[metric["Name"]] for metric in directive["Metrics"]} == {
+        "exchanges": 1,
+        "cognito_requests": 2,
+        "drift": 0,
+    }
+
+
+def test_region_and_outcome_are_the_only_dimensions() -> None:
+    """A dimension that a caller could choose would make a metric for each of its values."""
+    (line,) = emitted(EVENT)
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert {each for set_ in directive["Dimensions"] for each in set_} == {"region", "outcome"}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "drift"),
+    [("issued", 0), ("drift", 1), ("pending", 1), ("invalid_client:wrong", 0), ("state:X", 0)],
+)
+def test_drift_is_counted(outcome: str, drift: int) -> None:
+    (line,) = emitted({**EVENT, "outcome": outcome})
+    assert line["drift"] == drift
+
+
+@pytest.mark.parametrize("kind", ["admin", "crash"])
+def test_other_events_carry_no_metrics(kind: str) -> None:
+    (line,) = emitted({**EVENT, "event": kind})
+    assert "_aws" not in line
+    assert "exchanges" not in line
+
+
+def _raise_quoting() -> None:
+    secret = SECRET
+    try:
+        raise KeyError(secret)
+    except KeyError:
+        raise ValueError(f"cannot read {secret}") from RuntimeError(secret)
+
+
+def test_a_crash_says_where_but_not_what() -> None:
+    with pytest.raises(ValueError, match="cannot read") as caught:
+        _raise_quoting()
+    event = crash(caught.value)
+    assert event["event"] == "crash"
+    assert event["error"] == "ValueError"
+    assert event["at_code"][-1].endswith(" _raise_quoting")
+    assert all(place.count(":") >= 1 for place in event["at_code"])
+    assert SECRET not in json.dumps(event)
+    assert emitted(event)[0]["error"] == "ValueError"
+
+
+def test_a_crash_that_was_never_raised_can_be_told_as_well() -> None:
+    assert crash(ValueError(SECRET)) == {"event": "crash", "error": "ValueError", "at_code": []}
