@@ -16,7 +16,7 @@ from chalicelib.administration import Administration
 from chalicelib.answers import own_words
 from chalicelib.app_client_rotation import AppClientRotation
 from chalicelib.app_clients import PoolAppClients
-from chalicelib.aws import Connections
+from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
 from chalicelib.deletion import DeletionAndRestore
@@ -45,8 +45,8 @@ if "AWS_CHALICE_CLI_MODE" in os.environ:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.own.name
 
 own, other, prefix = settings.own, settings.other, settings.secret_prefix
-here, there = Connections(own), Connections(other)
 clock, random_bytes = time.time, secrets.token_bytes
+here, there = Connections(own), Connections(other, Backoff(clock, LOST_SECONDS))
 emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
 

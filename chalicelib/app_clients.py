@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -22,14 +22,18 @@ if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_cognito_idp.literals import OAuthFlowTypeType
     from mypy_boto3_cognito_idp.type_defs import (
-        ListUserPoolClientsResponseTypeDef,
+        UserPoolClientDescriptionTypeDef,
         UserPoolClientTypeTypeDef,
     )
 
 _THROTTLED = frozenset(
     {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"}
 )
+# What botocore raises over an answer that is not UTF-8, or JSON but no object;
+# and what we do over one that lacks a member.
+_TRIPPED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
 _RESOURCE_SERVERS_PER_PAGE = 50
 
 _APP_CLIENTS_PER_PAGE = 60
@@ -70,17 +74,19 @@ def app_client_name(prefix: str, client_id: ClientId) -> str:
 
 
 def _ask(call: Callable[[], T]) -> T:
+    """Make an AWS call, and take from its answer what must be in it."""
     try:
         return call()
     except ClientError as err:
         code = str(err.response.get("Error", {}).get("Code", ""))
         status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-        if code in _THROTTLED:
+        if code in _THROTTLED or status == _TOO_MANY_REQUESTS:
             raise AppClientsThrottledError(code) from None
         if status >= _SERVER_ERROR or code == "InternalErrorException":
             raise AppClientsUnreachableError(code) from None
         raise AppClientsRefusedError(code) from None
-    except (BotoCoreError, ResponseParserError, KeyError) as err:
+    except (BotoCoreError, ResponseParserError, *_TRIPPED) as err:
+        # Unreachable, or an answer that is none.
         raise AppClientsUnreachableError(type(err).__name__) from None
 
 
@@ -112,10 +118,9 @@ class PoolAppClients:
                 PaginationConfig={"PageSize": _RESOURCE_SERVERS_PER_PAGE},
             )
         )
-        for page in _ask(lambda: list(pages)):
-            for server in page["ResourceServers"]:
-                for scope in server.get("Scopes", []):
-                    yield f"{server['Identifier']}/{scope['ScopeName']}"
+        for server in _ask(lambda: [each for page in pages for each in page["ResourceServers"]]):
+            for scope in server.get("Scopes", []):
+                yield f"{server['Identifier']}/{scope['ScopeName']}"
 
     def create(self, client_id: ClientId, scopes: tuple[str, ...]) -> tuple[AppClientId, str]:
         """See `AppClients.create`."""
@@ -204,40 +209,44 @@ class PoolAppClients:
         mark = app_client_name(self.prefix, ClientId(""))
         more: dict[str, str] = {}
         while True:
-            page = self._page(more)
-            for listed in page["UserPoolClients"]:
+            page, token = self._page(more)
+            for listed in page:
                 client_id = listed.get("ClientName", "").removeprefix(mark)
                 if listed.get("ClientName", "").startswith(mark) and is_client_id(client_id):
                     yield AppClientId(listed["ClientId"]), ClientId(client_id)
-            if not page.get("NextToken"):
+            if token is None:
                 return
-            more = {"NextToken": page["NextToken"]}
+            more = {"NextToken": token}
 
-    def _page(self, more: dict[str, str]) -> ListUserPoolClientsResponseTypeDef:
-        return _ask(
-            lambda: self.client().list_user_pool_clients(
+    def _page(
+        self, more: dict[str, str]
+    ) -> tuple[Sequence[UserPoolClientDescriptionTypeDef], str | None]:
+        def ask() -> tuple[Sequence[UserPoolClientDescriptionTypeDef], str | None]:
+            answer = self.client().list_user_pool_clients(
                 UserPoolId=self.user_pool_id, MaxResults=_APP_CLIENTS_PER_PAGE, **more
             )
-        )
+            return answer["UserPoolClients"], answer.get("NextToken")
+
+        return _ask(ask)
 
     def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
         """See `AppClients.secrets`."""
-        answer = _of_app_client(
+        listed = _of_app_client(
             lambda: self.client().list_user_pool_client_secrets(
                 UserPoolId=self.user_pool_id, ClientId=app_client_id
-            )
+            )["ClientSecrets"]
         )
-        listed = map(_cognito_secret, answer["ClientSecrets"])
-        return tuple(sorted(listed, key=lambda secret: secret.created_at))
+        return tuple(sorted(map(_cognito_secret, listed), key=lambda secret: secret.created_at))
 
     def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
         """See `AppClients.add_secret`."""
-        answer = _of_app_client(
-            lambda: self.once().add_user_pool_client_secret(
-                UserPoolId=self.user_pool_id, ClientId=app_client_id, ClientSecret=value
+        return _cognito_secret(
+            _of_app_client(
+                lambda: self.once().add_user_pool_client_secret(
+                    UserPoolId=self.user_pool_id, ClientId=app_client_id, ClientSecret=value
+                )["ClientSecretDescriptor"]
             )
         )
-        return _cognito_secret(answer["ClientSecretDescriptor"])
 
     def delete_secret(self, app_client_id: AppClientId, cognito_secret_id: str) -> None:
         """See `AppClients.delete_secret`."""

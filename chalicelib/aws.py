@@ -8,11 +8,14 @@ and up to one second of botocore's backoff between: `exchange.STORE_SECONDS`.
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import boto3
+from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.exceptions import EndpointConnectionError, HTTPClientError
 
+from .freshness import Backoff
 from .settings import RegionSettings
 
 if TYPE_CHECKING:
@@ -39,17 +42,47 @@ _ADMIN = Config(
 _ADMIN_ONCE = _ADMIN.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
 
-class Connections:
-    """The AWS clients of one Region, each made when it is first asked for."""
+LOST_SECONDS: Final = 5.0
+"""How long a Region that did not answer is taken for lost by administrators' calls."""
 
-    def __init__(self, region: RegionSettings) -> None:
+C = TypeVar("C", bound=BaseClient)
+
+
+class Connections:
+    """
+    The AWS clients of one Region, each made when it is first asked for.
+
+    With *lost*, administrators' calls fail together: when one finds the Region
+    out of reach, those of the next seconds do not wait for it again, so that an
+    operation of many calls ends in time.
+    """
+
+    def __init__(self, region: RegionSettings, lost: Backoff | None = None) -> None:
         """Connect to *region*."""
         self._region = region
+        self._lost = lost
         self.exchange_secrets = cache(lambda: self._secrets(_EXCHANGE))
-        self.admin_secrets = cache(lambda: self._secrets(_ADMIN))
-        self.admin_cognito = cache(lambda: self._cognito(_ADMIN))
-        self.admin_cognito_once = cache(lambda: self._cognito(_ADMIN_ONCE))
-        self.admin_logs = cache(self._logs)
+        self.admin_secrets = cache(lambda: self._together(self._secrets(_ADMIN)))
+        self.admin_cognito = cache(lambda: self._together(self._cognito(_ADMIN)))
+        self.admin_cognito_once = cache(lambda: self._together(self._cognito(_ADMIN_ONCE)))
+        self.admin_logs = cache(lambda: self._together(self._logs()))
+
+    def _together(self, client: C) -> C:
+        lost = self._lost
+        if lost is None:
+            return client
+
+        def refuse_if_lost(**_: object) -> None:
+            if not lost.open:
+                raise EndpointConnectionError(endpoint_url=self._region.name)
+
+        def note_if_lost(caught_exception: Exception | None = None, **_: object) -> None:
+            if isinstance(caught_exception, HTTPClientError):
+                lost.trip()
+
+        client.meta.events.register("before-call", refuse_if_lost)
+        client.meta.events.register("needs-retry", note_if_lost)
+        return client
 
     def _secrets(self, config: Config) -> SecretsManagerClient:
         return boto3.client(

@@ -186,8 +186,8 @@ class Enrollment:
             # The record is somebody else's now: a repeat of this very request.
             raise self._undone(conflict(), None, made) from None
         except (ServiceError, ProblemError) as err:
-            client_id = reserved.value.client_id if undo_record else None
-            raise self._undone(self._problem(err), client_id, made) from None
+            undo = reserved if undo_record else None
+            raise self._undone(self._problem(err), undo, made) from None
         return Enrolled(issued, record, version, self.admin.replicate(record.client_id, version))
 
     def _problem(self, err: ServiceError | ProblemError) -> ProblemError:
@@ -198,16 +198,28 @@ class Enrollment:
             return problem
 
     def _undone(
-        self, problem: ProblemError, client_id: ClientId | None, made: Mapping[str, AppClientId]
+        self,
+        problem: ProblemError,
+        reserved: Versioned[ClientRecord] | None,
+        made: Mapping[str, AppClientId],
     ) -> ProblemError:
         """Remove what this attempt made; return *problem*, with what could not be removed."""
         left = self.halves.undo(made)
-        if client_id is not None:
+        if reserved is not None:
             try:
-                self.admin.records.destroy(client_id)
+                self._remove(reserved)
+            except (VersionConflictError, UnknownClientError):
+                pass  # a repeat of this request went on with it
             except ServiceError:
-                left.append(f"the record of {client_id} in {self.admin.region}")
+                left.append(f"the record of {reserved.value.client_id} in {self.admin.region}")
         return tell_what_is_left(problem, left)
+
+    def _remove(self, reserved: Versioned[ClientRecord]) -> None:
+        # Secrets Manager deletes whatever stands there; so first make sure of
+        # what that is, and that no repeat can go on with it.
+        tombstone = replace(reserved.value, status=Status.DELETED)
+        self.admin.records.replace(tombstone, reserved.version)
+        self.admin.records.destroy(tombstone.client_id)
 
 
 def _reused_key(why: str) -> ProblemError:

@@ -85,7 +85,8 @@ class Halves:
             app_client_id, secret = self.pools[region].create(record.client_id, record.scopes)
         except AppClientsUnreachableError as err:
             if region == self.admin.region:
-                raise cognito_problem(region, err) from None
+                perhaps = [f"perhaps an app client in {region}"]
+                raise tell_what_is_left(cognito_problem(region, err), perhaps) from None
             return Pending(now, f"Cognito in {region} did not answer")
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
@@ -108,5 +109,5 @@ def tell_what_is_left(problem: ProblemError, left: list[str]) -> ProblemError:
     """Return *problem*, saying what it could not clear up."""
     if left:
         problem.detail += f" Left for `surrogatectl reconcile`: {', '.join(left)}."
-        problem.extensions["left_behind"] = left
+        problem.extensions.setdefault("left_behind", []).extend(left)
     return problem

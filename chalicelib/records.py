@@ -130,7 +130,7 @@ def _load(text: str, read: Callable[[Any], T]) -> T:
         content = json.loads(text)
         if content["schema"] == SCHEMA:
             return read(content)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
         raise MalformedSecretError("The stored JSON is not what was written.") from None
     raise MalformedSecretError("The stored JSON has a schema that this version cannot read.")
 
@@ -151,19 +151,21 @@ def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
                 created_at=_whole(secret["created_at"]),
                 expires_at=_whole_or_none(secret["expires_at"]),
             )
-            for secret in content["secrets"]
+            for secret in _list(content["secrets"])
         ),
-        scopes=tuple(_text(scope) for scope in content["scopes"]),
-        allowed_cidrs=tuple(ip_network(_text(cidr)) for cidr in content["allowed_cidrs"]),
+        scopes=tuple(_text(scope) for scope in _list(content["scopes"])),
+        allowed_cidrs=tuple(ip_network(_text(cidr)) for cidr in _list(content["allowed_cidrs"])),
         app_clients={_text(region): _half(half) for region, half in content["app_clients"].items()},
-        enrollment=mark
-        and EnrollmentRequestMark(
+        enrollment=None
+        if mark is None
+        else EnrollmentRequestMark(
             caller=_text(mark["caller"]),
             body_digest=_text(mark["body_digest"]),
             secret_id=SecretId(_text(mark["secret_id"])),
         ),
-        deletion=deletion
-        and Deletion(
+        deletion=None
+        if deletion is None
+        else Deletion(
             at=_whole(deletion["at"]),
             was=Status(deletion["was"]),
             recovery_days=_whole(deletion["recovery_days"]),
@@ -200,13 +202,14 @@ def _half(half: Any) -> AppClient | Pending:  # noqa: ANN401 - JSON
         client_secret=_text(half["client_secret"]),
         mac=_text(half["mac"]),
         secret_since=_whole(half["secret_since"]),
-        retiring=retiring
-        and RetiringSecret(
+        retiring=None
+        if retiring is None
+        else RetiringSecret(
             cognito_secret_id=_text(retiring["cognito_secret_id"]),
             since=_whole(retiring["since"]),
             replicated_at=_whole_or_none(retiring["replicated_at"]),
         ),
-        outdated=outdated and _pending(outdated),
+        outdated=None if outdated is None else _pending(outdated),
     )
 
 
@@ -222,7 +225,7 @@ def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
     return RegionState(
         writer=_truth(content["writer"]),
         took_over=_truth(content["took_over"]),
-        denied=frozenset(ClientId(_text(client_id)) for client_id in content["denied"]),
+        denied=frozenset(ClientId(_text(client_id)) for client_id in _list(content["denied"])),
     )
 
 
@@ -238,6 +241,13 @@ def _deployment_key(content: Any) -> bytes:  # noqa: ANN401 - JSON
 
 def _text(value: object) -> str:
     if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    # An empty text or object must not pass for "none".
+    if not isinstance(value, list):
         raise TypeError
     return value
 

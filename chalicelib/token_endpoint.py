@@ -11,11 +11,13 @@ import json
 import ssl
 from collections.abc import Mapping
 from functools import cached_property
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
 import certifi
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from .errors import AppClientRefusedError, TokenEndpointUnavailableError
@@ -28,6 +30,7 @@ _LEAST_SECONDS = 0.2
 _MAX_ANSWER_BYTES = 65_536
 _CHUNK_BYTES = 4_096
 _OK = 200
+_REFUSED = frozenset({400, 401})  # RFC 6749 §5.2
 _SERVER_ERROR = 500
 # What Cognito says when the app client, its secret or its scope is not (any
 # more) what the record says.
@@ -79,6 +82,7 @@ class CognitoTokenEndpoint:
     def _session(self) -> requests.Session:
         session = requests.Session()
         session.trust_env = False  # no proxy, no .netrc, no other CA bundle
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
         context = ssl.create_default_context(cafile=certifi.where())
         session.mount("https://", _SharedContextAdapter(context))
         session.mount("http://127.0.0.1", HTTPAdapter(max_retries=_RETRY))
@@ -97,11 +101,12 @@ class CognitoTokenEndpoint:
         }
         asked_at = self._clock()
         status, answer = self._post(form, deadline)
-        if status != _OK:
-            if isinstance(answer, dict) and answer.get("error") in _REFUSALS:
-                raise AppClientRefusedError(answer["error"])
-            raise TokenEndpointUnavailableError(f"The token endpoint answered {status}.")
-        return _token(answer, asked_at)
+        if status == _OK:
+            return _token(answer, asked_at)
+        refusal = _refusal(answer) if status in _REFUSED else None
+        if refusal is not None:
+            raise AppClientRefusedError(refusal)
+        raise TokenEndpointUnavailableError(f"The token endpoint answered {status}.")
 
     def reachable(self, deadline: Deadline) -> bool:
         """See `TokenEndpoint.reachable`.  An empty form is refused, and only tokens are billed."""
@@ -127,7 +132,7 @@ class CognitoTokenEndpoint:
                 headers={"Accept": "application/json"},
             ) as response:
                 return response.status_code, _body(response, deadline)
-        except (requests.RequestException, OSError) as err:
+        except (requests.RequestException, HTTPError, OSError) as err:
             # The cause may hold the request, and so the secret.
             raise TokenEndpointUnavailableError(type(err).__name__) from None
 
@@ -135,14 +140,22 @@ class CognitoTokenEndpoint:
 def _body(response: requests.Response, deadline: Deadline) -> object:
     """Return the JSON of *response*, `None` if it is none; neither too long nor too slow."""
     content = bytearray()
-    for chunk in response.iter_content(_CHUNK_BYTES):
+    # `iter_content` would wait until a chunk is full, however slowly it comes;
+    # `read1` returns with what is there.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > _MAX_ANSWER_BYTES or not deadline.remaining():
             raise TokenEndpointUnavailableError("The answer is too long or too slow.")
     try:
         return json.loads(content)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
+
+
+def _refusal(answer: object) -> str | None:
+    """Return the error that blames the app client or its scope, `None` if there is none."""
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return error if isinstance(error, str) and error in _REFUSALS else None
 
 
 def _token(answer: object, asked_at: float) -> AccessToken:

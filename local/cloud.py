@@ -85,13 +85,13 @@ class Cloud:
             cloud = cls._running(directory)
             if cloud is not None:
                 cloud.give_back_regions(progress)
-                cloud.deploy(project, progress)
+                cloud.deploy(project, progress, operator_policy)
             else:
                 _stop_processes(directory)
                 cloud = cls(directory, _new_state(project.resolve(), time_scale, domain_name))
                 try:
-                    cloud.start(operator_policy, progress)
-                    cloud.deploy(project, progress)
+                    cloud.start(progress)
+                    cloud.deploy(project, progress, operator_policy)
                 except BaseException:
                     _stop_processes(directory)
                     raise
@@ -359,12 +359,12 @@ class Cloud:
             return None
         return cloud
 
-    def start(self, operator_policy: Path | None, progress: Progress) -> None:
+    def start(self, progress: Progress) -> None:
         """Start the processes, and create what surrounds the service."""
         with progress.step("emulator and network started"):
             self._start_processes()
         with progress.step("user pools, domain and operators created"):
-            self._provision(operator_policy)
+            self._provision()
 
     def _start_processes(self) -> None:
         state, directory = self._state, self._directory
@@ -378,7 +378,7 @@ class Cloud:
             region_doors=state.ports.region_door,
             domain_doors=state.ports.domain_door,
             domain_name=state.domain_name,
-            lambda_python=str(_bare_python(directory.path / "lambda-python")),
+            lambda_python=str(_bare_python(directory.path)),
         ).save(emulator_settings)
         emulator.prepare_directories(directory.path)
         root = state.identities[_ROOT_IDENTITY]
@@ -403,26 +403,36 @@ class Cloud:
             time_scale=state.time_scale,
         ).save(network_settings)
         records: list[ProcessRecord] = []
-        for name, interpreter, settings, env in (
-            ("emulator", python, emulator_settings, environment),
-            ("network", Path(sys.executable), network_settings, without_aws_variables(os.environ)),
+        for name, interpreter, settings, env, ask in (
+            (
+                "emulator",
+                python,
+                emulator_settings,
+                environment,
+                partial(self._control, "GET", "ready"),
+            ),
+            (
+                "network",
+                Path(sys.executable),
+                network_settings,
+                without_aws_variables(os.environ),
+                self.network_status,
+            ),
         ):
             # The module is found through the working directory: a PYTHONPATH would be inherited by
             # Lambda functions and show them this project.
-            records.append(
-                processes.start(
-                    name,
-                    [str(interpreter), "-m", f"local.{name}", str(settings)],
-                    env=env,
-                    cwd=ROOT,
-                    log=directory.logs / f"{name}.log",
-                )
+            record = processes.start(
+                name,
+                [str(interpreter), "-m", f"local.{name}", str(settings)],
+                env=env,
+                cwd=ROOT,
+                log=directory.logs / f"{name}.log",
             )
+            records.append(record)
             directory.save_processes(records)
-        self._await("emulator", records[0], lambda: self._control("GET", "ready"))
-        self._await("network", records[1], self.network_status)
+            self._await(record, ask)
 
-    def _await(self, name: str, record: ProcessRecord, ask: Callable[[], object]) -> None:
+    def _await(self, record: ProcessRecord, ask: Callable[[], object]) -> None:
         deadline = time.monotonic() + _START_SECONDS
         while time.monotonic() < deadline and record.is_running():
             try:
@@ -431,18 +441,18 @@ class Cloud:
                 time.sleep(0.05)
             else:
                 return
-        log = self._directory.logs / f"{name}.log"
-        msg = f"the {name} did not start; the end of {log}:\n{processes.tail(log)}"
+        log = self._directory.logs / f"{record.name}.log"
+        msg = f"the {record.name} did not start; the end of {log}:\n{processes.tail(log)}"
         raise CloudError(msg)
 
-    def _provision(self, operator_policy: Path | None) -> None:
+    def _provision(self) -> None:
         state, client = self._state, self._root_client
         primary = state.regions[Role.PRIMARY]
         for role, region in state.regions.items():
             state.user_pools[role] = provision.create_user_pool(client, region)
             provision.create_custom_domain(client, region, state.domain_name)
         state.hosted_zone_id = provision.create_hosted_zone(client, primary, state.domain_name)
-        state.identities |= provision.create_identities(client, primary, operator_policy)
+        state.identities |= provision.create_identities(client, primary)
 
     def _project_settings(self) -> dict[str, str]:
         """Return the project's settings for both stages, with what this cloud decides filled in."""
@@ -471,9 +481,15 @@ class Cloud:
                 self.set_region(role, Mode.UP)
                 progress.say(f"{role} is back")
 
-    def deploy(self, project: Path, progress: Progress) -> None:
+    def deploy(
+        self, project: Path, progress: Progress, operator_policy: Path | None = None
+    ) -> None:
         """Deploy both stages of *project* unless they already have its present code."""
         state = self._state
+        if operator_policy is not None:
+            provision.set_operator_policy(
+                self._root_client, state.regions[Role.PRIMARY], operator_policy.read_text()
+            )
         state.project = str(project.resolve())
         state.settings = self._project_settings()
         config = json.loads((project / ".chalice" / "config.json").read_text())
@@ -642,8 +658,9 @@ def _choose_ports(regions: list[str]) -> Ports:
     )
 
 
-def _bare_python(directory: Path) -> Path:
-    """Return an interpreter that has the standard library and nothing else."""
+def _bare_python(parent: Path) -> Path:
+    """Return an interpreter of this version that has the standard library and nothing else."""
+    directory = parent / f"lambda-python{sys.version_info.major}.{sys.version_info.minor}"
     python = directory / "bin" / "python"
     if not python.exists():
         venv.EnvBuilder(with_pip=False, symlinks=True, clear=True).create(directory)

@@ -9,7 +9,6 @@ import argparse
 import asyncio
 import importlib
 import json
-import logging
 import os
 import shutil
 from dataclasses import asdict, dataclass
@@ -107,6 +106,7 @@ async def serve(settings: EmulatorSettings) -> None:
     config.bind = [f"{LOOPBACK}:{port}" for port in doors]
     config.keep_alive_timeout = 75
     config.accesslog = None
+    config.loglevel = "WARNING"
     config.graceful_timeout = 1
     application = Doors(
         app,
@@ -128,7 +128,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
     settings = EmulatorSettings.load(parser.parse_args().settings)
-    logging.getLogger("hypercorn.error").setLevel(logging.WARNING)
     asyncio.run(serve(settings))
 
 

@@ -152,8 +152,14 @@ class Network:
 async def _run(settings: NetworkSettings) -> None:
     task = asyncio.create_task(Network(settings).serve())
     loop = asyncio.get_running_loop()
+
+    def end() -> None:
+        # Connections that are cut off now are no news.
+        loop.set_exception_handler(lambda _loop, _context: None)
+        task.cancel()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, task.cancel)
+        loop.add_signal_handler(number, end)
     try:
         await task
     except asyncio.CancelledError:

@@ -8,7 +8,6 @@ and the people who operate it.
 import json
 import secrets
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from local.state import CloudState, Identity, Role
@@ -20,7 +19,7 @@ RESOURCE_SERVER = "demo"
 SCOPES = ("read", "write")
 RECORD_TTL = 60
 _TAKEOVER_PATH = "/health/takeover"
-# What the operator may do until the project's own policy is passed in.
+# What the operator may do unless a policy is passed in.
 ADMINISTRATOR_POLICY = json.dumps(
     {
         "Version": "2012-10-17",
@@ -45,20 +44,23 @@ def create_user_pool(client: ClientFactory, region: str) -> str:
     return pool_id
 
 
-def create_identities(
-    client: ClientFactory, region: str, operator_policy: Path | None
-) -> dict[str, Identity]:
-    """Create the users `operator`, who has *operator_policy*, and `nobody`, who has none."""
+def create_identities(client: ClientFactory, region: str) -> dict[str, Identity]:
+    """Create the users `operator`, who may do everything, and `nobody`, who may do nothing."""
     iam = client("iam", region)
     identities = {}
     for name in ("operator", "nobody"):
         iam.create_user(UserName=name)
         key = iam.create_access_key(UserName=name)["AccessKey"]
         identities[name] = Identity(key["AccessKeyId"], key["SecretAccessKey"])
-    document = operator_policy.read_text() if operator_policy else ADMINISTRATOR_POLICY
-    policy = iam.create_policy(PolicyName="operator", PolicyDocument=document)["Policy"]
-    iam.attach_user_policy(UserName="operator", PolicyArn=policy["Arn"])
+    set_operator_policy(client, region, ADMINISTRATOR_POLICY)
     return identities
+
+
+def set_operator_policy(client: ClientFactory, region: str, document: str) -> None:
+    """Let the operator do what the policy *document* says, and nothing else."""
+    client("iam", region).put_user_policy(
+        UserName="operator", PolicyName="operator", PolicyDocument=document
+    )
 
 
 def create_custom_domain(client: ClientFactory, region: str, domain_name: str) -> None:

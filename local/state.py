@@ -87,7 +87,7 @@ class StateDirectory:
     """The files of one cloud."""
 
     def __init__(self, path: Path) -> None:
-        self.path = path.absolute()
+        self.path = path.resolve()
         self.endpoints = self.path / "endpoints.json"
         self.environment = self.path / "environment.json"
         self.build = self.path / "build"
@@ -124,15 +124,26 @@ class StateDirectory:
         self.write_private(self._state, state.document())
 
     def load_processes(self) -> list[ProcessRecord]:
-        """Return the processes that were started, whether or not they still run."""
+        """
+        Return the processes that were started, whether or not they still run.
+
+        Those in the copy of a state directory belong to the original, and are left to it.
+        """
         try:
-            return [ProcessRecord(**item) for item in json.loads(self._processes.read_text())]
+            document = json.loads(self._processes.read_text())
         except FileNotFoundError:
             return []
+        if document["directory"] != str(self.path):
+            return []
+        return [ProcessRecord(**item) for item in document["processes"]]
 
     def save_processes(self, processes: Sequence[ProcessRecord]) -> None:
         """Write which processes were started."""
-        self.write_private(self._processes, [asdict(process) for process in processes])
+        document = {
+            "directory": str(self.path),
+            "processes": [asdict(process) for process in processes],
+        }
+        self.write_private(self._processes, document)
 
     def forget(self) -> None:
         """Remove what describes a running cloud; logs and build output stay."""

@@ -338,11 +338,13 @@ class FakeAppClients(Failing):
             created_at=now,
             secrets={f"{app_client_id}--{now}": (secret, now)},
         )
+        self._done("create")
         return app_client_id, secret
 
     def delete(self, app_client_id: AppClientId) -> None:
         self._called("delete")
         self.made.pop(app_client_id, None)
+        self._done("delete")
 
     def describe(self, app_client_id: AppClientId) -> AppClientView:
         self._called("describe")

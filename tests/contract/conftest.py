@@ -3,26 +3,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import ExitStack
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pytest
 from moto.server import ThreadedMotoServer
 
 from tests.contract.certificates import Authority
 from tests.contract.clients import Aws
-from tests.contract.implementations import TwoRegions
+from tests.contract.implementations import Serve, TwoRegions
 from tests.contract.loopback import LOOPBACK, Choose, Loopback
 from tests.worlds import EAST, WEST
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
-
-
-class Serve(Protocol):
-    """Starts a server that lives as long as the test."""
-
-    def __call__(self, choose: Choose, *, tls: SSLContext | None = None) -> Loopback: ...
-
 
 CLOUD = pytest.param("cloud", marks=pytest.mark.cloud)
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
 from chalicelib import records, secrets_store
 from chalicelib.app_clients import PoolAppClients
 from chalicelib.errors import UnknownClientError
 from chalicelib.model import (
+    AppClient,
     AppClientId,
     ClientId,
     ClientRecord,
@@ -24,10 +26,12 @@ from chalicelib.model import (
 )
 from chalicelib.ports import (
     AppClients,
+    Clock,
     DeploymentKeyReader,
     RecordReader,
     RecordStore,
     StateStore,
+    TokenEndpoint,
 )
 from chalicelib.secrets_store import (
     ClientSecrets,
@@ -35,15 +39,30 @@ from chalicelib.secrets_store import (
     DeploymentKeySecret,
     StateSecret,
 )
+from chalicelib.token_endpoint import CognitoTokenEndpoint
 from tests.contract.clients import IMPATIENT, PATIENT, REPEATING, Aws
-from tests.contract.loopback import LOOPBACK, closed_port
-from tests.contract.samples import unique
-from tests.fakes import FakeAppClients, FakeDeploymentKey, FakeRecordStore, FakeStateStore
+from tests.contract.loopback import LOOPBACK, Answer, Choose, Loopback, Seen, answer, closed_port
+from tests.contract.samples import app_client, new_client_id, unique
+from tests.fakes import (
+    FakeAppClients,
+    FakeDeploymentKey,
+    FakeRecordStore,
+    FakeStateStore,
+    FakeTokenEndpoint,
+)
 from tests.worlds import EAST, WEST
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+WRONG_SECRET = "this_is_not_the_secret_of_anybody"
+
+
+class Serve(Protocol):
+    """Starts a server that lives as long as the test."""
+
+    def __call__(self, choose: Choose, *, tls: SSLContext | None = None) -> Loopback: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,10 +258,11 @@ class AwsPool:
     regions: TwoRegions
     prefix: str = field(default_factory=lambda: f"contract-{unique()}")
     access_token_seconds: int = 1_800
+    region: str = EAST
 
     def __post_init__(self) -> None:
-        self.cognito = self.regions.cognito(EAST)
-        self.user_pool_id = self.regions.user_pools[EAST]
+        self.cognito = self.regions.cognito(self.region)
+        self.user_pool_id = self.regions.user_pools[self.region]
         self.clients = self.clients_of(self.user_pool_id)
 
     def clients_of(self, user_pool_id: str) -> PoolAppClients:
@@ -271,3 +291,55 @@ class AwsPool:
             EnableTokenRevocation=False,
         )["UserPoolClient"]
         return AppClientId(made["ClientId"])
+
+
+class TokenWorld(Protocol):
+    """`TokenEndpoint` with an app client that may get tokens for `demo/read`, for an hour."""
+
+    @property
+    def endpoint(self) -> TokenEndpoint: ...
+
+    @property
+    def app_client(self) -> AppClient: ...
+
+
+class FakeEndpoint:
+    """The fake."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.app_client = app_client()
+        self.endpoint = FakeTokenEndpoint(clock=clock, refused={WRONG_SECRET})
+
+
+class LoopbackCognito:
+    """The adapter, and a server that plays Cognito."""
+
+    def __init__(self, clock: Clock, serve: Serve) -> None:
+        self.app_client = app_client()
+        self.endpoint = CognitoTokenEndpoint(f"{serve(self._answer).url}/oauth2/token", clock)
+
+    def _answer(self, seen: Seen) -> Answer:
+        form = seen.form
+        if form.get("grant_type") != "client_credentials":
+            return answer(400, {"error": "invalid_request"})
+        credentials = (form["client_id"], form["client_secret"])
+        if credentials != (self.app_client.app_client_id, self.app_client.client_secret):
+            return answer(400, {"error": "invalid_client"})
+        if form["scope"] != "demo/read":
+            return answer(400, {"error": "invalid_grant"})
+        token = {"access_token": f"token-{seen.connection}", "expires_in": 3600}
+        return answer(200, token | {"token_type": "Bearer"})
+
+
+class CloudCognito:
+    """The adapter, and the local cloud's token endpoint."""
+
+    def __init__(self, clock: Clock, regions: TwoRegions) -> None:
+        pool = AwsPool(regions, access_token_seconds=3600)
+        app_client_id, client_secret = pool.clients.create(new_client_id(), ("demo/read",))
+        self.app_client = app_client(
+            user_pool_id=pool.user_pool_id,
+            app_client_id=app_client_id,
+            client_secret=client_secret,
+        )
+        self.endpoint = CognitoTokenEndpoint(f"{regions.endpoints[EAST]}/oauth2/token", clock)

@@ -21,6 +21,7 @@ from chalicelib.model import (
     Status,
     StoredSecret,
 )
+from chalicelib.settings import RegionSettings
 from tests.worlds import CALLER, EAST, EAST_POOL, WEST
 
 APP_CLIENT_ID = "5gexampleappclientid00001x"
@@ -83,3 +84,14 @@ def assert_tells_nothing(err: BaseException, *more: str) -> None:
     shown = "\n".join([str(err), repr(err), *traceback.format_exception(err)])
     for secret in (*CONFIDENTIAL, *more):
         assert secret not in shown
+
+
+def region_at(url: str) -> RegionSettings:
+    """Return the settings of a Region all of which is at *url*."""
+    return RegionSettings(
+        name=EAST,
+        user_pool_id=EAST_POOL,
+        token_endpoint=f"{url}/oauth2/token",
+        log_group="surrogate",
+        endpoint_url=url,
+    )

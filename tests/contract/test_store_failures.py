@@ -35,7 +35,6 @@ from chalicelib.secrets_store import (
     StateSecret,
 )
 from tests.contract.clients import IMPATIENT, Aws
-from tests.contract.conftest import Serve
 from tests.contract.loopback import (
     LOOPBACK,
     Answer,

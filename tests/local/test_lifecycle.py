@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 import requests
+from botocore.exceptions import ClientError
 
-from local.cloud import ROOT, Cloud, CloudError
+from local.cloud import ROOT, Cloud, CloudError, stop
 from local.deploy import DeploymentError
 from local.httpio import get
 from local.processes import ProcessRecord, free_ports
+from local.provision import ADMINISTRATOR_POLICY
 
 from .conftest import TIME_SCALE
 
@@ -72,6 +74,22 @@ def test_up_gives_a_lost_region_back(cloud: Cloud, project: Path) -> None:
     cloud.set_region("primary", "hanging")
     Cloud.up(state_of(cloud), project=project, quiet=True, time_scale=TIME_SCALE)
     assert requests.get(f"{cloud.endpoints['primary']}/health", timeout=10).ok
+
+
+def test_the_operator_gets_the_policy_that_is_passed_in(
+    cloud: Cloud, project: Path, tmp_path: Path
+) -> None:
+    policy = tmp_path / "operator.json"
+    statement = {"Effect": "Allow", "Action": "secretsmanager:ListSecrets", "Resource": "*"}
+    policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
+    try:
+        Cloud.up(state_of(cloud), project=project, quiet=True, operator_policy=policy)
+        cloud.client("secretsmanager").list_secrets()
+        with pytest.raises(ClientError, match="AccessDenied"):
+            cloud.client("secretsmanager").describe_secret(SecretId="x")
+    finally:
+        policy.write_text(ADMINISTRATOR_POLICY)
+        Cloud.up(state_of(cloud), project=project, quiet=True, operator_policy=policy)
 
 
 def test_up_deploys_what_changed(cloud: Cloud, project: Path) -> None:
@@ -152,6 +170,15 @@ def test_up_repairs_and_down_leaves_nothing(project: Path, tmp_path: Path) -> No
     assert not (state / "endpoints.json").exists()
     assert not (state / "environment.json").exists()
     second.down()
+
+
+def test_a_copied_state_directory_does_not_own_the_original(cloud: Cloud, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(state_of(cloud), copy, symlinks=True)
+    with pytest.raises(CloudError):
+        Cloud.find(copy)
+    assert not stop(copy)
+    assert all(record.is_running() for record in cloud.processes)
 
 
 def test_an_up_that_fails_leaves_nothing(project: Path, tmp_path: Path) -> None:

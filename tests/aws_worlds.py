@@ -1,0 +1,212 @@
+"""
+The whole application over `fake_aws`: the real adapters, both Regions.
+
+`AwsWorld` is AWS and what outlives a process; `Operators` is a process of the
+administrators' side in one Region.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from chalicelib import records, secrets_store
+from chalicelib.administration import Administration
+from chalicelib.app_client_rotation import AppClientRotation
+from chalicelib.app_clients import PoolAppClients, app_client_name
+from chalicelib.changes import Clients
+from chalicelib.deletion import DeletionAndRestore
+from chalicelib.denials import Denials
+from chalicelib.enrollment import Enrollment
+from chalicelib.errors import OAuthError
+from chalicelib.exchange import Exchange, TokenCache
+from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.halves import Halves
+from chalicelib.model import (
+    ClientId,
+    ClientRecord,
+    IssuedCredentials,
+    RegionState,
+    TokenRequest,
+    VersionId,
+)
+from chalicelib.rotation import Rotation
+from chalicelib.secrets_store import (
+    ClientSecrets,
+    ClientSecretsReader,
+    DeploymentKeySecret,
+    StateSecret,
+)
+from tests.fake_aws import FakeAws
+from tests.fake_cognito import Cognito, CognitoTokens
+from tests.fake_secrets_manager import Replicator, Secret, SecretsManager
+from tests.fakes import CountingBytes, Events, FakeClock, FakeUseLog
+from tests.worlds import EAST, EAST_POOL, FRESH, STALE, WEST, WEST_POOL, cheap_hasher
+
+PREFIX = "surrogate"
+REGIONS = (EAST, WEST)
+OTHER = {EAST: WEST, WEST: EAST}
+
+
+@dataclass
+class AwsWorld:
+    """AWS in two Regions with everything that is there before the first client."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    random_bytes: CountingBytes = field(default_factory=CountingBytes)
+    list_seconds: float = 300
+
+    def __post_init__(self) -> None:
+        self.aws = FakeAws(self.clock)
+        replicator = Replicator(self.aws)
+        self.aws.settle.append(replicator.settle)
+        self.secrets = {
+            region: SecretsManager(self.aws, region, replicator, self.list_seconds)
+            for region in REGIONS
+        }
+        self.pools = {
+            EAST: Cognito(self.aws, EAST, EAST_POOL),
+            WEST: Cognito(self.aws, WEST, WEST_POOL),
+        }
+        self._make_deployment()
+
+    def _make_deployment(self) -> None:
+        for region in REGIONS:
+            state = RegionState(writer=region == EAST, took_over=False)
+            self._make_secret(region, "region", records.state_to_json(state))
+        key = records.deployment_key_to_json(self.random_bytes(32))
+        self._make_secret(EAST, "deployment", key)
+        self.secrets[EAST].replicate_secret_to_regions(
+            SecretId=f"{PREFIX}/deployment", AddReplicaRegions=[{"Region": WEST}]
+        )
+        self.clock.advance(3_600)
+
+    def _make_secret(self, region: str, name: str, text: str) -> None:
+        self.secrets[region].create_secret(
+            Name=f"{PREFIX}/{name}", ClientRequestToken=f"{name:-<36}", SecretString=text
+        )
+
+    # What stands there, looked at behind everybody's back
+
+    def record_secrets(self, region: str) -> dict[ClientId, Secret]:
+        """Return the secrets of clients in *region*."""
+        start = f"{PREFIX}/clients/"
+        return {
+            ClientId(name.removeprefix(start)): secret
+            for name, secret in self.secrets[region].secrets.items()
+            if name.startswith(start)
+        }
+
+    def records(self, region: str = EAST) -> dict[ClientId, ClientRecord]:
+        """Return the records in *region* that are not marked for deletion."""
+        return {
+            client_id: records.record_from_json(secret.current.text)
+            for client_id, secret in self.record_secrets(region).items()
+            if secret.deleted_at is None
+        }
+
+    def record(self, client_id: ClientId, region: str = EAST) -> ClientRecord:
+        return self.records(region)[client_id]
+
+    def version(self, client_id: ClientId) -> VersionId:
+        secret = self.record_secrets(EAST)[client_id]
+        return VersionId(secret.holder("AWSCURRENT") or "")
+
+    def ours(self, region: str) -> Iterator[tuple[str, ClientId]]:
+        """Yield the app clients of *region* that carry our mark."""
+        mark = app_client_name(PREFIX, ClientId(""))
+        for app_client_id, found in self.pools[region].clients.items():
+            name = found.settings["ClientName"]
+            if name.startswith(mark):
+                yield app_client_id, ClientId(name.removeprefix(mark))
+
+    def denied(self, region: str) -> frozenset[ClientId]:
+        """Return who is denied in *region*."""
+        text = self.secrets[region].secrets[f"{PREFIX}/region"].current.text
+        return records.state_from_json(text).denied
+
+    def write_by_hand(self, client_id: ClientId, **changes: object) -> None:
+        """Change members of the stored JSON, as somebody with a console would."""
+        secret = self.record_secrets(EAST)[client_id]
+        secret.current.text = json.dumps(json.loads(secret.current.text) | changes)
+
+    # What clients see
+
+    def exchange(self, region: str) -> Exchange:
+        """Return the exchange of *region* in a process that has cached nothing."""
+        secrets = self.aws.secrets_manager(self.secrets[region])
+        state = StateSecret(lambda: secrets, PREFIX, self.random_bytes)
+        reader = ClientSecretsReader(lambda: secrets, PREFIX)
+        return Exchange(
+            region=region,
+            states=LastKnown(
+                lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+            ),
+            records=LastKnown(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
+            hasher=cheap_hasher(self.random_bytes),
+            endpoint=CognitoTokens(self.pools[region], self.clock),
+            tokens=TokenCache(self.clock),
+            endpoint_backoff=Backoff(self.clock),
+            clock=self.clock,
+            emit=Events(),
+        )
+
+    def gets_a_token(self, issued: IssuedCredentials, region: str) -> bool:
+        """Return whether *issued* gets a token in *region* now."""
+        request = TokenRequest(issued.client_id, issued.client_secret, None, "192.0.2.1")
+        try:
+            self.exchange(region)(request)
+        except OAuthError:
+            return False
+        return True
+
+
+class Operators:
+    """A process that serves administrators in *region*."""
+
+    def __init__(self, world: AwsWorld, region: str = EAST) -> None:
+        self.world = world
+        clock, other, aws = world.clock, OTHER[region], world.aws
+        here, there = (aws.secrets_manager(world.secrets[each]) for each in (region, other))
+        random_bytes = world.random_bytes
+        hasher = cheap_hasher(random_bytes)
+        self.state = StateSecret(lambda: here, PREFIX, random_bytes)
+        self.state_there = StateSecret(lambda: there, PREFIX, random_bytes)
+        self.admin = Administration(
+            region=region,
+            other_region=other,
+            state=self.state,
+            records=ClientSecrets(lambda: here, lambda: there, other, PREFIX, random_bytes),
+            clock=clock,
+            pause=clock.advance,
+        )
+        self.halves = Halves(
+            self.admin,
+            {each: _pool(world, each) for each in (region, other)},
+            DeploymentKeySecret(lambda: here, PREFIX),
+        )
+        self.enroll = Enrollment(self.admin, self.halves, hasher, random_bytes)
+        self.rotation = Rotation(
+            self.admin, {each: FakeUseLog() for each in REGIONS}, hasher, random_bytes
+        )
+        self.clients = Clients(self.admin, self.halves)
+        self.deletion = DeletionAndRestore(self.admin, self.halves)
+        self.denials = {
+            region: Denials(region, self.state),
+            other: Denials(other, self.state_there),
+        }
+        self.app_client_rotation = AppClientRotation(
+            self.admin,
+            self.halves,
+            {each: CognitoTokens(world.pools[each], clock) for each in REGIONS},
+            random_bytes,
+            FRESH + STALE,
+        )
+
+
+def _pool(world: AwsWorld, region: str) -> PoolAppClients:
+    client = world.aws.cognito(world.pools[region])
+    return PoolAppClients(
+        lambda: client, lambda: client, world.pools[region].user_pool_id, PREFIX, 3_600
+    )

@@ -1,0 +1,93 @@
+"""`aws.Connections`: whose clients repeat a request that failed, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import boto3
+import pytest
+
+from chalicelib.app_clients import PoolAppClients
+from chalicelib.aws import Connections
+from chalicelib.errors import (
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    StoreUnavailableError,
+)
+from chalicelib.model import AppClientId
+from chalicelib.secrets_store import DeploymentKeySecret
+from tests.contract.clients import Aws
+from tests.contract.implementations import Serve
+from tests.contract.loopback import Answer, Loopback, always, answer, html, raw, reset
+from tests.contract.samples import new_client_id, region_at
+from tests.worlds import EAST_POOL
+
+
+@pytest.fixture(autouse=True)
+def _credentials() -> Iterator[None]:
+    """Give the SDK's default session, which `Connections` uses, credentials."""
+    before, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, Aws().session
+    yield
+    boto3.DEFAULT_SESSION = before
+
+
+def connections(server: Loopback) -> Connections:
+    return Connections(region_at(server.url))
+
+
+def clients(of: Connections) -> PoolAppClients:
+    return PoolAppClients(of.admin_cognito, of.admin_cognito_once, EAST_POOL, "surrogate", 3600)
+
+
+FAILING: dict[str, Answer] = {
+    "500": answer(500, {"__type": "InternalErrorException"}),
+    "503": html(503),
+    "throttled": answer(400, {"__type": "TooManyRequestsException"}),
+    "reset": reset(),
+    "hang-up": raw(b""),
+}
+every_failure = pytest.mark.parametrize("failing", FAILING.values(), ids=FAILING)
+
+
+@every_failure
+def test_an_app_client_is_made_once_or_not_at_all(serve: Serve, failing: Answer) -> None:
+    server = serve(always(failing))
+    with pytest.raises((AppClientsUnreachableError, AppClientsThrottledError)):
+        clients(connections(server)).create(new_client_id(), ("demo/read",))
+    assert [seen.action for seen in server.seen] == ["CreateUserPoolClient"]
+
+
+@every_failure
+def test_a_secret_is_added_once_or_not_at_all(serve: Serve, failing: Answer) -> None:
+    server = serve(always(failing))
+    with pytest.raises((AppClientsUnreachableError, AppClientsThrottledError)):
+        clients(connections(server)).add_secret(AppClientId("a" * 26), "value_of_a_secret_0123456")
+    assert [seen.action for seen in server.seen] == ["AddUserPoolClientSecret"]
+
+
+def test_what_may_be_repeated_is_tried_twice(serve: Serve) -> None:
+    server = serve(always(FAILING["500"]))
+    connected = connections(server)
+    with pytest.raises(AppClientsUnreachableError):
+        clients(connected).delete(AppClientId("a" * 26))
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.exchange_secrets, "surrogate").read()
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert [seen.action for seen in server.seen] == [
+        *["DeleteUserPoolClient"] * 2,
+        *["GetSecretValue"] * 4,
+    ]
+
+
+def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve) -> None:
+    server = serve(always(answer(500)))
+    connected = connections(server)
+    for connect in (
+        connected.exchange_secrets,
+        connected.admin_secrets,
+        connected.admin_cognito,
+        connected.admin_cognito_once,
+    ):
+        assert connect() is connect()
+    assert server.connections == 0

@@ -1,0 +1,273 @@
+"""The life of a client over surrogatectl and the deployed admin API."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from local.cloud import Cloud
+from tests.e2e.conftest import CommandLine, Credential
+from tests.e2e.tokens import post_token, verified
+
+Enroll = Callable[..., Credential]
+ROLES = ("primary", "secondary")
+
+
+def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
+    """Poll *check*; what is cached for a while changes after that while."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if check():
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def test_after_a_rotation_both_secrets_work_in_both_regions_until_one_is_retired(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    old = enroll()
+    rotated = surrogatectl("rotate", old.client_id)
+    new = (old.client_id, rotated["client_secret"])
+    assert [secret["expires_at"] > 0 for secret in rotated["secrets"]] == [False, True]
+    for role in ROLES:
+        assert post_token(cloud.endpoints[role], new).status_code == 200
+        assert post_token(cloud.endpoints[role], old.pair).status_code == 200
+
+    third = surrogatectl.run("rotate", old.client_id)
+    assert third.returncode == 3  # at most two are live
+    refused = surrogatectl.run("retire", old.client_id, old.enrolled["secret_id"], "--yes")
+    assert refused.returncode == 3  # it was used a moment ago
+    assert "within the last 7 days" in refused.stderr
+    surrogatectl("retire", old.client_id, old.enrolled["secret_id"], "--yes", "--force")
+    assert eventually(lambda: post_token(cloud.endpoints["primary"], old.pair).status_code == 401)
+    assert post_token(cloud.endpoints["primary"], new).status_code == 200
+
+
+def test_an_unused_secret_is_retired_without_force(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    rotated = surrogatectl("rotate", credential.client_id)
+    surrogatectl("retire", credential.client_id, rotated["secret_id"], "--yes")
+    shown = surrogatectl("show", credential.client_id)
+    assert [each["secret_id"] for each in shown["secrets"]] == [credential.enrolled["secret_id"]]
+
+
+def test_last_use_is_shown_per_region_and_unknown_where_the_log_cannot_be_read(
+    breakable_cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    post_token(breakable_cloud.endpoints["secondary"], credential.pair)
+    used = surrogatectl("show", credential.client_id, "--last-used")["last_used"]
+    secret_id = credential.enrolled["secret_id"]
+    assert used["us-east-1"] == {secret_id: None}
+    assert used["us-west-2"][secret_id] > 0
+    breakable_cloud.set_region("secondary", "refused")
+    used = surrogatectl("show", credential.client_id, "--last-used")["last_used"]
+    assert used["us-west-2"] == "unknown"
+
+
+def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    before = _stored(cloud, credential)["app_clients"]["us-east-1"]
+    steps = surrogatectl("rotate", credential.client_id, "--app-clients")["app_clients"]
+    assert steps == {"us-east-1": "started", "us-west-2": "idle"}
+    after = _stored(cloud, credential)["app_clients"]["us-east-1"]
+    assert after["client_secret"] != before["client_secret"]
+    assert after["app_client_id"] == before["app_client_id"]
+    # Both Cognito secrets get tokens, and so does the client, warm or cold.
+    for client_secret in (before["client_secret"], after["client_secret"]):
+        pair = (before["app_client_id"], client_secret)
+        answer = post_token(cloud.endpoints["region_endpoints"]["primary"], pair)
+        assert answer.status_code == 200
+    for role in ROLES:
+        answer = post_token(cloud.endpoints[role], credential.pair)
+        verified(cloud, role, answer.json()["access_token"])
+    steps = surrogatectl("rotate", credential.client_id, "--app-clients")["app_clients"]
+    assert steps["us-east-1"] == "waiting"  # until nobody can be reading the old record
+
+
+def test_disabled_and_enabled_again(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    surrogatectl("disable", credential.client_id)
+    for role in ROLES:
+        assert post_token(cloud.endpoints[role], credential.pair).status_code == 401
+    assert surrogatectl("enable", credential.client_id)["status"] == "active"
+
+
+def test_denied_in_both_regions_and_shown_per_region(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    denied = surrogatectl("deny", credential.client_id)["denied"]
+    assert all(credential.client_id in each for each in denied.values())
+    for role in ROLES:
+        assert eventually(
+            lambda role=role: (
+                post_token(cloud.endpoints[role], credential.pair).status_code  # type: ignore[misc]
+                == 401
+            )
+        )
+    allowed = surrogatectl("allow", credential.client_id)["denied"]
+    assert not any(credential.client_id in each for each in allowed.values())
+
+
+def test_a_denial_works_in_the_region_that_is_left(
+    breakable_cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    breakable_cloud.set_region("primary", "refused")
+    done = surrogatectl.run("deny", credential.client_id, "--output=json")
+    assert done.returncode == 4
+    denied = json.loads(done.stdout)["denied"]
+    assert denied["us-east-1"] is None
+    assert credential.client_id in denied["us-west-2"]
+    breakable_cloud.set_region("primary", "up")
+    surrogatectl("allow", credential.client_id)
+
+
+def test_changes_of_scope_reach_cognito_and_the_tokens(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll(scope="demo/read")
+    surrogatectl("update", credential.client_id, "--scope=demo/write", "--name=renamed")
+    for role in ROLES:
+        answer = post_token(cloud.endpoints[role], credential.pair)
+        assert answer.json()["scope"] == "demo/write"
+        claims = verified(cloud, role, answer.json()["access_token"])
+        assert claims["scope"] == "demo/write"
+    assert surrogatectl("show", credential.client_id)["client_name"] == "renamed"
+
+
+def test_source_addresses_are_enforced(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    here = enroll("--allow-cidr=127.0.0.0/8")
+    elsewhere = enroll("--allow-cidr=192.0.2.0/24")
+    assert post_token(cloud.endpoints["primary"], here.pair).status_code == 200
+    assert post_token(cloud.endpoints["primary"], elsewhere.pair).status_code == 401
+
+
+def test_if_match_keeps_a_second_operator_from_undoing_the_first(
+    enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    seen = surrogatectl("show", credential.client_id)["version"]
+    surrogatectl("update", credential.client_id, "--name=first", f"--if-match={seen}")
+    second = surrogatectl.run("update", credential.client_id, "--name=second", f"--if-match={seen}")
+    assert second.returncode == 3
+    assert surrogatectl("show", credential.client_id)["client_name"] == "first"
+
+
+def test_deleted_everywhere_and_restored_with_new_app_clients(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    before = _stored(cloud, credential)["app_clients"]
+    deleted = surrogatectl("delete", credential.client_id, "--yes", "--recovery-days=7")
+    assert deleted["left"] == []
+    assert surrogatectl.run("show", credential.client_id).returncode == 1
+    for role, region in cloud.endpoints["regions"].items():
+        clients = cloud.client("cognito-idp", role, "root")
+        with pytest.raises(clients.exceptions.ResourceNotFoundException):
+            clients.describe_user_pool_client(
+                UserPoolId=cloud.endpoints["user_pools"][role],
+                ClientId=before[region]["app_client_id"],
+            )
+    restored = surrogatectl("restore", credential.client_id)
+    assert restored["status"] == "active"
+    for role in ROLES:
+        assert eventually(
+            lambda role=role: (
+                post_token(cloud.endpoints[role], credential.pair).status_code  # type: ignore[misc]
+                == 200
+            )
+        )
+
+
+def test_the_list_shows_every_client_a_page_at_a_time(
+    enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    enrolled = {enroll().client_id for _ in range(3)}
+    listed = surrogatectl("list")["clients"]
+    assert enrolled <= {client["client_id"] for client in listed}
+    assert len(surrogatectl("list", "--limit=2")["clients"]) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["show", "sgc_" + "a" * 26], "no client"),
+        (["show", "nonsense!"], "malformed"),
+        (["update", "CLIENT", "--scope=demo/nope"], "demo/nope"),
+        (["update", "CLIENT", "--allow-cidr=10.0.0.1/8"], "allowed_cidrs"),
+        (["update", "CLIENT", "--name=" + "x" * 200], "client_name"),
+        (["update", "CLIENT", "--expires=2001-01-01"], "client_secret_expires_at"),
+        (["retire", "CLIENT", "aaaaaaaa", "--yes"], "aaaaaaaa"),
+        (["deny", "nonsense!"], "deny"),
+    ],
+)
+def test_bad_input_gets_one_clear_answer(
+    enroll: Enroll, surrogatectl: CommandLine, arguments: list[str], named: str
+) -> None:
+    client_id = enroll().client_id if "CLIENT" in arguments else ""
+    done = surrogatectl.run(*(client_id if each == "CLIENT" else each for each in arguments))
+    assert done.returncode in {1, 3, 4}
+    assert named in done.stderr
+
+
+def test_what_cannot_be_undone_is_asked_for_first(
+    enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    for command in (
+        ["delete", credential.client_id],
+        ["retire", credential.client_id, credential.enrolled["secret_id"]],
+        ["rotate", credential.client_id, "--overlap-days=0"],
+    ):
+        done = surrogatectl.run(*command)  # nobody answers
+        assert done.returncode == 1
+        assert "Aborted" in done.stderr
+    assert surrogatectl("show", credential.client_id)["status"] == "active"
+
+
+def test_every_admin_action_leaves_an_audit_line(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine, scratch: Path
+) -> None:
+    credential = enroll()
+    rotated = surrogatectl("rotate", credential.client_id, f"--secret-file={scratch / 'secret'}")
+    surrogatectl.run("retire", credential.client_id, "aaaaaaaa", "--yes")
+    logs = cloud.client("logs", "primary", "root")
+    events = logs.filter_log_events(
+        logGroupName="/aws/lambda/surrogate-credentials-primary",
+        filterPattern=f'"{credential.client_id}"',
+    )["events"]
+    lines = [json.loads(event["message"]) for event in events if event["message"][0] == "{"]
+    audit = [
+        (line["action"], line["secret_id"], line["outcome"])
+        for line in lines
+        if line["event"] == "admin"
+    ]
+    assert audit == [
+        ("enroll", credential.enrolled["secret_id"], "done"),
+        ("rotate", rotated["secret_id"], "done"),
+        ("retire", "aaaaaaaa", "unknown-secret"),
+    ]
+    assert all(line["caller"].endswith(":user/operator") for line in lines if "caller" in line)
+
+
+def _stored(cloud: Cloud, credential: Credential) -> dict[str, dict[str, dict[str, str]]]:
+    value = cloud.client("secretsmanager", "primary", "root").get_secret_value(
+        SecretId=f"surrogate/clients/{credential.client_id}"
+    )["SecretString"]
+    stored: dict[str, dict[str, dict[str, str]]] = json.loads(value)
+    return stored

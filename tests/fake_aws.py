@@ -1,0 +1,287 @@
+"""
+AWS in two Regions, in memory, at the granularity of API calls.
+
+The real adapters run on it: it speaks what botocore's clients speak, and holds
+their requests and its own answers against botocore's models.  Every call goes
+through `FakeAws.carry_out`, which notes it and lets a test's `Accident` happen
+to it: the process ends before or after the call, an answer gets lost, somebody
+else is at work meanwhile.
+
+How the services behave is in `fake_secrets_manager` and `fake_cognito`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
+
+from botocore import xform_name
+from botocore.exceptions import (
+    ClientError,
+    ConnectTimeoutError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
+from botocore.loaders import Loader
+from botocore.model import OperationModel, ServiceModel
+from botocore.validate import ParamValidator
+
+if TYPE_CHECKING:
+    from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+Answer = dict[str, Any]
+CarryOut = Callable[[], Any]
+
+SECRETS_MANAGER, COGNITO, TOKEN_ENDPOINT = "secretsmanager", "cognito-idp", "token endpoint"
+
+
+class Crash(BaseException):
+    """The process ends here; nothing in it gets to clear up."""
+
+
+class AwsError(Exception):
+    """What a service refuses with."""
+
+    def __init__(self, code: str, message: str = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A call as the choke point sees it."""
+
+    region: str
+    service: str
+    operation: str
+
+    def __str__(self) -> str:
+        return f"{self.service}:{self.operation} in {self.region}"
+
+
+class Accident(Protocol):
+    """Stands between a call, the *number*th one, and its being carried out."""
+
+    def __call__(self, number: int, call: Call, carry_out: CarryOut) -> Any: ...
+
+
+def none_at_all(number: int, call: Call, carry_out: CarryOut) -> Any:
+    return carry_out()
+
+
+def _at(wanted: int, happen: Callable[[CarryOut], Any]) -> Accident:
+    def accident(number: int, call: Call, carry_out: CarryOut) -> Any:
+        return happen(carry_out) if number == wanted else carry_out()
+
+    return accident
+
+
+def crash_before(number: int) -> Accident:
+    def happen(carry_out: CarryOut) -> NoReturn:
+        raise Crash
+
+    return _at(number, happen)
+
+
+def crash_after(number: int) -> Accident:
+    def happen(carry_out: CarryOut) -> NoReturn:
+        carry_out()
+        raise Crash
+
+    return _at(number, happen)
+
+
+def lose_request(number: int) -> Accident:
+    def happen(carry_out: CarryOut) -> NoReturn:
+        raise ConnectTimeoutError(endpoint_url="lost")
+
+    return _at(number, happen)
+
+
+def lose_answer(number: int) -> Accident:
+    def happen(carry_out: CarryOut) -> NoReturn:
+        carry_out()
+        raise ReadTimeoutError(endpoint_url="lost")
+
+    return _at(number, happen)
+
+
+def meanwhile(number: int, action: Callable[[], object]) -> Accident:
+    """Have *action* happen, wholly and undisturbed, just before a call."""
+
+    def happen(carry_out: CarryOut) -> Any:
+        action()
+        return carry_out()
+
+    return _at(number, happen)
+
+
+class Service(Protocol):
+    """One service in one Region: a method per operation, in botocore's spelling."""
+
+    @property
+    def region(self) -> str: ...
+
+
+@dataclass
+class FakeAws:
+    """
+    Both Regions, on one *clock*.
+
+    Whoever calls a Region in *down* gets no answer, and nothing is replicated
+    into it.  `settle` brings what happens by itself up to now.
+    """
+
+    clock: Callable[[], float]
+    settle: list[Callable[[], None]] = field(default_factory=list)
+    down: set[str] = field(default_factory=set)
+    calls: list[Call] = field(default_factory=list)
+    accident: Accident = none_at_all
+
+    def carry_out(self, call: Call, work: CarryOut) -> Any:
+        """Carry out a call, unless an accident happens to it."""
+        self.calls.append(call)
+
+        def carry_out() -> Any:
+            if call.region in self.down:
+                raise ConnectTimeoutError(endpoint_url=call.region)
+            for each in self.settle:
+                each()
+            return work()
+
+        return self.accident(len(self.calls) - 1, call, carry_out)
+
+    def watch(self, accident: Accident = none_at_all) -> None:
+        """Count calls from 0 again; have *accident* happen."""
+        self.calls.clear()
+        self.accident = accident
+
+    def secrets_manager(self, service: Service) -> SecretsManagerClient:
+        return cast("SecretsManagerClient", _Client(self, SECRETS_MANAGER, service))
+
+    def cognito(self, service: Service) -> CognitoIdentityProviderClient:
+        return cast("CognitoIdentityProviderClient", _Client(self, COGNITO, service))
+
+
+@cache
+def _operations(service: str) -> Mapping[str, OperationModel]:
+    described = Loader().load_service_model(service, "service-2")
+    model = ServiceModel(described, service)
+    return {
+        xform_name(each): model.operation_model(each)
+        for each in model.operation_names
+        if each in _USED
+    }
+
+
+# What the adapters ask for: building a model takes time.
+_USED = frozenset(
+    {
+        "BatchGetSecretValue",
+        "CreateSecret",
+        "DeleteSecret",
+        "DescribeSecret",
+        "GetSecretValue",
+        "ListSecrets",
+        "PutSecretValue",
+        "RemoveRegionsFromReplication",
+        "ReplicateSecretToRegions",
+        "RestoreSecret",
+        "TagResource",
+        "UpdateSecret",
+        "UpdateSecretVersionStage",
+        "AddUserPoolClientSecret",
+        "CreateUserPoolClient",
+        "DeleteUserPoolClient",
+        "DeleteUserPoolClientSecret",
+        "DescribeUserPoolClient",
+        "ListResourceServers",
+        "ListUserPoolClientSecrets",
+        "ListUserPoolClients",
+        "UpdateUserPoolClient",
+    }
+)
+_VALIDATOR = ParamValidator()
+
+
+class _Client:
+    """Looks like botocore's client of a service."""
+
+    def __init__(self, aws: FakeAws, name: str, service: Service) -> None:
+        self._aws = aws
+        self._name = name
+        self._service = service
+
+    def __getattr__(self, method: str) -> Callable[..., Any]:
+        try:
+            model = _operations(self._name)[method]
+        except KeyError:
+            raise AttributeError(method) from None
+        work = getattr(self._service, method)
+
+        def call(**parameters: Any) -> Any:
+            _check(parameters, model.input_shape)
+            made = Call(self._service.region, self._name, model.name)
+            return self._aws.carry_out(made, lambda: _answer(model, work, parameters))
+
+        return call
+
+    def get_paginator(self, method: str) -> _Paginator:
+        return _Paginator(getattr(self, method))
+
+
+class _Paginator:
+    def __init__(self, ask: Callable[..., Answer]) -> None:
+        self._ask = ask
+
+    # botocore's spelling
+    def paginate(self, PaginationConfig: Mapping[str, int], **more: Any) -> Iterator[Answer]:  # noqa: N803
+        page = self._ask(MaxResults=PaginationConfig["PageSize"], **more)
+        yield page
+        while page.get("NextToken"):
+            page = self._ask(
+                MaxResults=PaginationConfig["PageSize"], NextToken=page["NextToken"], **more
+            )
+            yield page
+
+
+def _answer(
+    model: OperationModel, work: Callable[..., Answer | None], parameters: Mapping[str, Any]
+) -> Answer:
+    try:
+        answer = work(**parameters) or {}
+    except AwsError as err:
+        raise ClientError(
+            {
+                "Error": {"Code": err.code, "Message": err.message},
+                "ResponseMetadata": {
+                    "HTTPStatusCode": 400,
+                    "RequestId": "",
+                    "HostId": "",
+                    "HTTPHeaders": {},
+                    "RetryAttempts": 0,
+                },
+            },
+            model.name,
+        ) from None
+    _check(answer, model.output_shape)
+    return answer
+
+
+def _check(members: Mapping[str, Any], shape: Any) -> None:
+    """
+    Hold *members* against botocore's model.
+
+    Raises:
+        ParamValidationError: As botocore does.
+    """
+    if shape is None:
+        return
+    unknown = set(members) - set(shape.members)
+    report = _VALIDATOR.validate(members, shape)
+    if unknown or report.has_errors():
+        raise ParamValidationError(report=f"{sorted(unknown)} {report.generate_report()}")

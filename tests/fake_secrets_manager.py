@@ -1,0 +1,421 @@
+"""
+Secrets Manager of `fake_aws`: labels, replicas, recovery windows, lists that lag.
+
+Only what the adapters use of it; how it behaves is from AWS's documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from tests.fake_aws import Answer, AwsError, FakeAws
+
+CURRENT, PREVIOUS = "AWSCURRENT", "AWSPREVIOUS"
+_DAY: Final = 86_400
+_MAX_LABELS: Final = 20
+_MAX_VERSIONS: Final = 100
+_MAX_BATCH: Final = 20
+_SUFFIX: Final = "-AbCdEf"
+
+Tags = Sequence[Mapping[str, str]]
+
+
+@dataclass
+class Version:
+    text: str = field(repr=False)
+    created_at: float
+    labels: set[str]
+
+
+@dataclass
+class Secret:
+    """
+    A secret in one Region, or, with *primary_region*, the replica of one.
+
+    *replicas* maps a Region to the status of the replica there.
+    """
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    created_at: float
+    versions: dict[str, Version] = field(default_factory=dict)
+    replicas: dict[str, str] = field(default_factory=dict)
+    primary_region: str | None = None
+    deleted_at: float | None = None
+    purged_at: float | None = None
+
+    def holder(self, label: str) -> str | None:
+        """Return the version that has *label*."""
+        return next((each for each, it in self.versions.items() if label in it.labels), None)
+
+    @property
+    def current(self) -> Version:
+        """The version that everybody reads."""
+        return self.versions[self.holder(CURRENT) or ""]
+
+    def attach(self, label: str, version: str) -> None:
+        """Move *label*; AWSPREVIOUS stays where AWSCURRENT was."""
+        before = self.holder(label)
+        if before == version:
+            return
+        if before is not None:
+            self.versions[before].labels.remove(label)
+            if label == CURRENT:
+                self.attach(PREVIOUS, before)
+        self.versions[version].labels.add(label)
+
+    def copy(self, primary_region: str) -> Secret:
+        """Return what its replica looks like."""
+        versions = {
+            each: replace(version, labels=set(version.labels))
+            for each, version in self.versions.items()
+        }
+        return replace(
+            self,
+            tags=dict(self.tags),
+            versions=versions,
+            replicas={},
+            primary_region=primary_region,
+        )
+
+
+@dataclass
+class Replicator:
+    """
+    Carries secrets from Region to Region, some *seconds* after they changed.
+
+    What concerns a Region that is down waits until it is back.
+    """
+
+    aws: FakeAws
+    seconds: float = 0.3
+    regions: dict[str, SecretsManager] = field(default_factory=dict)
+    _due: list[tuple[float, str, Callable[[], None]]] = field(default_factory=list)
+
+    def later(self, region: str, work: Callable[[], None]) -> None:
+        """Do *work* in *region* after a while."""
+        self._due.append((self.aws.clock() + self.seconds, region, work))
+        self.settle()
+
+    def settle(self) -> None:
+        """Do what is due."""
+        waiting, self._due = self._due, []
+        for due, region, work in waiting:
+            if due <= self.aws.clock() and region not in self.aws.down:
+                work()
+            else:
+                self._due.append((due, region, work))
+
+
+@dataclass
+class SecretsManager:
+    """
+    Secrets Manager in *region*.
+
+    Its lists show what was true *list_seconds* ago.
+    """
+
+    aws: FakeAws
+    region: str
+    replicator: Replicator
+    list_seconds: float = 300
+    secrets: dict[str, Secret] = field(default_factory=dict)
+    _listed: dict[str, list[tuple[float, Answer | None]]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.replicator.regions[self.region] = self
+
+    # What is read
+
+    def get_secret_value(
+        self, *, SecretId: str, VersionStage: str = CURRENT
+    ) -> Answer:  # noqa: N803
+        secret = self._live(SecretId)
+        version = secret.holder(VersionStage)
+        if version is None:
+            raise AwsError("ResourceNotFoundException", f"no version with {VersionStage}")
+        return _value(secret, self._arn(secret), version)
+
+    def batch_get_secret_value(self, *, SecretIdList: Sequence[str]) -> Answer:  # noqa: N803
+        if len(SecretIdList) > _MAX_BATCH:
+            raise AwsError("InvalidParameterException", "too many secrets")
+        answer: Answer = {"SecretValues": [], "Errors": []}
+        for secret_id in SecretIdList:
+            try:
+                answer["SecretValues"].append(self.get_secret_value(SecretId=secret_id))
+            except AwsError as err:
+                answer["Errors"].append({"SecretId": secret_id, "ErrorCode": err.code})
+        return answer
+
+    def describe_secret(self, *, SecretId: str) -> Answer:  # noqa: N803
+        secret = self._find(SecretId)
+        labels = {each: sorted(it.labels) for each, it in secret.versions.items() if it.labels}
+        answer = self._entry(secret) | {"VersionIdsToStages": labels}
+        if secret.replicas:
+            answer["ReplicationStatus"] = [
+                {"Region": region, "Status": status} for region, status in secret.replicas.items()
+            ]
+        return answer
+
+    def list_secrets(
+        self, *, MaxResults: int, Filters: Sequence[Mapping[str, Any]], NextToken: str = ""
+    ) -> Answer:  # noqa: N803
+        starts = [each for filtered in Filters for each in filtered["Values"]]
+        until = self.aws.clock() - self.list_seconds
+        shown = []
+        for name in sorted(self._listed):
+            known = [entry for at, entry in self._listed[name] if at <= until]
+            entry = known[-1] if known else None
+            # The filter ignores case.
+            wanted = any(name.lower().startswith(each.lower()) for each in starts)
+            if entry is not None and "DeletedDate" not in entry and wanted:
+                shown.append(entry)
+        if NextToken and not (NextToken.startswith("after:") and len(NextToken) > len("after:")):
+            raise AwsError("InvalidNextTokenException")
+        rest = [each for each in shown if each["Name"] > NextToken.removeprefix("after:")]
+        page = rest[:MaxResults]
+        more = {"NextToken": f"after:{page[-1]['Name']}"} if len(rest) > MaxResults else {}
+        return {"SecretList": page, **more}
+
+    # What is written
+
+    def create_secret(
+        self,
+        *,
+        Name: str,
+        ClientRequestToken: str,
+        SecretString: str,
+        Description: str = "",
+        Tags: Tags = (),
+    ) -> Answer:  # noqa: N803
+        present = self.secrets.get(Name)
+        if present and present.deleted_at is not None:
+            raise AwsError("InvalidRequestException", "scheduled for deletion")
+        if present and not _same(present, ClientRequestToken, SecretString):
+            raise AwsError("ResourceExistsException", "already exists")
+        if not present:
+            now = self.aws.clock()
+            tags = {tag["Key"]: tag["Value"] for tag in Tags}
+            present = self.secrets[Name] = Secret(Name, Description, tags, now)
+            present.versions[ClientRequestToken] = Version(SecretString, now, {CURRENT})
+            self._changed(present)
+        return _named(present, self._arn(present)) | {"VersionId": ClientRequestToken}
+
+    def put_secret_value(
+        self,
+        *,
+        SecretId: str,
+        ClientRequestToken: str,
+        SecretString: str,
+        VersionStages: Sequence[str],
+    ) -> Answer:  # noqa: N803
+        secret = self._own(SecretId)
+        answer = _named(secret, self._arn(secret)) | {"VersionId": ClientRequestToken}
+        if ClientRequestToken in secret.versions:
+            if not _same(secret, ClientRequestToken, SecretString):
+                raise AwsError("ResourceExistsException", "the token is in use")
+            return answer
+        _check_labels(secret, VersionStages)
+        self._make_room(secret)
+        secret.versions[ClientRequestToken] = Version(SecretString, self.aws.clock(), set())
+        for label in VersionStages:
+            secret.attach(label, ClientRequestToken)
+        self._changed(secret)
+        return answer
+
+    def update_secret_version_stage(
+        self, *, SecretId: str, VersionStage: str, MoveToVersionId: str, RemoveFromVersionId: str
+    ) -> Answer:  # noqa: N803
+        secret = self._own(SecretId)
+        if not {MoveToVersionId, RemoveFromVersionId} <= set(secret.versions):
+            raise AwsError("ResourceNotFoundException", "no such version")
+        if secret.holder(VersionStage) != RemoveFromVersionId:
+            raise AwsError("InvalidParameterException", "the label is elsewhere")
+        secret.attach(VersionStage, MoveToVersionId)
+        self._changed(secret)
+        return _named(secret, self._arn(secret))
+
+    def tag_resource(self, *, SecretId: str, Tags: Tags) -> None:  # noqa: N803
+        secret = self._own(SecretId)
+        secret.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
+        self._changed(secret)
+
+    def update_secret(self, *, SecretId: str, Description: str) -> Answer:  # noqa: N803
+        secret = self._own(SecretId)
+        secret.description = Description
+        self._changed(secret)
+        return _named(secret, self._arn(secret))
+
+    # Replicas
+
+    def replicate_secret_to_regions(
+        self, *, SecretId: str, AddReplicaRegions: Sequence[Mapping[str, str]]
+    ) -> Answer:  # noqa: N803
+        secret = self._own(SecretId)
+        for wanted in AddReplicaRegions:
+            if wanted["Region"] in secret.replicas:
+                raise AwsError("InvalidParameterException", "it has a replica there")
+            secret.replicas[wanted["Region"]] = "InProgress"
+        self._changed(secret)
+        return {"ARN": self._arn(secret)}
+
+    def remove_regions_from_replication(
+        self, *, SecretId: str, RemoveReplicaRegions: Sequence[str]
+    ) -> Answer:  # noqa: N803
+        secret = self._own(SecretId)
+        for region in RemoveReplicaRegions:
+            if region not in secret.replicas:
+                raise AwsError("InvalidParameterException", "it has no replica there")
+            there = self.replicator.regions[region]
+            self.replicator.later(region, lambda there=there: self._remove(secret, there))
+        return {"ARN": self._arn(secret)}
+
+    def _remove(self, secret: Secret, there: SecretsManager) -> None:
+        replica = there.secrets.get(secret.name)
+        if replica is not None and replica.primary_region == self.region:
+            there._forget(secret.name)
+        secret.replicas.pop(there.region, None)
+
+    def _carry(self, secret: Secret, there: SecretsManager) -> None:
+        """Bring the replica of *secret* up to date."""
+        if secret.replicas.get(there.region, "Failed") == "Failed":
+            return
+        present = there.secrets.get(secret.name)
+        if present is not None and present.primary_region != self.region:
+            secret.replicas[there.region] = "Failed"
+            return
+        there.secrets[secret.name] = secret.copy(self.region)
+        there._list(there.secrets[secret.name])
+        secret.replicas[there.region] = "InSync"
+
+    # The end
+
+    def delete_secret(
+        self,
+        *,
+        SecretId: str,
+        RecoveryWindowInDays: int = 30,
+        ForceDeleteWithoutRecovery: bool = False,
+    ) -> Answer:  # noqa: N803
+        now = self.aws.clock()
+        try:
+            secret = self._find(SecretId)
+        except AwsError:
+            if ForceDeleteWithoutRecovery:
+                return {"Name": SecretId, "ARN": SecretId, "DeletionDate": _date(now)}
+            raise
+        if secret.primary_region is not None:
+            raise AwsError("InvalidParameterException", "not permitted on a replica")
+        if secret.replicas:
+            raise AwsError("InvalidParameterException", "it still has replica regions")
+        if ForceDeleteWithoutRecovery:
+            self._forget(secret.name)
+        elif secret.deleted_at is not None:
+            raise AwsError("InvalidRequestException", "it was already scheduled for deletion")
+        else:
+            secret.deleted_at, secret.purged_at = now, now + RecoveryWindowInDays * _DAY
+            self._changed(secret)
+        return _named(secret, self._arn(secret)) | {"DeletionDate": _date(now)}
+
+    def restore_secret(self, *, SecretId: str) -> Answer:  # noqa: N803
+        secret = self._find(SecretId)
+        secret.deleted_at = secret.purged_at = None
+        self._changed(secret)
+        return _named(secret, self._arn(secret))
+
+    # Within
+
+    def _find(self, secret_id: str) -> Secret:
+        name = secret_id.rpartition(":secret:")[2].removesuffix(_SUFFIX)
+        secret = self.secrets.get(name)
+        if secret and secret.purged_at is not None and secret.purged_at <= self.aws.clock():
+            self._forget(name)
+            secret = None
+        if secret is None:
+            raise AwsError("ResourceNotFoundException", "can't find the specified secret")
+        return secret
+
+    def _live(self, secret_id: str) -> Secret:
+        secret = self._find(secret_id)
+        if secret.deleted_at is not None:
+            raise AwsError("InvalidRequestException", "it was marked for deletion")
+        return secret
+
+    def _own(self, secret_id: str) -> Secret:
+        secret = self._live(secret_id)
+        if secret.primary_region is not None:
+            raise AwsError("InvalidParameterException", "not permitted on a replica")
+        return secret
+
+    def _changed(self, secret: Secret) -> None:
+        self._list(secret)
+        for region, status in secret.replicas.items():
+            if status != "Failed":
+                secret.replicas[region] = "InProgress"
+                there = self.replicator.regions[region]
+                self.replicator.later(region, lambda there=there: self._carry(secret, there))
+
+    def _forget(self, name: str) -> None:
+        del self.secrets[name]
+        self._listed[name].append((self.aws.clock(), None))
+
+    def _list(self, secret: Secret) -> None:
+        self._listed.setdefault(secret.name, []).append((self.aws.clock(), self._entry(secret)))
+
+    def _entry(self, secret: Secret) -> Answer:
+        entry: Answer = _named(secret, self._arn(secret)) | {
+            "Description": secret.description,
+            "Tags": [{"Key": key, "Value": value} for key, value in secret.tags.items()],
+            "CreatedDate": _date(secret.created_at),
+        }
+        if secret.primary_region is not None or secret.replicas:
+            entry["PrimaryRegion"] = secret.primary_region or self.region
+        if secret.deleted_at is not None:
+            entry["DeletedDate"] = _date(secret.deleted_at)
+        return entry
+
+    def _arn(self, secret: Secret) -> str:
+        # A replica's differs in nothing but the Region.
+        return f"arn:aws:secretsmanager:{self.region}:123456789012:secret:{secret.name}{_SUFFIX}"
+
+    def _make_room(self, secret: Secret) -> None:
+        old = self.aws.clock() - _DAY
+        for each, version in list(secret.versions.items()):
+            if len(secret.versions) < _MAX_VERSIONS:
+                return
+            if not version.labels and version.created_at < old:
+                del secret.versions[each]
+        if len(secret.versions) >= _MAX_VERSIONS:
+            raise AwsError("LimitExceededException", "too many versions")
+
+
+def _same(secret: Secret, token: str, text: str) -> bool:
+    return token in secret.versions and secret.versions[token].text == text
+
+
+def _check_labels(secret: Secret, more: Collection[str]) -> None:
+    labels = {label for version in secret.versions.values() for label in version.labels}
+    if len(labels.union(more)) > _MAX_LABELS:
+        raise AwsError("LimitExceededException", "too many labels")
+
+
+def _named(secret: Secret, arn: str) -> Answer:
+    return {"ARN": arn, "Name": secret.name}
+
+
+def _value(secret: Secret, arn: str, version: str) -> Answer:
+    found = secret.versions[version]
+    return _named(secret, arn) | {
+        "VersionId": version,
+        "SecretString": found.text,
+        "VersionStages": sorted(found.labels),
+        "CreatedDate": _date(found.created_at),
+    }
+
+
+def _date(at: float) -> datetime:
+    return datetime.fromtimestamp(at, UTC)

@@ -1,0 +1,128 @@
+"""
+The composition root, imported as the Chalice CLI and as Lambda import it.
+
+Each test starts a process of its own: importing is what is tested.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from tests.stages import PROJECT, environment
+
+TOKEN_ROUTES = {
+    "/oauth2/token",
+    "/.well-known/oauth-authorization-server",
+    "/health",
+    "/health/ready",
+    "/health/takeover",
+}
+ADMIN_ROUTES = {"/clients"}
+# No network while app.py is imported: an audit hook sees what Python asks of it.
+PROBE = """
+import json, os, sys
+asked = []
+sys.addaudithook(
+    lambda name, args: asked.append(name)
+    if name in {"socket.connect", "socket.getaddrinfo", "socket.sendto"} else None
+)
+import app
+print(json.dumps({
+    "asked": asked,
+    "routes": sorted(app.app.routes),
+    "region": os.environ.get("AWS_REGION"),
+    "default_region": os.environ.get("AWS_DEFAULT_REGION"),
+    "own": app.own.name,
+    "client": app.here.exchange_secrets().meta.region_name,
+}))
+"""
+# What a Lambda's environment holds, or a developer's shell: credentials that are none.
+SHELL = {
+    "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
+    "AWS_SECRET_ACCESS_KEY": "none",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "PATH": os.defpath,
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+
+
+@dataclass
+class Imported:
+    """What an import of `app.py` left behind."""
+
+    code: int
+    errors: str
+    found: dict[str, Any]
+
+
+def imported(environ: dict[str, str]) -> Imported:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE],
+        cwd=PROJECT,
+        env={**SHELL, **environ},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    return Imported(done.returncode, done.stderr, json.loads(done.stdout or "{}"))
+
+
+def test_a_deployment_cannot_land_in_the_region_of_somebodys_shell() -> None:
+    """The Chalice CLI imports app.py before it makes an AWS client."""
+    shell = {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
+    app = imported({**shell, **environment("secondary"), "AWS_CHALICE_CLI_MODE": "true"})
+    assert app.found["default_region"] == "us-west-2"
+    assert app.found["region"] == "us-west-2"
+    assert app.found["own"] == "us-west-2"
+    assert app.found["client"] == "us-west-2"
+
+
+def test_a_lambda_leaves_its_environment_alone_and_asks_aws_nothing() -> None:
+    lambda_ = {"AWS_LAMBDA_FUNCTION_NAME": "surrogate", "AWS_REGION": "us-east-1"}
+    app = imported({**lambda_, **environment("primary")})
+    assert app.code == 0, app.errors
+    assert app.found["asked"] == []
+    assert app.found["default_region"] is None
+    assert app.found["region"] == "us-east-1"
+    assert set(app.found["routes"]) >= TOKEN_ROUTES | ADMIN_ROUTES
+
+
+def test_the_surfaces_select_the_routes() -> None:
+    token = imported({**environment("primary"), "SURFACES": "token"})
+    admin = imported({**environment("primary"), "SURFACES": "admin"})
+    assert token.found["asked"] == admin.found["asked"] == []
+    assert set(token.found["routes"]) >= TOKEN_ROUTES
+    assert set(admin.found["routes"]) >= ADMIN_ROUTES
+    assert not set(token.found["routes"]) & set(admin.found["routes"])
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"PUBLIC_URL": None}, "PUBLIC_URL: is not set."),
+        ({"APP_REGION": "eu-central-1"}, "APP_REGION: eu-central-1 is neither"),
+        (
+            {"AWS_LAMBDA_FUNCTION_NAME": "surrogate", "AWS_REGION": "us-west-2"},
+            "APP_REGION: the stage says us-east-1, but this function runs in us-west-2.",
+        ),
+    ],
+)
+def test_what_is_wrong_with_the_settings_ends_the_import(
+    change: dict[str, str | None], told: str
+) -> None:
+    environ = {**environment("primary"), **change}
+    app = imported({name: value for name, value in environ.items() if value is not None})
+    assert app.code != 0
+    assert (
+        app.errors.strip().splitlines()[-1].startswith(f"chalicelib.settings.SettingsError: {told}")
+    )

@@ -1,0 +1,199 @@
+"""The settings: what is wrong is named before anything runs."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.settings import Settings, SettingsError
+from tests.stages import environment
+
+REQUIRED = [
+    "APP_REGION",
+    "REGION_PRIMARY",
+    "REGION_SECONDARY",
+    "USER_POOL_ID_PRIMARY",
+    "USER_POOL_ID_SECONDARY",
+    "OAUTH_HOST_PRIMARY",
+    "OAUTH_HOST_SECONDARY",
+    "SECRET_PREFIX",
+    "PUBLIC_URL",
+]
+TOKEN_URL = "https://example.auth.us-east-1.amazoncognito.com/oauth2/token"
+URLS = [
+    "http://auth.example.com{path}",
+    "http://localhost{path}",
+    "http://127.0.0.1.example.com{path}",
+    "ftp://auth.example.com{path}",
+    "auth.example.com{path}",
+    "https://{path}",
+    "https://:443{path}",
+    "https://auth.example.com:0{path}",
+    "https://auth.example.com:x{path}",
+    "https://auth.example.com:70000{path}",
+    "https://user@auth.example.com{path}",
+    "https://:password@auth.example.com{path}",
+    "https://auth.example.com{path}?",
+    "https://auth.example.com{path}?a=b",
+    "https://auth.example.com{path}#a",
+    "https://auth.example.com{path}\n",
+    " https://auth.example.com{path}",
+    "https://auth example.com{path}",
+    "https://[auth{path}",
+    "https://äuth.example.com{path}",
+]
+MALFORMED = {
+    "REGION_PRIMARY": ["", "us-east", "US-EAST-1", "us-east-1 ", "us-east-1\n", "x"],
+    "REGION_SECONDARY": ["", "europe"],
+    "APP_REGION": ["", "eu-central-1", "primary", "us-east-1 "],
+    "USER_POOL_ID_PRIMARY": ["", "us-east-1", "us-west-2_EXAMPLE11", "us-east-1_", "us-east-1_a/b"],
+    "USER_POOL_ID_SECONDARY": ["", "us-east-1_EXAMPLE22"],
+    "OAUTH_HOST_PRIMARY": [
+        "",
+        "https://example.auth.us-east-1.amazoncognito.com",
+        "https://example.auth.us-east-1.amazoncognito.com/oauth2/token?x",
+        *[url.format(path="/oauth2/token") for url in URLS],
+    ],
+    "OAUTH_HOST_SECONDARY": ["", "https://example.com/oauth2/authorize"],
+    "SECRET_PREFIX": ["", "a/b", "-a", "a" * 33, "a b", "é", "a\n"],
+    "PUBLIC_URL": ["", *[url.format(path="") for url in URLS]],
+    "ENDPOINT_URL_PRIMARY": [url.format(path="") for url in URLS],
+    "ENDPOINT_URL_SECONDARY": ["http://10.0.0.1:4566"],
+    "ACCESS_TOKEN_SECONDS": ["", "299", "86401", "-1", "3600.0", "1e3", "x", "٣٦٠٠", " 3600"],
+    "FRESH_SECONDS": ["", "0", "301", "30s"],
+    "STALE_SECONDS": ["", "29", "86401", "15m"],
+    "SURFACES": ["", " ", "tokens", "token,admin", "token Admin"],
+}
+
+
+def settings(stage: str = "primary", **changes: str) -> Settings:
+    return Settings.from_env({**environment(stage), **changes})
+
+
+def wrong(**changes: str) -> str:
+    """Return what is said about settings that are wrong."""
+    with pytest.raises(SettingsError) as caught:
+        settings(**changes)
+    assert caught.value.__cause__ is None
+    return str(caught.value)
+
+
+def test_a_stage_selects_its_region() -> None:
+    primary, secondary = settings("primary"), settings("secondary")
+    assert (primary.own.name, primary.other.name) == ("us-east-1", "us-west-2")
+    assert (secondary.own.name, secondary.other.name) == ("us-west-2", "us-east-1")
+    assert primary.own == secondary.other == primary.primary
+    assert primary.other == secondary.own == primary.secondary
+    assert primary.own.user_pool_id.startswith("us-east-1_")
+    assert "us-east-1" in primary.own.token_endpoint
+
+
+def test_both_stages_differ_in_one_variable_only() -> None:
+    primary, secondary = environment("primary"), environment("secondary")
+    assert primary.keys() == secondary.keys()
+    assert [name for name in primary if primary[name] != secondary[name]] == ["APP_REGION"]
+
+
+@pytest.mark.parametrize("name", REQUIRED)
+def test_a_missing_setting_is_named(name: str) -> None:
+    environ = environment("primary")
+    del environ[name]
+    with pytest.raises(SettingsError, match=f"^{name}: is not set"):
+        Settings.from_env(environ)
+
+
+def test_the_settings_that_must_be_there_are_those() -> None:
+    environ = {name: value for name, value in environment("primary").items() if name in REQUIRED}
+    found = Settings.from_env(environ)
+    assert (found.access_token_seconds, found.fresh_seconds, found.stale_seconds) == (
+        3600,
+        30,
+        900,
+    )
+    assert found.surfaces == {"token", "admin"}
+    assert (found.own.endpoint_url, found.other.endpoint_url) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [(name, value) for name, values in MALFORMED.items() for value in values]
+)
+def test_a_malformed_setting_is_named(name: str, value: str) -> None:
+    assert wrong(**{name: value}).startswith(f"{name}: ")
+
+
+@given(st.sampled_from(REQUIRED + list(MALFORMED)), st.text(max_size=30))
+def test_whatever_a_setting_holds_it_is_named_or_accepted(name: str, value: str) -> None:
+    try:
+        settings(**{name: value})
+    except SettingsError as err:
+        told = str(err)
+    else:
+        return
+    # A Region that does not fit its user pool is told of the pool.
+    assert told.startswith((f"{name}: ", "USER_POOL_ID_", "REGION_SECONDARY: ", "APP_REGION: "))
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("https://auth.example.com", "https://auth.example.com"),
+        ("https://auth.example.com/", "https://auth.example.com"),
+        ("https://auth.example.com/api/", "https://auth.example.com/api"),
+        ("https://auth.example.com:8443", "https://auth.example.com:8443"),
+        ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
+    ],
+)
+def test_a_url_is_https_or_loopback_and_kept_without_the_last_slash(value: str, kept: str) -> None:
+    found = settings(PUBLIC_URL=value, ENDPOINT_URL_PRIMARY=value)
+    assert (found.public_url, found.own.endpoint_url) == (kept, kept)
+
+
+def test_one_region_is_not_two() -> None:
+    pool, endpoint = "us-east-1_EXAMPLE22", TOKEN_URL
+    told = wrong(
+        REGION_SECONDARY="us-east-1",
+        USER_POOL_ID_SECONDARY=pool,
+        OAUTH_HOST_SECONDARY=endpoint,
+    )
+    assert told.startswith("REGION_SECONDARY: must differ")
+
+
+def test_an_empty_endpoint_url_is_none() -> None:
+    assert settings(ENDPOINT_URL_PRIMARY="").own.endpoint_url is None
+
+
+@pytest.mark.parametrize(
+    ("text", "surfaces"),
+    [("token", {"token"}), ("admin", {"admin"}), ("admin  token", {"token", "admin"})],
+)
+def test_surfaces_are_one_or_both(text: str, surfaces: set[str]) -> None:
+    assert settings(SURFACES=text).surfaces == surfaces
+
+
+def test_what_is_stale_is_at_least_as_old_as_what_is_fresh() -> None:
+    assert settings(FRESH_SECONDS="60", STALE_SECONDS="60").stale_seconds == 60
+    assert wrong(FRESH_SECONDS="60", STALE_SECONDS="59").startswith("STALE_SECONDS: ")
+
+
+# In another Region than the stage says
+
+
+def test_a_lambda_in_another_region_refuses_to_start() -> None:
+    told = wrong(AWS_LAMBDA_FUNCTION_NAME="surrogate", AWS_REGION="us-west-2")
+    assert told.startswith("APP_REGION: ")
+    assert "us-east-1" in told
+    assert "us-west-2" in told
+
+
+def test_a_lambda_that_does_not_know_its_region_refuses_to_start() -> None:
+    assert wrong(AWS_LAMBDA_FUNCTION_NAME="surrogate").startswith("APP_REGION: ")
+
+
+def test_a_lambda_in_its_own_region_starts() -> None:
+    found = settings(AWS_LAMBDA_FUNCTION_NAME="surrogate", AWS_REGION="us-east-1")
+    assert found.own.name == "us-east-1"
+
+
+def test_a_region_in_somebodys_shell_means_nothing() -> None:
+    assert settings(AWS_REGION="eu-central-1", AWS_DEFAULT_REGION="x").own.name == "us-east-1"
