@@ -29,8 +29,10 @@ MAX_NAME = 128
 MAX_SCOPES = 50  # Cognito's limit per app client
 MAX_CIDRS = 64
 MAX_PAGE = 100
+DEFAULT_AGE_SECONDS = 3_600
 MAX_AGE_SECONDS = 10 * 366 * 86_400
 MAX_CURSOR = 4_096
+_MAX_DIGITS = 9
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RESOURCE_SCOPE = re.compile(r"[^/ ]+/[^/ ]+")
@@ -154,7 +156,10 @@ def parse_recovery_days(request: AdminRequest) -> int:
 
 def parse_older_than(request: AdminRequest) -> int:
     """
-    Return the age in seconds from which a Cognito secret is to be rotated (0: any).
+    Return the age in seconds from which a Cognito secret is to be rotated.
+
+    Not 0 unless it says so: the half that was rotated first must not be due
+    again while the other one still is.
 
     Raises:
         ProblemError: If *request* is not valid.
@@ -162,7 +167,7 @@ def parse_older_than(request: AdminRequest) -> int:
     fields = _Fields(request, body_optional=True)
     older_than = fields.optional("older_than_seconds", _whole(0, MAX_AGE_SECONDS))
     fields.finish()
-    return older_than or 0
+    return DEFAULT_AGE_SECONDS if older_than is None else older_than
 
 
 def parse_page(request: AdminRequest) -> tuple[str | None, int]:
@@ -292,7 +297,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         )
     try:
         content = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
         raise ProblemError(
@@ -356,7 +361,8 @@ def _idempotency_key(value: str) -> str:
 
 
 def _status(value: object) -> Status:
-    if value not in {Status.ACTIVE, Status.DISABLED}:
+    # A tuple: what was sent may have no hash.
+    if value not in (Status.ACTIVE, Status.DISABLED):
         raise ValueError("must be active or disabled")
     return Status(str(value))
 
@@ -372,7 +378,8 @@ def _whole(least: int, most: int) -> Callable[[object], int]:
 
 def _number(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
-        if not text.isascii() or not text.isdigit() or not least <= int(text[:9]) <= most:
+        digits = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+        if not digits or not least <= int(text) <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
         return int(text)
 

@@ -226,6 +226,16 @@ def changed_meanwhile() -> ProblemError:
     )
 
 
+def app_client_gone(region: str) -> ProblemError:
+    """Return the problem of a record that refers to no app client any more."""
+    return ProblemError(
+        409,
+        "app-client-gone",
+        "The app client is gone",
+        f"There is no such app client in {region} any more. Run `surrogatectl reconcile`.",
+    )
+
+
 def cognito_problem(region: str, err: AppClientsError) -> ProblemError:
     """Return the problem that Cognito of *region* raised."""
     if isinstance(err, AppClientsThrottledError):

@@ -22,6 +22,7 @@ from typing import Final
 
 from .administration import (
     Administration,
+    app_client_gone,
     cognito_problem,
     conflict,
     require_live,
@@ -129,7 +130,7 @@ class AppClientRotation:
             value = self.random_bytes(_SECRET_BYTES).hex()
             added = pool.add_secret(half.app_client_id, value)
         except UnknownAppClientError:
-            raise _app_client_gone(region) from None
+            raise app_client_gone(region) from None
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
         now = int(self.admin.clock())
@@ -188,7 +189,7 @@ class AppClientRotation:
         try:
             self.halves.pools[region].delete_secret(half.app_client_id, retiring.cognito_secret_id)
         except UnknownAppClientError:
-            raise _app_client_gone(region) from None
+            raise app_client_gone(region) from None
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
         self._write(found, region, replace(half, retiring=None))
@@ -213,12 +214,3 @@ def _require_leftover(record: ClientRecord, region: str) -> None:
             f"In {region}, one of them is not known here, and the app client was adopted. "
             "Delete the one that nobody uses in Cognito.",
         )
-
-
-def _app_client_gone(region: str) -> ProblemError:
-    return ProblemError(
-        409,
-        "app-client-gone",
-        "The app client is gone",
-        f"There is no such app client in {region} any more. Run `surrogatectl reconcile`.",
-    )

@@ -17,6 +17,7 @@ from .errors import (
     UnknownAppClientError,
 )
 from .model import AppClientId, AppClientView, ClientId, CognitoSecret
+from .ports import at_once
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -204,11 +205,14 @@ class PoolAppClients:
             and (adopted or view.access_token_seconds == self.access_token_seconds)
         )
 
-    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+    def ours(
+        self, before_page: Callable[[], object] = at_once
+    ) -> Iterator[tuple[AppClientId, ClientId]]:
         """See `AppClients.ours`."""
         mark = app_client_name(self.prefix, ClientId(""))
         more: dict[str, str] = {}
         while True:
+            before_page()
             page, token = self._page(more)
             for listed in page:
                 client_id = listed.get("ClientName", "").removeprefix(mark)

@@ -14,11 +14,14 @@ from typing import Final
 
 from .administration import conflict, store_problems
 from .errors import ProblemError, VersionConflictError
-from .model import ClientId
+from .model import ClientId, RegionState
 from .ports import StateStore
+from .records import state_to_json
 
 MAX_DENIED: Final = 1_500
-"""How many denials a Region's state holds: Secrets Manager's limit is 65,536 characters."""
+"""How many denials a Region's state holds, if their IDs are as long as ours."""
+
+_MAX_CHARACTERS: Final = 65_536  # Secrets Manager's limit
 
 _ATTEMPTS: Final = 6
 
@@ -55,14 +58,19 @@ class Denials:
                 denied = (found.value.denied - frozenset(allow)) | frozenset(deny)
                 if denied == found.value.denied:
                     return denied
-                if len(denied) > MAX_DENIED and len(denied) > len(found.value.denied):
+                state = replace(found.value, denied=denied)
+                if denied - found.value.denied and _is_full(state):
                     raise _full(self.region)
                 try:
-                    self.state.replace(replace(found.value, denied=denied), found.version)
+                    self.state.replace(state, found.version)
                 except VersionConflictError:
                     continue
                 return denied
         raise conflict()
+
+
+def _is_full(state: RegionState) -> bool:
+    return len(state.denied) > MAX_DENIED or len(state_to_json(state)) > _MAX_CHARACTERS
 
 
 def _full(region: str) -> ProblemError:

@@ -40,7 +40,6 @@ from .halves import Halves, tell_what_is_left
 from .model import (
     AppClient,
     AppClientId,
-    ClientId,
     ClientRecord,
     EnrollmentRequestMark,
     IssuedCredentials,

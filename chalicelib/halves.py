@@ -7,10 +7,19 @@ goes on; with the own Region's Cognito out of reach it does not.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
 
-from .administration import Administration, cognito_problem, store_problems
+from .administration import (
+    Administration,
+    app_client_gone,
+    cognito_problem,
+    conflict,
+    require_live,
+    store_problems,
+)
 from .credentials import app_client_mac
 from .errors import (
     AppClientsError,
@@ -18,9 +27,17 @@ from .errors import (
     AppClientsUnreachableError,
     ProblemError,
     ServiceError,
+    UnknownAppClientError,
 )
-from .model import AppClient, AppClientId, ClientRecord, Pending
+from .model import AppClient, AppClientId, ClientRecord, Origin, Pending, Versioned
 from .ports import AppClients, DeploymentKeyReader
+
+_ATTEMPTS: Final = 4
+
+
+def unchanged(record: ClientRecord) -> ClientRecord:
+    """Return *record* as it is."""
+    return record
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +111,88 @@ class Halves:
         mac = app_client_mac(key, record.client_id, app_client_id)
         return AppClient(self.pools[region].user_pool_id, app_client_id, secret, mac, now)
 
+    def renew(
+        self,
+        found: Versioned[ClientRecord],
+        regions: Iterable[str],
+        key: bytes,
+        change: Callable[[ClientRecord], ClientRecord] = unchanged,
+    ) -> Versioned[ClientRecord]:
+        """
+        Make new app clients of *found* in *regions*, and write that, with *change*; or undo it.
+
+        Raises:
+            ProblemError: If they cannot be made, or somebody else changed the
+                record meanwhile.
+        """
+        made: dict[str, AppClientId] = {}
+        halves = dict(found.value.app_clients)
+        try:
+            for region in regions:
+                half = self.make(region, found.value, key, made)
+                if not (isinstance(half, Pending) and isinstance(halves.get(region), Pending)):
+                    halves[region] = half
+            record = change(replace(found.value, app_clients=halves))
+            return self.admin.update(record.client_id, found.version, lambda _: record)
+        except ProblemError as problem:
+            if problem.slug == "outcome-unknown":
+                raise  # undoing could break what was written after all
+            told = conflict() if problem.slug == "changed-meanwhile" else problem
+            raise tell_what_is_left(told, self.undo(made)) from None
+
+    def align(
+        self,
+        found: Versioned[ClientRecord],
+        regions: Collection[str],
+        *,
+        keep_more: bool = False,
+    ) -> None:
+        """
+        Give the app clients of *found* in *regions* what the record grants, and nothing more.
+
+        With *keep_more* they keep further scopes that they have.  Somebody else
+        may change the record meanwhile, and whoever is last at the app clients
+        must not leave them with less than it grants: so this looks again until
+        nobody did.
+
+        Raises:
+            ProblemError: If Cognito does not do it, or the record cannot be written.
+        """
+        for _ in range(_ATTEMPTS):
+            aligned = self._aligned(found.value, regions, keep_more=keep_more)
+            try:
+                self.admin.update(aligned.client_id, found.version, partial(_instead, aligned))
+            except ProblemError as problem:
+                if problem.slug != "changed-meanwhile":
+                    raise
+            else:
+                return
+            found = self.admin.find(aligned.client_id)
+            require_live(found.value)
+        raise conflict()
+
+    def _aligned(
+        self, record: ClientRecord, regions: Collection[str], *, keep_more: bool
+    ) -> ClientRecord:
+        """Align the app clients of *record*; return it with nothing *outdated* there."""
+        adopted, halves = record.origin is Origin.ADOPTED, dict(record.app_clients)
+        for region in regions:
+            half, pool = halves.get(region), self.pools[region]
+            if not isinstance(half, AppClient):
+                continue
+            try:
+                view = pool.describe(half.app_client_id)
+                more = view.scopes.difference(record.scopes) if keep_more else ()
+                scopes = (*record.scopes, *sorted(more))
+                if not pool.aligned(view, scopes, adopted=adopted):
+                    pool.align(half.app_client_id, scopes, adopted=adopted)
+            except UnknownAppClientError:
+                raise app_client_gone(region) from None
+            except AppClientsError as err:
+                raise cognito_problem(region, err) from None
+            halves[region] = replace(half, outdated=None)
+        return replace(record, app_clients=halves)
+
     def undo(self, made: Mapping[str, AppClientId]) -> list[str]:
         """Delete what was *made*; return what could not be deleted, in words."""
         left = []
@@ -103,6 +202,10 @@ class Halves:
             except ServiceError:
                 left.append(f"an app client in {region}")
         return left
+
+
+def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+    return record
 
 
 def tell_what_is_left(problem: ProblemError, left: list[str]) -> ProblemError:

@@ -179,6 +179,18 @@ class ClientSummary:
     created_at: int
     expires_at: int | None
 
+    @classmethod
+    def of(cls, record: ClientRecord) -> ClientSummary:
+        """Return what lists should show of *record*."""
+        return cls(
+            client_id=record.client_id,
+            client_name=record.client_name,
+            status=record.status,
+            origin=record.origin,
+            created_at=record.created_at,
+            expires_at=record.expires_at,
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):

@@ -60,7 +60,23 @@ class RecordReader(Protocol):
         """
 
 
-class RecordStore(RecordReader, Protocol):
+class ManyRecordsReader(Protocol):
+    """Reads many client records of one Region at once."""
+
+    def read_many(
+        self, client_ids: Sequence[ClientId]
+    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+        """
+        Return the records of at most `BATCH` clients; `None` for what is malformed.
+
+        What is gone is left out.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+
+class RecordStore(RecordReader, ManyRecordsReader, Protocol):
     """Reads and writes client records in this Region, and replicates them."""
 
     def create(self, record: ClientRecord) -> VersionId:
@@ -130,15 +146,23 @@ class RecordStore(RecordReader, Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def read_many(
-        self, client_ids: Sequence[ClientId]
-    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
         """
-        Return the records of at most `BATCH` clients; `None` for what is malformed.
+        Return what lists will show of a record, and its current version; nothing is decrypted.
 
-        What is gone is left out.
+        Unlike a list it is up to date, and it shows what is marked for deletion too.
 
         Raises:
+            UnknownClientError: If there is no such record.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def retag(self, record: ClientRecord) -> None:
+        """
+        Have lists show *record* as it is.
+
+        Raises:
+            UnknownClientError: If there is no such record, or it is marked for deletion.
             StoreUnavailableError, StoreRefusedError
         """
 
@@ -214,6 +238,10 @@ class DeploymentKeyReader(Protocol):
         """
 
 
+def at_once() -> None:
+    """Wait for nothing."""
+
+
 class AppClients(Protocol):
     """The app clients of one Region's user pool."""
 
@@ -272,9 +300,13 @@ class AppClients(Protocol):
     def aligned(self, view: AppClientView, scopes: tuple[str, ...], *, adopted: bool) -> bool:
         """Return whether *view* is as `align` would leave it."""
 
-    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+    def ours(
+        self, before_page: Callable[[], object] = at_once
+    ) -> Iterator[tuple[AppClientId, ClientId]]:
         """
         Yield every app client that carries our mark, with the client it is named after.
+
+        *before_page* is called before each request: it may wait.
 
         Raises:
             AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError

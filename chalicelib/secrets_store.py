@@ -310,11 +310,7 @@ class ClientSecrets:
 
     def _describe(self, record: ClientRecord) -> None:
         """Bring what lists show up to date; it follows the record and never leads it."""
-        name = self._name(record.client_id)
-        for tell in (
-            lambda: self.here().tag_resource(SecretId=name, Tags=_tags(record)),
-            lambda: self.here().update_secret(SecretId=name, Description=_description(record)),
-        ):
+        for tell in self._descriptions(record):
             # The record is written, and it alone decides; `reconcile` mends the rest.
             try:
                 _ask(tell, shows=None)
@@ -323,13 +319,43 @@ class ClientSecrets:
             except StoreUnavailableError:
                 return
 
+    def _descriptions(self, record: ClientRecord) -> tuple[Callable[[], object], ...]:
+        name = self._name(record.client_id)
+        return (
+            lambda: self.here().tag_resource(SecretId=name, Tags=_tags(record)),
+            lambda: self.here().update_secret(SecretId=name, Description=_description(record)),
+        )
+
+    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+        """See `RecordStore.peek`."""
+        try:
+            described = _ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
+        except ClientError as err:
+            if _code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            raise _refused(err) from None
+        summary = _summary(client_id, described)
+        return Versioned(summary, VersionId(_current_of(described) or ""))
+
+    def retag(self, record: ClientRecord) -> None:
+        """See `RecordStore.retag`."""
+        for tell in self._descriptions(record):
+            try:
+                _ask(tell, shows=None)
+            except ClientError as err:
+                if _code(err) in _GONE:
+                    raise UnknownClientError from None
+                raise _refused(err) from None
+
     def destroy(self, client_id: ClientId) -> None:
         """See `RecordStore.destroy`."""
         try:
             _ask(
                 lambda: self.here().delete_secret(
                     SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
-                )
+                ),
+                # What is answered where there is no secret is not documented.
+                shows=None,
             )
         except ClientError as err:
             if _code(err) != "ResourceNotFoundException":
@@ -476,7 +502,9 @@ class ClientSecrets:
         return client_secret_name(self.prefix, client_id)
 
 
-def _summary(client_id: str, secret: SecretListEntryTypeDef) -> ClientSummary:
+def _summary(
+    client_id: str, secret: SecretListEntryTypeDef | DescribeSecretResponseTypeDef
+) -> ClientSummary:
     tags = {tag.get("Key", ""): tag.get("Value", "") for tag in secret.get("Tags", [])}
     return ClientSummary(
         client_id=ClientId(client_id),

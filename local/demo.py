@@ -36,9 +36,7 @@ def main() -> int:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="surrogate-demo-") as scratch:
         try:
-            _say(
-                "The local cloud: two Regions of an emulated AWS, and the packaged application in each"
-            )
+            _say("The local cloud: two Regions of an emulated AWS, the packaged zip in each")
             with Cloud.up(Path(scratch) / "cloud") as cloud:
                 _story(cloud, Path(scratch))
         except (DemoError, CloudError, DeploymentError, requests.RequestException) as err:

@@ -41,6 +41,22 @@ class Package:
     api_stage: str
 
 
+def load_config(project: Path) -> dict[str, Any]:
+    """
+    Return the project's Chalice configuration.
+
+    Raises:
+        DeploymentError: If there is none.
+    """
+    path = project / ".chalice" / "config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text())
+    except (FileNotFoundError, ValueError) as err:
+        msg = f"{path} cannot be read: {err}"
+        raise DeploymentError(msg) from None
+    return config
+
+
 def project_files(project: Path) -> list[Path]:
     """Return the files of *project* that a deployment needs, relative to it."""
     listed = subprocess.run(
@@ -163,7 +179,7 @@ def package(directory: Path, stage: str, region: str, output: Path) -> Package:
     if done.returncode != 0:
         msg = f"chalice package --stage {stage} failed:\n{done.stdout}{done.stderr}"
         raise DeploymentError(msg)
-    config = json.loads((directory / ".chalice" / "config.json").read_text())
+    config = load_config(directory)
     stage_config = config.get("stages", {}).get(stage, {})
     return Package(
         template=json.loads((output / "sam.json").read_text()),

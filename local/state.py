@@ -12,6 +12,9 @@ from typing import Any
 
 from local.processes import ProcessRecord
 
+# The name of the account's root among the identities.
+ROOT_IDENTITY = "root"
+
 
 class Role(StrEnum):
     """What a Region is to the service, and the name of the stage that is deployed to it."""

@@ -21,6 +21,11 @@ _CHUNK = 65_536
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
+def loopback_url(port: int) -> str:
+    """Return the URL of *port* on this machine."""
+    return f"http://{LOOPBACK}:{port}"
+
+
 class Mode(enum.StrEnum):
     """What the network makes of a Region."""
 

@@ -8,12 +8,11 @@ What no row can help, such as a Region that does not answer, ends it with a
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chalicelib.administration import cognito_problem
-from chalicelib.credentials import secret_id
 from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsError,
@@ -25,10 +24,11 @@ from chalicelib.errors import (
 from chalicelib.exchange import Countdown
 from chalicelib.halves import Halves
 from chalicelib.model import AppClientId, AppClientView
-from chalicelib.ports import Clock, Pause, TokenEndpoint
+from chalicelib.pace import Pace
+from chalicelib.ports import TokenEndpoint
 
 from . import adopt_plan as plan
-from .adopt_known import Knowledge, Progress, gather_knowledge
+from .adopt_known import Knowledge, Progress, gather_knowledge, require_unburied
 from .adopt_rows import (
     Adoptable,
     BadRow,
@@ -47,24 +47,6 @@ PER_SECOND: Final = 8
 
 _PAUSES: Final = (1.0, 3.0)
 _TOKEN_SECONDS: Final = 4.0
-
-
-class Pace:
-    """Keeps what is done below a rate."""
-
-    def __init__(self, per_second: float, clock: Clock, pause: Pause) -> None:
-        """Allow *per_second*; *clock* tells seconds and *pause* waits for some."""
-        self._interval = 1 / per_second
-        self._clock = clock
-        self._pause = pause
-        self._next = clock()
-
-    def wait(self) -> None:
-        """Return when it is time for the next one."""
-        now = self._clock()
-        if now < self._next:
-            self._pause(self._next - now)
-        self._next = max(now, self._next) + self._interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +105,7 @@ class Examiner:
             if isinstance(row, Row):
                 good.append(row)
             else:
-                found.refused.append(
-                    Outcome(row.where, row.handle, Standing.REFUSED, row.reason)
-                )
+                found.refused.append(Outcome(row.where, row.handle, Standing.REFUSED, row.reason))
             progress("reading rows", len(good) + len(found.refused), None)
         candidates, refused = plan.gather(
             good, lambda primary: plan.adopted_client_id(key, primary, keep=keep), keep=keep
@@ -148,6 +128,7 @@ class Examiner:
             keep = self.terms.keep_credentials
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
+        require_unburied(self.halves.admin, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
             self._describe(self.regions[1], candidate.secondary),
@@ -173,25 +154,35 @@ class Examiner:
         found: Examination,
     ) -> tuple[Row, ...]:
         """Return the rows whose secrets are the app clients'; refuse the others."""
-        proven: dict[Pair, str] = {}
+        doubts: dict[Pair, str] = {}
         true: list[Row] = []
         for row in adoptable.rows:
             try:
-                for region, pair, view in zip(
-                    self.regions, (row.primary, row.secondary), views, strict=True
-                ):
-                    if pair not in proven:
-                        proven[pair] = self._doubt(region, pair, view, adoptable, key)
-                    if proven[pair]:
-                        raise RefusedError(proven[pair])
-                if self.terms.keep_credentials:
-                    plan.require_keepable(row.primary.client_secret)
+                self._require_true(row, adoptable, views, key, doubts)
             except RefusedError as err:
                 found.refused.append(refusal(row, err))
             else:
                 true.append(row)
         # What Cognito itself shows of the app client goes first.
         return tuple(sorted(true, key=lambda row: not _shows(views[0], row.primary)))
+
+    def _require_true(
+        self,
+        row: Row,
+        adoptable: Adoptable,
+        views: tuple[AppClientView, AppClientView],
+        key: bytes,
+        doubts: dict[Pair, str],
+    ) -> None:
+        for region, pair, view in zip(
+            self.regions, (row.primary, row.secondary), views, strict=True
+        ):
+            if pair not in doubts:
+                doubts[pair] = self._doubt(region, pair, view, adoptable, key)
+            if doubts[pair]:
+                raise RefusedError(doubts[pair])
+        if self.terms.keep_credentials:
+            plan.require_keepable(row.primary.client_secret)
 
     def _describe(self, region: str, app_client_id: AppClientId) -> AppClientView:
         """Return the app client; a Region that is slow or throttles is asked again."""
@@ -229,10 +220,10 @@ class Examiner:
             self.endpoints[region].request_token(
                 half, " ".join(adoptable.scopes), metadata, deadline
             )
-        except AppClientRefusedError:
-            return f"The row's secret is none of the app client's in {region}."
+        except AppClientRefusedError as err:
+            return f"It is not the app client's secret in {region}: Cognito answers {err}."
         except TokenEndpointUnavailableError:
-            return f"Whether the secret is the app client's in {region} could not be found out."
+            return f"Whether it is the app client's secret in {region} is unknown: run this again."
         return ""
 
 

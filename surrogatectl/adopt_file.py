@@ -149,16 +149,19 @@ def _open(path: Path) -> tuple[int, bool]:
         descriptor, new = os.open(path, _FLAGS), False
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        status = os.fstat(descriptor)
-        own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-        if not own or stat.S_IMODE(status.st_mode) & _OTHERS:
-            raise CredentialsFileError(f"{path} must be your own file, and of mode 0600.")
+        _require_private(path, os.fstat(descriptor))
         if new:
             _sync(path.parent)
     except BaseException:
         os.close(descriptor)
         raise
     return descriptor, new
+
+
+def _require_private(path: Path, status: os.stat_result) -> None:
+    own = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
+    if not own or stat.S_IMODE(status.st_mode) & _OTHERS:
+        raise CredentialsFileError(f"{path} must be your own file, and of mode 0600.")
 
 
 def _sync(directory: Path) -> None:

@@ -15,7 +15,7 @@ from typing import Final
 
 from chalicelib.administration import Administration, store_problems
 from chalicelib.credentials import loggable
-from chalicelib.errors import InvalidCursorError, StoreUnavailableError
+from chalicelib.errors import InvalidCursorError, StoreUnavailableError, UnknownClientError
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -29,6 +29,11 @@ from chalicelib.ports import BATCH, RecordStore
 from .adopt_rows import Candidate, Known, RefusedError
 
 _PAGE: Final = 100
+
+DELETED: Final = (
+    "It was adopted, and the client was deleted: bring it back with `surrogatectl restore`, or "
+    "wait until its recovery window is over."
+)
 
 Progress = Callable[[str, int, int | None], None]
 """Is told what is being done, how many are done, and of how many, if that is known."""
@@ -53,10 +58,7 @@ class Knowledge:
             raise RefusedError("There is a record of it already, which is malformed.")
         known = self.by_app_client.get(candidate.primary) or by_name
         if known is not None and known.deleted:
-            raise RefusedError(
-                "It was adopted, and the client was deleted: bring it back with `surrogatectl "
-                "restore`, or wait until its recovery window is over."
-            )
+            raise RefusedError(DELETED)
         if known is not None and candidate.primary not in known.app_client_ids:
             raise RefusedError("It was adopted, and its client has another app client by now.")
         other = self.by_app_client.get(candidate.secondary)
@@ -105,6 +107,22 @@ def gather_knowledge(
             done += len(client_ids)
             progress("reading records", done, None)
     return knowledge
+
+
+def require_unburied(admin: Administration, client_id: ClientId) -> None:
+    """
+    Make sure that no record of *client_id*, which was not read, is marked for deletion.
+
+    Raises:
+        RefusedError: If one is: there can be no other of its name.
+        ProblemError: If nobody can say.
+    """
+    with store_problems(admin.region):
+        try:
+            admin.records.peek(client_id)
+        except UnknownClientError:
+            return
+    raise RefusedError(DELETED)
 
 
 def _batches(

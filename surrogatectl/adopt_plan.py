@@ -95,7 +95,9 @@ def gather(
     return candidates, refused
 
 
-def _require_agreement(rows: Sequence[Row], named: Mapping[AppClientId, int], *, keep: bool) -> None:
+def _require_agreement(
+    rows: Sequence[Row], named: Mapping[AppClientId, int], *, keep: bool
+) -> None:
     secondaries = {row.secondary.app_client_id for row in rows}
     if len(secondaries) > 1:
         raise RefusedError("Rows with this primary ID name different secondary app clients.")
@@ -197,9 +199,7 @@ def client_name(primary: AppClientView, secondary: AppClientView, handle: str) -
     return next((name for name in names if name and name.isprintable()), handle)
 
 
-def half(
-    pair: Pair, client_id: ClientId, user_pool_id: str, key: bytes, now: int
-) -> AppClient:
+def half(pair: Pair, client_id: ClientId, user_pool_id: str, key: bytes, now: int) -> AppClient:
     """Return what the record says of one of the two app clients."""
     return AppClient(
         user_pool_id=user_pool_id,

@@ -118,8 +118,9 @@ class Adoptable:
 
     def outcomes(self, standing: Standing, reason: str = "") -> list[Outcome]:
         """Return what the report says of its rows."""
+        client_id = None if standing is Standing.REFUSED else self.client_id
         return [
-            Outcome(row.where, row.handle, standing, reason, self.client_id, self.client_name)
+            Outcome(row.where, row.handle, standing, reason, client_id, self.client_name)
             for row in self.rows
         ]
 

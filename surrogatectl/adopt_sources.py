@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -41,16 +41,9 @@ class SourceError(Exception):
     """The rows cannot be read at all."""
 
 
-class Scanner(Protocol):
-    """What is needed of DynamoDB."""
-
-    def scan(self, **request: Any) -> Any:  # noqa: ANN401 - as boto3
-        """Return one page of a table."""
-
-
-def from_table(dynamodb: Scanner, table: str) -> Rows:
+def from_table(scan: Callable[..., Any], table: str) -> Rows:
     """
-    Yield the rows of a DynamoDB table.
+    Yield the rows of a DynamoDB table; *scan* is a client's method.
 
     Raises:
         SourceError: If it cannot be read.
@@ -59,7 +52,7 @@ def from_table(dynamodb: Scanner, table: str) -> Rows:
     more: dict[str, Any] = {}
     while True:
         try:
-            page = dynamodb.scan(
+            page = scan(
                 TableName=table,
                 ConsistentRead=True,
                 ProjectionExpression=", ".join(_NAMES),

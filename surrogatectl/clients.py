@@ -137,6 +137,13 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
     is_flag=True,
     help="Rotate the real Cognito secrets instead, or go on with that; clients notice nothing.",
 )
+@click.option(
+    "--older-than-hours",
+    type=click.FloatRange(0),
+    default=1,
+    show_default=True,
+    help="With --app-clients: leave younger Cognito secrets alone.",
+)
 @secret_file_option
 @if_match_option
 @yes_option
@@ -146,6 +153,7 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     client_id: str,
     overlap_days: float,
     app_clients: bool,  # noqa: FBT001 - click
+    older_than_hours: float,
     secret_file: Path | None,
     version: str | None,
     yes: bool,  # noqa: FBT001 - click
@@ -154,7 +162,7 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Give a client a new secret, which is shown once; the previous one ends by itself."""
     if app_clients:
-        _rotate_app_clients(client_id, role, output_format)
+        _rotate_app_clients(client_id, older_than_hours, role, output_format)
         return
     if not overlap_days:
         confirm(f"End every other secret of {client_id} now?", yes=yes)
@@ -169,8 +177,11 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     _show_secret(f"Rotated: {answer['client_name']}", answer, secret_file, output_format)
 
 
-def _rotate_app_clients(client_id: str, role: str | None, output_format: str) -> None:
-    answer = ask(role, lambda api: api.call("POST", f"/clients/{client_id}/app-clients", {}))
+def _rotate_app_clients(
+    client_id: str, older_than_hours: float, role: str | None, output_format: str
+) -> None:
+    body = {"older_than_seconds": int(older_than_hours * 3600)}
+    answer = ask(role, lambda api: api.call("POST", f"/clients/{client_id}/app-clients", body))
     if output_format == "json":
         output.print_json(answer)
         return

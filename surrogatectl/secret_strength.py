@@ -1,7 +1,7 @@
 """
 How hard a secret that somebody else made is to guess: a cautious estimate.
 
-The estimate is *characters that count* × log2(*size of the alphabet*).
+The estimate is *characters that count* times log2(*size of the alphabet*).
 
 *Size of the alphabet*: the smallest of the usual ones (digits, hexadecimal,
 letters, base32, base36, base62, base64, printable ASCII) that has every

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chalicelib import records, secrets_store
+from chalicelib import records
 from chalicelib.administration import Administration
 from chalicelib.app_client_rotation import AppClientRotation
 from chalicelib.app_clients import PoolAppClients, app_client_name

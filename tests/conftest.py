@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cloud" in getattr(item, "fixturenames", ()):
@@ -24,7 +25,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """A running cloud with both stages deployed; for tests that leave it whole."""
+    """Start a cloud with both stages deployed; for tests that leave it whole."""
     from local.cloud import Cloud  # noqa: PLC0415 - most runs do without
 
     with Cloud.up(tmp_path_factory.mktemp("cloud") / "state", quiet=True) as running:
@@ -33,7 +34,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 @pytest.fixture
 def breakable_cloud(cloud: Cloud) -> Iterator[Cloud]:
-    """The same cloud, for tests that break it or count its calls; whole again afterwards."""
+    """Lend the same cloud to a test that breaks it or counts its calls; mend it afterwards."""
     cloud.reset()
     yield cloud
     cloud.reset()

@@ -65,7 +65,7 @@ class Cognito:
 
     def list_resource_servers(
         self, *, UserPoolId: str, MaxResults: int, NextToken: str = ""
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         self._check_pool(UserPoolId)
         servers: dict[str, list[dict[str, str]]] = {}
         for scope in self.scopes:
@@ -78,7 +78,7 @@ class Cognito:
 
     def create_user_pool_client(
         self, *, UserPoolId: str, ClientName: str, GenerateSecret: bool, **settings: Any
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         self._check_pool(UserPoolId)
         self._check_settings(ClientName, settings)
         number, now = next(self._numbers), self.aws.clock()
@@ -94,7 +94,7 @@ class Cognito:
 
     def update_user_pool_client(
         self, *, UserPoolId: str, ClientId: str, ClientName: str = "", **settings: Any
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         found = self._find(UserPoolId, ClientId)
         name = ClientName or found.settings["ClientName"]
         self._check_settings(name, settings)
@@ -108,7 +108,7 @@ class Cognito:
 
     def list_user_pool_clients(
         self, *, UserPoolId: str, MaxResults: int, NextToken: str = ""
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         self._check_pool(UserPoolId)
         page, more = _page(sorted(self.clients), MaxResults, NextToken)
         shown = [
@@ -127,7 +127,7 @@ class Cognito:
 
     def add_user_pool_client_secret(
         self, *, UserPoolId: str, ClientId: str, ClientSecret: str
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         found = self._find(UserPoolId, ClientId)
         if len(found.secrets) >= _TWO:
             raise AwsError("LimitExceededException", "two at most")
@@ -142,7 +142,7 @@ class Cognito:
 
     def delete_user_pool_client_secret(
         self, *, UserPoolId: str, ClientId: str, ClientSecretId: str
-    ) -> None:  # noqa: N803
+    ) -> None:
         found = self._find(UserPoolId, ClientId)
         if ClientSecretId not in found.secrets:
             raise AwsError("ResourceNotFoundException", "no such secret")
@@ -212,9 +212,7 @@ class CognitoTokens:
         return self.pool.region not in self.pool.aws.down
 
 
-def _page(
-    items: Sequence[str], limit: int, after: str
-) -> tuple[Sequence[str], Mapping[str, str]]:
+def _page(items: Sequence[str], limit: int, after: str) -> tuple[Sequence[str], Mapping[str, str]]:
     rest = [each for each in items if each > after]
     more = {"NextToken": rest[limit - 1]} if len(rest) > limit else {}
     return rest[:limit], more

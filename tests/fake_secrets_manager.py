@@ -131,9 +131,7 @@ class SecretsManager:
 
     # What is read
 
-    def get_secret_value(
-        self, *, SecretId: str, VersionStage: str = CURRENT
-    ) -> Answer:  # noqa: N803
+    def get_secret_value(self, *, SecretId: str, VersionStage: str = CURRENT) -> Answer:
         secret = self._live(SecretId)
         version = secret.holder(VersionStage)
         if version is None:
@@ -163,7 +161,7 @@ class SecretsManager:
 
     def list_secrets(
         self, *, MaxResults: int, Filters: Sequence[Mapping[str, Any]], NextToken: str = ""
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         starts = [each for filtered in Filters for each in filtered["Values"]]
         until = self.aws.clock() - self.list_seconds
         shown = []
@@ -191,7 +189,7 @@ class SecretsManager:
         SecretString: str,
         Description: str = "",
         Tags: Tags = (),
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         present = self.secrets.get(Name)
         if present and present.deleted_at is not None:
             raise AwsError("InvalidRequestException", "scheduled for deletion")
@@ -212,7 +210,7 @@ class SecretsManager:
         ClientRequestToken: str,
         SecretString: str,
         VersionStages: Sequence[str],
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         secret = self._own(SecretId)
         answer = _named(secret, self._arn(secret)) | {"VersionId": ClientRequestToken}
         if ClientRequestToken in secret.versions:
@@ -229,7 +227,7 @@ class SecretsManager:
 
     def update_secret_version_stage(
         self, *, SecretId: str, VersionStage: str, MoveToVersionId: str, RemoveFromVersionId: str
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         secret = self._own(SecretId)
         if not {MoveToVersionId, RemoveFromVersionId} <= set(secret.versions):
             raise AwsError("ResourceNotFoundException", "no such version")
@@ -254,7 +252,7 @@ class SecretsManager:
 
     def replicate_secret_to_regions(
         self, *, SecretId: str, AddReplicaRegions: Sequence[Mapping[str, str]]
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         secret = self._own(SecretId)
         for wanted in AddReplicaRegions:
             if wanted["Region"] in secret.replicas:
@@ -265,7 +263,7 @@ class SecretsManager:
 
     def remove_regions_from_replication(
         self, *, SecretId: str, RemoveReplicaRegions: Sequence[str]
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         secret = self._own(SecretId)
         for region in RemoveReplicaRegions:
             if region not in secret.replicas:
@@ -300,7 +298,7 @@ class SecretsManager:
         SecretId: str,
         RecoveryWindowInDays: int = 30,
         ForceDeleteWithoutRecovery: bool = False,
-    ) -> Answer:  # noqa: N803
+    ) -> Answer:
         now = self.aws.clock()
         try:
             secret = self._find(SecretId)

@@ -45,7 +45,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import Deadline, LastUses
+from chalicelib.ports import Deadline, LastUses, at_once
 
 _versions = itertools.count(1)
 _one_writer = Lock()  # compare-and-swap, for tests with threads
@@ -137,6 +137,8 @@ class FakeRecordStore(Failing):
     `RecordStore` in memory; replicas follow at once unless `lag` is set.
 
     Unless `other_region_answers`, nobody can say how far a replica has come.
+    Lists lack what is `unlisted` yet, and show what `shown` says in place of
+    what the record does.
     """
 
     stored: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
@@ -145,6 +147,8 @@ class FakeRecordStore(Failing):
     buried: set[ClientId] = field(default_factory=set)
     lag: bool = False
     other_region_answers: bool = True
+    unlisted: set[ClientId] = field(default_factory=set)
+    shown: dict[ClientId, ClientSummary] = field(default_factory=dict)
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self._called("read")
@@ -198,11 +202,11 @@ class FakeRecordStore(Failing):
         self._called("list")
         if cursor is not None and not cursor.isdecimal():
             raise InvalidCursorError
-        names = sorted(set(self.stored) - self.buried)
+        names = sorted(set(self.stored) - self.buried - self.unlisted)
         start = int(cursor or 0)
         chosen = names[start : start + limit]
         return Page(
-            tuple(_summary(self.stored[name].value) for name in chosen),
+            tuple(self._summary(name) for name in chosen),
             str(start + limit) if start + limit < len(names) else None,
         )
 
@@ -212,6 +216,21 @@ class FakeRecordStore(Failing):
         self._called("read_many")
         present = [each for each in client_ids if each in self.stored and each not in self.buried]
         return {client_id: self.stored[client_id] for client_id in present}
+
+    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+        self._called("peek")
+        if client_id not in self.stored:
+            raise UnknownClientError
+        return Versioned(self._summary(client_id), self.stored[client_id].version)
+
+    def retag(self, record: ClientRecord) -> None:
+        self._called("retag")
+        if record.client_id not in self.stored or record.client_id in self.buried:
+            raise UnknownClientError
+        self.shown[record.client_id] = ClientSummary.of(record)
+
+    def _summary(self, client_id: ClientId) -> ClientSummary:
+        return self.shown.get(client_id) or ClientSummary.of(self.stored[client_id].value)
 
     def unreplicate(self, client_id: ClientId) -> None:
         self._called("unreplicate")
@@ -236,23 +255,13 @@ class FakeRecordStore(Failing):
     def _put(self, record: ClientRecord) -> VersionId:
         versioned = Versioned(record, _new_version())
         self.stored[record.client_id] = versioned
+        self.shown.pop(record.client_id, None)
         self._sync(record.client_id)
         return versioned.version
 
     def _sync(self, client_id: ClientId) -> None:
         if client_id in self.replicated and not self.lag:
             self.replicas[client_id] = self.stored[client_id]
-
-
-def _summary(record: ClientRecord) -> ClientSummary:
-    return ClientSummary(
-        client_id=record.client_id,
-        client_name=record.client_name,
-        status=record.status,
-        origin=record.origin,
-        created_at=record.created_at,
-        expires_at=record.expires_at,
-    )
 
 
 @dataclass
@@ -376,9 +385,13 @@ class FakeAppClients(Failing):
             and (adopted or view.access_token_seconds == 3600)
         )
 
-    def ours(self) -> Iterator[tuple[AppClientId, ClientId]]:
+    def ours(
+        self, before_page: Callable[[], object] = at_once
+    ) -> Iterator[tuple[AppClientId, ClientId]]:
         self._called("ours")
-        for app_client_id, found in list(self.made.items()):
+        for number, (app_client_id, found) in enumerate(list(self.made.items())):
+            if number % 60 == 0:
+                before_page()
             if found.client_id is not None:
                 yield app_client_id, found.client_id
 

@@ -7,13 +7,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib import credentials
-from chalicelib.admin_api import AdminSurface
 from chalicelib.administration import Administration
-from chalicelib.app_client_rotation import AppClientRotation
-from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
-from chalicelib.deletion import DeletionAndRestore
-from chalicelib.denials import Denials
 from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
@@ -30,7 +25,6 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
-from chalicelib.rotation import Rotation
 from tests.fakes import (
     CountingArgon2,
     CountingBytes,
@@ -41,7 +35,6 @@ from tests.fakes import (
     FakeRecordStore,
     FakeStateStore,
     FakeTokenEndpoint,
-    FakeUseLog,
 )
 
 EAST, WEST = "us-east-1", "us-west-2"
@@ -195,29 +188,3 @@ class EnrollmentWorld:
             if isinstance(half, AppClient)
         }
         return (set(self.east.made) | set(self.west.made)) - referred
-
-
-@dataclass
-class AdminWorld(EnrollmentWorld):
-    """All that administrators can do, in the primary Region, over fakes."""
-
-    logs: dict[str, FakeUseLog] = field(
-        default_factory=lambda: {EAST: FakeUseLog(), WEST: FakeUseLog()}
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        halves = self.enroll.halves
-        self.endpoints = {region: FakeTokenEndpoint(clock=self.clock) for region in (EAST, WEST)}
-        self.surface = AdminSurface(
-            enrollment=self.enroll,
-            clients=Clients(self.admin, halves),
-            rotation=Rotation(self.admin, self.logs, self.hasher, self.random_bytes),
-            app_client_rotation=AppClientRotation(
-                self.admin, halves, self.endpoints, self.random_bytes, FRESH + STALE
-            ),
-            deletion=DeletionAndRestore(self.admin, halves),
-            denials=Denials(EAST, self.state),
-            clock=self.clock,
-            emit=self.events,
-        )

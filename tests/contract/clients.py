@@ -26,6 +26,8 @@ _ISOLATED = {
     "credentials_file": (None, None, os.devnull, None),
 }
 
+_ANY = "any"  # which is what moto takes
+
 
 def _config(attempts: int, seconds: float) -> Config:
     return Config(
@@ -44,7 +46,7 @@ IMPATIENT = _config(attempts=1, seconds=0.3)
 class Aws:
     """Makes clients that sign with one access key."""
 
-    def __init__(self, access_key_id: str = "AKIATESTS", secret_access_key: str = "tests") -> None:
+    def __init__(self, access_key_id: str = "AKIATESTS", secret_access_key: str = _ANY) -> None:
         self.session = boto3.Session(
             aws_access_key_id=access_key_id,
             aws_secret_access_key=secret_access_key,

@@ -37,7 +37,7 @@ def _skip_what_cannot_be(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[TwoRegions]:
-    """Moto's AWS, which knows every Region, with a user pool in both of ours."""
+    """Start moto's AWS, which knows every Region, with a user pool in both of ours."""
     server = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -68,7 +68,7 @@ def _user_pool(aws: Aws, region: str, endpoint: str) -> str:
 
 @pytest.fixture(scope="session")
 def local_cloud(cloud: Cloud) -> TwoRegions:
-    """The local cloud, reached through its Regions' doors."""
+    """Return the local cloud, reached through its Regions' doors."""
     root, described = cloud.identity("root"), cloud.endpoints
     roles = {region: role for role, region in described["regions"].items()}
     assert set(roles) == {EAST, WEST}
@@ -81,7 +81,7 @@ def local_cloud(cloud: Cloud) -> TwoRegions:
 
 @pytest.fixture
 def regions(implementation: str, request: pytest.FixtureRequest) -> TwoRegions:
-    """The AWS behind the adapters: moto's or the local cloud."""
+    """Return the AWS behind the adapters: moto's or the local cloud."""
     found: TwoRegions = request.getfixturevalue(
         {"moto": "moto", "cloud": "local_cloud"}[implementation]
     )

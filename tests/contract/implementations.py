@@ -22,7 +22,6 @@ from chalicelib.model import (
     ClientRecord,
     RegionState,
     Versioned,
-    VersionId,
 )
 from chalicelib.ports import (
     AppClients,
@@ -131,7 +130,7 @@ class AwsRecords:
         self.behind = regions.secrets(EAST)
         self.there = regions.secrets(WEST)
         self._reached = self.there
-        self._aws = regions.aws
+        self._regions = regions
         self.store = ClientSecrets(
             lambda: self.here, lambda: self._reached, WEST, self.prefix, secrets.token_bytes
         )
@@ -143,7 +142,13 @@ class AwsRecords:
 
     def other_region_is_gone(self) -> None:
         nowhere = f"http://{LOOPBACK}:{closed_port()}"
-        self._reached = self._aws.secrets(WEST, nowhere, IMPATIENT)
+        self._reached = self._regions.aws.secrets(WEST, nowhere, IMPATIENT)
+
+    def be_impatient(self) -> None:
+        """Give up soon on a Region that does not answer."""
+        aws, endpoints = self._regions.aws, self._regions.endpoints
+        self.here = aws.secrets(EAST, endpoints[EAST], IMPATIENT)
+        self._reached = aws.secrets(WEST, endpoints[WEST], IMPATIENT)
 
     def writer_elsewhere(self) -> ClientSecrets:
         """Return a store that shares nothing with this one but the secrets."""
@@ -334,12 +339,12 @@ class LoopbackCognito:
 class CloudCognito:
     """The adapter, and the local cloud's token endpoint."""
 
-    def __init__(self, clock: Clock, regions: TwoRegions) -> None:
-        pool = AwsPool(regions, access_token_seconds=3600)
+    def __init__(self, clock: Clock, regions: TwoRegions, region: str = EAST) -> None:
+        pool = AwsPool(regions, access_token_seconds=3600, region=region)
         app_client_id, client_secret = pool.clients.create(new_client_id(), ("demo/read",))
         self.app_client = app_client(
             user_pool_id=pool.user_pool_id,
             app_client_id=app_client_id,
             client_secret=client_secret,
         )
-        self.endpoint = CognitoTokenEndpoint(f"{regions.endpoints[EAST]}/oauth2/token", clock)
+        self.endpoint = CognitoTokenEndpoint(f"{regions.endpoints[region]}/oauth2/token", clock)

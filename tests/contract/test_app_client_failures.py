@@ -88,7 +88,7 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture(scope="module")
 def asked(server: Loopback, aws: Aws) -> PoolAppClients:
-    """An adapter that asks *server*."""
+    """Return an adapter that asks *server*."""
     return adapter(aws, server.url)
 
 
@@ -226,7 +226,14 @@ def test_an_app_client_that_is_gone_is_told_from_a_refusal(
 @pytest.mark.parametrize("use_name", ["create", "add secret"])
 @pytest.mark.parametrize(
     "failing",
-    [answer(500), html(503), reset(), raw(b""), refusal(400, "TooManyRequestsException"), html(200)],
+    [
+        answer(500),
+        html(503),
+        reset(),
+        raw(b""),
+        refusal(400, "TooManyRequestsException"),
+        html(200),
+    ],
     ids=["500", "503", "reset", "hang-up", "throttled", "200 page"],
 )
 def test_what_makes_something_is_asked_for_once(
@@ -290,11 +297,13 @@ def test_alignment_writes_nothing_if_it_cannot_read(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["__type", "message", "Message", "code"]) | st.text(max_size=4),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["__type", "message", "Message", "code"]) | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )

@@ -14,12 +14,14 @@ from chalicelib.errors import (
     AppClientsUnreachableError,
     StoreUnavailableError,
 )
+from chalicelib.freshness import Backoff
 from chalicelib.model import AppClientId
 from chalicelib.secrets_store import DeploymentKeySecret
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
 from tests.contract.loopback import Answer, Loopback, always, answer, html, raw, reset
 from tests.contract.samples import new_client_id, region_at
+from tests.fakes import FakeClock
 from tests.worlds import EAST_POOL
 
 
@@ -91,3 +93,44 @@ def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve
     ):
         assert connect() is connect()
     assert server.connections == 0
+
+
+# A Region that was found out of reach
+
+
+def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
+    server, clock = serve(always(reset())), FakeClock()
+    connected = Connections(region_at(server.url), Backoff(clock, 5.0))
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    asked = len(server.seen)
+    with pytest.raises(AppClientsUnreachableError):
+        clients(connected).create(new_client_id(), ())
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert len(server.seen) == asked
+    clock.advance(5.1)
+    with pytest.raises(AppClientsUnreachableError):
+        clients(connected).create(new_client_id(), ())
+    assert len(server.seen) == asked + 1
+
+
+@pytest.mark.parametrize("name", ["500", "503", "throttled"])
+def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: str) -> None:
+    server = serve(always(FAILING[name]))
+    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0))
+    for attempt in (1, 2):
+        with pytest.raises((AppClientsUnreachableError, AppClientsThrottledError)):
+            clients(connected).create(new_client_id(), ())
+        assert len(server.seen) == attempt
+
+
+def test_the_exchange_s_own_client_is_not_held_back(serve: Serve) -> None:
+    server = serve(always(reset()))
+    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0))
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    asked = len(server.seen)
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.exchange_secrets, "surrogate").read()
+    assert len(server.seen) > asked

@@ -37,9 +37,7 @@ GOOD = {"access_token": "token-of-the-east", "expires_in": 3600, "token_type": "
 
 def enrolled(halves: dict[str, Any]) -> tuple[IssuedCredentials, ClientRecord]:
     """Return credentials and the record of them."""
-    issued = credentials.issue(
-        credentials.new_client_id(secrets.token_bytes), secrets.token_bytes
-    )
+    issued = credentials.issue(credentials.new_client_id(secrets.token_bytes), secrets.token_bytes)
     now = int(time.time())
     record = ClientRecord(
         client_id=issued.client_id,
@@ -70,7 +68,9 @@ class EastStage:
             Name=secrets_store.state_secret_name(self.prefix),
             SecretString=records.state_to_json(state),
         )
-        store = ClientSecrets(lambda: client, lambda: client, WEST, self.prefix, secrets.token_bytes)
+        store = ClientSecrets(
+            lambda: client, lambda: client, WEST, self.prefix, secrets.token_bytes
+        )
         self.issued, record = enrolled({EAST: app_client(), WEST: app_client()})
         store.create(record)
 
@@ -143,9 +143,7 @@ def test_tokens_are_issued_and_refused_without_the_other_region(stage: EastStage
     ],
     ids=["the token endpoint", "Secrets Manager", "everything"],
 )
-def test_what_is_lost_here_is_not_looked_for_there(
-    stage: EastStage, lost: dict[str, str]
-) -> None:
+def test_what_is_lost_here_is_not_looked_for_there(stage: EastStage, lost: dict[str, str]) -> None:
     nowhere = f"http://{LOOPBACK}:{closed_port()}"
     environment = {name: value.format(nowhere=nowhere) for name, value in lost.items()}
     answers = stage.call(stage.request(), event("GET", "/health/ready"), **environment)
@@ -166,7 +164,7 @@ def test_a_refused_app_client_is_not_looked_for_there(stage: EastStage) -> None:
 
 @pytest.fixture
 def cloud_client(breakable_cloud: Cloud, local_cloud: TwoRegions) -> IssuedCredentials:
-    """A client with an app client in both Regions, in sync."""
+    """Store a client with an app client in both Regions, its record in both."""
     halves = {}
     for region in (EAST, WEST):
         pool = AwsPool(local_cloud, region=region)
@@ -210,7 +208,8 @@ def test_a_deployed_exchange_calls_its_own_region_only(
     foreign = [
         call
         for call in calls
-        if call["region"] == elsewhere and call["service"] != "execute-api"
+        if call["region"] == elsewhere
+        and call["service"] != "execute-api"
         and not _is_function(call, other)
     ]
     assert foreign == []

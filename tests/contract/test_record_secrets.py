@@ -51,7 +51,7 @@ def world(regions: TwoRegions) -> AwsRecords:
 
 @pytest.fixture
 def repeating_world(regions: TwoRegions) -> AwsRecords:
-    """A world whose SDK repeats a request once when nobody answers."""
+    """Return a world whose SDK repeats a request once when nobody answers."""
     return AwsRecords(regions, repeating=True)
 
 
@@ -287,9 +287,7 @@ def test_a_record_that_is_buried_between_staging_and_moving_is_unknown(world: Aw
 )
 def test_a_secret_that_is_not_a_record_is_malformed(world: AwsRecords, text: str) -> None:
     created, _ = created_in(world)
-    world.behind.put_secret_value(
-        SecretId=world.name(created.client_id), SecretString=text or " "
-    )
+    world.behind.put_secret_value(SecretId=world.name(created.client_id), SecretString=text or " ")
     for reader in (world.store, world.reader):
         with pytest.raises(MalformedSecretError) as caught:
             reader.read(created.client_id)

@@ -248,7 +248,9 @@ NO_TOKEN: dict[str, Answer] = {
     "too long unpacked": answer(200, gzip.compress(b" " * 10_000_000), Content_Encoding="gzip"),
     "not gzip": answer(200, json.dumps(GOOD).encode(), Content_Encoding="gzip"),
     "shorter than promised": raw(http(200, b"{}").replace(b"Length: 2", b"Length: 200")),
-    "lengths that differ": raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"),
+    "lengths that differ": raw(
+        b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\n{}"
+    ),
     "bad chunk": raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n{}\r\n"),
     "no HTTP": raw(b"SSH-2.0-OpenSSH_9.9\r\n"),
     "no status": raw(b"HTTP/1.1 abc\r\n\r\n"),
@@ -270,9 +272,7 @@ NO_TOKEN: dict[str, Answer] = {
     "life is true": answer(200, GOOD | {"expires_in": True}),
     "life is a fraction": answer(200, GOOD | {"expires_in": 3600.5}),
     "life is null": answer(200, GOOD | {"expires_in": None}),
-    "life has 5000 digits": answer(
-        200, json.dumps(GOOD).replace("3600", "9" * 5_000).encode()
-    ),
+    "life has 5000 digits": answer(200, json.dumps(GOOD).replace("3600", "9" * 5_000).encode()),
 }
 
 
@@ -290,12 +290,14 @@ def test_what_is_no_token_counts_as_unavailable(
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(
-        st.sampled_from(["access_token", "expires_in", "token_type", "error"])
-        | st.text(max_size=4),
-        inner,
-        max_size=5,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["access_token", "expires_in", "token_type", "error"])
+            | st.text(max_size=4),
+            inner,
+            max_size=5,
+        )
     ),
     max_leaves=12,
 )
@@ -321,7 +323,10 @@ def test_whatever_json_is_answered_only_what_is_documented_is_raised(
 @settings(deadline=None, max_examples=150)
 @given(data=st.binary(max_size=200), status_line=st.booleans())
 def test_whatever_bytes_are_answered_only_what_is_documented_is_raised(
-    server: Loopback, endpoint: CognitoTokenEndpoint, data: bytes, status_line: bool  # noqa: FBT001
+    server: Loopback,
+    endpoint: CognitoTokenEndpoint,
+    data: bytes,
+    status_line: bool,  # noqa: FBT001
 ) -> None:
     server.choose = always(raw((b"HTTP/1.1 200 OK\r\n" if status_line else b"") + data))
     with pytest.raises((TokenEndpointUnavailableError, AppClientRefusedError)):
@@ -387,7 +392,10 @@ def test_a_failure_that_stays_is_not_tried_again(
     ids=["400", "405", "429", "500", "503", "reset", "no HTTP"],
 )
 def test_whoever_answers_is_reachable(
-    server: Loopback, endpoint: CognitoTokenEndpoint, said: Answer, reachable: bool  # noqa: FBT001
+    server: Loopback,
+    endpoint: CognitoTokenEndpoint,
+    said: Answer,
+    reachable: bool,  # noqa: FBT001
 ) -> None:
     server.choose = always(said)
     assert endpoint.reachable(AMPLE) is reachable

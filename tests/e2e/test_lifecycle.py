@@ -77,7 +77,9 @@ def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
 ) -> None:
     credential = enroll()
     before = _stored(cloud, credential)["app_clients"]["us-east-1"]
-    steps = surrogatectl("rotate", credential.client_id, "--app-clients")["app_clients"]
+    rotate = ("rotate", credential.client_id, "--app-clients", "--older-than-hours=0")
+    assert surrogatectl(*rotate[:-1])["app_clients"] == {"us-east-1": "idle", "us-west-2": "idle"}
+    steps = surrogatectl(*rotate)["app_clients"]
     assert steps == {"us-east-1": "started", "us-west-2": "idle"}
     after = _stored(cloud, credential)["app_clients"]["us-east-1"]
     assert after["client_secret"] != before["client_secret"]
@@ -90,7 +92,7 @@ def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
     for role in ROLES:
         answer = post_token(cloud.endpoints[role], credential.pair)
         verified(cloud, role, answer.json()["access_token"])
-    steps = surrogatectl("rotate", credential.client_id, "--app-clients")["app_clients"]
+    steps = surrogatectl(*rotate)["app_clients"]
     assert steps["us-east-1"] == "waiting"  # until nobody can be reading the old record
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,17 @@ def test_the_takeover_switch_moves_the_traffic_there_and_back(
     assert eventually(lambda: reached(cloud) == "us-west-2")
     states = [event["state"] for event in cloud.network_status()["front_door"]["history"]]
     assert f"{NAME}.execute-api.us-west-2.amazonaws.com" in states
+
+
+def test_another_up_leaves_a_takeover_as_it_is(
+    cloud: Cloud, records: Records, project: Path
+) -> None:
+    path = cloud.endpoints["secondary"].partition("/_aws")[2]
+    records.update_check(ResourcePath=f"/_aws{path}/health")
+    assert eventually(lambda: answers(cloud) == "us-west-2")
+    state = Path(cloud.endpoints["identities"]["file"]).parent
+    Cloud.up(state, project=project, quiet=True)
+    assert answers(cloud) == "us-west-2"
 
 
 def test_it_works_with_the_primary_gone(cloud: Cloud, records: Records) -> None:

@@ -165,7 +165,10 @@ def test_a_member_of_another_type_is_malformed(stored: str, data: st.DataObject)
             written = record_to_json(record_from_json(text))
     except MalformedSecretError:
         return
-    assert json.loads(written) == json.loads(text), "what is accepted is what it says"
+    accepted, said = json.loads(written), json.loads(text)
+    if "denied" in said:
+        said["denied"] = sorted(set(said["denied"]))
+    assert accepted == said, "what is accepted is what it says"
 
 
 @pytest.mark.parametrize("member", ["writer", "took_over", "denied"])

@@ -1,0 +1,136 @@
+"""Bringing the project into both Regions: what surrounds it, its settings, its stages."""
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from local import deploy, provision
+from local.deploy import without_aws_variables
+from local.httpio import get
+from local.launch import CloudError
+from local.progress import Progress
+from local.provision import ClientFactory
+from local.state import CloudState, Deployment, Role
+from local.switch import loopback_url
+
+
+def provision_regions(state: CloudState, client: ClientFactory) -> None:
+    """Create what surrounds the service in both Regions, and the people who operate it."""
+    primary = state.regions[Role.PRIMARY]
+    for role, region in state.regions.items():
+        state.user_pools[role] = provision.create_user_pool(client, region)
+        provision.create_custom_domain(client, region, state.domain_name)
+    state.hosted_zone_id = provision.create_hosted_zone(client, primary, state.domain_name)
+    state.identities |= provision.create_identities(client, primary)
+
+
+def project_settings(state: CloudState) -> dict[str, str]:
+    """Return the project's settings for both stages, with what this cloud decides filled in."""
+    regional: dict[str, str] = {}
+    for role, region in state.regions.items():
+        endpoint = loopback_url(state.ports.region[region])
+        regional |= {
+            f"REGION_{role.upper()}": region,
+            f"USER_POOL_ID_{role.upper()}": state.user_pools[role],
+            f"OAUTH_HOST_{role.upper()}": f"{endpoint}/oauth2/token",
+            f"ENDPOINT_URL_{role.upper()}": endpoint,
+        }
+    return {
+        **deploy.load_config(Path(state.project)).get("environment_variables", {}),
+        **regional,
+        "PUBLIC_URL": loopback_url(state.ports.front_door),
+        "SECRET_PREFIX": state.secret_prefix,
+    }
+
+
+def mirror_project(state: CloudState, directory: Path, *, link: bool = False) -> None:
+    """Make *directory* a copy of the project, or links to it, with this cloud's settings."""
+    project = Path(state.project)
+    config = deploy.local_config(deploy.load_config(project), state.settings, state.regions)
+    deploy.mirror(project, directory, config, link=link)
+
+
+def initialize_project(project: Path, environment: Mapping[str, str]) -> None:
+    """
+    Let the project create what has to exist before its stages start.
+
+    Raises:
+        CloudError: If it fails; the message has what it printed.
+    """
+    command = project / ".venv" / "bin" / "surrogatectl"
+    if not command.exists():
+        return
+    done = subprocess.run(
+        [str(command), "init"],
+        env={**without_aws_variables(os.environ), **environment},
+        cwd=project,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        msg = f"surrogatectl init failed:\n{done.stdout}{done.stderr}"
+        raise CloudError(msg)
+
+
+def deploy_stages(
+    state: CloudState, client: ClientFactory, build: Path, code: str, progress: Progress
+) -> None:
+    """Package the mirrored project in *build* for both stages, and deploy them."""
+    packages = {}
+    for role, region in state.regions.items():
+        # One after the other: the second finds what the first has built.
+        with progress.step(f"{role} packaged"):
+            packages[role] = deploy.package(
+                build / "project", role, region, build / "packages" / role
+            )
+    with progress.step("both stages deployed"), ThreadPoolExecutor() as pool:
+        jobs = {
+            role: pool.submit(
+                deploy.deploy,
+                partial(_in_region, client, state.regions[role]),
+                f"{state.secret_prefix}-{role}",
+                made,
+                replace=role in state.deployments,
+            )
+            for role, made in packages.items()
+        }
+        api_ids = {role: job.result() for role, job in jobs.items()}
+    for role, api_id in api_ids.items():
+        stage = packages[role].api_stage
+        state.deployments[role] = Deployment(
+            stack=f"{state.secret_prefix}-{role}",
+            api_url_path=f"/_aws/execute-api/{api_id}/{stage}",
+            code=code,
+        )
+        provision.map_custom_domain(client, state.regions[role], state.domain_name, api_id, stage)
+    state.health_check_id = provision.point_name_at_regions(client, state)
+
+
+def unhealthy(urls: Mapping[str, str], seconds: float) -> dict[str, str]:
+    """Wait until every URL answers with 200; return what the others say after *seconds*."""
+    deadline = time.monotonic() + seconds
+    with ThreadPoolExecutor() as pool:
+        answers = pool.map(partial(_await_ok, deadline=deadline), urls.values())
+        return {
+            name: f"{status} {body}"
+            for name, (status, body) in zip(urls, answers, strict=True)
+            if status != HTTPStatus.OK
+        }
+
+
+def _in_region(client: ClientFactory, region: str, service: str) -> object:
+    return client(service, region)
+
+
+def _await_ok(url: str, deadline: float) -> tuple[int, str]:
+    while True:
+        answer = get(url)
+        if answer[0] == HTTPStatus.OK or time.monotonic() > deadline:
+            return answer
+        time.sleep(0.1)
