@@ -1,10 +1,13 @@
 # `make demo` and `make test` need git, make and python3 >= 3.11 with venv.
 PYTHON ?= python3
 BIN := .venv/bin
-STAGES := primary secondary
+STAGES := primary secondary primary-token primary-admin secondary-token secondary-admin
+# Which stage `make package`, `deploy`, `logs` and `invoke` are for.
+STAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit check lint types imports templates up down env status clean
+.PHONY: help install demo test unit check lint types imports templates up down env status clean \
+	package deploy logs invoke
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +69,18 @@ templates: .venv/.installed ## Check with cfn-lint what `chalice package` prints
 			build/templates/$$stage >/dev/null && \
 		$(BIN)/cfn-lint build/templates/$$stage/sam.json && echo "$$stage: template is valid" || exit 1; \
 	done
+
+package: .venv/.installed ## Make the zip and the template of a stage: make package STAGE=primary-token
+	@$(BIN)/python -m deployment package "$(STAGE)"
+
+deploy: .venv/.installed ## Make the same zip and let Chalice deploy it: make deploy STAGE=primary-token
+	@$(BIN)/python -m deployment deploy "$(STAGE)"
+
+logs: .venv/.installed ## Print what a stage's function has logged: make logs STAGE=primary-token
+	@$(BIN)/python -m deployment logs "$(STAGE)"
+
+invoke: .venv/.installed ## Invoke a stage's function with the event on standard input
+	@$(BIN)/python -m deployment invoke "$(STAGE)"
 
 clean: down ## Remove what was built
 	rm -rf build local/.state .mypy_cache .ruff_cache .pytest_cache

@@ -8,37 +8,31 @@ own Region becomes the SDK's, so that a deployment cannot land in another one.
 import os
 import secrets
 import time
+from typing import Any
 
-from chalice.app import Chalice
+from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.administration import Administration
 from chalicelib.answers import own_words
-from chalicelib.app_client_rotation import AppClientRotation
-from chalicelib.app_clients import PoolAppClients
 from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
-from chalicelib.deletion import DeletionAndRestore
 from chalicelib.denials import Denials
 from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
-from chalicelib.halves import Halves
 from chalicelib.health import Health
 from chalicelib.model import RegionState
+from chalicelib.pace import Pace
 from chalicelib.rotation import Rotation
-from chalicelib.secrets_store import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
-from chalicelib.settings import RegionSettings, Settings
+from chalicelib.secrets_store import ClientSecretsReader, StateSecret
+from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
 from chalicelib.token_api import TokenSurface, token_routes
 from chalicelib.token_endpoint import CognitoTokenEndpoint
+from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
 from chalicelib.use_log import CloudWatchUseLog
+from chalicelib.wiring import AdminParts
 
 settings = Settings.from_env(os.environ)
 if "AWS_CHALICE_CLI_MODE" in os.environ:
@@ -76,53 +70,33 @@ def token_surface() -> TokenSurface:
     return TokenSurface(exchange, health, own.name, settings.public_url, emit)
 
 
-def admin_surface() -> AdminSurface:
-    """Wire the administrators' side; its AWS clients are made when first asked for."""
-    endpoints = {
-        region.name: CognitoTokenEndpoint(region.token_endpoint, clock) for region in (own, other)
-    }
+def admin_surface(parts: AdminParts) -> AdminSurface:
+    """Wire the administrators' side."""
     logs = {
         own.name: CloudWatchUseLog(here.admin_logs, own.log_group, clock),
         other.name: CloudWatchUseLog(there.admin_logs, other.log_group, clock),
     }
-    admin = Administration(
-        region=own.name,
-        other_region=other.name,
-        state=StateSecret(here.admin_secrets, prefix, random_bytes),
-        records=ClientSecrets(
-            here.admin_secrets, there.admin_secrets, other.name, prefix, random_bytes
-        ),
-        clock=clock,
-        pause=time.sleep,
-    )
-    pools = {own.name: app_clients(own, here), other.name: app_clients(other, there)}
-    halves = Halves(admin, pools, DeploymentKeySecret(here.admin_secrets, prefix))
     return AdminSurface(
-        enrollment=Enrollment(admin, halves, hasher, random_bytes),
-        clients=Clients(admin, halves),
-        rotation=Rotation(admin, logs, hasher, random_bytes),
-        app_client_rotation=AppClientRotation(
-            admin,
-            halves,
-            endpoints,
-            random_bytes,
-            settings.fresh_seconds + settings.stale_seconds,
-        ),
-        deletion=DeletionAndRestore(admin, halves),
-        denials=Denials(own.name, admin.state),
+        enrollment=Enrollment(parts.admin, parts.halves, hasher, random_bytes),
+        clients=Clients(parts.admin, parts.halves),
+        rotation=Rotation(parts.admin, logs, hasher, random_bytes),
+        app_client_rotation=parts.app_client_rotation,
+        deletion=parts.deletion,
+        denials=Denials(own.name, parts.admin.state),
         clock=clock,
         emit=emit,
     )
 
 
-def app_clients(region: RegionSettings, connections: Connections) -> PoolAppClients:
-    """Wire the app clients of *region*'s pool."""
-    return PoolAppClients(
-        connections.admin_cognito,
-        connections.admin_cognito_once,
-        region.user_pool_id,
-        prefix,
-        settings.access_token_seconds,
+def scheduled(parts: AdminParts) -> Upkeep:
+    """Wire what is done on a schedule."""
+    return Upkeep(
+        parts.admin,
+        parts.survey,
+        parts.app_client_rotation,
+        settings.rotate_app_clients_after_days,
+        Pace(ROTATIONS_PER_SECOND, clock, time.sleep),
+        emit,
     )
 
 
@@ -131,4 +105,13 @@ app.register_middleware(own_words, "http")
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:
-    app.register_blueprint(admin_routes(admin_surface()))
+    admin_parts = AdminParts(settings, here, there, clock, time.sleep, random_bytes)
+    app.register_blueprint(admin_routes(admin_surface(admin_parts)))
+    scheduled_upkeep = scheduled(admin_parts)
+
+    # Not in a Blueprint: Lambda finds this function by its name in this module.
+    @app.schedule(Rate(15, unit=Rate.MINUTES))
+    def upkeep(event: CloudWatchEvent) -> None:
+        """Look for drift, and rotate what is due."""
+        context: Any = event.context  # Lambda's own
+        scheduled_upkeep(lambda: context.get_remaining_time_in_millis() / 1000)

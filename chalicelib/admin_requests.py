@@ -32,6 +32,7 @@ MAX_PAGE = 100
 DEFAULT_AGE_SECONDS = 3_600
 MAX_AGE_SECONDS = 10 * 366 * 86_400
 MAX_CURSOR = 4_096
+MAX_TIME = 253_402_300_799  # the end of the year 9999
 _MAX_DIGITS = 9
 
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -334,24 +335,41 @@ def _cidrs(value: object) -> tuple[Network, ...]:
     networks: list[Network] = []
     for item in value:
         try:
-            networks.append(ip_network(item if isinstance(item, str) else ""))
+            networks.append(_network(item))
         except ValueError as err:
-            reason = str(err) if isinstance(item, str) else "not text"
-            raise ValueError(f"has an entry that is no CIDR block: {reason[:128]}") from None
+            raise ValueError(f"has an entry that is no CIDR block: {str(err)[:128]}") from None
     return tuple(dict.fromkeys(networks))
+
+
+def _network(item: object) -> Network:
+    if not isinstance(item, str):
+        raise ValueError("not text")  # noqa: TRY004 - gathered like all that is wrong
+    if "%" in item:
+        raise ValueError("a zone means nothing here")
+    return ip_network(item)
 
 
 def _expiry(now: float) -> Callable[[Any], int | None]:
     def parse(value: object) -> int | None:
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise ValueError("must be whole seconds since the epoch, or 0 for never")  # noqa: TRY004
-        if value == 0:
+        seconds = _integer(value)
+        if seconds is None:
+            raise ValueError("must be whole seconds since the epoch, or 0 for never")
+        if seconds == 0:
             return None
-        if value <= now:
+        if seconds <= now:
             raise ValueError("must lie in the future, or be 0 for never")
-        return value
+        if seconds > MAX_TIME:
+            raise ValueError("must not lie after the year 9999, or be 0 for never")
+        return seconds
 
     return parse
+
+
+def _integer(value: object) -> int | None:
+    """Return the whole number that *value* is, as JSON Schema sees it (6e1 is one)."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _idempotency_key(value: str) -> str:
@@ -369,9 +387,10 @@ def _status(value: object) -> Status:
 
 def _whole(least: int, most: int) -> Callable[[object], int]:
     def parse(value: object) -> int:
-        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+        number = _integer(value)
+        if number is None or not least <= number <= most:
             raise ValueError(f"must be a whole number from {least} to {most}")
-        return value
+        return number
 
     return parse
 

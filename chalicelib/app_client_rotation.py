@@ -32,6 +32,7 @@ from .credentials import RandomBytes
 from .errors import (
     AppClientRefusedError,
     AppClientsError,
+    AppClientsRefusedError,
     ProblemError,
     TokenEndpointUnavailableError,
     UnknownAppClientError,
@@ -55,6 +56,9 @@ _TOKEN_SECONDS: Final = 4.0
 # A new secret takes a moment until the token endpoint knows it.
 _TOKEN_PAUSES: Final = (0.0, 0.5, 1.5)
 _CLOCK_SECONDS: Final = 60
+# Longer than an admin call takes: a younger second secret may be in the record
+# by now, or in a moment.
+_UNDER_WAY_SECONDS: Final = 60
 _BOTH: Final = 2
 
 
@@ -125,12 +129,18 @@ class AppClientRotation:
             listed = pool.secrets(half.app_client_id)
             if len(listed) == _BOTH:
                 _require_leftover(found.value, region)
+                if self.admin.clock() - listed[1].created_at < _UNDER_WAY_SECONDS:
+                    raise conflict()
                 # An earlier start ended between adding it and writing it down.
                 pool.delete_secret(half.app_client_id, listed[1].cognito_secret_id)
             value = self.random_bytes(_SECRET_BYTES).hex()
             added = pool.add_secret(half.app_client_id, value)
         except UnknownAppClientError:
             raise app_client_gone(region) from None
+        except AppClientsRefusedError as err:
+            if err.code == "LimitExceededException":  # another rotation was quicker
+                raise conflict() from None
+            raise cognito_problem(region, err) from None
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
         now = int(self.admin.clock())
@@ -144,6 +154,8 @@ class AppClientRotation:
                 raise  # it may be in the record by now; `advance` sees
             try:
                 pool.delete_secret(half.app_client_id, added.cognito_secret_id)
+            except UnknownAppClientError:
+                raise app_client_gone(region) from None
             except AppClientsError:
                 tell_what_is_left(problem, [f"a second Cognito secret in {region}"])
             raise

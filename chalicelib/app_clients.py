@@ -162,11 +162,14 @@ class PoolAppClients:
         """See `AppClients.describe`."""
         described = self._described(app_client_id)
         unit = described.get("TokenValidityUnits", {}).get("AccessToken", "hours")
+        # The flows are there, and of no effect, while the switch for them all is off.
+        flows = described.get("AllowedOAuthFlows", [])
+        enabled = described.get("AllowedOAuthFlowsUserPoolClient", False)
         return AppClientView(
             app_client_id=app_client_id,
             name=described.get("ClientName", ""),
             scopes=frozenset(described.get("AllowedOAuthScopes", [])),
-            flows=frozenset(described.get("AllowedOAuthFlows", [])),
+            flows=frozenset(flows if enabled else []),
             access_token_seconds=described.get("AccessTokenValidity", 1) * _SECONDS[unit],
             created_at=int(described["CreationDate"].timestamp()),
             client_secret=described.get("ClientSecret", ""),

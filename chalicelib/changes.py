@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from .administration import (
     Administration,
+    app_client_gone,
     changed_meanwhile,
     cognito_problem,
     conflict,
     require_live,
     store_problems,
 )
-from .errors import AppClientsError, AppClientsUnreachableError, InvalidCursorError, ProblemError
+from .errors import (
+    AppClientsError,
+    AppClientsUnreachableError,
+    InvalidCursorError,
+    ProblemError,
+    UnknownAppClientError,
+)
 from .halves import Halves
 from .model import (
     AppClient,
@@ -126,7 +134,7 @@ class Clients:
         granted = set(found.value.scopes)
         both = (*found.value.scopes, *(scope for scope in scopes if scope not in granted))
         halves = {
-            region: self._align(region, half, both, record.origin)
+            region: self._widen(region, half, both, record.origin)
             if len(both) > len(granted)
             else half
             for region, half in found.value.app_clients.items()
@@ -138,12 +146,14 @@ class Clients:
             if problem.slug == changed_meanwhile().slug and if_match is None:
                 raise conflict() from None
             raise
-        if set(both) != set(scopes):
-            for region, half in halves.items():
-                self._narrow(region, half, scopes, record.origin)
+        for region, half in halves.items():
+            # Also if nothing is narrowed: somebody else may be narrowing at this moment.
+            if isinstance(half, AppClient) and half.outdated is None:
+                with suppress(ProblemError):  # `reconcile` finds it
+                    self.halves.align(changed, [region])
         return changed
 
-    def _align(
+    def _widen(
         self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
     ) -> AppClient | Pending:
         if isinstance(half, Pending):
@@ -152,6 +162,8 @@ class Clients:
             self.halves.pools[region].align(
                 half.app_client_id, scopes, adopted=origin is Origin.ADOPTED
             )
+        except UnknownAppClientError:
+            raise app_client_gone(region) from None
         except AppClientsUnreachableError as err:
             if region == self.admin.region:
                 raise cognito_problem(region, err) from None
@@ -160,14 +172,6 @@ class Clients:
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
         return replace(half, outdated=None)
-
-    def _narrow(
-        self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
-    ) -> None:
-        try:
-            self._align(region, half, scopes, origin)
-        except ProblemError:
-            return  # nobody can ask for what it has too much; `reconcile` finds it
 
 
 def _changed(record: ClientRecord, changes: Changes) -> ClientRecord:

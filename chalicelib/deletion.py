@@ -6,16 +6,20 @@ left to do until all of it is done:
 
 1. the record becomes `deleted`: from now on it authenticates nobody;
 2. the app clients go (adopted ones stay: they are their owner's);
-3. the record forgets them, so that restoring makes new ones;
+3. the record forgets them;
 4. the replica goes, then the secret itself, after its recovery window.
 
 With the other Region out of reach, its app client and the tombstone stay;
 `reconcile` goes on from there.
+
+Restoring makes new app clients even where a tombstone still refers to one: it
+may be being deleted at this moment.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from .administration import Administration, conflict, store_problems
@@ -26,10 +30,9 @@ from .errors import (
     StoreUnavailableError,
     UnknownClientError,
 )
-from .halves import Halves, tell_what_is_left
+from .halves import Halves
 from .model import (
     AppClient,
-    AppClientId,
     ClientId,
     ClientRecord,
     Deletion,
@@ -45,6 +48,7 @@ MIN_RECOVERY_DAYS: Final = 7
 MAX_RECOVERY_DAYS: Final = 30
 
 _DELETED: Final = "deleted"
+_ATTEMPTS: Final = 3
 # The replica goes a moment after it was told to.
 _BURIAL_PAUSES: Final = (0.0, 0.3, 1.0, 2.0)
 
@@ -107,13 +111,24 @@ class DeletionAndRestore:
         Go on with the deletion of *found*, a tombstone, as far as possible.
 
         Raises:
-            ProblemError: If somebody else changed it meanwhile.
+            ProblemError: If somebody restores it at the same time.
         """
-        record, left = self._remove_app_clients(found.value)
-        record = self.admin.update(record.client_id, found.version, lambda _: record).value
-        if not left:
-            left = self._bury(record)
-        return Deleted(record, tuple(left))
+        for _ in range(_ATTEMPTS):
+            record, left = self._remove_app_clients(found.value)
+            try:
+                found = self.admin.update(
+                    record.client_id, found.version, partial(_instead, record)
+                )
+                return Deleted(found.value, tuple(left or self._bury(found)))
+            except ProblemError as problem:
+                if problem.slug == "unknown-client":
+                    return Deleted(record, ())  # somebody else finished it
+                if problem.slug != "changed-meanwhile":
+                    raise
+            found = self.admin.find(record.client_id)
+            if found.value.status is not Status.DELETED:
+                break
+        raise conflict()
 
     def _remove_app_clients(self, record: ClientRecord) -> tuple[ClientRecord, list[str]]:
         if record.origin is Origin.ADOPTED:
@@ -131,21 +146,32 @@ class DeletionAndRestore:
                 halves[region] = Pending(int(self.admin.clock()), _DELETED)
         return replace(record, app_clients=halves), left
 
-    def _bury(self, record: ClientRecord) -> list[str]:
+    def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
+        record = tombstone.value
         days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
         for seconds in _BURIAL_PAUSES:
             self.admin.pause(seconds)
             try:
                 self.admin.records.unreplicate(record.client_id)
                 self.admin.records.bury(record.client_id, days)
+                buried = self.admin.records.peek(record.client_id)
             except StoreRefusedError:
                 continue  # the replica is still on its way out
             except UnknownClientError:
                 return []
             except StoreUnavailableError:
                 break
+            if buried.version != tombstone.version:
+                # Secrets Manager buries whatever stands there: somebody restored it.
+                self._exhume(record.client_id)
+                raise conflict()
             return []
         return ["the record and its replica"]
+
+    def _exhume(self, client_id: ClientId) -> None:
+        with store_problems(self.admin.region):
+            self.admin.records.unbury(client_id)
+            self.admin.records.replicate(client_id)
 
     def restore(self, client_id: ClientId) -> Restored:
         """
@@ -162,28 +188,39 @@ class DeletionAndRestore:
             except UnknownClientError:
                 raise _gone(client_id) from None
         found = self.admin.find(client_id)
-        record = found.value
-        if record.status is Status.DELETED:
+        if is_undone(found.value):
+            raise _gone(client_id)
+        if found.value.status is Status.DELETED:
             found = self._revive(found, key)
         replication = self.admin.replicate(client_id, found.version)
         return Restored(found.value, found.version, replication)
 
     def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:
-        record = found.value
-        made: dict[str, AppClientId] = {}
-        try:
-            halves = dict(record.app_clients)
-            for region in self.halves.regions:
-                if not isinstance(halves.get(region), AppClient):
-                    halves[region] = self.halves.make(region, record, key, made)
-            was = record.deletion.was if record.deletion else Status.DISABLED
-            revived = replace(record, status=was, deletion=None, app_clients=halves)
-            return self.admin.update(record.client_id, found.version, lambda _: revived)
-        except ProblemError as problem:
-            if problem.slug == "outcome-unknown":
-                raise  # undoing could break what was written after all
-            told = conflict() if problem.slug == "changed-meanwhile" else problem
-            raise tell_what_is_left(told, self.halves.undo(made)) from None
+        was = found.value.deletion.was if found.value.deletion else Status.DISABLED
+        old = {
+            region: half.app_client_id
+            for region, half in found.value.app_clients.items()
+            if isinstance(half, AppClient)
+        }
+        if found.value.origin is Origin.ADOPTED:
+            kept, old = frozenset(old), {}  # deletion leaves them
+        else:
+            kept = frozenset()
+        missing = [region for region in self.halves.regions if region not in kept]
+        revived = self.halves.renew(
+            found, missing, key, lambda record: replace(record, status=was, deletion=None)
+        )
+        self.halves.undo(old)  # what cannot be deleted now, `reconcile` finds
+        return revived
+
+
+def is_undone(record: ClientRecord) -> bool:
+    """Return whether *record* is the tombstone of an enrolment that was undone."""
+    return record.status is Status.DELETED and record.deletion is None
+
+
+def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+    return record
 
 
 def _gone(client_id: ClientId) -> ProblemError:

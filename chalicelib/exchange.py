@@ -185,6 +185,9 @@ class Exchange:
             return self.records.refresh(client_id, at_least=_REREAD_SECONDS) is not None
         except UnknownClientError:
             return True  # deleted, and its app client with it: that is no drift
+        except StoreUnavailableError:
+            # What is known may be old, and Cognito right.
+            raise TemporarilyUnavailableError(reason="drift:unknown") from None
         except (StoreRefusedError, MalformedSecretError):
             return False
 

@@ -102,18 +102,23 @@ class LastKnown(Generic[K, V]):
         """
         Load *key* again unless that happened less than *at_least* seconds ago.
 
-        Return the value if it was loaded, `None` if it was not.
+        Return the value if it was loaded, `None` if it was not due.
+
+        Raises:
+            StoreUnavailableError: If it cannot be loaded.
+            ServiceError: Whatever else *load* raises.
         """
         with self._lock:
             known = self._known.get(key)
-        recent = known is not None and 0 <= self._clock() - known[1] < at_least
-        if recent or not self._backoff.open:
+        if known is not None and 0 <= self._clock() - known[1] < at_least:
             return None
+        if not self._backoff.open:
+            raise StoreUnavailableError
         try:
             return self._reload(key)
         except StoreUnavailableError:
             self._backoff.trip()
-            return None
+            raise
 
     def _reload(self, key: K) -> V:
         # The age counts from before the request: what is read may be that old.

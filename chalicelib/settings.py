@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 from urllib.parse import urlsplit
 
@@ -56,7 +56,7 @@ class Settings:
     What the stage's configuration says.
 
     *own* is the Region of this stage, *other* the one that takes over for it.
-    Times are seconds.
+    Times are seconds; *rotate_app_clients_after_days* is 0 for never.
     """
 
     primary: RegionSettings
@@ -69,6 +69,7 @@ class Settings:
     access_token_seconds: int
     fresh_seconds: int
     stale_seconds: int
+    rotate_app_clients_after_days: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str]) -> Settings:
@@ -107,7 +108,14 @@ class Settings:
             ),
             fresh_seconds=fresh,
             stale_seconds=_read(environ, "STALE_SECONDS", _seconds(fresh, 86_400), default="900"),
+            rotate_app_clients_after_days=_read(
+                environ, "ROTATE_APP_CLIENTS_AFTER_DAYS", _days(3_650), default="0"
+            ),
         )
+
+    def seen_from_the_other_region(self) -> Settings:
+        """Return the same settings, with own and other Region changed places."""
+        return replace(self, own=self.other, other=self.own)
 
 
 def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
@@ -179,6 +187,15 @@ def _seconds(least: int, most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
             raise ValueError(f"must be a whole number of seconds from {least} to {most}.")
+        return int(text)
+
+    return parse
+
+
+def _days(most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not text.isascii() or not text.isdigit() or int(text) > most:
+            raise ValueError(f"must be a whole number of days up to {most}, or 0 for never.")
         return int(text)
 
     return parse

@@ -18,6 +18,7 @@ from typing import Final
 from .administration import Administration
 from .app_client_survey import AppClientSurvey, Records, batches, settled
 from .credentials import loggable
+from .deletion import is_undone
 from .drift import Drift, Kind
 from .errors import MalformedSecretError, StoreRefusedError, UnknownClientError
 from .halves import Halves
@@ -247,11 +248,6 @@ class _Run:
     def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
         ask = partial(self._records.peek, client_id)
         return self._questions.ask(SECRETS_MANAGER, self._region, ask)
-
-
-def is_undone(record: ClientRecord) -> bool:
-    """Return whether *record* is the tombstone of an enrolment that was undone."""
-    return record.status is Status.DELETED and record.deletion is None
 
 
 def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:

@@ -1,7 +1,8 @@
 """
 One JSON line per event on standard output, which Lambda hands to CloudWatch Logs.
 
-Lines of the exchange carry CloudWatch metrics in the embedded metric format.
+Lines of the exchange and of the reconciliation carry CloudWatch metrics in
+the embedded metric format.
 The only dimensions are the Region and the outcome, both ours: nothing that an
 unauthenticated caller sends becomes one.
 """
@@ -18,11 +19,18 @@ from .ports import Clock, Emit
 
 NAMESPACE: Final = "SurrogateCredentials"
 
-_METRICS = [
+_EXCHANGE_METRICS = [
     {
         "Namespace": NAMESPACE,
         "Dimensions": [["region"], ["region", "outcome"]],
         "Metrics": [{"Name": "exchanges"}, {"Name": "cognito_requests"}, {"Name": "drift"}],
+    }
+]
+_RECONCILE_METRICS = [
+    {
+        "Namespace": NAMESPACE,
+        "Dimensions": [["region"]],
+        "Metrics": [{"Name": "drift_found"}],
     }
 ]
 _DRIFT = frozenset({"drift", "pending"})
@@ -36,10 +44,17 @@ def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
         if event.get("event") == "exchange":
             line["exchanges"] = 1
             line["drift"] = int(event["outcome"] in _DRIFT)
-            line["_aws"] = {"Timestamp": int(line["at"] * 1000), "CloudWatchMetrics": _METRICS}
+            line["_aws"] = _metrics(line, _EXCHANGE_METRICS)
+        elif event.get("event") == "reconcile":
+            line["drift_found"] = sum(event["drift"].values())
+            line["_aws"] = _metrics(line, _RECONCILE_METRICS)
         print(json.dumps(line, separators=(",", ":")), file=stream or sys.stdout, flush=True)
 
     return emit
+
+
+def _metrics(line: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"Timestamp": int(line["at"] * 1000), "CloudWatchMetrics": metrics}
 
 
 def crash(err: BaseException) -> dict[str, Any]:

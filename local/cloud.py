@@ -12,6 +12,7 @@ state directory.
 import os
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
@@ -33,7 +34,7 @@ DEFAULT_TIME_SCALE = 30.0
 _REGIONS = {Role.PRIMARY.value: "us-east-1", Role.SECONDARY.value: "us-west-2"}
 _DOMAIN_NAME = "auth.surrogate.test"
 _SECRET_PREFIX = "surrogate"  # noqa: S105 - the prefix of secrets' names
-_HEALTH_SECONDS = 20.0
+_HEALTH_SECONDS = 60.0
 _LOG_LINES = 20
 # What Lambda itself writes around every invocation.
 _LAMBDA_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
@@ -49,7 +50,7 @@ class Cloud:
     # -- life --------------------------------------------------------------------------------------
 
     @classmethod
-    def up(
+    def up(  # noqa: PLR0913 - given by name
         cls,
         state_dir: Path = DEFAULT_STATE,
         *,
@@ -57,9 +58,12 @@ class Cloud:
         quiet: bool = False,
         time_scale: float = DEFAULT_TIME_SCALE,
         operator_policy: Path | None = None,
+        settings: Mapping[str, str] | None = None,
     ) -> "Cloud":
         """
         Start the cloud, or find it running, with the project's present code deployed.
+
+        *settings* take the place of the project's own, in a cloud that is started.
 
         Raises:
             CloudError: If it cannot be started.
@@ -74,7 +78,7 @@ class Cloud:
                 cloud.deploy(project, progress, operator_policy)
             else:
                 launch.stop(directory)
-                cloud = cls(directory, _new_state(project, time_scale))
+                cloud = cls(directory, _new_state(project, time_scale, settings or {}))
                 try:
                     cloud.start(progress)
                     cloud.deploy(project, progress, operator_policy)
@@ -211,6 +215,10 @@ class Cloud:
         ]
         return "\n".join(lines)
 
+    def copy_project(self, directory: Path) -> None:
+        """Make *directory* a copy of the project that is configured for this cloud."""
+        rollout.mirror_project(self._state, directory)
+
     def run_chalice_local(self, stage: str, port: int) -> NoReturn:
         """
         Become `chalice local` for *stage*, over links to the working tree.
@@ -260,8 +268,7 @@ class Cloud:
     def logs(self, role: str) -> list[str]:
         """Return what the deployed stage *role* has logged lately, oldest first."""
         client = self.client("logs", role, ROOT_IDENTITY)
-        prefix = f"/aws/lambda/{self._state.deployments[Role(role)].stack}-"
-        groups = client.describe_log_groups(logGroupNamePrefix=prefix)["logGroups"]
+        groups = client.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
         pages = (
             page
             for group in groups
@@ -440,7 +447,7 @@ def stop(state_dir: Path = DEFAULT_STATE) -> bool:
         return launch.stop(directory)
 
 
-def _new_state(project: Path, time_scale: float) -> CloudState:
+def _new_state(project: Path, time_scale: float, settings: Mapping[str, str]) -> CloudState:
     return CloudState(
         project=str(project.resolve()),
         regions=dict(_REGIONS),
@@ -449,4 +456,5 @@ def _new_state(project: Path, time_scale: float) -> CloudState:
         time_scale=time_scale,
         ports=launch.choose_ports([*_REGIONS.values()]),
         identities={ROOT_IDENTITY: launch.new_root()},
+        overrides=dict(settings),
     )

@@ -45,6 +45,7 @@ def project_settings(state: CloudState) -> dict[str, str]:
         **regional,
         "PUBLIC_URL": loopback_url(state.ports.front_door),
         "SECRET_PREFIX": state.secret_prefix,
+        **state.overrides,
     }
 
 
@@ -130,7 +131,8 @@ def _in_region(client: ClientFactory, region: str, service: str) -> object:
 
 def _await_ok(url: str, deadline: float) -> tuple[int, str]:
     while True:
-        answer = get(url)
+        # On a busy machine a function starts slowly, and giving up starts another one beside it.
+        answer = get(url, timeout=max(1.0, deadline - time.monotonic()))
         if answer[0] == HTTPStatus.OK or time.monotonic() > deadline:
             return answer
         time.sleep(0.1)

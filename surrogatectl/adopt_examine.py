@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chalicelib.administration import cognito_problem
+from chalicelib.administration import cognito_problem, store_problems
 from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsError,
@@ -128,7 +128,8 @@ class Examiner:
             keep = self.terms.keep_credentials
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
-        require_unburied(self.halves.admin, candidate.client_id)
+        with store_problems(self.halves.admin.region):
+            require_unburied(self.halves.admin.records, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
             self._describe(self.regions[1], candidate.secondary),

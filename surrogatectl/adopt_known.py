@@ -109,19 +109,18 @@ def gather_knowledge(
     return knowledge
 
 
-def require_unburied(admin: Administration, client_id: ClientId) -> None:
+def require_unburied(records: RecordStore, client_id: ClientId) -> None:
     """
-    Make sure that no record of *client_id*, which was not read, is marked for deletion.
+    Make sure that no record of *client_id*, which cannot be read, is marked for deletion.
 
     Raises:
         RefusedError: If one is: there can be no other of its name.
-        ProblemError: If nobody can say.
+        StoreUnavailableError, StoreRefusedError
     """
-    with store_problems(admin.region):
-        try:
-            admin.records.peek(client_id)
-        except UnknownClientError:
-            return
+    try:
+        records.peek(client_id)
+    except UnknownClientError:
+        return
     raise RefusedError(DELETED)
 
 

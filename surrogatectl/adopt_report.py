@@ -78,9 +78,9 @@ def _document(outcome: Outcome) -> dict[str, str | None]:
 
 
 @contextmanager
-def progress_bar() -> Iterator[Tell]:
-    """Show how far things are on standard error, if that is a terminal."""
-    console = Console(stderr=True)
+def progress_bar(console: Console | None = None) -> Iterator[Tell]:
+    """Show how far things are on *console*, standard error if `None`, if it is a terminal."""
+    console = console or Console(stderr=True)
     if not console.is_terminal:
         yield lambda _what, _done, _total: None
         return

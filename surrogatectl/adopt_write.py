@@ -11,6 +11,7 @@ A next run takes the credentials of step 1 from the file, and repeats step 3.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -35,7 +36,7 @@ from chalicelib.model import (
 from . import adopt_plan as plan
 from .adopt_examine import Already, Examination
 from .adopt_file import CredentialsFile, CredentialsFileError
-from .adopt_known import DELETED, Progress
+from .adopt_known import Progress, require_unburied
 from .adopt_rows import Adoptable, Outcome, RefusedError, Standing
 
 _CREATE_PAUSES: Final = (0.0, 1.0, 3.0)
@@ -156,7 +157,6 @@ class Adopter:
     def _create(self, record: ClientRecord) -> VersionId:
         """Create *record*; if nobody can say whether that was done, look and try again."""
         admin = self.halves.admin
-        answered = False
         for seconds in _CREATE_PAUSES:
             admin.pause(seconds)
             try:
@@ -164,27 +164,36 @@ class Adopter:
             except StoreRefusedError as err:
                 raise _DeniedError(f"{err}. Check the role's policy and the key.") from None
             except (ClientExistsError, StoreUnavailableError):
-                pass
-            try:
-                found = admin.records.read(record.client_id)
-            except UnknownClientError:
-                answered = True
-            except StoreUnavailableError:
-                answered = False
-            except (StoreRefusedError, MalformedSecretError) as err:
-                # It may be this one: its line in the file must stay.
-                raise RefusedError(f"There is a record of it that cannot be read: {err}") from None
-            else:
-                if found.value.secrets == record.secrets:
-                    return found.version
-                raise _LostError("Another run adopted it at the same time.")
-        if answered:
-            # Deleted since it was looked for, most likely.
-            raise RefusedError(f"Secrets Manager does not take its record. {DELETED}")
+                version = self._found(record)
+            if version is not None:
+                return version
         raise _StopError(
             f"Secrets Manager in {admin.region} does not answer; whether it was adopted is "
             "unknown. Run this again."
         )
+
+    def _found(self, record: ClientRecord) -> VersionId | None:
+        """
+        Return the version of *record* if it is there after all.
+
+        Raises:
+            RefusedError: If something else is in its place.
+        """
+        admin = self.halves.admin
+        try:
+            found = admin.records.read(record.client_id)
+        except UnknownClientError:
+            with suppress(StoreUnavailableError, StoreRefusedError):
+                require_unburied(admin.records, record.client_id)
+            return None
+        except StoreUnavailableError:
+            return None
+        except (StoreRefusedError, MalformedSecretError) as err:
+            # It may be this one: its line in the file must stay.
+            raise RefusedError(f"There is a record of it that cannot be read: {err}") from None
+        if found.value.secrets != record.secrets:
+            raise _LostError("Another run adopted it at the same time.")
+        return found.version
 
     def _replicate(self, client_id: ClientId) -> Replication:
         try:

@@ -18,6 +18,7 @@ from . import clients, denials, output
 from .bootstrap import initialise
 from .common import Failure, Unavailable, deployment, output_option
 from .configuration import ROLES
+from .reconcile import reconcile
 from .traffic import TrafficError, move_traffic
 
 
@@ -27,7 +28,7 @@ def main() -> None:
     """Surrogate client credentials for Amazon Cognito in two AWS Regions."""
 
 
-for command in (*clients.COMMANDS, *denials.COMMANDS):
+for command in (*clients.COMMANDS, *denials.COMMANDS, reconcile):
     main.add_command(command)
 
 

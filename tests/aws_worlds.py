@@ -16,6 +16,7 @@ from chalicelib.administration import Administration
 from chalicelib.app_client_rotation import AppClientRotation
 from chalicelib.app_clients import PoolAppClients, app_client_name
 from chalicelib.changes import Clients
+from chalicelib.credentials import app_client_mac
 from chalicelib.deletion import DeletionAndRestore
 from chalicelib.denials import Denials
 from chalicelib.enrollment import Enrollment
@@ -24,13 +25,17 @@ from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.halves import Halves
 from chalicelib.model import (
+    AppClient,
     ClientId,
     ClientRecord,
     IssuedCredentials,
     RegionState,
+    Status,
     TokenRequest,
     VersionId,
 )
+from chalicelib.pace import Pace
+from chalicelib.reconcile import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import (
     ClientSecrets,
@@ -38,6 +43,7 @@ from chalicelib.secrets_store import (
     DeploymentKeySecret,
     StateSecret,
 )
+from chalicelib.survey import Survey
 from tests.fake_aws import FakeAws
 from tests.fake_cognito import Cognito, CognitoTokens
 from tests.fake_secrets_manager import Replicator, Secret, SecretsManager
@@ -56,9 +62,10 @@ class AwsWorld:
     clock: FakeClock = field(default_factory=FakeClock)
     random_bytes: CountingBytes = field(default_factory=CountingBytes)
     list_seconds: float = 300
+    strict: bool = True
 
     def __post_init__(self) -> None:
-        self.aws = FakeAws(self.clock)
+        self.aws = FakeAws(self.clock, strict=self.strict)
         replicator = Replicator(self.aws)
         self.aws.settle.append(replicator.settle)
         self.secrets = {
@@ -75,7 +82,8 @@ class AwsWorld:
         for region in REGIONS:
             state = RegionState(writer=region == EAST, took_over=False)
             self._make_secret(region, "region", records.state_to_json(state))
-        key = records.deployment_key_to_json(self.random_bytes(32))
+        self.deployment_key = self.random_bytes(32)
+        key = records.deployment_key_to_json(self.deployment_key)
         self._make_secret(EAST, "deployment", key)
         self.secrets[EAST].replicate_secret_to_regions(
             SecretId=f"{PREFIX}/deployment", AddReplicaRegions=[{"Region": WEST}]
@@ -130,6 +138,71 @@ class AwsWorld:
         """Change members of the stored JSON, as somebody with a console would."""
         secret = self.record_secrets(EAST)[client_id]
         secret.current.text = json.dumps(json.loads(secret.current.text) | changes)
+
+    def untidiness(self) -> list[str]:
+        """Return, in words, everything that is not as it should be when all is done."""
+        for each in self.aws.settle:
+            each()
+        return [*self._bad_records(), *self._bad_app_clients(), *self._bad_replicas()]
+
+    def _bad_records(self) -> Iterator[str]:
+        for client_id, record in self.records().items():
+            if record.status not in {Status.ACTIVE, Status.DISABLED}:
+                yield f"a record is {record.status}"
+                continue
+            for region in REGIONS:
+                half = record.app_clients.get(region)
+                if isinstance(half, AppClient):
+                    yield from self._bad_half(region, record, half)
+                else:
+                    yield f"the half in {region} is {half}"
+            shown = self.secrets[EAST].described(f"{PREFIX}/clients/{client_id}")
+            wanted = (record.client_name, record.status, str(record.expires_at or 0))
+            if shown != wanted:
+                yield f"lists show {shown}, not {wanted}"
+
+    def _bad_half(self, region: str, record: ClientRecord, half: AppClient) -> Iterator[str]:
+        pool = self.pools[region]
+        found = pool.clients.get(half.app_client_id)
+        if half.user_pool_id != pool.user_pool_id or found is None:
+            yield f"the app client in {region} is gone"
+            return
+        if found.scopes != set(record.scopes) or half.outdated:
+            yield f"the app client in {region} has {sorted(found.scopes)}, not {record.scopes}"
+        if not found.accepts(half.client_secret):
+            yield f"the app client in {region} has another secret"
+        known = {half.retiring.cognito_secret_id} if half.retiring else set[str]()
+        if len(set(found.secrets) - known) != 1:
+            yield f"the app client in {region} has a secret that nobody knows"
+        mac = app_client_mac(self.deployment_key, record.client_id, half.app_client_id)
+        if half.mac != mac:
+            yield f"the MAC in {region} is wrong"
+
+    def _bad_app_clients(self) -> Iterator[str]:
+        for region in REGIONS:
+            referred = {
+                half.app_client_id
+                for record in self.records().values()
+                if isinstance(half := record.app_clients.get(region), AppClient)
+            }
+            for app_client_id, client_id in self.ours(region):
+                if app_client_id not in referred:
+                    yield f"nothing refers to an app client in {region}, made for {client_id}"
+
+    def _bad_replicas(self) -> Iterator[str]:
+        here, there = self.record_secrets(EAST), self.record_secrets(WEST)
+        for client_id, secret in here.items():
+            replica = there.get(client_id)
+            if secret.deleted_at is not None:
+                if replica is not None:
+                    yield "a deleted record has a replica"
+            elif replica is None:
+                yield "a record has no replica"
+            elif replica.holder("AWSCURRENT") != secret.holder("AWSCURRENT"):
+                yield "a replica is behind"
+        for client_id in there:
+            if client_id not in here:
+                yield "a replica has no primary"
 
     # What clients see
 
@@ -202,6 +275,14 @@ class Operators:
             {each: CognitoTokens(world.pools[each], clock) for each in REGIONS},
             random_bytes,
             FRESH + STALE,
+        )
+        replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
+        self.survey = Survey(self.admin, self.halves, self.state_there, replicas)
+        self.reconcile = Reconcile(
+            self.survey,
+            self.deletion,
+            self.denials,
+            Pace(REPAIRS_PER_SECOND, clock, clock.advance),
         )
 
 

@@ -28,7 +28,9 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
     """Start a cloud with both stages deployed; for tests that leave it whole."""
     from local.cloud import Cloud  # noqa: PLC0415 - most runs do without
 
-    with Cloud.up(tmp_path_factory.mktemp("cloud") / "state", quiet=True) as running:
+    state = tmp_path_factory.mktemp("cloud") / "state"
+    # What changes takes hold sooner, or the tests would wait for half a minute.
+    with Cloud.up(state, quiet=True, settings={"FRESH_SECONDS": "3"}) as running:
         yield running
 
 

@@ -88,7 +88,7 @@ class Cognito:
         self.clients[client_id] = PoolClient(described, now, secret if GenerateSecret else {})
         return {"UserPoolClient": self._described(client_id)}
 
-    def describe_user_pool_client(self, *, UserPoolId: str, ClientId: str) -> Answer:  # noqa: N803
+    def describe_user_pool_client(self, *, UserPoolId: str, ClientId: str) -> Answer:
         self._find(UserPoolId, ClientId)
         return {"UserPoolClient": self._described(ClientId)}
 
@@ -102,7 +102,7 @@ class Cognito:
         found.settings = {**_DEFAULTS, **settings, "ClientName": name}
         return {"UserPoolClient": self._described(ClientId)}
 
-    def delete_user_pool_client(self, *, UserPoolId: str, ClientId: str) -> None:  # noqa: N803
+    def delete_user_pool_client(self, *, UserPoolId: str, ClientId: str) -> None:
         self._find(UserPoolId, ClientId)
         del self.clients[ClientId]
 
@@ -121,7 +121,7 @@ class Cognito:
         ]
         return {"UserPoolClients": shown, **more}
 
-    def list_user_pool_client_secrets(self, *, UserPoolId: str, ClientId: str) -> Answer:  # noqa: N803
+    def list_user_pool_client_secrets(self, *, UserPoolId: str, ClientId: str) -> Answer:
         found = self._find(UserPoolId, ClientId)
         return {"ClientSecrets": [_secret(each, at) for each, (_, at) in found.secrets.items()]}
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 from tests.fake_aws import Answer, AwsError, FakeAws
@@ -138,7 +139,7 @@ class SecretsManager:
             raise AwsError("ResourceNotFoundException", f"no version with {VersionStage}")
         return _value(secret, self._arn(secret), version)
 
-    def batch_get_secret_value(self, *, SecretIdList: Sequence[str]) -> Answer:  # noqa: N803
+    def batch_get_secret_value(self, *, SecretIdList: Sequence[str]) -> Answer:
         if len(SecretIdList) > _MAX_BATCH:
             raise AwsError("InvalidParameterException", "too many secrets")
         answer: Answer = {"SecretValues": [], "Errors": []}
@@ -149,7 +150,7 @@ class SecretsManager:
                 answer["Errors"].append({"SecretId": secret_id, "ErrorCode": err.code})
         return answer
 
-    def describe_secret(self, *, SecretId: str) -> Answer:  # noqa: N803
+    def describe_secret(self, *, SecretId: str) -> Answer:
         secret = self._find(SecretId)
         labels = {each: sorted(it.labels) for each, it in secret.versions.items() if it.labels}
         answer = self._entry(secret) | {"VersionIdsToStages": labels}
@@ -178,6 +179,16 @@ class SecretsManager:
         page = rest[:MaxResults]
         more = {"NextToken": f"after:{page[-1]['Name']}"} if len(rest) > MaxResults else {}
         return {"SecretList": page, **more}
+
+    def described(self, name: str) -> tuple[str, str | None, str | None]:
+        """Return Description, status and expiry as lists will show them; no call."""
+        secret = self.secrets[name]
+        tags = secret.tags
+        return (
+            secret.description,
+            tags.get("surrogate:status"),
+            tags.get("surrogate:expires-at"),
+        )
 
     # What is written
 
@@ -237,12 +248,12 @@ class SecretsManager:
         self._changed(secret)
         return _named(secret, self._arn(secret))
 
-    def tag_resource(self, *, SecretId: str, Tags: Tags) -> None:  # noqa: N803
+    def tag_resource(self, *, SecretId: str, Tags: Tags) -> None:
         secret = self._own(SecretId)
         secret.tags |= {tag["Key"]: tag["Value"] for tag in Tags}
         self._changed(secret)
 
-    def update_secret(self, *, SecretId: str, Description: str) -> Answer:  # noqa: N803
+    def update_secret(self, *, SecretId: str, Description: str) -> Answer:
         secret = self._own(SecretId)
         secret.description = Description
         self._changed(secret)
@@ -269,7 +280,7 @@ class SecretsManager:
             if region not in secret.replicas:
                 raise AwsError("InvalidParameterException", "it has no replica there")
             there = self.replicator.regions[region]
-            self.replicator.later(region, lambda there=there: self._remove(secret, there))
+            self.replicator.later(region, partial(self._remove, secret, there))
         return {"ARN": self._arn(secret)}
 
     def _remove(self, secret: Secret, there: SecretsManager) -> None:
@@ -319,7 +330,7 @@ class SecretsManager:
             self._changed(secret)
         return _named(secret, self._arn(secret)) | {"DeletionDate": _date(now)}
 
-    def restore_secret(self, *, SecretId: str) -> Answer:  # noqa: N803
+    def restore_secret(self, *, SecretId: str) -> Answer:
         secret = self._find(SecretId)
         secret.deleted_at = secret.purged_at = None
         self._changed(secret)
@@ -355,7 +366,7 @@ class SecretsManager:
             if status != "Failed":
                 secret.replicas[region] = "InProgress"
                 there = self.replicator.regions[region]
-                self.replicator.later(region, lambda there=there: self._carry(secret, there))
+                self.replicator.later(region, partial(self._carry, secret, there))
 
     def _forget(self, name: str) -> None:
         del self.secrets[name]

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Literal
 
@@ -145,6 +145,8 @@ class FakeRecordStore(Failing):
     replicas: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
     replicated: set[ClientId] = field(default_factory=set)
     buried: set[ClientId] = field(default_factory=set)
+    failed: set[ClientId] = field(default_factory=set)
+    malformed: set[ClientId] = field(default_factory=set)
     lag: bool = False
     other_region_answers: bool = True
     unlisted: set[ClientId] = field(default_factory=set)
@@ -154,6 +156,8 @@ class FakeRecordStore(Failing):
         self._called("read")
         if client_id not in self.stored or client_id in self.buried:
             raise UnknownClientError
+        if client_id in self.malformed:
+            raise MalformedSecretError
         return self.stored[client_id]
 
     def create(self, record: ClientRecord) -> VersionId:
@@ -196,6 +200,8 @@ class FakeRecordStore(Failing):
         replica = self.replicas.get(client_id) if self.other_region_answers else None
         if replica is not None and replica.version == version:
             return Replication.IN_SYNC
+        if client_id in self.failed:
+            return Replication.FAILED
         return Replication.IN_PROGRESS if client_id in self.replicated else Replication.MISSING
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
@@ -215,7 +221,7 @@ class FakeRecordStore(Failing):
     ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
         self._called("read_many")
         present = [each for each in client_ids if each in self.stored and each not in self.buried]
-        return {client_id: self.stored[client_id] for client_id in present}
+        return {each: None if each in self.malformed else self.stored[each] for each in present}
 
     def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
         self._called("peek")
@@ -230,7 +236,8 @@ class FakeRecordStore(Failing):
         self.shown[record.client_id] = ClientSummary.of(record)
 
     def _summary(self, client_id: ClientId) -> ClientSummary:
-        return self.shown.get(client_id) or ClientSummary.of(self.stored[client_id].value)
+        summary = ClientSummary.of(self.stored[client_id].value)
+        return self.shown.get(client_id) or replace(summary, client_id=client_id)
 
     def unreplicate(self, client_id: ClientId) -> None:
         self._called("unreplicate")

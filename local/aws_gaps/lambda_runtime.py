@@ -10,6 +10,10 @@ _Detect = Callable[[str], tuple[str, str]]
 # not lost, they come with the next invocation.
 _LOG_WAIT_SECONDS = 0.005
 
+# A function that has just been made or updated is pending for a moment. Who waits for the end of it
+# looks once, and then again after 5 s: `chalice deploy` does so several times.
+_PENDING_SECONDS = 0.0
+
 
 def install(lambda_python: str) -> None:
     """
@@ -30,3 +34,5 @@ def install(lambda_python: str) -> None:
     replace(runtime, "_detect_runtime_binary", in_bare_python)
     drain = runtime.Worker._drain_stderr_bounded  # noqa: SLF001
     drain.__defaults__ = (_LOG_WAIT_SECONDS, *drain.__defaults__[1:])
+    functions = module("services.lambda_svc")
+    replace(functions, "_LAMBDA_STATE_TRANSITION_DELAY", lambda _: _PENDING_SECONDS)

@@ -81,6 +81,8 @@ def record(**changes: Any) -> ClientRecord:
 
 def assert_tells_nothing(err: BaseException, *more: str) -> None:
     """Neither *err* nor the trace of it shows anything confidential, or any of *more*."""
+    # What botocore and requests raise may hold all of a request or an answer.
+    assert err.__cause__ is None
     shown = "\n".join([str(err), repr(err), *traceback.format_exception(err)])
     for secret in (*CONFIDENTIAL, *more):
         assert secret not in shown

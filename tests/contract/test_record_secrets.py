@@ -85,6 +85,18 @@ def test_what_a_crashed_writer_staged_does_not_keep_others_from_writing(world: A
     assert world.store.read(created.client_id) == Versioned(changed, second)
 
 
+def test_a_replacement_leaves_the_label_of_rotations_alone(world: AwsRecords) -> None:
+    # PutSecretValue moves AWSPENDING whoever had it: it cannot be ours.
+    created, version = created_in(world)
+    name = world.name(created.client_id)
+    pending = world.behind.put_secret_value(
+        SecretId=name, SecretString="{}", VersionStages=["AWSPENDING"]
+    )["VersionId"]
+    world.store.replace(replace(created, status=Status.ACTIVE), version)
+    stages = world.behind.describe_secret(SecretId=name)["VersionIdsToStages"]
+    assert [each for each, labels in stages.items() if "AWSPENDING" in labels] == [pending]
+
+
 def test_the_replica_shows_the_current_version_too(world: AwsRecords) -> None:
     created, version = created_in(world)
     world.store.replicate(created.client_id)

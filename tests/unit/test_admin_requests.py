@@ -110,6 +110,20 @@ def test_zero_means_that_it_never_expires() -> None:
     assert enrollment({**GOOD, "client_secret_expires_at": 0}).expires_at is None
 
 
+def test_an_expiry_may_be_as_late_as_the_year_9999() -> None:
+    body = {**GOOD, "client_secret_expires_at": 253_402_300_799}
+    assert enrollment(body).expires_at == 253_402_300_799
+
+
+def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
+    """As JSON Schema reads it; what serializers make of a number differs."""
+    body = {**GOOD, "client_secret_expires_at": float(NOW + 1)}
+    expires_at = enrollment(body).expires_at
+    assert (expires_at, type(expires_at)) == (NOW + 1, int)
+    overlap = parse.parse_overlap(asked(b'{"overlap_seconds": 6e1}'))
+    assert (overlap, type(overlap)) == (60, int)
+
+
 def test_repeated_scopes_and_addresses_count_once() -> None:
     body = {
         **GOOD,
@@ -184,6 +198,7 @@ def test_what_is_required_is_told(name: str, body: dict[str, Any]) -> None:
         ("allowed_cidrs", [""]),
         ("allowed_cidrs", [None]),
         ("allowed_cidrs", [3221225985]),
+        ("allowed_cidrs", ["fe80::%eth0/64"]),
         ("allowed_cidrs", ["192.0.2.0/24", 1]),
         ("allowed_cidrs", [f"10.0.{number}.0/24" for number in range(parse.MAX_CIDRS + 1)]),
         ("client_secret_expires_at", NOW),
@@ -192,6 +207,9 @@ def test_what_is_required_is_told(name: str, body: dict[str, Any]) -> None:
         ("client_secret_expires_at", True),
         ("client_secret_expires_at", "1900000000"),
         ("client_secret_expires_at", [1]),
+        ("client_secret_expires_at", parse.MAX_TIME + 1),
+        ("client_secret_expires_at", 10**400),
+        ("client_secret_expires_at", float("inf")),
         ("status", "active"),
     ],
 )

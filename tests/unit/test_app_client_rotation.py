@@ -130,8 +130,22 @@ def test_a_second_secret_that_nobody_wrote_down_is_replaced(world: LifecycleWorl
     client_id = world.enrolled().issued.client_id
     world.clock.advance(1)
     world.east.add_secret(world.half(client_id, EAST).app_client_id, "of a crash")
+    world.clock.advance(60)
     assert advance(world, client_id)[0] is Step.STARTED
     assert "of a crash" not in known(world, client_id, EAST)
+
+
+def test_a_second_secret_that_somebody_else_may_be_writing_down_stays(
+    world: LifecycleWorld,
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.clock.advance(1)
+    world.east.add_secret(world.half(client_id, EAST).app_client_id, "of another rotation")
+    world.clock.advance(59)
+    with pytest.raises(ProblemError) as refused:
+        advance(world, client_id)
+    assert refused.value.slug == "conflict"
+    assert "of another rotation" in known(world, client_id, EAST)
 
 
 def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(

@@ -383,6 +383,17 @@ def test_another_key_is_another_client(world: EnrollmentWorld) -> None:
     assert other.issued.client_id != first.issued.client_id
 
 
+def test_a_repeat_that_fails_leaves_the_first_one_alone(world: EnrollmentWorld) -> None:
+    """Also where nothing keeps a record from being removed: its replica is not there yet."""
+    world.store.failures["replicate"] = [StoreUnavailableError()]
+    first = world.enroll(WITH_KEY, CALLER)
+    world.store.failures["replace"] = [StoreRefusedError("AccessDeniedException")]
+    assert problem_of(world, WITH_KEY).slug == "store-refused"
+    assert record_of(world, first) == first.record
+    assert authenticates(world, first)
+    assert not world.stranded
+
+
 # Two at the same time with the same key
 
 

@@ -678,13 +678,16 @@ def test_drift_ends_when_the_record_is_mended(world: ExchangeWorld) -> None:
     assert world.exchange(request(issued)).access_token
 
 
-def test_drift_is_looked_at_while_secrets_manager_is_out_of_order(world: ExchangeWorld) -> None:
+def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
+    world: ExchangeWorld,
+) -> None:
+    """What is known may be old by then, and Cognito right."""
     issued = world.client()
     world.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     world.endpoint.refused.add("east-secret")
     outage(world)
-    with pytest.raises(OAuthServerError):
+    with pytest.raises(TemporarilyUnavailableError):
         world.exchange(request(issued, scope="demo/write"))
 
 
@@ -737,6 +740,17 @@ def test_a_half_that_is_pending_is_a_503(world: ExchangeWorld, half: Pending | N
     assert unavailable(world, issued) == "pending"
     assert world.events.seen[-1]["outcome"] == "pending"
     assert not world.endpoint.requests
+
+
+def test_an_app_client_that_could_not_be_given_its_scopes_yet_is_pending_not_drift(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    half = replace(half_of(world, issued), outdated=Pending(0, "Cognito did not answer"))
+    world.change(issued, app_clients={EAST: half, WEST: half})
+    world.endpoint.failures["request_token"] = [None, AppClientRefusedError("invalid_scope")]
+    assert unavailable(world, issued, scope="demo/read") is None, "what it has, it gives"
+    assert unavailable(world, issued, scope="demo/write") == "pending"
 
 
 def test_only_the_holder_learns_that_a_half_is_pending(world: ExchangeWorld) -> None:
@@ -817,17 +831,33 @@ def test_a_slow_state_that_answers_leaves_what_is_known_of_the_record(
     assert outcome == "issued"
 
 
-def test_drift_is_found_in_time(world: ExchangeWorld) -> None:
-    """A slow look at the record, a refusal, another slow look: still an answer in time."""
+def test_without_time_for_another_look_a_refusal_is_not_called_drift(
+    world: ExchangeWorld,
+) -> None:
+    """A slow look at the state, a refusal, and a look at the record that would come too late."""
     issued = world.client()
     world.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH)
     world.endpoint.refused.add("east-secret")
-    world.state.meanwhile["read"] = lambda: world.clock.advance(1.2)
-    world.store.meanwhile["read"] = lambda: world.clock.advance(3.0)
+    world.state.meanwhile["read"] = lambda: world.clock.advance(3.0)
+    world.store.meanwhile["read"] = lambda: world.clock.advance(3.4)
     world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.2)
-    seconds, _ = _timed(world, issued, scope="demo/write")
+    seconds, reason = _timed(world, issued, scope="demo/write")
     assert seconds <= ANSWERS_WITHIN
+    assert reason == "drift:out_of_time"
+
+
+def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWorld) -> None:
+    """Fresh at first, it would be read again when the record was: after three slow seconds."""
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(FRESH - 1)
+    world.endpoint.refused.add("east-secret")
+    for store in (world.state, world.store):
+        store.meanwhile["read"] = lambda: world.clock.advance(3.4)
+    seconds, reason = _timed(world, issued, scope="demo/write")
+    assert seconds <= ANSWERS_WITHIN
+    assert reason == "drift"
 
 
 @given(

@@ -212,16 +212,28 @@ def test_a_refresh_of_what_is_not_known_loads_it() -> None:
     assert Source().known().refresh("a", at_least=5) == "a-1"
 
 
+def test_a_refresh_finds_what_was_absent() -> None:
+    source = Source(error=UnknownClientError())
+    known = source.known()
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+    source.error = None
+    assert known.refresh("a", at_least=5) == "a-2"
+    assert known.get("a") == "a-2"
+
+
 def test_a_refresh_that_fails_changes_nothing() -> None:
     source = Source()
     known = source.known()
     known.get("a")
     source.clock.advance(5)
     source.error = StoreUnavailableError()
-    assert known.refresh("a", at_least=5) is None
+    with pytest.raises(StoreUnavailableError):
+        known.refresh("a", at_least=5)
     assert known.get("a") == "a-1"
     source.error = None
-    assert known.refresh("a", at_least=5) is None, "the source has a rest"
+    with pytest.raises(StoreUnavailableError):  # the source has a rest
+        known.refresh("a", at_least=5)
     source.clock.advance(BACKOFF)
     assert known.refresh("a", at_least=5) == "a-3"
 

@@ -224,7 +224,9 @@ def test_a_value_that_means_nothing_is_malformed(member: str, wrong: Any) -> Non
         record_from_json(json.dumps({**content, member: wrong}))
 
 
-@pytest.mark.parametrize("key", ["", "AAAA", base64.b64encode(bytes(31)).decode(), "é", "=" * 44])
+@pytest.mark.parametrize(
+    "key", ["", "AAAA", base64.b64encode(bytes(31)).decode(), "é", "=" * 44, "A" * 40 + "\nAAAA"]
+)
 def test_a_deployment_key_that_is_none_is_malformed(key: str) -> None:
     with pytest.raises(MalformedSecretError):
         deployment_key_from_json(json.dumps({"schema": SCHEMA, "key": key}))

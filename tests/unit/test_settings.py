@@ -63,6 +63,7 @@ MALFORMED = {
     "ACCESS_TOKEN_SECONDS": ["", "299", "86401", "-1", "3600.0", "1e3", "x", "٣٦٠٠", " 3600"],
     "FRESH_SECONDS": ["", "0", "301", "30s"],
     "STALE_SECONDS": ["", "29", "86401", "15m"],
+    "ROTATE_APP_CLIENTS_AFTER_DAYS": ["", "-1", "3651", "1.5", "30d", "never"],
     "SURFACES": ["", " ", "tokens", "token,admin", "token Admin"],
 }
 
@@ -89,6 +90,11 @@ def test_a_stage_selects_its_region() -> None:
     assert "us-east-1" in primary.own.token_endpoint
 
 
+def test_the_other_region_sees_the_same_the_other_way_round() -> None:
+    assert settings("primary").seen_from_the_other_region() == settings("secondary")
+    assert settings("secondary").seen_from_the_other_region() == settings("primary")
+
+
 def test_both_stages_differ_in_one_variable_only() -> None:
     primary, secondary = environment("primary"), environment("secondary")
     assert primary.keys() == secondary.keys()
@@ -111,6 +117,7 @@ def test_the_settings_that_must_be_there_are_those() -> None:
         30,
         900,
     )
+    assert found.rotate_app_clients_after_days == 0
     assert found.surfaces == {"token", "admin"}
     assert (found.own.endpoint_url, found.other.endpoint_url) == (None, None)
 

@@ -78,6 +78,15 @@ def test_drift_is_counted(outcome: str, drift: int) -> None:
     assert line["drift"] == drift
 
 
+def test_a_reconciliation_carries_how_much_drift_it_found() -> None:
+    drift = {"orphans": 2, "pending": 1, "outdated": 0}
+    (line,) = emitted({"event": "reconcile", "drift": drift})
+    (directive,) = line["_aws"]["CloudWatchMetrics"]
+    assert directive["Dimensions"] == [["region"]]
+    assert directive["Metrics"] == [{"Name": "drift_found"}]
+    assert (line["drift_found"], line["drift"]) == (3, drift)
+
+
 @pytest.mark.parametrize("kind", ["admin", "crash"])
 def test_other_events_carry_no_metrics(kind: str) -> None:
     (line,) = emitted({**EVENT, "event": kind})

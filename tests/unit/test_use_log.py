@@ -40,11 +40,11 @@ class FakeLogs:
     def filter_log_events(
         self,
         *,
-        logGroupName: str,  # noqa: N803 - AWS's names
-        startTime: int,  # noqa: N803
-        endTime: int,  # noqa: N803
-        filterPattern: str,  # noqa: N803
-        nextToken: str = "0",  # noqa: N803
+        logGroupName: str,
+        startTime: int,
+        endTime: int,
+        filterPattern: str,
+        nextToken: str = "0",
     ) -> dict[str, Any]:
         self.on_page()
         if self.failure:

@@ -1,0 +1,124 @@
+"""
+The administrators' parts, wired to AWS; for `app.py` and the command line.
+
+Nothing is connected before it is asked for.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from .administration import Administration
+from .app_client_rotation import AppClientRotation
+from .app_clients import PoolAppClients
+from .aws import Connections
+from .credentials import RandomBytes
+from .deletion import DeletionAndRestore
+from .denials import Denials
+from .halves import Halves
+from .pace import Pace
+from .ports import Clock, Pause
+from .reconcile import REPAIRS_PER_SECOND, Reconcile
+from .secrets_store import ClientSecrets, DeploymentKeySecret, StateSecret
+from .settings import RegionSettings, Settings
+from .survey import Survey
+from .token_endpoint import CognitoTokenEndpoint
+
+
+@dataclass(frozen=True)
+class AdminParts:
+    """What administrators' operations in *settings*' own Region are made of."""
+
+    settings: Settings
+    here: Connections
+    there: Connections
+    clock: Clock
+    pause: Pause
+    random_bytes: RandomBytes = field(repr=False)
+
+    @cached_property
+    def admin(self) -> Administration:
+        """Reads and changes records."""
+        own, other = self.settings.own, self.settings.other
+        return Administration(
+            region=own.name,
+            other_region=other.name,
+            state=self._state(self.here),
+            records=self._records(self.here, self.there, other),
+            clock=self.clock,
+            pause=self.pause,
+        )
+
+    @cached_property
+    def halves(self) -> Halves:
+        """Makes, aligns and removes app clients."""
+        own, other = self.settings.own, self.settings.other
+        pools = {
+            own.name: self._pool(own, self.here),
+            other.name: self._pool(other, self.there),
+        }
+        key = DeploymentKeySecret(self.here.admin_secrets, self.settings.secret_prefix)
+        return Halves(self.admin, pools, key)
+
+    @cached_property
+    def endpoints(self) -> dict[str, CognitoTokenEndpoint]:
+        """Both Regions' token endpoints."""
+        return {
+            region.name: CognitoTokenEndpoint(region.token_endpoint, self.clock)
+            for region in (self.settings.own, self.settings.other)
+        }
+
+    @cached_property
+    def app_client_rotation(self) -> AppClientRotation:
+        """Rotates the real Cognito secrets."""
+        wait_seconds = self.settings.fresh_seconds + self.settings.stale_seconds
+        return AppClientRotation(
+            self.admin, self.halves, self.endpoints, self.random_bytes, wait_seconds
+        )
+
+    @cached_property
+    def deletion(self) -> DeletionAndRestore:
+        """Deletes and restores clients."""
+        return DeletionAndRestore(self.admin, self.halves)
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Looks for drift."""
+        other_records = self._records(self.there, self.here, self.settings.own)
+        return Survey(self.admin, self.halves, self._state(self.there), other_records)
+
+    @cached_property
+    def reconcile(self) -> Reconcile:
+        """Looks for drift and repairs it."""
+        own, other = self.settings.own, self.settings.other
+        denials = {
+            own.name: Denials(own.name, self.admin.state),
+            other.name: Denials(other.name, self._state(self.there)),
+        }
+        pace = Pace(REPAIRS_PER_SECOND, self.clock, self.pause)
+        return Reconcile(self.survey, self.deletion, denials, pace)
+
+    def _state(self, connections: Connections) -> StateSecret:
+        prefix = self.settings.secret_prefix
+        return StateSecret(connections.admin_secrets, prefix, self.random_bytes)
+
+    def _records(
+        self, here: Connections, there: Connections, other: RegionSettings
+    ) -> ClientSecrets:
+        return ClientSecrets(
+            here.admin_secrets,
+            there.admin_secrets,
+            other.name,
+            self.settings.secret_prefix,
+            self.random_bytes,
+        )
+
+    def _pool(self, region: RegionSettings, connections: Connections) -> PoolAppClients:
+        return PoolAppClients(
+            connections.admin_cognito,
+            connections.admin_cognito_once,
+            region.user_pool_id,
+            self.settings.secret_prefix,
+            self.settings.access_token_seconds,
+        )

@@ -1,0 +1,7 @@
+"""
+What `chalice` is given, and what it is run on: the Makefile's `package`, `deploy`, `logs` and `invoke`.
+
+`stages` knows the stages and the one Python version that production runs; `templates` writes
+`.chalice/merge-*.json`, which add to a template what Chalice cannot say; `staging` makes the copy of
+the project that starts fast; `archive` makes the same zip of the same files anywhere.
+"""

@@ -1,0 +1,54 @@
+"""
+The gateway's limits for an API that `chalice deploy` made, which cannot set them.
+
+They are those of the template (`templates.merged`), and stay through later deployments.
+"""
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deployment.stages import Config
+from deployment.templates import merged
+
+if TYPE_CHECKING:
+    from mypy_boto3_apigateway import APIGatewayClient
+    from mypy_boto3_apigateway.type_defs import PatchOperationTypeDef
+
+_PATHS = {
+    "ThrottlingRateLimit": "throttling/rateLimit",
+    "ThrottlingBurstLimit": "throttling/burstLimit",
+    "MetricsEnabled": "metrics/enabled",
+    "LoggingLevel": "logging/loglevel",
+    "DataTraceEnabled": "logging/dataTrace",
+}
+
+
+def apply(project: Path, config: Config, stage: str, client: "APIGatewayClient") -> None:
+    """Set the limits of *stage*, which Chalice has just deployed from *project*."""
+    client.update_stage(
+        restApiId=_rest_api_id(project, stage),
+        stageName=config.get("api_gateway_stage", "api"),
+        patchOperations=_patches(config, stage),
+    )
+
+
+def _rest_api_id(project: Path, stage: str) -> str:
+    deployed = json.loads((project / ".chalice" / "deployed" / f"{stage}.json").read_text())
+    return next(
+        str(found["rest_api_id"])
+        for found in deployed["resources"]
+        if found["resource_type"] == "rest_api"
+    )
+
+
+def _patches(config: Config, stage: str) -> "list[PatchOperationTypeDef]":
+    (settings,) = merged(config, stage)["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
+    return [
+        {"op": "replace", "path": f"/*/*/{path}", "value": _text(settings[name])}
+        for name, path in _PATHS.items()
+    ]
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,118 @@
+"""
+What the templates of the stages add to Chalice's, all written in this one place.
+
+`.chalice/merge-*.json` (one per stage, for `chalice package --merge-template`) are what `merged`
+makes of `.chalice/config.json`; a test compares them. `python -m deployment templates` writes them
+anew. CloudFormation gets what `chalice deploy` cannot set: the gateway's throttling and the answers
+that the gateway gives by itself.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from deployment.stages import Config, surfaces
+
+Document = dict[str, Any]
+
+# Per second and at once, for the whole API. Cognito takes 150 client authentications per second and
+# account; most exchanges are answered from the cache.
+_TOKEN_RATE, _TOKEN_BURST = 200, 200
+_ADMIN_RATE, _ADMIN_BURST = 50, 50
+
+
+def all_merges(config: Config) -> dict[Path, Document]:
+    """Return the addition to every stage's template, by its file."""
+    return {
+        Path(".chalice") / f"merge-{stage}.json": merged(config, stage)
+        for stage in config["stages"]
+    }
+
+
+def merged(config: Config, stage: str) -> Document:
+    """Return what is added to the template of *stage*."""
+    serves_tokens = "token" in surfaces(config, stage)
+    rate = (_TOKEN_RATE, _TOKEN_BURST) if serves_tokens else (_ADMIN_RATE, _ADMIN_BURST)
+    api: Document = {
+        "MethodSettings": [_method_settings(*rate)],
+        # Said, or SAM makes a second API stage, "Stage", which none of these settings limit.
+        "OpenApiVersion": "2.0",
+    }
+    if serves_tokens:
+        api["GatewayResponses"] = _gateway_responses(also_admin="admin" in surfaces(config, stage))
+    # Named as `chalice deploy` names them, and as the stage's policy knows their log groups.
+    name = f"{config['app_name']}-{stage}"
+    resources = {
+        "APIHandler": {"Properties": {"FunctionName": name}},
+        "RestAPI": {"Properties": api},
+    }
+    if "admin" in surfaces(config, stage):
+        resources["Upkeep"] = {"Properties": {"FunctionName": f"{name}-upkeep"}}
+    return {"Resources": resources}
+
+
+def _method_settings(rate: int, burst: int) -> Document:
+    return {
+        "ResourcePath": "/*",
+        "HttpMethod": "*",
+        "ThrottlingRateLimit": rate,
+        "ThrottlingBurstLimit": burst,
+        "MetricsEnabled": True,
+        # Either would log credentials and tokens.
+        "LoggingLevel": "OFF",
+        "DataTraceEnabled": False,
+    }
+
+
+def _gateway_responses(*, also_admin: bool) -> Document:
+    """
+    Return the answers of the gateway itself as RFC 6749, section 5.2, has them.
+
+    Where administrators use the same API, the answers that only they get keep the gateway's words,
+    which say what their policy lacks.
+    """
+    responses = {
+        "DEFAULT_4XX": _oauth("invalid_request", "The request is not understood."),
+        "DEFAULT_5XX": _oauth("server_error", "The service failed."),
+        # What the gateway calls a path or method that the API does not have. Where administrators
+        # use the same API it is an unsigned request of theirs as well: 403.
+        "MISSING_AUTHENTICATION_TOKEN": _oauth(
+            "invalid_request",
+            "There is nothing at this path.",
+            status=None if also_admin else 404,
+        ),
+        "REQUEST_TOO_LARGE": _oauth("invalid_request", "The request is too large."),
+        "UNSUPPORTED_MEDIA_TYPE": _oauth("invalid_request", "The media type is not supported."),
+        "THROTTLED": _oauth("temporarily_unavailable", "Too many requests.", retry=True),
+        "QUOTA_EXCEEDED": _oauth("temporarily_unavailable", "Too many requests.", retry=True),
+        # The function was throttled, did not answer in time, or ended without an answer.
+        "INTEGRATION_FAILURE": _oauth(
+            "temporarily_unavailable", "The service is not available.", status=503, retry=True
+        ),
+        "INTEGRATION_TIMEOUT": _oauth(
+            "temporarily_unavailable", "The service did not answer.", status=503, retry=True
+        ),
+    }
+    if also_admin:
+        words = {"ResponseTemplates": {"application/json": '{"message":$context.error.messageString}'}}
+        for kind in ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"):
+            responses[kind] = words
+    return dict(sorted(responses.items()))
+
+
+def _oauth(
+    error: str, description: str, *, status: int | None = None, retry: bool = False
+) -> Document:
+    headers = {"Cache-Control": "'no-store'", **({"Retry-After": "'1'"} if retry else {})}
+    body = json.dumps({"error": error, "error_description": description})
+    response: Document = {
+        "ResponseParameters": {"Headers": headers},
+        "ResponseTemplates": {"application/json": body},
+    }
+    return response if status is None else {"StatusCode": status, **response}
+
+
+def text(document: Mapping[str, Any]) -> str:
+    """Return *document* as it stands in its file."""
+    return json.dumps(document, indent=2) + "\n"

@@ -1,0 +1,281 @@
+"""
+The IAM policies, all written in this one place.
+
+`.chalice/policy-*.json` (one per stage) and `infra/operators-policy.json` are
+what the functions below make of `.chalice/config.json`; a test compares them.
+`python -m surrogatectl.policies` writes them anew after an edit by hand, as
+`surrogatectl configure` does.  Why each wildcard: `infra/policies.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Config = Mapping[str, Any]
+Document = dict[str, Any]
+Statement = dict[str, Any]
+
+OPERATORS_POLICY = Path("infra/operators-policy.json")
+_EXAMPLE = "_EXAMPLE"
+_SURFACES = "token admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What a deployment's resources are called; *pools* maps a Region to its user pool's ID."""
+
+    primary: str
+    secondary: str
+    prefix: str
+    app_name: str
+    pools: Mapping[str, str]
+
+    @classmethod
+    def of(cls, config: Config) -> Names:
+        """Read them from the Chalice configuration."""
+        common = config["environment_variables"]
+        primary, secondary = common["REGION_PRIMARY"], common["REGION_SECONDARY"]
+        return cls(
+            primary,
+            secondary,
+            common["SECRET_PREFIX"],
+            config["app_name"],
+            {
+                primary: common["USER_POOL_ID_PRIMARY"],
+                secondary: common["USER_POOL_ID_SECONDARY"],
+            },
+        )
+
+    @property
+    def both(self) -> tuple[str, str]:
+        """Both Regions' names."""
+        return self.primary, self.secondary
+
+    def other(self, region: str) -> str:
+        """Return the Region that is not *region*."""
+        return self.secondary if region == self.primary else self.primary
+
+    def clients(self, *regions: str) -> list[str]:
+        """Return the ARNs of the clients' records."""
+        return [self._secret(region, "clients/*") for region in regions]
+
+    def state(self, *regions: str) -> list[str]:
+        """Return the ARNs of the Regions' states."""
+        # AWS appends a hyphen and six characters that nobody knows before.
+        return [self._secret(region, "region-??????") for region in regions]
+
+    def deployment_key(self, *regions: str) -> list[str]:
+        """Return the ARNs of the deployment key and its replica."""
+        return [self._secret(region, "deployment-??????") for region in regions]
+
+    def _secret(self, region: str, name: str) -> str:
+        return f"arn:aws:secretsmanager:{region}:*:secret:{self.prefix}/{name}"
+
+    def logs(self, *regions: str) -> list[str]:
+        """Return the ARNs of the functions' log groups."""
+        group = f"log-group:/aws/lambda/{self.app_name}-*"
+        return [f"arn:aws:logs:{region}:*:{group}" for region in regions]
+
+    def user_pools(self, *regions: str) -> list[str]:
+        """Return the ARNs of the user pools, any pool's while the configured one is an example."""
+        return [
+            f"arn:aws:cognito-idp:{region}:*:userpool/{self._pool(region)}" for region in regions
+        ]
+
+    def _pool(self, region: str) -> str:
+        pool = self.pools[region]
+        return "*" if _EXAMPLE in pool else pool
+
+
+def all_policies(config: Config) -> dict[Path, Document]:
+    """Return every policy of the deployment that *config* describes, by its file."""
+    names = Names.of(config)
+    made: dict[Path, Document] = {OPERATORS_POLICY: operators_policy(names)}
+    for stage in config["stages"].values():
+        own = {**config["environment_variables"], **stage.get("environment_variables", {})}
+        surfaces = own.get("SURFACES", _SURFACES).split()
+        path = Path(".chalice") / stage["iam_policy_file"]
+        made[path] = stage_policy(names, own["APP_REGION"], surfaces)
+    return made
+
+
+def stage_policy(names: Names, own: str, surfaces: Sequence[str]) -> Document:
+    """Return what the function of a stage in the Region *own* may do, serving *surfaces*."""
+    statements = [
+        _allow(
+            "Logs",
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            names.logs(own),
+        )
+    ]
+    if "admin" in surfaces:
+        # The admin surface reads all that the exchange reads.
+        statements.extend(_administration(names, own))
+    else:
+        statements.append(
+            _allow(
+                "ReadRecordsAndState",
+                ["secretsmanager:GetSecretValue"],
+                [*names.clients(own), *names.state(own)],
+            )
+        )
+    return _document(statements)
+
+
+def _administration(names: Names, own: str) -> Iterator[Statement]:
+    other = names.other(own)
+    yield _allow(
+        "ReadRecordsStateAndDeploymentKey",
+        ["secretsmanager:GetSecretValue"],
+        [*names.clients(own), *names.state(own), *names.deployment_key(own)],
+    )
+    yield _LIST_SECRETS
+    yield _allow("WriteRecords", _WRITE_RECORDS, names.clients(own))
+    yield _allow("WriteState", _WRITE_STATE, names.state(own))
+    # The scheduled survey compares replicas and states; it writes neither.
+    yield _allow(
+        "LookAtReplicas",
+        ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+        names.clients(other),
+    )
+    yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
+    yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
+    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.logs(own, other))
+
+
+def operators_policy(names: Names) -> Document:
+    """Return what the role of those who run `surrogatectl` may do, in both Regions."""
+    both = names.both
+    stacks = [f"arn:aws:cloudformation:{region}:*:stack/*" for region in both]
+    functions = [f"arn:aws:lambda:{region}:*:function:{names.app_name}-*" for region in both]
+    apis = [f"arn:aws:execute-api:{region}:*:*" for region in both]
+    domains = [f"arn:aws:apigateway:{region}::/domainnames/*" for region in both]
+    certificates = [f"arn:aws:acm:{region}:*:certificate/*" for region in both]
+    return _document(
+        [
+            _allow("CallTheAdminApi", ["execute-api:Invoke"], apis),
+            _allow(
+                "ReadRecordsStatesAndDeploymentKey",
+                ["secretsmanager:GetSecretValue"],
+                [*names.clients(*both), *names.state(*both), *names.deployment_key(*both)],
+            ),
+            _LIST_SECRETS,
+            _allow("WriteRecords", _WRITE_RECORDS, names.clients(*both)),
+            _allow(
+                "MakeSteerAndRemoveStates",
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    *_WRITE_STATE,
+                    "secretsmanager:TagResource",
+                ],
+                names.state(*both),
+            ),
+            _allow(
+                "MakeReplicateAndRemoveDeploymentKey",
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:RemoveRegionsFromReplication",
+                    "secretsmanager:ReplicateSecretToRegions",
+                    "secretsmanager:TagResource",
+                ],
+                names.deployment_key(*both),
+            ),
+            _allow(
+                "MakeAppClientsAndLookAtPools",
+                [
+                    *_APP_CLIENTS,
+                    "cognito-idp:DescribeUserPool",
+                ],
+                names.user_pools(*both),
+            ),
+            _allow("FindPoolDomains", ["cognito-idp:DescribeUserPoolDomain"], ["*"]),
+            _allow("LookAtStacks", ["cloudformation:DescribeStacks"], stacks),
+            _allow("LookAtFunctions", ["lambda:GetFunctionConfiguration"], functions),
+            _allow(
+                "LookAtTheirRoles",
+                ["iam:GetRolePolicy", "iam:ListRolePolicies"],
+                # Roles that CloudFormation makes are named after the stack.
+                ["arn:aws:iam::*:role/*"],
+            ),
+            _allow("LookAtCustomDomains", ["apigateway:GET"], domains),
+            _allow("LookAtCertificates", ["acm:DescribeCertificate"], certificates),
+            _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.logs(*both)),
+            # Take this one away when nothing is left to adopt.
+            _allow(
+                "AdoptFromTable",
+                ["dynamodb:Scan"],
+                [f"arn:aws:dynamodb:{region}:*:table/*" for region in both],
+            ),
+        ]
+    )
+
+
+_WRITE_RECORDS = [
+    "secretsmanager:CreateSecret",
+    "secretsmanager:DeleteSecret",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:RemoveRegionsFromReplication",
+    "secretsmanager:ReplicateSecretToRegions",
+    "secretsmanager:RestoreSecret",
+    "secretsmanager:TagResource",
+    "secretsmanager:UpdateSecret",
+    "secretsmanager:UpdateSecretVersionStage",
+]
+_WRITE_STATE = [
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+]
+_APP_CLIENTS = [
+    "cognito-idp:AddUserPoolClientSecret",
+    "cognito-idp:CreateUserPoolClient",
+    "cognito-idp:DeleteUserPoolClient",
+    "cognito-idp:DeleteUserPoolClientSecret",
+    "cognito-idp:DescribeUserPoolClient",
+    "cognito-idp:ListResourceServers",
+    "cognito-idp:ListUserPoolClientSecrets",
+    "cognito-idp:ListUserPoolClients",
+    "cognito-idp:UpdateUserPoolClient",
+]
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": actions[0] if len(actions) == 1 else list(actions),
+        "Resource": resources[0] if len(resources) == 1 else list(resources),
+    }
+
+
+_LIST_SECRETS = _allow(
+    "ListRecords", ["secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"], ["*"]
+)
+
+
+def _document(statements: Sequence[Statement]) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def text(document: Document) -> str:
+    """Return *document* as it stands in its file."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def main() -> None:
+    """Write the policies of the project in this directory."""
+    config = json.loads(Path(".chalice/config.json").read_text())
+    for path, document in all_policies(config).items():
+        path.write_text(text(document))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,151 @@
+"""`reconcile`: look for drift in both Regions, and repair it; with the operator's own role."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
+
+from chalicelib.aws import LOST_SECONDS, Connections
+from chalicelib.drift import Outcome, Result
+from chalicelib.errors import ProblemError
+from chalicelib.freshness import Backoff
+from chalicelib.settings import Settings
+from chalicelib.survey import Progress as Report
+from chalicelib.wiring import AdminParts
+
+from . import output
+from .common import Failure, Unavailable, deployment, output_option, yes_option
+from .common import confirm as confirmed
+
+_UNAVAILABLE = 503
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what is found, as it is found.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Take what Cognito lists to be as the records say: minutes instead of an hour for 10,000.",
+)
+@yes_option
+@output_option
+def reconcile(repair: bool, quick: bool, yes: bool, output_format: str) -> None:  # noqa: FBT001 - click
+    """
+    Find what is not as the records say, in both Regions.
+
+    Exit code 0: there is none, or all of it was repaired; 1: some is left.
+    """
+    parts = writing_parts(deployment().settings)
+    if repair:
+        confirmed(
+            "Repair deletes app clients that carry our mark and that no record refers to. Go on?",
+            yes=yes,
+        )
+    outcomes: list[Outcome] = []
+    with _progress(output_format) as report:
+        for drift in parts.survey(report, thorough=not quick):
+            outcome = parts.reconcile.repair(drift) if repair else Outcome(drift, Result.LEFT_ALONE)
+            outcomes.append(outcome)
+    if output_format == "json":
+        output.print_json({"drift": [_document(each, repair=repair) for each in outcomes]})
+    else:
+        _print(outcomes, repair=repair)
+    left = [each for each in outcomes if each.result in {Result.LEFT_ALONE, Result.FAILED}]
+    if left:
+        advice = "" if repair else " To mend what can be mended: surrogatectl reconcile --repair."
+        raise Failure(f"{len(left)} findings are left.{advice}")
+
+
+def writing_parts(settings: Settings) -> AdminParts:
+    """
+    Return the parts of the Region that writes.
+
+    Raises:
+        Failure: If neither says that it does.
+        Unavailable: If that cannot be found out.
+    """
+    problems: list[ProblemError] = []
+    for each in (settings, settings.seen_from_the_other_region()):
+        here = Connections(each.own)
+        there = Connections(each.other, Backoff(time.time, LOST_SECONDS))
+        parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
+        try:
+            parts.admin.require_writer()
+        except ProblemError as problem:
+            problems.append(problem)
+            continue
+        return parts
+    message = "\n".join(problem.detail for problem in problems)
+    if any(problem.status_code == _UNAVAILABLE for problem in problems):
+        raise Unavailable(message)
+    raise Failure(f"Neither Region writes.\n{message}")
+
+
+def _document(outcome: Outcome, *, repair: bool) -> dict[str, Any]:
+    drift = outcome.drift
+    document: dict[str, Any] = {
+        "kind": drift.kind,
+        "region": drift.region,
+        "client_id": drift.client_id,
+        "detail": drift.detail,
+        "repairable": drift.repairable,
+    }
+    if repair:
+        document |= {"result": outcome.result, "why": outcome.detail}
+    return document
+
+
+def _print(outcomes: list[Outcome], *, repair: bool) -> None:
+    if not outcomes:
+        click.echo("Records, app clients and secrets agree in both Regions.")
+        return
+    output.print_table(
+        f"{len(outcomes)} findings",
+        ("client ID", "kind", "Region", "detail", "repair"),
+        [
+            (
+                each.drift.client_id or "-",
+                each.drift.kind,
+                each.drift.region,
+                each.drift.detail,
+                _told(each, repair=repair),
+            )
+            for each in outcomes
+        ],
+    )
+    counts = Counter(each.drift.kind for each in outcomes)
+    click.echo(", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
+
+
+def _told(outcome: Outcome, *, repair: bool) -> str:
+    if not repair:
+        return "possible" if outcome.drift.repairable else "by hand"
+    return f"{outcome.result}. {outcome.detail}".rstrip(". ")
+
+
+@contextmanager
+def _progress(output_format: str) -> Iterator[Report]:
+    console = Console(stderr=True)
+    if output_format == "json" or not console.is_terminal:
+        yield _unseen
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("looking at clients", total=None)
+
+        def report(done: int, total: int | None) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield report
+
+
+def _unseen(_done: int, _total: int | None) -> None:
+    """Nobody watches."""

@@ -1,0 +1,309 @@
+"""
+What operators do to a client, one operation after the other, over `fake_aws`.
+
+A `Scene` is a world with a client in it, and remembers which credentials were
+handed out.  An `Operation` is what an operator does in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import ip_network
+
+from chalicelib.app_client_rotation import Step
+from chalicelib.changes import Changes
+from chalicelib.drift import Outcome
+from chalicelib.enrollment import EnrollmentRequest
+from chalicelib.model import ClientId, IssuedCredentials, Origin, Status
+from tests.aws_worlds import REGIONS, AwsWorld, Operators
+from tests.worlds import CALLER, EAST, WEST
+
+READ, WRITE = "demo/read", "demo/write"
+DAY = 86_400
+_ROTATION_ROUNDS = 40
+
+
+class Scene:
+    """A world with one client, whose credentials were *handed_out*."""
+
+    def __init__(self, scopes: tuple[str, ...] = (READ,), *, strict: bool = False) -> None:
+        self.world = AwsWorld(strict=strict)
+        self.operators = Operators(self.world)
+        self.handed_out: list[IssuedCredentials] = []
+        self.client_id = self.enroll("the first one", scopes)
+        self.world.clock.advance(2 * DAY)
+        self.now = int(self.world.clock())
+
+    def enroll(
+        self, name: str, scopes: tuple[str, ...] = (READ,), key: str | None = None
+    ) -> ClientId:
+        request = EnrollmentRequest(name, scopes, (), None, key)
+        enrolled = self.operators.enroll(request, CALLER)
+        self.handed_out.append(enrolled.issued)
+        return enrolled.issued.client_id
+
+    def change(self, changes: Changes) -> None:
+        self.operators.clients.change(self.client_id, changes)
+
+    def rotate(self, overlap_seconds: int) -> None:
+        rotated = self.operators.rotation.rotate(self.client_id, overlap_seconds)
+        self.handed_out.append(rotated.issued)
+
+    def retire_first(self) -> None:
+        retired = self.handed_out[0].secret_id
+        self.operators.rotation.retire(self.client_id, retired, force=True)
+
+    def deny(self, *, deny: bool) -> None:
+        """Deny or allow the client, in one Region after the other."""
+        for region in REGIONS:
+            clients = [self.client_id]
+            self.operators.denials[region].change(
+                deny=clients if deny else [], allow=[] if deny else clients
+            )
+
+    def rotate_app_clients(self) -> None:
+        """Have all that is due rotate to its end, however long that takes."""
+        for _ in range(_ROTATION_ROUNDS):
+            steps = self.operators.app_client_rotation.advance(self.client_id, due_before=self.now)
+            if set(steps.values()) <= {Step.IDLE, Step.PENDING}:
+                return
+            self.world.clock.advance(400)
+        raise AssertionError("it does not end")
+
+    def adopt(self) -> None:
+        """Make the client one that was adopted, with app clients that are its owner's."""
+        for region in REGIONS:
+            for app_client_id, client_id in self.world.ours(region):
+                if client_id == self.client_id:
+                    found = self.world.pools[region].clients[app_client_id]
+                    found.settings["ClientName"] = "people's own"
+        self.world.write_by_hand(self.client_id, origin=Origin.ADOPTED)
+        self.world.record_secrets(EAST)[self.client_id].tags["surrogate:origin"] = "adopted"
+
+    def reconcile(self) -> list[Outcome]:
+        return list(self.operators.reconcile(unseen))
+
+    def works(self, issued: IssuedCredentials) -> list[bool]:
+        """Return for each Region whether *issued* gets a token there."""
+        return [self.world.gets_a_token(issued, region) for region in REGIONS]
+
+
+def unseen(done: int, total: int | None) -> None:
+    """Watch no progress."""
+
+
+def nothing(scene: Scene) -> None:
+    """Need no preparation, or expect nothing in particular."""
+
+
+def never(scene: Scene, issued: IssuedCredentials) -> bool:
+    """Take no credentials from anybody."""
+    return False
+
+
+def of_the_client(scene: Scene, issued: IssuedCredentials) -> bool:
+    return issued.client_id == scene.client_id
+
+
+def the_first(scene: Scene, issued: IssuedCredentials) -> bool:
+    return issued == scene.handed_out[0]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    What an operator does, and what must hold of it.
+
+    *voids* says which credentials it may make void; *done* fails unless a
+    complete one had its effect.  A repeat may be refused with one of the
+    *documented* problems, by slug.  With *outage* the other Region is out of
+    reach while it runs.
+    """
+
+    run: Callable[[Scene], object]
+    prepare: Callable[[Scene], object] = nothing
+    done: Callable[[Scene], None] = nothing
+    voids: Callable[[Scene, IssuedCredentials], bool] = never
+    documented: frozenset[str] = frozenset()
+    scopes: tuple[str, ...] = (READ,)
+    outage: bool = False
+
+    def scene(self, *, strict: bool = False) -> Scene:
+        """Return a new scene, prepared; its calls are counted from now on."""
+        scene = Scene(self.scopes, strict=strict)
+        self.prepare(scene)
+        scene.world.clock.advance(5)
+        if self.outage:
+            scene.world.aws.down.add(WEST)
+        scene.world.aws.watch()
+        return scene
+
+
+def _last_works(scene: Scene) -> None:
+    assert scene.works(scene.handed_out[-1]) == [True, True]
+
+
+def _none_works(scene: Scene) -> None:
+    for issued in scene.handed_out:
+        if issued.client_id == scene.client_id:
+            assert scene.works(issued) == [False, False]
+
+
+def _granted(*scopes: str) -> Callable[[Scene], None]:
+    def done(scene: Scene) -> None:
+        assert set(scene.world.record(scene.client_id).scopes) == set(scopes)
+        for region in REGIONS:
+            for app_client_id, client_id in scene.world.ours(region):
+                found = scene.world.pools[region].clients[app_client_id]
+                assert client_id != scene.client_id or found.scopes == set(scopes)
+
+    return done
+
+
+def _renamed(scene: Scene) -> None:
+    record = scene.world.record(scene.client_id)
+    assert record.client_name == "renamed"
+    assert record.allowed_cidrs == (ip_network("192.0.2.0/24"),)
+    _last_works(scene)
+
+
+def _only_the_new_one_works(scene: Scene) -> None:
+    _last_works(scene)
+    for issued in scene.handed_out[:-1]:
+        assert scene.works(issued) == [False, False]
+
+
+def _retired(scene: Scene) -> None:
+    _only_the_new_one_works(scene)
+    assert len(scene.world.record(scene.client_id).secrets) == 1
+
+
+def _both_work(scene: Scene) -> None:
+    _last_works(scene)
+    assert scene.works(scene.handed_out[0]) == [True, True]
+
+
+def _fully_rotated(scene: Scene) -> None:
+    for region in REGIONS:
+        half = scene.world.record(scene.client_id).app_clients[region]
+        assert half.secret_since >= scene.now  # type: ignore[union-attr]
+        assert half.retiring is None  # type: ignore[union-attr]
+
+
+def _deleted(scene: Scene) -> None:
+    _none_works(scene)
+    assert scene.client_id not in scene.world.records()
+    assert scene.client_id not in scene.world.records(WEST)
+    adopted = scene.world.record_secrets(EAST)[scene.client_id].tags["surrogate:origin"]
+    if adopted == "adopted":
+        assert all(len(scene.world.pools[region].clients) == 1 for region in REGIONS)
+
+
+_TWO_LIVE = frozenset({"two-secrets-live"})
+_GONE = frozenset({"unknown-client"})
+
+
+def _delete(scene: Scene) -> None:
+    scene.operators.deletion.delete(scene.client_id, 7)
+
+
+def _delete_adopted(scene: Scene) -> None:
+    scene.adopt()
+    _delete(scene)
+
+
+def _restore(scene: Scene) -> None:
+    scene.operators.deletion.restore(scene.client_id)
+
+
+def _rename(scene: Scene) -> None:
+    cidrs = (ip_network("192.0.2.0/24"),)
+    scene.change({"client_name": "renamed", "allowed_cidrs": cidrs})
+
+
+OPERATIONS = {
+    "enrol": Operation(lambda scene: scene.enroll("another"), done=_last_works),
+    "enrol with a key": Operation(lambda scene: scene.enroll("another", key="k"), done=_last_works),
+    "rotate with an overlap": Operation(
+        lambda scene: scene.rotate(7 * DAY), done=_both_work, documented=_TWO_LIVE
+    ),
+    "rotate without an overlap": Operation(
+        lambda scene: scene.rotate(0), done=_only_the_new_one_works, voids=the_first
+    ),
+    "retire by force": Operation(
+        Scene.retire_first,
+        prepare=lambda scene: scene.rotate(7 * DAY),
+        done=_retired,
+        voids=the_first,
+        documented=frozenset({"unknown-secret"}),
+    ),
+    "disable": Operation(
+        lambda scene: scene.change({"status": Status.DISABLED}),
+        done=_none_works,
+        voids=of_the_client,
+    ),
+    "enable": Operation(
+        lambda scene: scene.change({"status": Status.ACTIVE}),
+        prepare=lambda scene: scene.change({"status": Status.DISABLED}),
+        done=_last_works,
+        voids=of_the_client,
+    ),
+    "widen the scopes": Operation(
+        lambda scene: scene.change({"scopes": (READ, WRITE)}), done=_granted(READ, WRITE)
+    ),
+    "narrow the scopes": Operation(
+        lambda scene: scene.change({"scopes": (READ,)}), done=_granted(READ), scopes=(READ, WRITE)
+    ),
+    "change the scopes": Operation(
+        lambda scene: scene.change({"scopes": (WRITE,)}), done=_granted(WRITE)
+    ),
+    "change name and addresses": Operation(_rename, done=_renamed),
+    "delete": Operation(_delete, done=_deleted, voids=of_the_client, documented=_GONE),
+    "restore": Operation(_restore, prepare=_delete, done=_last_works, voids=of_the_client),
+    "deny": Operation(lambda scene: scene.deny(deny=True), done=_none_works, voids=of_the_client),
+    "allow": Operation(
+        lambda scene: scene.deny(deny=False),
+        prepare=lambda scene: scene.deny(deny=True),
+        done=_last_works,
+        voids=of_the_client,
+    ),
+    "rotate the app clients": Operation(
+        Scene.rotate_app_clients, done=_fully_rotated, documented=frozenset({"conflict"})
+    ),
+    "delete an adopted client": Operation(
+        _delete, prepare=Scene.adopt, done=_deleted, voids=of_the_client, documented=_GONE
+    ),
+    "restore an adopted client": Operation(
+        _restore,
+        prepare=_delete_adopted,
+        done=_last_works,
+        voids=of_the_client,
+    ),
+}
+
+
+def with_the_other_region_lost(operation: Operation) -> Operation:
+    return Operation(
+        operation.run,
+        prepare=operation.prepare,
+        voids=operation.voids,
+        documented=operation.documented,
+        scopes=operation.scopes,
+        outage=True,
+    )
+
+
+OUTAGES = {
+    f"{name}, the other Region lost": with_the_other_region_lost(OPERATIONS[name])
+    for name in (
+        "enrol",
+        "enrol with a key",
+        "rotate without an overlap",
+        "disable",
+        "widen the scopes",
+        "change the scopes",
+        "delete",
+        "restore",
+    )
+}

@@ -1,0 +1,307 @@
+"""
+The CloudFormation templates: what they count exists, and nothing in them is secret.
+
+`make templates` checks them against AWS's own schemas (cfn-lint).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import io
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+
+from chalicelib import oauth
+from chalicelib.drift import Kind
+from chalicelib.errors import (
+    AppClientRefusedError,
+    MalformedSecretError,
+    OAuthError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    TokenEndpointUnavailableError,
+)
+from chalicelib.model import IssuedCredentials, Pending, Status
+from chalicelib.telemetry import NAMESPACE, json_lines
+from surrogatectl.configure import FROM_STACK
+from tests.fakes import FakeClock
+from tests.stages import PROJECT
+from tests.worlds import EAST, ExchangeWorld, request
+
+TEMPLATES = {
+    name: cfn_yaml.load(str(PROJECT / "infra" / f"{name}.yaml")) for name in ("region", "routing")
+}
+REGION, ROUTING = TEMPLATES["region"], TEMPLATES["routing"]
+AWS_METRICS = {
+    "AWS/Lambda": ({"Duration", "Errors", "Throttles"}, {"FunctionName"}),
+    "AWS/ApiGateway": ({"5XXError"}, {"ApiName", "Stage"}),
+}
+UNAVAILABLE = 503
+
+Change = Callable[[ExchangeWorld, IssuedCredentials], object]
+
+
+def resources(template: Mapping[str, Any], kind: str) -> dict[str, dict[str, Any]]:
+    return {
+        name: resource["Properties"]
+        for name, resource in template["Resources"].items()
+        if resource["Type"] == kind
+    }
+
+
+ALARMS = resources(REGION, "AWS::CloudWatch::Alarm")
+FILTERS = resources(REGION, "AWS::Logs::MetricFilter")
+
+
+def lines(*events: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return what telemetry prints of *events*."""
+    stream = io.StringIO()
+    emit = json_lines(EAST, FakeClock(), stream)
+    for event in events:
+        emit(event)
+    return [json.loads(line) for line in stream.getvalue().splitlines()]
+
+
+def failing(port: str, method: str, err: Exception) -> Change:
+    return lambda world, _: getattr(world, port).failures[method].append(err)
+
+
+def exchanges() -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield the log line, and the status, of every way in which an exchange can end."""
+    store_errors = (
+        StoreUnavailableError(),
+        StoreThrottledError(),
+        StoreRefusedError(),
+        MalformedSecretError(),
+    )
+    endpoint_errors = (TokenEndpointUnavailableError(), AppClientRefusedError())
+    ways: list[Change] = [
+        lambda world, issued: world.change(issued, client_name="all is well"),
+        lambda world, issued: world.steer(denied=frozenset({issued.client_id})),
+        lambda world, issued: world.change(issued, status=Status.DISABLED),
+        lambda world, issued: world.change(issued, expires_at=1),
+        lambda world, issued: world.change(issued, app_clients={EAST: Pending(1, "")}),
+        lambda world, issued: world.change(issued, secrets=()),
+        lambda world, _: world.endpoint.refused.add("east-secret"),
+        lambda world, _: world.store.stored.clear(),
+        *(failing(port, "read", err) for port in ("state", "store") for err in store_errors),
+        *(failing("endpoint", "request_token", err) for err in endpoint_errors),
+    ]
+    for change in ways:
+        world = ExchangeWorld()
+        issued = world.client()
+        change(world, issued)
+        status = 200
+        try:
+            world.exchange(request(issued))
+        except OAuthError as error:
+            status = error.status_code
+        yield lines(world.events.seen[-1])[0], status
+
+
+ENDS = list(exchanges())
+(SURVEYED,) = lines({"event": "reconcile", "drift": {}})
+
+
+def matches(pattern: str, line: Mapping[str, Any]) -> bool:
+    """Return whether a CloudWatch Logs filter pattern, of the forms used here, takes *line*."""
+
+    def compare(found: re.Match[str]) -> str:
+        value: Any = line
+        for part in found["path"].split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if found["sign"] == ">":
+            return str(isinstance(value, int) and value > int(found["number"]))
+        return str(fnmatch.fnmatchcase(str(value), found["text"]))
+
+    comparison = r'\$\.(?P<path>[\w.]+) (?P<sign>[=>]) (?:"(?P<text>[^"]*)"|(?P<number>\d+))'
+    rest = re.sub(comparison, compare, pattern.strip().removeprefix("{").removesuffix("}"))
+    expression = rest.replace("&&", " and ").replace("||", " or ").strip()
+    assert set(re.findall(r"[^\s()]+", expression)) <= {"True", "False", "and", "or"}
+    return bool(eval(expression))  # noqa: S307 - nothing but truth values, see above
+
+
+def metric_of(filter_name: str) -> Any:
+    (transformation,) = FILTERS[filter_name]["MetricTransformations"]
+    return transformation
+
+
+def taken_by(filter_name: str) -> set[str]:
+    pattern = FILTERS[filter_name]["FilterPattern"]
+    return {line["outcome"] for line, _ in ENDS if matches(pattern, line)}
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_every_parameter_is_described(name: str) -> None:
+    for parameter, declared in TEMPLATES[name]["Parameters"].items():
+        assert declared.get("Description", "").endswith("."), parameter
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+def test_no_secret_is_in_a_template_its_parameters_or_its_outputs(name: str) -> None:
+    template = TEMPLATES[name]
+    for declared in (*template["Parameters"], *template["Outputs"]):
+        assert not re.search(r"(?i)secret|password|token(?!Endpoint|Host)|credential", declared)
+    kinds = {resource["Type"] for resource in template["Resources"].values()}
+    assert not {kind for kind in kinds if kind.startswith(("AWS::SecretsManager::", "AWS::SSM::"))}
+    assert "AWS::Cognito::UserPoolClient" not in kinds  # its secret would be readable
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_watches_a_metric_that_something_emits(alarm: str) -> None:
+    watched = ALARMS[alarm]
+    namespace, metric = watched["Namespace"], watched["MetricName"]
+    dimensions = {each["Name"]: each["Value"] for each in watched.get("Dimensions", [])}
+    if namespace in AWS_METRICS:
+        names, needed = AWS_METRICS[namespace]
+        assert metric in names
+        assert set(dimensions) == needed
+    elif dimensions:
+        assert namespace == NAMESPACE
+        directives = [line["_aws"]["CloudWatchMetrics"][0] for line in (ENDS[0][0], SURVEYED)]
+        (directive,) = [
+            each
+            for each in directives
+            if metric in {emitted["Name"] for emitted in each["Metrics"]}
+        ]
+        assert sorted(dimensions) in [sorted(each) for each in directive["Dimensions"]]
+        assert dimensions["region"] == {"Ref": "AWS::Region"}
+        assert dimensions.get("outcome", "issued") in {line["outcome"] for line, _ in ENDS}
+    else:
+        counted = [metric_of(name) for name in FILTERS]
+        assert (namespace, metric) in [
+            (each["MetricNamespace"], each["MetricName"]) for each in counted
+        ]
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_an_alarm_pages_and_does_nothing_else(alarm: str) -> None:
+    assert ALARMS[alarm]["AlarmActions"] == [{"Ref": "Pager"}]
+    assert ALARMS[alarm]["TreatMissingData"] == "notBreaching"  # no traffic is no emergency
+
+
+def test_every_counted_group_of_lines_has_an_alarm() -> None:
+    watched = [alarm["MetricName"] for alarm in ALARMS.values()]
+    assert all(metric_of(name)["MetricName"] in watched for name in FILTERS)
+
+
+def test_upstream_failures_are_what_is_answered_with_503_and_is_not_drift() -> None:
+    unavailable = {line["outcome"] for line, status in ENDS if status == UNAVAILABLE}
+    assert len(unavailable) > 6
+    assert taken_by("UpstreamFailures") == unavailable - {"pending"}
+
+
+def test_internal_errors_are_what_is_answered_with_500_and_crashes() -> None:
+    failed = {line["outcome"] for line, status in ENDS if status == 500}
+    assert failed
+    assert taken_by("InternalErrors") == failed
+    (crash,) = lines({"event": "crash", "error": "ValueError"})
+    assert matches(FILTERS["InternalErrors"]["FilterPattern"], crash)
+
+
+def test_refused_clients_are_those_who_did_not_prove_who_they_are() -> None:
+    assert taken_by("RefusedClients") == {"invalid_client:unknown", "invalid_client:wrong"}
+    with pytest.raises(OAuthError) as caught:
+        oauth.parse(
+            oauth.HttpRequest(
+                content_type=oauth.FORM,
+                authorization=["Basic eDp5"],
+                query=[],
+                body=b"grant_type=client_credentials",
+                source_ip="192.0.2.1",
+            )
+        )
+    (line,) = lines({"event": "exchange", "outcome": caught.value.reason, "cognito_requests": 0})
+    assert matches(FILTERS["RefusedClients"]["FilterPattern"], line)
+
+
+@pytest.mark.parametrize("kind", Kind)
+def test_each_kind_of_drift_that_the_survey_reports_pages(kind: Kind) -> None:
+    none = {each.value: 0 for each in Kind}
+    watched = ALARMS["DriftFoundAlarm"]["MetricName"]
+    for count in (0, 2):
+        (line,) = lines({"event": "reconcile", "drift": none | {kind.value: count}})
+        assert line[watched] == count
+        behind = matches(FILTERS["ReplicasBehind"]["FilterPattern"], line)
+        assert behind == (kind is Kind.REPLICA and count > 0)
+
+
+def test_replicas_behind_are_counted_from_the_surveys_own_number() -> None:
+    assert metric_of("ReplicasBehind")["MetricValue"] == f"$.drift.{Kind.REPLICA}"
+
+
+def test_nothing_that_a_caller_sends_becomes_a_dimension() -> None:
+    """Metric filters have none, and telemetry's are the Region and our own word for the outcome."""
+    for name in FILTERS:
+        assert "Dimensions" not in metric_of(name)
+    for line in (SURVEYED, *(line for line, _ in ENDS)):
+        (directive,) = line["_aws"]["CloudWatchMetrics"]
+        assert {each for names in directive["Dimensions"] for each in names} <= {
+            "region",
+            "outcome",
+        }
+    for line, _ in ENDS:
+        assert re.fullmatch(r"[a-z_]+(:[A-Za-z_]+)?", line["outcome"])
+
+
+def test_a_pool_that_was_brought_is_not_touched() -> None:
+    for name, resource in REGION["Resources"].items():
+        if resource["Type"].startswith("AWS::Cognito::"):
+            assert resource["Condition"] == "MakesPool", name
+    assert REGION["Conditions"]["MakesPool"] == {"Fn::Equals": [{"Ref": "ExistingUserPoolId"}, ""]}
+
+
+def test_the_outputs_suffice_for_configure() -> None:
+    outputs = REGION["Outputs"]
+    assert set(FROM_STACK) <= set(outputs)
+    assert [name for name in FROM_STACK if "Condition" in outputs[name]] == ["PublicUrl"]
+
+
+def test_the_outputs_suffice_for_the_routing() -> None:
+    for parameter in ("RegionalDomainName", "RegionalHostedZoneId", "ApiHost"):
+        assert parameter in REGION["Outputs"]
+        assert any(
+            f"Output {parameter} " in declared["Description"]
+            for declared in ROUTING["Parameters"].values()
+        )
+
+
+def test_only_the_standbys_takeover_switch_moves_the_traffic() -> None:
+    (check,) = resources(ROUTING, "AWS::Route53::HealthCheck").values()
+    config = check["HealthCheckConfig"]
+    assert config["Inverted"] is True
+    assert config["ResourcePath"] == {"Fn::Sub": "/${ApiStage}/health/takeover"}
+    assert config["FullyQualifiedDomainName"] == {"Ref": "StandbyHost"}
+    records = {
+        record["Failover"]: record
+        for record in resources(ROUTING, "AWS::Route53::RecordSet").values()
+    }
+    assert records["PRIMARY"]["HealthCheckId"] == {"Ref": "StandbyHasTakenOver"}
+    assert "HealthCheckId" not in records["SECONDARY"]
+    assert all(each["AliasTarget"]["EvaluateTargetHealth"] is False for each in records.values())
+    assert records["PRIMARY"]["AliasTarget"]["DNSName"] == {"Ref": "PrimaryTarget"}
+    assert records["SECONDARY"]["AliasTarget"]["DNSName"] == {"Ref": "SecondaryTarget"}
+
+
+def test_no_alarm_takes_part_in_the_routing() -> None:
+    assert not resources(ROUTING, "AWS::CloudWatch::Alarm")
+    assert not resources(REGION, "AWS::Route53::HealthCheck")
+
+
+def test_the_dashboard_is_json_and_shows_both_regions_side_by_side() -> None:
+    (dashboard,) = resources(REGION, "AWS::CloudWatch::Dashboard").values()
+    text, _ = dashboard["DashboardBody"]["Fn::Sub"]
+    widgets = json.loads(text)["widgets"]
+    sides: dict[int, list[Any]] = {widget["x"]: [] for widget in widgets}
+    for widget in widgets:
+        sides[widget["x"]].append(widget["properties"].get("title"))
+        if widget["type"] == "metric":
+            side = "${Secondary}" if widget["x"] else "${Primary}"
+            assert widget["properties"]["region"] == side
+    assert sides[0] == sides[12]

@@ -1,0 +1,114 @@
+"""The IAM policies: what ships is what the generator writes, and it is as narrow as AWS allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surrogatectl.policies import OPERATORS_POLICY, Names, all_policies, stage_policy, text
+from tests.stages import PROJECT
+
+CONFIG = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+NAMES = Names("eu-west-1", "eu-north-1", "ours", "app", {"eu-west-1": "a", "eu-north-1": "b"})
+WRITES = ("Put", "Create", "Delete", "Update", "Tag", "Restore", "Replicate", "Remove", "Add")
+
+
+def statements(document: dict[str, Any]) -> Iterator[tuple[str, list[str], list[str]]]:
+    for each in document["Statement"]:
+        assert each["Effect"] == "Allow"
+        yield each["Sid"], _many(each["Action"]), _many(each["Resource"])
+
+
+def _many(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_what_ships_is_what_the_configuration_makes(path: Path) -> None:
+    """After an edit: `python -m surrogatectl.policies`."""
+    assert (PROJECT / path).read_text() == text(all_policies(CONFIG)[path])
+
+
+def test_every_stage_has_a_policy_of_its_own() -> None:
+    files = [stage["iam_policy_file"] for stage in CONFIG["stages"].values()]
+    assert len(set(files)) == len(files)
+    assert set(all_policies(CONFIG)) == {OPERATORS_POLICY, *(Path(".chalice") / f for f in files)}
+
+
+def test_the_token_surface_reads_its_own_region_and_writes_only_its_log() -> None:
+    allowed = list(statements(stage_policy(NAMES, "eu-west-1", ["token"])))
+    assert [(actions, resources) for _, actions, resources in allowed] == [
+        (
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            ["arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-*"],
+        ),
+        (
+            ["secretsmanager:GetSecretValue"],
+            [
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/clients/*",
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/region-??????",
+            ],
+        ),
+    ]
+
+
+def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
+    for _, actions, resources in statements(stage_policy(NAMES, "eu-north-1", ["admin"])):
+        writes = [each for each in actions if each.split(":")[1].startswith(WRITES)]
+        if any(each.startswith("secretsmanager:") for each in writes):
+            assert all(":eu-north-1:" in each for each in resources)
+
+
+def test_the_policies_name_configured_pools_and_no_others() -> None:
+    for surfaces in (["admin"], ["token", "admin"]):
+        document = text(stage_policy(NAMES, "eu-west-1", surfaces))
+        assert "arn:aws:cognito-idp:eu-west-1:*:userpool/a" in document
+        assert "arn:aws:cognito-idp:eu-north-1:*:userpool/b" in document
+        assert "userpool/*" not in document
+
+
+def test_an_examples_pools_are_not_named_for_they_do_not_exist() -> None:
+    example = {"eu-west-1": "eu-west-1_EXAMPLE11", "eu-north-1": "eu-north-1_EXAMPLE22"}
+    names = Names("eu-west-1", "eu-north-1", "ours", "app", example)
+    assert "userpool/*" in text(stage_policy(names, "eu-west-1", ["admin"]))
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_no_action_is_a_wildcard_and_no_resource_is_everything_without_need(path: Path) -> None:
+    no_resource_level = {
+        "secretsmanager:ListSecrets",
+        "secretsmanager:BatchGetSecretValue",
+        "cognito-idp:DescribeUserPoolDomain",
+    }
+    for sid, actions, resources in statements(all_policies(CONFIG)[path]):
+        assert not [each for each in actions if "*" in each or "?" in each], sid
+        if "*" in resources:
+            assert set(actions) <= no_resource_level, sid
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_no_other_secret_of_the_account_can_be_read(path: Path) -> None:
+    prefix = CONFIG["environment_variables"]["SECRET_PREFIX"]
+    for sid, actions, resources in statements(all_policies(CONFIG)[path]):
+        if "secretsmanager:GetSecretValue" in actions:
+            for region in ("us-east-1", "us-west-2"):
+                for name in ("other/clients/x-AbCdEf", f"{prefix}/else-AbCdEf", f"{prefix}-AbCdEf"):
+                    arn = f"arn:aws:secretsmanager:{region}:123456789012:secret:{name}"
+                    assert not [each for each in resources if fnmatchcase(arn, each)], sid
+
+
+def test_the_operators_policy_fits_into_a_managed_policy() -> None:
+    document = json.dumps(all_policies(CONFIG)[OPERATORS_POLICY], separators=(",", ":"))
+    assert len(document) <= 6_144
+
+
+def test_each_statement_of_the_operators_is_explained_or_needs_no_wildcard() -> None:
+    explained = (PROJECT / "infra" / "policies.md").read_text()
+    for sid, _, resources in statements(all_policies(CONFIG)[OPERATORS_POLICY]):
+        if "*" in resources:
+            assert f"`{sid}`" in explained
