@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import wraps
 from typing import Any
 
@@ -66,6 +66,7 @@ class Answer:
     location: str | None = None
     client_id: ClientId | None = None
     secret_id: SecretId | None = None
+    concerned: Mapping[str, Iterable[ClientId]] = field(default_factory=dict)
 
 
 View = Callable[[AdminSurface, AdminRequest, str], Answer]
@@ -114,6 +115,7 @@ def _audit_line(
     action: str, caller: str | None, path: Mapping[str, str], answered: Answer | None, outcome: str
 ) -> dict[str, Any]:
     client_id = path.get("client_id") or (answered and answered.client_id)
+    concerned = answered.concerned if answered else {}
     return {
         "event": "admin",
         "action": action,
@@ -121,7 +123,7 @@ def _audit_line(
         "client_id": loggable(ClientId(client_id)) if client_id else None,
         "secret_id": (answered and answered.secret_id) or path.get("secret_id", "")[:32] or None,
         "outcome": outcome,
-    }
+    } | {name: sorted(map(loggable, client_ids)) for name, client_ids in concerned.items()}
 
 
 def _caller(request: Request) -> str:
@@ -284,7 +286,9 @@ def list_denials(surface: AdminSurface, _request: AdminRequest, _caller: str) ->
 def change_denials(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
     """Deny clients in this Region, and allow others again."""
     asked = parse.parse_denials(request)
-    return _denials(surface, surface.denials.change(asked.deny, asked.allow))
+    denied = surface.denials.change(asked.deny, asked.allow)
+    concerned = {"denied": asked.deny, "allowed": asked.allow}
+    return replace(_denials(surface, denied), concerned=concerned)
 
 
 def deny_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:

@@ -113,6 +113,19 @@ class Administration:
                     raise unknown_client(client_id) from None
         raise conflict()
 
+    def replication(self, client_id: ClientId, version: VersionId) -> Replication:
+        """
+        Return whether the replica of *client_id* has *version*, or how far it has come.
+
+        Raises:
+            ProblemError: If nobody can say, or there is no such record any more.
+        """
+        with store_problems(self.region):
+            try:
+                return self.records.replication(client_id, version)
+            except UnknownClientError:
+                raise unknown_client(client_id) from None
+
     def replicate(self, client_id: ClientId, version: VersionId) -> Replication:
         """
         Start the replication if it is not, wait for it a little, return how far it came.

@@ -26,7 +26,6 @@ from .administration import (
     cognito_problem,
     conflict,
     require_live,
-    store_problems,
 )
 from .credentials import RandomBytes
 from .errors import (
@@ -43,6 +42,7 @@ from .model import (
     AppClient,
     ClientId,
     ClientRecord,
+    CognitoSecret,
     Origin,
     Pending,
     Replication,
@@ -59,7 +59,6 @@ _CLOCK_SECONDS: Final = 60
 # Longer than an admin call takes: a younger second secret may be in the record
 # by now, or in a moment.
 _UNDER_WAY_SECONDS: Final = 60
-_BOTH: Final = 2
 
 
 class Step(StrEnum):
@@ -125,26 +124,10 @@ class AppClientRotation:
 
     def _start(self, found: Versioned[ClientRecord], region: str, half: AppClient) -> Step:
         pool = self.halves.pools[region]
-        try:
-            listed = pool.secrets(half.app_client_id)
-            if len(listed) == _BOTH:
-                _require_leftover(found.value, region)
-                if self.admin.clock() - listed[1].created_at < _UNDER_WAY_SECONDS:
-                    raise conflict()
-                # An earlier start ended between adding it and writing it down.
-                pool.delete_secret(half.app_client_id, listed[1].cognito_secret_id)
-            value = self.random_bytes(_SECRET_BYTES).hex()
-            added = pool.add_secret(half.app_client_id, value)
-        except UnknownAppClientError:
-            raise app_client_gone(region) from None
-        except AppClientsRefusedError as err:
-            if err.code == "LimitExceededException":  # another rotation was quicker
-                raise conflict() from None
-            raise cognito_problem(region, err) from None
-        except AppClientsError as err:
-            raise cognito_problem(region, err) from None
+        value = self.random_bytes(_SECRET_BYTES).hex()
+        old, added = self._add(found.value, region, half, value)
         now = int(self.admin.clock())
-        retiring = RetiringSecret(listed[0].cognito_secret_id, now)
+        retiring = RetiringSecret(old.cognito_secret_id, now)
         renewed = replace(half, client_secret=value, secret_since=now, retiring=retiring)
         try:
             self._try_out(found.value, region, renewed)
@@ -160,6 +143,27 @@ class AppClientRotation:
                 tell_what_is_left(problem, [f"a second Cognito secret in {region}"])
             raise
         return Step.STARTED
+
+    def _add(
+        self, record: ClientRecord, region: str, half: AppClient, value: str
+    ) -> tuple[CognitoSecret, CognitoSecret]:
+        """Add a secret with *value*; return the one in use, and the new one."""
+        pool = self.halves.pools[region]
+        try:
+            in_use, *others = pool.secrets(half.app_client_id)
+            for other in others:
+                _require_leftover(record, region)
+                if self.admin.clock() - other.created_at < _UNDER_WAY_SECONDS:
+                    raise conflict()
+                # An earlier start ended between adding it and writing it down.
+                pool.delete_secret(half.app_client_id, other.cognito_secret_id)
+            return in_use, pool.add_secret(half.app_client_id, value)
+        except UnknownAppClientError:
+            raise app_client_gone(region) from None
+        except AppClientsError as err:
+            if isinstance(err, AppClientsRefusedError) and err.code == "LimitExceededException":
+                raise conflict() from None  # another rotation was quicker
+            raise cognito_problem(region, err) from None
 
     def _try_out(self, record: ClientRecord, region: str, half: AppClient) -> None:
         for seconds in _TOKEN_PAUSES:
@@ -189,8 +193,7 @@ class AppClientRotation:
     ) -> Step:
         now = int(self.admin.clock())
         if retiring.replicated_at is None:
-            with store_problems(self.admin.region):
-                state = self.admin.records.replication(found.value.client_id, found.version)
+            state = self.admin.replication(found.value.client_id, found.version)
             if state is not Replication.IN_SYNC:
                 return Step.REPLICATING
             noted = replace(retiring, replicated_at=now)

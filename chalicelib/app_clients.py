@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.parsers import ResponseParserError
 
-from .credentials import is_client_id
+from .credentials import CLIENT_ID
 from .errors import (
     AppClientsRefusedError,
     AppClientsThrottledError,
@@ -219,7 +219,7 @@ class PoolAppClients:
             page, token = self._page(more)
             for listed in page:
                 client_id = listed.get("ClientName", "").removeprefix(mark)
-                if listed.get("ClientName", "").startswith(mark) and is_client_id(client_id):
+                if listed.get("ClientName", "").startswith(mark) and CLIENT_ID.fullmatch(client_id):
                     yield AppClientId(listed["ClientId"]), ClientId(client_id)
             if token is None:
                 return
@@ -235,6 +235,10 @@ class PoolAppClients:
             return answer["UserPoolClients"], answer.get("NextToken")
 
         return _ask(ask)
+
+    def is_marked(self, view: AppClientView, client_id: ClientId) -> bool:
+        """See `AppClients.is_marked`."""
+        return view.name == app_client_name(self.prefix, client_id)
 
     def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
         """See `AppClients.secrets`."""

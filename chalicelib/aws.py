@@ -1,8 +1,9 @@
 """
 AWS clients with bounded patience, and no proxy from the environment.
 
-The worst case of a call for the exchange is two tries of 0.5 and 0.75 seconds,
-and up to one second of botocore's backoff between: `exchange.STORE_SECONDS`.
+The worst case of a call for the exchange is two tries, each of 0.25 seconds for
+every address that the name has and 0.75 for the answer, and up to one second of
+botocore's backoff between.  Up to five addresses that is `exchange.STORE_SECONDS`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 # `retries` in standard mode come with botocore's retry quota: when many calls
 # fail, retrying stops before it becomes a stampede.
 _EXCHANGE = Config(
-    connect_timeout=0.5,
+    connect_timeout=0.25,
     read_timeout=0.75,
     retries={"mode": "standard", "total_max_attempts": 2},
     proxies={},

@@ -73,8 +73,7 @@ class Clients:
             ProblemError: If there is no such client.
         """
         found = self.admin.find(client_id)
-        with store_problems(self.admin.region):
-            replication = self.admin.records.replication(client_id, found.version)
+        replication = self.admin.replication(client_id, found.version)
         return Shown(found.value, found.version, replication)
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:

@@ -37,6 +37,7 @@ RandomBytes = Callable[[int], bytes]
 
 CLIENT_ID = re.compile(r"sgc_[a-z2-7]{26}")
 CLIENT_SECRET = re.compile(r"sgs_[0-9A-Za-z]{49}")
+SECRET_ID = re.compile(r"[a-z2-7]{8}")
 # What Cognito makes, and adopted clients therefore hold.  The shape keeps the
 # ID safe as the end of a Secrets Manager name (no hyphen, no slash).
 ADOPTED_CLIENT_ID = re.compile(r"[0-9A-Za-z]{16,64}")

@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from .administration import Administration, conflict, store_problems
+from .administration import Administration, conflict, require_live, store_problems
 from .errors import (
     AppClientsError,
     ProblemError,
@@ -43,6 +43,7 @@ from .model import (
     Versioned,
     VersionId,
 )
+from .ports import RecordStore
 
 MIN_RECOVERY_DAYS: Final = 7
 MAX_RECOVERY_DAYS: Final = 30
@@ -147,25 +148,26 @@ class DeletionAndRestore:
         return replace(record, app_clients=halves), left
 
     def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
-        record = tombstone.value
+        record, records = tombstone.value, self.admin.records
         days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
         for seconds in _BURIAL_PAUSES:
             self.admin.pause(seconds)
             try:
-                self.admin.records.unreplicate(record.client_id)
-                self.admin.records.bury(record.client_id, days)
-                buried = self.admin.records.peek(record.client_id)
+                if records.peek(record.client_id).version == tombstone.version:
+                    records.unreplicate(record.client_id)
+                    records.bury(record.client_id, days)
+                    # Secrets Manager buries whatever stands there.
+                    if records.peek(record.client_id).version == tombstone.version:
+                        return []
             except StoreRefusedError:
                 continue  # the replica is still on its way out
             except UnknownClientError:
                 return []
             except StoreUnavailableError:
                 break
-            if buried.version != tombstone.version:
-                # Secrets Manager buries whatever stands there: somebody restored it.
-                self._exhume(record.client_id)
-                raise conflict()
-            return []
+            # Somebody restored it; an earlier round may have removed the replica.
+            self._exhume(record.client_id)
+            raise conflict()
         return ["the record and its replica"]
 
     def _exhume(self, client_id: ClientId) -> None:
@@ -178,7 +180,8 @@ class DeletionAndRestore:
         Restore *client_id*, with new app clients where the old ones are gone.
 
         Raises:
-            ProblemError: If it is gone for good, or its app clients cannot be made.
+            ProblemError: If it is gone for good, or being enrolled, or its app
+                clients cannot be made.
         """
         self.admin.require_writer()
         key = self.halves.key()
@@ -192,6 +195,7 @@ class DeletionAndRestore:
             raise _gone(client_id)
         if found.value.status is Status.DELETED:
             found = self._revive(found, key)
+        require_live(found.value)
         replication = self.admin.replicate(client_id, found.version)
         return Restored(found.value, found.version, replication)
 
@@ -217,6 +221,21 @@ class DeletionAndRestore:
 def is_undone(record: ClientRecord) -> bool:
     """Return whether *record* is the tombstone of an enrolment that was undone."""
     return record.status is Status.DELETED and record.deletion is None
+
+
+def is_buried_alive(records: RecordStore, client_id: ClientId) -> bool:
+    """
+    Return whether a record that cannot be read is marked for deletion without being a tombstone.
+
+    A deletion that ends just when somebody restores the client may leave that.
+
+    Raises:
+        StoreUnavailableError, StoreRefusedError
+    """
+    try:
+        return records.peek(client_id).value.status != Status.DELETED
+    except UnknownClientError:
+        return False
 
 
 def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:

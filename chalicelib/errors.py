@@ -199,5 +199,9 @@ class TokenEndpointUnavailableError(ServiceError):
     """The Region's token endpoint does not answer, throttles or answers garbage."""
 
 
+class TokenNotIssuedError(TokenEndpointUnavailableError):
+    """There is no token for this request; that says nothing of the endpoint."""
+
+
 class AppClientRefusedError(ServiceError):
     """The Region's token endpoint refuses the app client, its secret or its scope: drift."""

@@ -28,6 +28,7 @@ from .errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
     TokenEndpointUnavailableError,
+    TokenNotIssuedError,
     UnknownClientError,
 )
 from .freshness import REMEMBERED, Backoff, LastKnown
@@ -55,7 +56,7 @@ MARGIN_SECONDS: Final = 60
 """No token is handed out with less life than this."""
 
 REFRESH_SECONDS: Final = 300
-"""A cached token with less life than this is replaced, if Cognito answers."""
+"""A cached token with less life than this, or half of its life, is replaced if Cognito answers."""
 
 STORE_SECONDS: Final = 3.5
 """What one read from Secrets Manager takes at worst (see `aws`)."""
@@ -100,6 +101,14 @@ class Authenticated:
     secret: StoredSecret
 
 
+@dataclass(frozen=True, slots=True)
+class CachedToken:
+    """A token, and the time from which a new one is asked for."""
+
+    token: AccessToken
+    refresh_at: float
+
+
 class TokenCache:
     """
     Cognito's tokens, per client, secret, record version and scope.
@@ -111,19 +120,23 @@ class TokenCache:
     def __init__(self, clock: Clock, remembered: int = REMEMBERED) -> None:
         """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
         self._lock = Lock()
-        self._tokens: TLRUCache[TokenKey, AccessToken] = TLRUCache(
-            remembered, lambda _key, token, _now: token.expires_at - MARGIN_SECONDS, timer=clock
+        self._clock = clock
+        self._tokens: TLRUCache[TokenKey, CachedToken] = TLRUCache(
+            remembered,
+            lambda _key, cached, _now: cached.token.expires_at - MARGIN_SECONDS,
+            timer=clock,
         )
 
-    def get(self, key: TokenKey) -> AccessToken | None:
+    def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* that has at least the margin to live."""
         with self._lock:
             return self._tokens.get(key)
 
     def put(self, key: TokenKey, token: AccessToken) -> None:
         """Keep *token*."""
+        early = min(REFRESH_SECONDS, (token.expires_at - self._clock()) / 2)
         with self._lock:
-            self._tokens[key] = token
+            self._tokens[key] = CachedToken(token, token.expires_at - early)
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,9 +260,10 @@ class Exchange:
     ) -> TokenResponse:
         scope = _narrow(request.scope, caller.record)
         key = (caller.record.client_id, caller.secret.secret_id, caller.version, scope)
-        token = self.tokens.get(key)
-        trace.cached = token is not None
-        if token is None or token.expires_at - self.clock() < REFRESH_SECONDS:
+        cached = self.tokens.get(key)
+        token = cached.token if cached else None
+        trace.cached = cached is not None
+        if cached is None or self.clock() > cached.refresh_at:
             issued = self._request(caller.record, scope, deadline, trace)
             if issued is not None:
                 self.tokens.put(key, issued)
@@ -271,6 +285,8 @@ class Exchange:
         trace.cognito_requests += 1
         try:
             return self.endpoint.request_token(app_client, scope, metadata, deadline)
+        except TokenNotIssuedError:
+            return None  # one client's trouble must not become the others'
         except TokenEndpointUnavailableError:
             self.endpoint_backoff.trip()
             return None

@@ -17,7 +17,6 @@ from .administration import (
     app_client_gone,
     cognito_problem,
     conflict,
-    require_live,
     store_problems,
 )
 from .credentials import app_client_mac
@@ -168,7 +167,6 @@ class Halves:
             else:
                 return
             found = self.admin.find(aligned.client_id)
-            require_live(found.value)
         raise conflict()
 
     def _aligned(

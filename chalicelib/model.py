@@ -94,7 +94,7 @@ class RetiringSecret:
     successor, `None` if it was not yet.
     """
 
-    cognito_secret_id: str
+    cognito_secret_id: str = field(repr=False)
     since: int
     replicated_at: int | None = None
 
@@ -217,7 +217,7 @@ class AppClientView:
 class CognitoSecret:
     """One of an app client's secrets; Cognito never tells its value again."""
 
-    cognito_secret_id: str
+    cognito_secret_id: str = field(repr=False)
     created_at: int
 
 

@@ -312,6 +312,9 @@ class AppClients(Protocol):
             AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
         """
 
+    def is_marked(self, view: AppClientView, client_id: ClientId) -> bool:
+        """Return whether *view* carries our mark, for *client_id*."""
+
     def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
         """
         Return an app client's secrets, oldest first; one or two.

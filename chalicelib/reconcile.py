@@ -19,7 +19,7 @@ from typing import Final
 
 from .administration import Administration, cognito_problem, conflict
 from .app_client_survey import may_refer, settled
-from .deletion import DeletionAndRestore, is_undone
+from .deletion import DeletionAndRestore, is_buried_alive, is_undone
 from .denials import Denials
 from .drift import Drift, Kind, Outcome, Result
 from .errors import (
@@ -147,14 +147,15 @@ class Reconcile:
             view = pool.describe(app_client_id)
         except UnknownAppClientError:
             raise _NothingToDoError from None
-        if not view.name.endswith(f"-{client_id}") or not self._settled(view.created_at):
+        if not pool.is_marked(view, client_id) or not self._settled(view.created_at):
             raise _LeftAloneError("It is young, or does not carry our mark any more.")
         try:
             found = self._admin.records.read(client_id)
             if may_refer(client_id, found, app_client_id):
                 raise _NothingToDoError
         except UnknownClientError:
-            pass
+            if is_buried_alive(self._admin.records, client_id):
+                raise _LeftAloneError("Its client is marked for deletion, but alive.") from None
         except MalformedSecretError:
             raise _LeftAloneError("The record that may refer to it cannot be read.") from None
         pool.delete(app_client_id)
@@ -213,6 +214,7 @@ class Reconcile:
         # what that is, and that no repeat can go on with it.
         tombstone = replace(found.value, status=Status.DELETED)
         self._admin.records.replace(tombstone, found.version)
+        self._admin.records.unreplicate(tombstone.client_id)
         self._admin.records.destroy(tombstone.client_id)
 
     def _finish_deletion(self, drift: Drift) -> None:

@@ -200,9 +200,8 @@ def _replace(
     except (ClientError, StoreUnavailableError) as err:
         # A move that arrived is refused when the SDK repeats it, and an answer
         # can get lost: only what is current now tells who won.
-        current = _current_version(client, name)
-        if current != new:
-            raise _not_moved(err, whole=current == read) from None
+        if _current_version(client, name) != new:
+            raise _not_moved(err) from None
     return new
 
 
@@ -224,11 +223,13 @@ def _current_version(client: SecretsManagerClient, name: str) -> str | None:
         return None
 
 
-def _not_moved(err: ClientError | StoreUnavailableError, *, whole: bool) -> ServiceError:
-    """Return what *err* of a move means; *whole*: what was current before still is."""
+def _not_moved(err: ClientError | StoreUnavailableError) -> ServiceError:
+    """Return what *err* of a move means whose version is not current."""
+    if isinstance(err, StoreThrottledError):
+        return err
     if isinstance(err, StoreUnavailableError):
-        # Else ours may have become current, and somebody else's after it.
-        return err if whole else OutcomeUnknownError()
+        # It may still arrive, or ours was current and somebody else's came after it.
+        return OutcomeUnknownError()
     if _code(err) == "InvalidRequestException":
         return UnknownClientError()
     if _code(err) in {"InvalidParameterException", "ResourceNotFoundException"}:
@@ -251,7 +252,10 @@ class ClientSecretsReader:
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         """See `RecordReader.read`."""
         name = client_secret_name(self.prefix, client_id)
-        return _read(self.client(), name, records.record_from_json)
+        found = _read(self.client(), name, records.record_from_json)
+        if found.value.client_id != client_id:
+            raise MalformedSecretError("The record is another client's.")
+        return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,21 +314,23 @@ class ClientSecrets:
 
     def _describe(self, record: ClientRecord) -> None:
         """Bring what lists show up to date; it follows the record and never leads it."""
-        for tell in self._descriptions(record):
+        for tell in (self._tag, self._rename):
             # The record is written, and it alone decides; `reconcile` mends the rest.
             try:
-                _ask(tell, shows=None)
+                tell(record)
             except ClientError:
                 continue
             except StoreUnavailableError:
                 return
 
-    def _descriptions(self, record: ClientRecord) -> tuple[Callable[[], object], ...]:
+    def _tag(self, record: ClientRecord) -> None:
         name = self._name(record.client_id)
-        return (
-            lambda: self.here().tag_resource(SecretId=name, Tags=_tags(record)),
-            lambda: self.here().update_secret(SecretId=name, Description=_description(record)),
-        )
+        # There is nothing in the answer.
+        _ask(lambda: self.here().tag_resource(SecretId=name, Tags=_tags(record)), shows=None)
+
+    def _rename(self, record: ClientRecord) -> None:
+        name, description = self._name(record.client_id), _description(record)
+        _ask(lambda: self.here().update_secret(SecretId=name, Description=description))
 
     def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
         """See `RecordStore.peek`."""
@@ -339,13 +345,13 @@ class ClientSecrets:
 
     def retag(self, record: ClientRecord) -> None:
         """See `RecordStore.retag`."""
-        for tell in self._descriptions(record):
-            try:
-                _ask(tell, shows=None)
-            except ClientError as err:
-                if _code(err) in _GONE:
-                    raise UnknownClientError from None
-                raise _refused(err) from None
+        try:
+            self._rename(record)
+            self._tag(record)
+        except ClientError as err:
+            if _code(err) in _GONE:
+                raise UnknownClientError from None
+            raise _refused(err) from None
 
     def destroy(self, client_id: ClientId) -> None:
         """See `RecordStore.destroy`."""

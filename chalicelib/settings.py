@@ -101,7 +101,7 @@ class Settings:
             other=secondary if own is primary else primary,
             surfaces=_read(environ, "SURFACES", _surfaces, default="token admin"),
             secret_prefix=_read(environ, "SECRET_PREFIX", _prefix),
-            public_url=_read(environ, "PUBLIC_URL", _url),
+            public_url=_read(environ, "PUBLIC_URL", base_url),
             # Cognito allows 5 minutes to 1 day.
             access_token_seconds=_read(
                 environ, "ACCESS_TOKEN_SECONDS", _seconds(300, 86_400), default="3600"
@@ -209,10 +209,16 @@ def _surfaces(text: str) -> frozenset[str]:
 
 
 def _url_if_any(text: str) -> str | None:
-    return _url(text) if text else None
+    return base_url(text) if text else None
 
 
-def _url(text: str) -> str:
+def base_url(text: str) -> str:
+    """
+    Return *text* if it is an https URL of host and path only (http to this machine).
+
+    Raises:
+        ValueError: If it is not.
+    """
     # urlsplit drops line breaks and empty queries; what is kept is *text*.
     if not _URL.fullmatch(text):
         raise ValueError("must be a URL of host and path only.")
@@ -230,7 +236,7 @@ def _url(text: str) -> str:
 
 
 def _token_endpoint(text: str) -> str:
-    url = _url(text)
+    url = base_url(text)
     if not url.endswith("/oauth2/token"):
         raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")
     return url

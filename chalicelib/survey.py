@@ -18,7 +18,7 @@ from typing import Final
 from .administration import Administration
 from .app_client_survey import AppClientSurvey, Records, batches, settled
 from .credentials import loggable
-from .deletion import is_undone
+from .deletion import is_buried_alive, is_undone
 from .drift import Drift, Kind
 from .errors import MalformedSecretError, StoreRefusedError, UnknownClientError
 from .halves import Halves
@@ -84,6 +84,7 @@ class _Run:
         )
         self._behind: list[tuple[ClientId, VersionId]] = []
         self._behind_at = 0.0
+        self._alive: set[ClientId] = set()
 
     def findings(self) -> Iterator[Drift]:
         """Yield what is found."""
@@ -133,7 +134,8 @@ class _Run:
                     yield from self._client(listed[client_id], here[client_id], there)
                 done += 1
                 self._progress(done, len(listed))
-        yield from self._app_clients.orphans(self._read)
+        yield from self._app_clients.orphans(self._read_or_spare)
+        yield from self._buried_alive()
         yield from self._still_behind()
 
     def _list(self) -> dict[ClientId, ClientSummary]:
@@ -156,6 +158,31 @@ class _Run:
             return self._questions.ask(SECRETS_MANAGER, self._region, ask, about=len(client_ids))
         except NoAnswerError:
             return None
+
+    def _read_or_spare(self, client_ids: Sequence[ClientId]) -> Records | None:
+        """Read, and of what is gone note what is buried alive; nobody can read that."""
+        found = self._read(client_ids)
+        if found is None:
+            return None
+        spared: dict[ClientId, Versioned[ClientRecord] | None] = {}
+        for client_id in client_ids:
+            if client_id not in found:
+                ask = partial(is_buried_alive, self._records, client_id)
+                try:
+                    if self._questions.ask(SECRETS_MANAGER, self._region, ask):
+                        spared[client_id] = None
+                        self._alive.add(client_id)
+                except NoAnswerError:
+                    spared[client_id] = None
+        return {**found, **spared}
+
+    def _buried_alive(self) -> Iterator[Drift]:
+        for client_id in sorted(self._alive):
+            detail = (
+                "It is marked for deletion, but shown as not deleted. Bring it back with "
+                "`surrogatectl restore`, unless it is to go."
+            )
+            yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=False)
 
     def _read_there(self, client_ids: Sequence[ClientId]) -> Records | None:
         ask = partial(_read_each, self._replicas, client_ids)

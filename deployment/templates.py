@@ -95,7 +95,9 @@ def _gateway_responses(*, also_admin: bool) -> Document:
         ),
     }
     if also_admin:
-        words = {"ResponseTemplates": {"application/json": '{"message":$context.error.messageString}'}}
+        words = {
+            "ResponseTemplates": {"application/json": '{"message":$context.error.messageString}'}
+        }
         for kind in ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"):
             responses[kind] = words
     return dict(sorted(responses.items()))

@@ -74,6 +74,7 @@ class AdminClient:
                 headers=dict(request.headers),
                 timeout=_SECONDS,
                 allow_redirects=False,
+                auth=_as_signed,
             )
         except requests.RequestException as err:
             raise AdminApiError(
@@ -108,6 +109,11 @@ class AdminClient:
                 }
             ) from None
         return request
+
+
+def _as_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Leave the signature alone: requests would put what a .netrc has in its place."""
+    return request
 
 
 def _content(answer: requests.Response, region: str) -> dict[str, Any]:

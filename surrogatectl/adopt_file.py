@@ -22,6 +22,8 @@ from chalicelib.model import ClientId, IssuedCredentials
 from .adopt_rows import Adoptable
 
 _OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
+# How `CredentialsFile.add` begins each line.
+_START: Final = b'{"client_id": "sgc_'
 _FLAGS: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -44,6 +46,8 @@ class CredentialsFile:
         self._issued: dict[ClientId, IssuedCredentials] = {}
         self._end = self._before = 0
         for number, line in enumerate(self._lines(), start=1):
+            if _cut_off(line):
+                break  # a crash did it: its client does not exist
             issued = _issued(line)
             if issued is None:
                 raise CredentialsFileError(
@@ -98,12 +102,18 @@ class CredentialsFile:
 
     def _lines(self) -> Iterator[bytes]:
         with os.fdopen(self._descriptor, "rb", closefd=False) as file:
-            # Without its end, a crash cut the line off: its client does not exist.
-            yield from (line for line in file if line.endswith(b"\n"))
+            yield from file
+
+
+def _cut_off(line: bytes) -> bool:
+    """Return whether *line* is the beginning of one of ours, without its end."""
+    return not line.endswith(b"\n") and line[: len(_START)] == _START[: len(line)]
 
 
 def _issued(line: bytes) -> IssuedCredentials | None:
-    """Return the credentials that *line* holds, `None` if it holds none."""
+    """Return the credentials that *line* holds, `None` if it is no line of ours."""
+    if not line.endswith(b"\n"):
+        return None
     try:
         content = json.loads(line)
         client_id, client_secret = content["client_id"], content["client_secret"]

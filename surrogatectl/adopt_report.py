@@ -9,7 +9,6 @@ from typing import Final
 
 import click
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from chalicelib.credentials import loggable
@@ -56,10 +55,7 @@ def print_report(outcomes: Sequence[Outcome], output_format: str, *, dry_run: bo
     output.print_table(
         "Adoption" + (" (dry run: nothing was written)" if dry_run else ""),
         ("handle", "row", "outcome", "client", "name", "replica", "reason"),
-        [
-            tuple(escape(str(value or "")) for value in _document(outcome).values())
-            for outcome in outcomes
-        ],
+        [tuple(str(value or "") for value in _document(outcome).values()) for outcome in outcomes],
     )
     click.echo(f"{summary(outcomes)}.")
     click.echo(WARNING)

@@ -156,17 +156,23 @@ class Adopter:
 
     def _create(self, record: ClientRecord) -> VersionId:
         """Create *record*; if nobody can say whether that was done, look and try again."""
-        admin = self.halves.admin
+        admin, tried = self.halves.admin, False
         for seconds in _CREATE_PAUSES:
             admin.pause(seconds)
             try:
                 return admin.records.create(record)
             except StoreRefusedError as err:
-                raise _DeniedError(f"{err}. Check the role's policy and the key.") from None
+                why = f"{err}. Check the role's policy and the key."
+                if tried:
+                    # An earlier try may have arrived: its line in the file must stay.
+                    why += " Run this again: whether it was adopted is unknown."
+                    raise _StopError(why) from None
+                raise _DeniedError(why) from None
             except (ClientExistsError, StoreUnavailableError):
                 version = self._found(record)
             if version is not None:
                 return version
+            tried = True
         raise _StopError(
             f"Secrets Manager in {admin.region} does not answer; whether it was adopted is "
             "unknown. Run this again."

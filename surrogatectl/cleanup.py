@@ -137,6 +137,10 @@ def _resources(project: Path, stage: str) -> bool:
 def remaining_steps(settings: Settings, stages: list[str]) -> list[str]:
     """Return what this command does not remove, in the order in which it goes."""
     return [
+        (
+            "Secrets Manager's lists can be five minutes old: run this once more then.  It should "
+            "find nothing."
+        ),
         "aws cloudformation delete-stack: the stack of infra/routing.yaml, so that the name ends.",
         *(f".venv/bin/chalice delete --stage {stage}" for stage in stages),
         (

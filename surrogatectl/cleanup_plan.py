@@ -1,10 +1,10 @@
 """
 Everything of ours in both Regions, and its removal in an order that always works.
 
-Ours is what carries the mark: secrets `<prefix>/clients/<client ID>` and those
-below the prefix with the tag `surrogate:kind`; app clients named
-`<prefix>-<client ID>`.  Nothing else is touched: no pool, no other secret, no
-app client that was adopted.
+Ours is what carries the mark: secrets `<prefix>/clients/<client ID>`,
+`<prefix>/region`, `<prefix>/deployment`, and others below the prefix with the
+tag `surrogate:kind`; app clients named `<prefix>-<client ID>`.  Nothing else is
+touched: no pool, no other secret, no app client that was adopted.
 
 Each step may be repeated, and what a crash leaves is found by the next run.
 """
@@ -19,7 +19,11 @@ from chalicelib.app_clients import PoolAppClients
 from chalicelib.credentials import is_client_id
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.pace import Pace
-from chalicelib.secrets_store import client_secret_name
+from chalicelib.secrets_store import (
+    client_secret_name,
+    deployment_secret_name,
+    state_secret_name,
+)
 from chalicelib.settings import RegionSettings, Settings
 
 from .operators import AbsentError, Connect, NoAnswerError, ask
@@ -71,6 +75,10 @@ class Cleanup:
     def __init__(self, settings: Settings, connect: Connect, secrets: Pace, cognito: Pace) -> None:
         """Ask no more often than *secrets* and *cognito* let one."""
         self._prefix = settings.secret_prefix
+        self._single = {
+            state_secret_name(self._prefix): "state",
+            deployment_secret_name(self._prefix): "deployment-key",
+        }
         self._regions = {each.name: each for each in (settings.primary, settings.secondary)}
         self._stores = {name: connect("secretsmanager", r) for name, r in self._regions.items()}
         self._pools = {name: self._pool(settings, connect, r) for name, r in self._regions.items()}
@@ -134,6 +142,8 @@ class Cleanup:
         start = client_secret_name(self._prefix, ClientId(""))
         if name.startswith(start):
             return "client" if is_client_id(name.removeprefix(start)) else None
+        if name in self._single:
+            return self._single[name]
         tags = {tag.get("Key"): tag.get("Value") for tag in entry.get("Tags", [])}
         return tags.get(_KIND)
 

@@ -15,12 +15,14 @@ from .admin_client import AdminClient
 from .common import (
     Unavailable,
     ask,
+    client_id_argument,
     confirm,
     if_match,
     if_match_option,
     output_option,
     region_option,
     secret_file_option,
+    secret_id_argument,
     yes_option,
 )
 
@@ -110,7 +112,7 @@ def _all_clients(api: AdminClient, limit: int | None) -> list[dict[str, Any]]:
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @click.option("--last-used", is_flag=True, help="Read both Regions' logs for the secrets' use.")
 @region_option
 @output_option
@@ -124,7 +126,7 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @click.option(
     "--overlap-days",
     type=click.FloatRange(0, 90),
@@ -190,8 +192,8 @@ def _rotate_app_clients(
 
 
 @click.command()
-@click.argument("client_id")
-@click.argument("secret_id")
+@client_id_argument
+@secret_id_argument
 @click.option("--force", is_flag=True, help="Even if it may be in use.")
 @if_match_option
 @yes_option
@@ -221,7 +223,7 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @click.option("--name", help="What people call the client.")
 @click.option("--scope", help="All the scopes it may have from now on.")
 @click.option("--allow-cidr", "cidrs", multiple=True, help="All its source addresses.")
@@ -263,7 +265,7 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @if_match_option
 @region_option
 @output_option
@@ -273,7 +275,7 @@ def disable(client_id: str, version: str | None, role: str | None, output_format
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @if_match_option
 @region_option
 @output_option
@@ -296,7 +298,7 @@ def _change(
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @click.option(
     "--recovery-days",
     type=click.IntRange(7, 30),
@@ -340,7 +342,7 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 @click.command()
-@click.argument("client_id")
+@client_id_argument
 @region_option
 @output_option
 def restore(client_id: str, role: str | None, output_format: str) -> None:

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 import click
 
+from chalicelib.credentials import SECRET_ID, is_client_id
+
 from .admin_client import AdminApiError, AdminClient
 from .configuration import ROLES, ConfigurationError, Deployment, find_deployment
 
@@ -34,6 +36,21 @@ class Unavailable(Failure):
     exit_code = 4
 
 
+def _client_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    # It becomes part of a URL's path.
+    if not is_client_id(value):
+        raise click.BadParameter("is malformed: a client ID is sgc_ and 26 characters.")
+    return value
+
+
+def _secret_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not SECRET_ID.fullmatch(value):
+        raise click.BadParameter("is malformed: a secret ID is 8 lower-case characters.")
+    return value
+
+
+client_id_argument = click.argument("client_id", callback=_client_id)
+secret_id_argument = click.argument("secret_id", callback=_secret_id)
 region_option = click.option(
     "--region",
     "role",

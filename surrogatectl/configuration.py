@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from chalicelib.settings import RegionSettings, Settings, SettingsError
+from chalicelib.settings import RegionSettings, Settings, SettingsError, base_url
 
 ROLES = ("primary", "secondary")
 
@@ -67,8 +67,16 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
     for role in ROLES:
         url = environ.get(f"ADMIN_URL_{role.upper()}") or _deployed_url(directory, role)
         if url:
-            urls[role] = url.rstrip("/")
+            urls[role] = _checked(f"ADMIN_URL_{role.upper()}", url)
     return Deployment(settings, urls)
+
+
+def _checked(name: str, url: str) -> str:
+    # New client secrets come over it.
+    try:
+        return base_url(url)
+    except ValueError as err:
+        raise ConfigurationError(f"{name}: {err}") from None
 
 
 def _stage_variables(directory: Path) -> dict[str, str]:

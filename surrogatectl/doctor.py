@@ -12,8 +12,9 @@ import click
 from . import output
 from .common import deployment, output_option
 from .configuration import ROLES, Deployment
-from .doctor_checks import Look, examine
-from .doctor_web import Web
+from .doctor_checks import examine
+from .doctor_look import Look
+from .doctor_web import Internet
 from .findings import Finding, Level
 from .operators import connect
 
@@ -30,7 +31,7 @@ def doctor(context: click.Context, output_format: str) -> None:
     Exit code 0: nothing failed (there may be warnings); 1: something did.
     """
     found = deployment()
-    findings = list(examine(Look(found.settings, token_urls(found), connect, Web())))
+    findings = list(examine(Look(found.settings, token_urls(found), connect, Internet())))
     report(findings, output_format)
     context.exit(any(each.level is Level.FAILED for each in findings))
 

@@ -4,23 +4,44 @@ from __future__ import annotations
 
 import socket
 import ssl
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import requests
 
 from .pools import post_nothing
 
 _SECONDS = 5.0
-_HTTPS = 443
 
 
-@dataclass(frozen=True, slots=True)
-class Web:
-    """The network, as `doctor` needs it; a test brings its own."""
+class Web(Protocol):
+    """The network, as `doctor` needs it."""
 
     def get(self, url: str) -> tuple[int, dict[str, Any]]:
         """Return status and JSON of *url*; status 0 if nobody answers."""
+
+    def post_nothing(self, url: str) -> int:
+        """Post an empty form to *url*; return the status, 0 if nobody answers."""
+
+    def resolve(self, host: str) -> list[str]:
+        """Return the addresses of *host*, none if it does not resolve."""
+
+    def certificate_ends(self, host: str, port: int) -> float:
+        """
+        Return when the certificate that *host* shows expires.
+
+        Raises:
+            OSError: If there is no connection, or the certificate is not valid.
+        """
+
+
+class Internet:
+    """`Web`, really; *trusted* verifies certificates, by default as this machine does."""
+
+    def __init__(self, trusted: ssl.SSLContext | None = None) -> None:
+        self._trusted = trusted
+
+    def get(self, url: str) -> tuple[int, dict[str, Any]]:
+        """See `Web.get`."""
         try:
             with requests.Session() as session:
                 session.trust_env = False
@@ -34,25 +55,20 @@ class Web:
         return answer.status_code, content if isinstance(content, dict) else {}
 
     def post_nothing(self, url: str) -> int:
-        """Post an empty form to *url*; return the status, 0 if nobody answers."""
+        """See `Web.post_nothing`."""
         return post_nothing(url)
 
     def resolve(self, host: str) -> list[str]:
-        """Return the addresses of *host*, none if it does not resolve."""
+        """See `Web.resolve`."""
         try:
             found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
         except OSError:
             return []
         return sorted({str(address[4][0]) for address in found})
 
-    def certificate_ends(self, host: str, port: int = _HTTPS) -> float:
-        """
-        Return when the certificate that *host* shows expires.
-
-        Raises:
-            OSError: If there is no connection, or the certificate is not valid.
-        """
-        context = ssl.create_default_context()
+    def certificate_ends(self, host: str, port: int) -> float:
+        """See `Web.certificate_ends`."""
+        context = self._trusted or ssl.create_default_context()
         with (
             socket.create_connection((host, port), timeout=_SECONDS) as plain,
             context.wrap_socket(plain, server_hostname=host) as secured,

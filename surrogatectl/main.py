@@ -14,7 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ServiceError
 
-from . import clients, denials, output
+from . import cleanup, clients, configure, denials, doctor, output
+from .adopt import adopt_command
 from .bootstrap import initialise
 from .common import Failure, Unavailable, deployment, output_option
 from .configuration import ROLES
@@ -28,7 +29,17 @@ def main() -> None:
     """Surrogate client credentials for Amazon Cognito in two AWS Regions."""
 
 
-for command in (*clients.COMMANDS, *denials.COMMANDS, reconcile):
+_COMMANDS = (
+    *clients.COMMANDS,
+    *denials.COMMANDS,
+    *configure.COMMANDS,
+    *doctor.COMMANDS,
+    *cleanup.COMMANDS,
+    adopt_command,
+    reconcile,
+)
+
+for command in _COMMANDS:
     main.add_command(command)
 
 
@@ -47,7 +58,9 @@ def init(output_format: str) -> None:
 
 
 @main.command()
-@click.option("--to", "role", type=click.Choice(ROLES), required=True)
+@click.option(
+    "--to", "role", type=click.Choice(ROLES), required=True, help="The Region to move it to."
+)
 @click.option(
     "--timeout", default=300, show_default=True, help="Seconds to wait for the name to follow."
 )

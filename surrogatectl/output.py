@@ -13,6 +13,7 @@ from typing import Any, TextIO
 import click
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -26,7 +27,7 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, value)
+        table.add_row(name, Text(value))
     _print(title, table)
 
 
@@ -37,7 +38,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
         # The first column is there to be copied.
         table.add_column(column, overflow="fold", no_wrap=number == 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))  # what people typed is no markup
     _print(title, table)
 
 
@@ -74,6 +75,14 @@ def secret_file(path: Path | None) -> Iterator[TextIO | None]:
     try:
         with os.fdopen(descriptor, "w") as file:
             yield file
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as err:
+        path.unlink(missing_ok=True)
+        raise click.ClickException(
+            f"--secret-file {path}: {err.strerror}. The secret is lost; `surrogatectl rotate` "
+            "makes a new one, and `surrogatectl retire` ends the one that nobody has."
+        ) from None
     except BaseException:
         path.unlink(missing_ok=True)
         raise

@@ -63,14 +63,18 @@ class Names:
         """Return the ARNs of the clients' records."""
         return [self._secret(region, "clients/*") for region in regions]
 
-    def state(self, *regions: str) -> list[str]:
-        """Return the ARNs of the Regions' states."""
-        # AWS appends a hyphen and six characters that nobody knows before.
-        return [self._secret(region, "region-??????") for region in regions]
+    def state(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the Regions' states; with *maybe* also if they do not exist yet."""
+        return self._one("region", regions, maybe=maybe)
 
-    def deployment_key(self, *regions: str) -> list[str]:
-        """Return the ARNs of the deployment key and its replica."""
-        return [self._secret(region, "deployment-??????") for region in regions]
+    def deployment_key(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the deployment key and its replica; *maybe* as in `state`."""
+        return self._one("deployment", regions, maybe=maybe)
+
+    def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
+        # AWS appends a hyphen and six characters that nobody knows before.
+        endings = ("", "-??????") if maybe else ("-??????",)
+        return [self._secret(region, name + end) for region in regions for end in endings]
 
     def _secret(self, region: str, name: str) -> str:
         return f"arn:aws:secretsmanager:{region}:*:secret:{self.prefix}/{name}"
@@ -161,7 +165,11 @@ def operators_policy(names: Names) -> Document:
             _allow(
                 "ReadRecordsStatesAndDeploymentKey",
                 ["secretsmanager:GetSecretValue"],
-                [*names.clients(*both), *names.state(*both), *names.deployment_key(*both)],
+                [
+                    *names.clients(*both),
+                    *names.state(*both, maybe=True),
+                    *names.deployment_key(*both, maybe=True),
+                ],
             ),
             _LIST_SECRETS,
             _allow("WriteRecords", _WRITE_RECORDS, names.clients(*both)),
@@ -170,10 +178,11 @@ def operators_policy(names: Names) -> Document:
                 [
                     "secretsmanager:CreateSecret",
                     "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
                     *_WRITE_STATE,
                     "secretsmanager:TagResource",
                 ],
-                names.state(*both),
+                names.state(*both, maybe=True),
             ),
             _allow(
                 "MakeReplicateAndRemoveDeploymentKey",
@@ -185,7 +194,7 @@ def operators_policy(names: Names) -> Document:
                     "secretsmanager:ReplicateSecretToRegions",
                     "secretsmanager:TagResource",
                 ],
-                names.deployment_key(*both),
+                names.deployment_key(*both, maybe=True),
             ),
             _allow(
                 "MakeAppClientsAndLookAtPools",
@@ -195,7 +204,6 @@ def operators_policy(names: Names) -> Document:
                 ],
                 names.user_pools(*both),
             ),
-            _allow("FindPoolDomains", ["cognito-idp:DescribeUserPoolDomain"], ["*"]),
             _allow("LookAtStacks", ["cloudformation:DescribeStacks"], stacks),
             _allow("LookAtFunctions", ["lambda:GetFunctionConfiguration"], functions),
             _allow(
@@ -206,7 +214,6 @@ def operators_policy(names: Names) -> Document:
             ),
             _allow("LookAtCustomDomains", ["apigateway:GET"], domains),
             _allow("LookAtCertificates", ["acm:DescribeCertificate"], certificates),
-            _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.logs(*both)),
             # Take this one away when nothing is left to adopt.
             _allow(
                 "AdoptFromTable",
@@ -230,7 +237,6 @@ _WRITE_RECORDS = [
     "secretsmanager:UpdateSecretVersionStage",
 ]
 _WRITE_STATE = [
-    "secretsmanager:DescribeSecret",
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
 ]

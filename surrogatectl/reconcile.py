@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,19 +11,13 @@ import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.drift import Outcome, Result
-from chalicelib.errors import ProblemError
-from chalicelib.freshness import Backoff
-from chalicelib.settings import Settings
 from chalicelib.survey import Progress as Report
-from chalicelib.wiring import AdminParts
 
 from . import output
-from .common import Failure, Unavailable, deployment, output_option, yes_option
+from .common import Failure, deployment, output_option, yes_option
 from .common import confirm as confirmed
-
-_UNAVAILABLE = 503
+from .parts import writing_parts
 
 
 @click.command()
@@ -62,31 +54,6 @@ def reconcile(repair: bool, quick: bool, yes: bool, output_format: str) -> None:
     if left:
         advice = "" if repair else " To mend what can be mended: surrogatectl reconcile --repair."
         raise Failure(f"{len(left)} findings are left.{advice}")
-
-
-def writing_parts(settings: Settings) -> AdminParts:
-    """
-    Return the parts of the Region that writes.
-
-    Raises:
-        Failure: If neither says that it does.
-        Unavailable: If that cannot be found out.
-    """
-    problems: list[ProblemError] = []
-    for each in (settings, settings.seen_from_the_other_region()):
-        here = Connections(each.own)
-        there = Connections(each.other, Backoff(time.time, LOST_SECONDS))
-        parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
-        try:
-            parts.admin.require_writer()
-        except ProblemError as problem:
-            problems.append(problem)
-            continue
-        return parts
-    message = "\n".join(problem.detail for problem in problems)
-    if any(problem.status_code == _UNAVAILABLE for problem in problems):
-        raise Unavailable(message)
-    raise Failure(f"Neither Region writes.\n{message}")
 
 
 def _document(outcome: Outcome, *, repair: bool) -> dict[str, Any]:

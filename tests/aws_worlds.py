@@ -62,11 +62,12 @@ class AwsWorld:
     clock: FakeClock = field(default_factory=FakeClock)
     random_bytes: CountingBytes = field(default_factory=CountingBytes)
     list_seconds: float = 300
+    replica_seconds: float = 0.3
     strict: bool = True
 
     def __post_init__(self) -> None:
         self.aws = FakeAws(self.clock, strict=self.strict)
-        replicator = Replicator(self.aws)
+        replicator = Replicator(self.aws, self.replica_seconds)
         self.aws.settle.append(replicator.settle)
         self.secrets = {
             region: SecretsManager(self.aws, region, replicator, self.list_seconds)

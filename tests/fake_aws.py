@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache
+from threading import RLock
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol, cast
 
 from botocore import xform_name
@@ -95,6 +96,16 @@ def crash_after(number: int) -> Accident:
     return _at(number, happen)
 
 
+def crash_after_first(operation: str) -> Accident:
+    def accident(number: int, call: Call, carry_out: CarryOut) -> Any:
+        answer = carry_out()
+        if call.operation == operation:
+            raise Crash
+        return answer
+
+    return accident
+
+
 def lose_request(number: int) -> Accident:
     def happen(carry_out: CarryOut) -> NoReturn:
         raise ConnectTimeoutError(endpoint_url="lost")
@@ -106,6 +117,16 @@ def lose_answer(number: int) -> Accident:
     def happen(carry_out: CarryOut) -> NoReturn:
         carry_out()
         raise ReadTimeoutError(endpoint_url="lost")
+
+    return _at(number, happen)
+
+
+def arrive_late(number: int, late: list[CarryOut]) -> Accident:
+    """Have a call time out and end up in *late*: whoever carries it out decides when."""
+
+    def happen(carry_out: CarryOut) -> NoReturn:
+        late.append(carry_out)
+        raise ReadTimeoutError(endpoint_url="late")
 
     return _at(number, happen)
 
@@ -144,9 +165,14 @@ class FakeAws:
     calls: list[Call] = field(default_factory=list)
     accident: Accident = none_at_all
     strict: bool = True
+    _one_at_a_time: RLock = field(default_factory=RLock)
 
     def carry_out(self, call: Call, work: CarryOut) -> Any:
-        """Carry out a call, unless an accident happens to it."""
+        """Carry out a call, unless an accident happens to it; one at a time."""
+        with self._one_at_a_time:
+            return self._carry_out(call, work)
+
+    def _carry_out(self, call: Call, work: CarryOut) -> Any:
         self.calls.append(call)
 
         def carry_out() -> Any:

@@ -23,6 +23,7 @@ from tests.fake_aws import TOKEN_ENDPOINT, Answer, AwsError, Call, FakeAws
 _NAME = re.compile(r"[\w\s+=,.@-]{1,128}")
 _SECRET = re.compile(r"[\w+]{24,64}", re.ASCII)
 _TWO: Final = 2
+_STANDARD_SCOPES: Final = ("openid", "email", "phone", "profile", "aws.cognito.signin.user.admin")
 _DEFAULTS: Mapping[str, Any] = {
     "ExplicitAuthFlows": [],
     "AllowedOAuthFlows": [],
@@ -164,7 +165,8 @@ class Cognito:
     def _check_settings(self, name: str, settings: Mapping[str, Any]) -> None:
         if not _NAME.fullmatch(name):
             raise AwsError("InvalidParameterException", "malformed name")
-        if not set(self.scopes).issuperset(settings.get("AllowedOAuthScopes", ())):
+        known = {*self.scopes, *_STANDARD_SCOPES}
+        if not known.issuperset(settings.get("AllowedOAuthScopes", ())):
             raise AwsError("ScopeDoesNotExistException")
 
     def _described(self, client_id: str) -> Answer:

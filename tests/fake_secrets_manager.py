@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
+from uuid import uuid4
 
 from tests.fake_aws import Answer, AwsError, FakeAws
 
@@ -161,7 +162,12 @@ class SecretsManager:
         return answer
 
     def list_secrets(
-        self, *, MaxResults: int, Filters: Sequence[Mapping[str, Any]], NextToken: str = ""
+        self,
+        *,
+        MaxResults: int,
+        Filters: Sequence[Mapping[str, Any]],
+        NextToken: str = "",
+        IncludePlannedDeletion: bool = False,
     ) -> Answer:
         starts = [each for filtered in Filters for each in filtered["Values"]]
         until = self.aws.clock() - self.list_seconds
@@ -171,7 +177,9 @@ class SecretsManager:
             entry = known[-1] if known else None
             # The filter ignores case.
             wanted = any(name.lower().startswith(each.lower()) for each in starts)
-            if entry is not None and "DeletedDate" not in entry and wanted:
+            if entry is None or not wanted:
+                continue
+            if IncludePlannedDeletion or "DeletedDate" not in entry:
                 shown.append(entry)
         if NextToken and not (NextToken.startswith("after:") and len(NextToken) > len("after:")):
             raise AwsError("InvalidNextTokenException")
@@ -196,43 +204,45 @@ class SecretsManager:
         self,
         *,
         Name: str,
-        ClientRequestToken: str,
         SecretString: str,
+        ClientRequestToken: str = "",
         Description: str = "",
         Tags: Tags = (),
     ) -> Answer:
+        token = ClientRequestToken or str(uuid4())
         present = self.secrets.get(Name)
         if present and present.deleted_at is not None:
             raise AwsError("InvalidRequestException", "scheduled for deletion")
-        if present and not _same(present, ClientRequestToken, SecretString):
+        if present and not _same(present, token, SecretString):
             raise AwsError("ResourceExistsException", "already exists")
         if not present:
             now = self.aws.clock()
             tags = {tag["Key"]: tag["Value"] for tag in Tags}
             present = self.secrets[Name] = Secret(Name, Description, tags, now)
-            present.versions[ClientRequestToken] = Version(SecretString, now, {CURRENT})
+            present.versions[token] = Version(SecretString, now, {CURRENT})
             self._changed(present)
-        return _named(present, self._arn(present)) | {"VersionId": ClientRequestToken}
+        return _named(present, self._arn(present)) | {"VersionId": token}
 
     def put_secret_value(
         self,
         *,
         SecretId: str,
-        ClientRequestToken: str,
         SecretString: str,
-        VersionStages: Sequence[str],
+        ClientRequestToken: str = "",
+        VersionStages: Sequence[str] = (CURRENT,),
     ) -> Answer:
+        token = ClientRequestToken or str(uuid4())
         secret = self._own(SecretId)
-        answer = _named(secret, self._arn(secret)) | {"VersionId": ClientRequestToken}
-        if ClientRequestToken in secret.versions:
-            if not _same(secret, ClientRequestToken, SecretString):
+        answer = _named(secret, self._arn(secret)) | {"VersionId": token}
+        if token in secret.versions:
+            if not _same(secret, token, SecretString):
                 raise AwsError("ResourceExistsException", "the token is in use")
             return answer
         _check_labels(secret, VersionStages)
         self._make_room(secret)
-        secret.versions[ClientRequestToken] = Version(SecretString, self.aws.clock(), set())
+        secret.versions[token] = Version(SecretString, self.aws.clock(), set())
         for label in VersionStages:
-            secret.attach(label, ClientRequestToken)
+            secret.attach(label, token)
         self._changed(secret)
         return answer
 

@@ -402,6 +402,9 @@ class FakeAppClients(Failing):
             if found.client_id is not None:
                 yield app_client_id, found.client_id
 
+    def is_marked(self, view: AppClientView, client_id: ClientId) -> bool:
+        return view.name == f"surrogate-{client_id}"
+
     def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
         self._called("secrets")
         found = self._find(app_client_id)

@@ -2,9 +2,9 @@
 REST APIs that are made from an OpenAPI document, as `chalice deploy` makes them.
 
 MiniStack takes ImportRestApi for CreateRestApi, so that every route is missing; does not know
-PutRestApi; falls over two of the patches that Chalice sends along; and passes over the gateway's own
-answers in a document, CloudFormation's included. The rest of the document is read by MiniStack's own
-code.
+PutRestApi; falls over two of the patches that Chalice sends along; and passes over the gateway's
+own answers in a document, CloudFormation's included. The rest of the document is read by
+MiniStack's own code.
 """
 
 import json
@@ -52,7 +52,9 @@ def _with_documents(gateway: Any, handle: Handler) -> Handler:  # noqa: ANN401
         if importing:
             return _import(gateway, document, query_params)
         if not _has_mode(query_params, "overwrite"):
-            return _bad_request(gateway, "The local cloud knows PutRestApi with mode=overwrite only")
+            return _bad_request(
+                gateway, "The local cloud knows PutRestApi with mode=overwrite only"
+            )
         return _overwrite(gateway, unquote(parts[1]), document)
 
     return handle_request

@@ -11,8 +11,9 @@ from moto.server import ThreadedMotoServer
 from tests.contract.certificates import Authority
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve, TwoRegions
+from tests.contract.in_memory import InMemory
 from tests.contract.loopback import LOOPBACK, Choose, Loopback
-from tests.worlds import EAST, WEST
+from tests.worlds import EAST, EAST_POOL, WEST, WEST_POOL
 
 if TYPE_CHECKING:
     from local.cloud import Cloud
@@ -81,11 +82,17 @@ def local_cloud(cloud: Cloud) -> TwoRegions:
 
 @pytest.fixture
 def regions(implementation: str, request: pytest.FixtureRequest) -> TwoRegions:
-    """Return the AWS behind the adapters: moto's or the local cloud."""
+    """Return the AWS behind the adapters: moto's, the local cloud, or ours in memory."""
     found: TwoRegions = request.getfixturevalue(
-        {"moto": "moto", "cloud": "local_cloud"}[implementation]
+        {"moto": "moto", "cloud": "local_cloud", "memory": "memory"}[implementation]
     )
     return found
+
+
+@pytest.fixture
+def memory() -> TwoRegions:
+    """Return the AWS that the crash tests run on."""
+    return InMemory(Aws(), {}, {EAST: EAST_POOL, WEST: WEST_POOL})
 
 
 @pytest.fixture

@@ -39,7 +39,7 @@ CANNOT = {
 }
 
 
-@pytest.fixture(params=["fake", "moto", CLOUD])
+@pytest.fixture(params=["fake", "memory", "moto", CLOUD])
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -137,11 +137,19 @@ def test_ours_are_those_that_carry_our_mark(world: AppClientsWorld) -> None:
         client_id = new_client_id()
         made[clients.create(client_id, SCOPES)[0]] = client_id
     marked = clients.describe(next(iter(made))).name.partition("-sgc_")[0]
-    foreign = [f"people-{unique()}", f"{marked}-no client ID", f"{marked}x-{new_client_id()}"]
+    foreign = [
+        f"people-{unique()}",
+        f"{marked}-no client ID",
+        f"{marked}-paymentsservice2024",
+        f"{marked}x-{new_client_id()}",
+    ]
     others = {world.make_foreign(name) for name in foreign}
     found = dict(clients.ours())
     assert {each: found.get(each) for each in made} == made
     assert not others & set(found)
+    for app_client_id, client_id in made.items():
+        assert clients.is_marked(clients.describe(app_client_id), client_id)
+        assert not clients.is_marked(clients.describe(app_client_id), new_client_id())
 
 
 def test_ours_are_found_on_every_page(clients: AppClients) -> None:
@@ -149,6 +157,24 @@ def test_ours_are_found_on_every_page(clients: AppClients) -> None:
     found = [app_client_id for app_client_id, _ in clients.ours()]
     assert made <= set(found)
     assert len(found) == len(set(found))
+    for each in made:
+        clients.delete(each)
+
+
+def test_before_every_page_of_ours_somebody_may_wait(clients: AppClients) -> None:
+    made = {clients.create(new_client_id(), ())[0] for _ in range(65)}
+    waited = 0
+
+    def wait() -> None:
+        nonlocal waited
+        waited += 1
+
+    found = clients.ours(wait)
+    assert waited == 0
+    next(found)
+    assert waited == 1
+    seen = 1 + sum(1 for _ in found)
+    assert waited >= -(-seen // 60)
     for each in made:
         clients.delete(each)
 

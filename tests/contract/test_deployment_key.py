@@ -21,7 +21,7 @@ CANNOT = {
 }
 
 
-@pytest.fixture(params=["fake", "moto", CLOUD])
+@pytest.fixture(params=["fake", "memory", "moto", CLOUD])
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 

@@ -85,6 +85,17 @@ def test_what_a_crashed_writer_staged_does_not_keep_others_from_writing(world: A
     assert world.store.read(created.client_id) == Versioned(changed, second)
 
 
+def test_a_record_under_another_clients_name_is_malformed(world: AwsRecords) -> None:
+    """It must not authenticate with the other's secret, past the other's denial."""
+    created, _ = created_in(world)
+    stored = world.here.get_secret_value(SecretId=f"{world.prefix}/clients/{created.client_id}")
+    other = record().client_id
+    name = f"{world.prefix}/clients/{other}"
+    world.here.create_secret(Name=name, SecretString=stored["SecretString"])
+    with pytest.raises(MalformedSecretError):
+        world.reader.read(other)
+
+
 def test_a_replacement_leaves_the_label_of_rotations_alone(world: AwsRecords) -> None:
     # PutSecretValue moves AWSPENDING whoever had it: it cannot be ours.
     created, version = created_in(world)
@@ -216,7 +227,8 @@ def test_a_replacement_that_never_arrived_changes_nothing(
     lose_request(world.here, operation)
     with pytest.raises(StoreUnavailableError) as caught:
         world.store.replace(replace(created, status=Status.ACTIVE), version)
-    assert not isinstance(caught.value, OutcomeUnknownError)
+    # A move that was not answered may still arrive; a version that was staged never counts.
+    assert isinstance(caught.value, OutcomeUnknownError) == (operation == MOVE)
     assert world.store.read(created.client_id) == Versioned(created, version)
     assert_tells_nothing(caught.value)
 

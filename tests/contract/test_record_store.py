@@ -43,7 +43,7 @@ CANNOT = {
 }
 
 
-@pytest.fixture(params=["fake", "moto", CLOUD])
+@pytest.fixture(params=["fake", "memory", "moto", CLOUD])
 def implementation(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -85,11 +85,23 @@ def test_records_do_not_get_into_each_other_s_way(world: RecordsWorld) -> None:
         lambda world, client_id: world.reader.read(client_id),
         lambda world, client_id: world.store.replicate(client_id),
         lambda world, client_id: world.store.unreplicate(client_id),
+        lambda world, client_id: world.store.peek(client_id),
+        lambda world, client_id: world.store.retag(record(client_id=client_id)),
         lambda world, client_id: world.store.unbury(client_id),
         lambda world, client_id: world.store.replication(client_id, VersionId("any")),
         lambda world, client_id: world.store.replace(record(client_id=client_id), VersionId("any")),
     ],
-    ids=["read", "reader", "replicate", "unreplicate", "unbury", "replication", "replace"],
+    ids=[
+        "read",
+        "reader",
+        "replicate",
+        "unreplicate",
+        "peek",
+        "retag",
+        "unbury",
+        "replication",
+        "replace",
+    ],
 )
 def test_a_client_that_was_never_created_is_unknown(
     world: RecordsWorld, use: Callable[[RecordsWorld, ClientId], object]

@@ -82,6 +82,8 @@ USES: dict[str, Use] = {
     "replication": lambda to: to.store.replication(CLIENT_ID, VERSION),
     "list": lambda to: to.store.list(None, 10),
     "read many": lambda to: to.store.read_many([CLIENT_ID]),
+    "peek": lambda to: to.store.peek(CLIENT_ID),
+    "retag": lambda to: to.store.retag(record(client_id=CLIENT_ID)),
     "unreplicate": lambda to: to.store.unreplicate(CLIENT_ID),
     "bury": lambda to: to.store.bury(CLIENT_ID, 7),
     "unbury": lambda to: to.store.unbury(CLIENT_ID),
@@ -101,6 +103,8 @@ DOCUMENTED: dict[str, tuple[type[ServiceError], ...]] = {
     "replicate": (UnknownClientError,),
     "replication": (UnknownClientError,),
     "list": (InvalidCursorError,),
+    "peek": (UnknownClientError,),
+    "retag": (UnknownClientError,),
     "unreplicate": (UnknownClientError,),
     "unbury": (UnknownClientError,),
     "state": (MalformedSecretError,),
@@ -280,9 +284,9 @@ def test_a_replacement_counts_only_once_it_is_confirmed(
     server.choose = by_action(
         {"PutSecretValue": OK, "DescribeSecret": described(VERSION)}, otherwise=nothing
     )
-    with pytest.raises(StoreUnavailableError) as caught:
+    # What was not refused for being one too many may still arrive.
+    with pytest.raises((OutcomeUnknownError, StoreThrottledError)):
         asked.state.replace(RegionState(writer=True, took_over=False), VERSION)
-    assert not isinstance(caught.value, OutcomeUnknownError)
 
 
 @every_failure

@@ -15,6 +15,7 @@ import pytest
 
 from local.cloud import ROOT, Cloud
 from local.deploy import without_aws_variables
+from tests.e2e.split import Split, deploy_split
 
 Json = dict[str, Any]
 
@@ -87,3 +88,8 @@ def enroll_everywhere(enroll: Callable[..., Credential]) -> Callable[[], Credent
 @pytest.fixture
 def scratch(tmp_path: Path) -> Path:
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def split(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Split:
+    return deploy_split(cloud, tmp_path_factory.mktemp("split"))

@@ -36,7 +36,7 @@ def row(cloud: Cloud) -> MakeRow:
             secret: dict[str, Any] = {"GenerateSecret": True}
             if plus:
                 secret = {"ClientSecret": f"a+{secrets.token_hex(24)}+z+"}
-            app_client = cloud.client("cognito-idp", role).create_user_pool_client(
+            app_client = cloud.client("cognito-idp", role, "root").create_user_pool_client(
                 **{
                     "UserPoolId": cloud.endpoints["user_pools"][role],
                     "ClientName": name,
@@ -61,7 +61,7 @@ def table(cloud: Cloud) -> Callable[[Sequence[Row]], str]:
     def make(rows: Sequence[Row]) -> str:
         name = f"clients-{secrets.token_hex(4)}"
         keys = COLUMNS[:2]
-        dynamodb = cloud.client("dynamodb", "primary")
+        dynamodb = cloud.client("dynamodb", "primary", "root")
         dynamodb.create_table(
             TableName=name,
             AttributeDefinitions=[{"AttributeName": key, "AttributeType": "S"} for key in keys],
@@ -143,7 +143,7 @@ def test_a_table_is_adopted_after_a_dry_run_and_no_row_twice(
         "UserPoolId": cloud.endpoints["user_pools"]["secondary"],
         "ClientId": differing["secondaryClientId"],
     }
-    cloud.client("cognito-idp", "secondary").update_user_pool_client(
+    cloud.client("cognito-idp", "secondary", "root").update_user_pool_client(
         **which,
         AllowedOAuthFlows=["client_credentials"],
         AllowedOAuthScopes=["demo/read"],
@@ -208,7 +208,7 @@ def test_clients_go_on_with_the_pair_that_they_hold_in_both_regions(
     cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     rows = [row(), row(plus=True)]
-    second = cloud.client("cognito-idp", "primary").add_user_pool_client_secret(
+    second = cloud.client("cognito-idp", "primary", "root").add_user_pool_client_secret(
         UserPoolId=cloud.endpoints["user_pools"]["primary"], ClientId=rows[0]["primaryClientId"]
     )["ClientSecretDescriptor"]["ClientSecretValue"]
     # A client in the middle of a rotation.

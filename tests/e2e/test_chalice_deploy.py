@@ -19,6 +19,8 @@ from typing import Any
 import pytest
 import requests
 
+from deployment import limits
+from deployment.stages import load_config
 from local.cloud import Cloud
 from local.deploy import without_aws_variables
 from tests.e2e.conftest import CommandLine, Credential
@@ -145,6 +147,20 @@ def test_the_api_is_regional_and_the_function_is_limited(cloud: Cloud, deployed:
             FunctionName=f"{APP}-{role}"
         )
         assert reserved["ReservedConcurrentExecutions"] > 0
+
+
+def test_the_gateways_limits_are_set_and_survive_a_deployment(
+    cloud: Cloud, deployed: Rehearsal
+) -> None:
+    config = load_config(deployed.project)
+    gateway = cloud.client("apigateway", "secondary")
+    limits.apply(deployed.project, config, "secondary", gateway)
+    api_id = deployed.deployed("secondary")["rest_api"]["rest_api_id"]
+    gateway.create_deployment(restApiId=api_id, stageName="api")  # as a redeployment does
+    settings = gateway.get_stage(restApiId=api_id, stageName="api")["methodSettings"]["*/*"]
+    assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (200, 200)
+    assert settings["dataTraceEnabled"] is False
+    assert settings["loggingLevel"] == "OFF"
 
 
 def test_a_redeployment_changes_the_function_and_keeps_the_api(

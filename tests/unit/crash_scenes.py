@@ -7,7 +7,8 @@ handed out.  An `Operation` is what an operator does in one.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
 
@@ -16,7 +17,8 @@ from chalicelib.changes import Changes
 from chalicelib.drift import Outcome
 from chalicelib.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId, IssuedCredentials, Origin, Status
-from tests.aws_worlds import REGIONS, AwsWorld, Operators
+from tests.aws_worlds import PREFIX, REGIONS, AwsWorld, Operators
+from tests.fake_aws import Call, Crash, crash_after_first
 from tests.worlds import CALLER, EAST, WEST
 
 READ, WRITE = "demo/read", "demo/write"
@@ -87,6 +89,52 @@ class Scene:
     def works(self, issued: IssuedCredentials) -> list[bool]:
         """Return for each Region whether *issued* gets a token there."""
         return [self.world.gets_a_token(issued, region) for region in REGIONS]
+
+
+def messy() -> Scene:
+    """Return a scene in which nearly everything that `reconcile` mends is broken."""
+    scene = Scene()
+    world, aws = scene.world, scene.world.aws
+    gone = scene.enroll("deleted half-way")
+    crashes: dict[str, Callable[[], object]] = {
+        "CreateUserPoolClient": lambda: scene.enroll("never finished"),
+        "AddUserPoolClientSecret": lambda: scene.operators.app_client_rotation.advance(
+            scene.client_id, due_before=scene.now
+        ),
+        "DeleteUserPoolClient": lambda: scene.operators.deletion.delete(gone, 7),
+    }
+    for operation, work in crashes.items():
+        aws.watch(crash_after_first(operation))
+        with suppress(Crash):
+            work()
+    aws.watch()
+    aws.down.add(WEST)
+    scene.enroll("a half is pending")
+    aws.down.clear()
+    alone, wide = scene.enroll("not replicated"), scene.enroll("changed by hand")
+    for region in REGIONS:
+        for app_client_id, client_id in list(world.ours(region)):
+            if client_id == wide:
+                world.pools[region].clients[app_client_id].settings["AllowedOAuthScopes"] = []
+    lost = scene.enroll("its app client is gone")
+    (app_client_id,) = [each for each, client_id in world.ours(EAST) if client_id == lost]
+    del world.pools[EAST].clients[app_client_id]
+    name = f"{PREFIX}/clients/{alone}"
+    world.secrets[EAST].remove_regions_from_replication(SecretId=name, RemoveReplicaRegions=[WEST])
+    world.secrets[EAST].update_secret(SecretId=f"{PREFIX}/clients/{wide}", Description="another")
+    scene.operators.denials[EAST].change(deny=[gone], allow=[])
+    scene.handed_out = [each for each in scene.handed_out if each.client_id != gone]
+    world.clock.advance(1_200)
+    aws.watch()
+    return scene
+
+
+def writes(calls: Sequence[Call]) -> list[tuple[int, Call]]:
+    """Return those of *calls*, with their numbers, that change anything in AWS."""
+    reads = ("Get", "BatchGet", "Describe", "List", "RequestToken")
+    return [
+        (number, call) for number, call in enumerate(calls) if not call.operation.startswith(reads)
+    ]
 
 
 def unseen(done: int, total: int | None) -> None:
@@ -208,6 +256,14 @@ def _delete(scene: Scene) -> None:
     scene.operators.deletion.delete(scene.client_id, 7)
 
 
+def delete_half_way(scene: Scene) -> None:
+    """Have a deletion end when the record is a tombstone, and nothing else has gone."""
+    scene.world.aws.watch(crash_after_first("UpdateSecretVersionStage"))
+    with suppress(Crash):
+        _delete(scene)
+    scene.world.aws.watch()
+
+
 def _delete_adopted(scene: Scene) -> None:
     scene.adopt()
     _delete(scene)
@@ -261,6 +317,9 @@ OPERATIONS = {
     "change name and addresses": Operation(_rename, done=_renamed),
     "delete": Operation(_delete, done=_deleted, voids=of_the_client, documented=_GONE),
     "restore": Operation(_restore, prepare=_delete, done=_last_works, voids=of_the_client),
+    "restore what was deleted half-way": Operation(
+        _restore, prepare=delete_half_way, done=_last_works, voids=of_the_client
+    ),
     "deny": Operation(lambda scene: scene.deny(deny=True), done=_none_works, voids=of_the_client),
     "allow": Operation(
         lambda scene: scene.deny(deny=False),

@@ -414,6 +414,13 @@ def test_an_adopted_client_appears_in_the_audit_by_its_handle(api: AdminApi) -> 
     assert ADOPTED not in json.dumps(api.world.events.seen)
 
 
+def test_the_audit_says_who_was_denied_and_allowed_in_bulk(api: AdminApi) -> None:
+    api.call("POST", "/denials", {"deny": [NOBODY], "allow": [ADOPTED]})
+    (line,) = api.audit
+    assert line["denied"] == [NOBODY]
+    assert line["allowed"] == [credentials.loggable(ADOPTED)]
+
+
 def test_nothing_of_cognitos_is_answered(api: AdminApi) -> None:
     client_id = api.enroll().json["client_id"]
     for answer in (

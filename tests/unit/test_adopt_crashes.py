@@ -263,6 +263,24 @@ def test_a_line_stays_when_the_record_may_be_its_own(
     assert world.verifies(line["client_id"], line["client_secret"])
 
 
+def test_a_line_stays_when_an_earlier_try_may_have_arrived(
+    world: AdoptionWorld, path: Path
+) -> None:
+    """It did, but nobody could look; then the policy changed."""
+    world.store.lost["create"] = [StoreUnavailableError()]
+    world.store.failures["create"] = [None, StoreRefusedError("AccessDenied")]
+    world.store.failures["read"] = [StoreUnavailableError()]
+    row, other = world.row("row 1"), world.row("row 2")
+    with credentials_file(path) as file:
+        outcomes = world.adopt(row, other, file=file)
+    assert set(standings(outcomes).values()) == {Standing.REFUSED}
+    assert "AccessDenied" in outcomes["row 1"].reason
+    assert "whether it was adopted is unknown" in outcomes["row 1"].reason
+    assert outcomes["row 2"].reason.startswith("It was not tried.")
+    (line,) = lines(path)
+    assert world.verifies(line["client_id"], line["client_secret"])
+
+
 def test_a_void_line_is_told_of(world: AdoptionWorld, path: Path) -> None:
     row = world.row()
     with credentials_file(path) as file:

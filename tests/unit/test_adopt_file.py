@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,53 @@ def test_a_file_that_holds_something_else_is_left_alone(path: Path, content: str
     with pytest.raises(CredentialsFileError, match="line 1 is not of this command's making"):
         credentials_file(path).__enter__()
     assert path.read_text() == content
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "precious",
+        '{"token": "precious"}',
+        '{"client_id": "another service\'s", "client_secret": "precious"}',
+    ],
+)
+def test_what_merely_lacks_a_newline_at_its_end_is_left_alone(
+    world: AdoptionWorld, path: Path, content: str
+) -> None:
+    with credentials_file(path) as file:
+        world.adopt(world.row(), file=file)
+    for before in ("", path.read_text()):
+        path.write_text(before + content)
+        number = len(before.splitlines()) + 1
+        with pytest.raises(CredentialsFileError, match=f"line {number} is not of this command's"):
+            credentials_file(path).__enter__()
+        assert path.read_text() == before + content
+
+
+def test_credentials_without_a_newline_at_their_end_are_not_a_line_of_ours(
+    world: AdoptionWorld, path: Path
+) -> None:
+    """Our lines begin with the client ID; what has it elsewhere is somebody else's."""
+    with credentials_file(path) as file:
+        world.adopt(world.row(), file=file)
+    (line,) = lines(path)
+    content = json.dumps(dict(reversed(line.items())))
+    path.write_text(content)
+    with pytest.raises(CredentialsFileError, match="line 1 is not of this command's making"):
+        credentials_file(path).__enter__()
+    assert path.read_text() == content
+
+
+@pytest.mark.parametrize("length", [1, 14, 15, 19, 20, 60])
+def test_a_line_is_removed_wherever_a_crash_cut_it_off(
+    world: AdoptionWorld, path: Path, length: int
+) -> None:
+    with credentials_file(path) as file:
+        world.adopt(world.row(), file=file)
+    whole = path.read_bytes()
+    path.write_bytes(whole + whole[:length])
+    with credentials_file(path):
+        assert path.read_bytes() == whole
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o620, 0o644])

@@ -12,6 +12,7 @@ from chalicelib.errors import (
     InvalidCursorError,
     OutcomeUnknownError,
     ProblemError,
+    UnknownClientError,
 )
 from chalicelib.model import AppClient, ClientId, Origin, Replication, Status
 from tests.unit.lifecycle_world import LifecycleWorld
@@ -197,6 +198,14 @@ def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
     world.clients.change(client_id, {"expires_at": 2_000_000_000}, again.version)
     record = world.record(client_id)
     assert (record.client_name, record.expires_at) == ("first", 2_000_000_000)
+
+
+def test_a_client_that_is_destroyed_while_it_is_shown_is_unknown(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.store.failures["replication"] = [UnknownClientError()]
+    with pytest.raises(ProblemError) as problem:
+        world.clients.show(client_id)
+    assert (problem.value.status_code, problem.value.slug) == (404, "unknown-client")
 
 
 def test_show_tells_how_far_the_replica_has_come(world: LifecycleWorld) -> None:

@@ -105,6 +105,51 @@ def test_with_an_outdated_version_nothing_is_deleted(world: LifecycleWorld) -> N
     assert world.record(client_id).status is Status.ACTIVE
 
 
+def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) -> None:
+    """Have somebody restore the client just before the call *at*."""
+
+    def restore() -> None:
+        world.store.meanwhile.clear()
+        world.deletion.restore(client_id)
+
+    world.store.meanwhile[at] = restore
+
+
+def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    restored_by_somebody(world, client_id, "peek")
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.record(client_id).status is Status.ACTIVE
+    assert not {"unreplicate", "bury"} & set(world.store.calls)
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+@pytest.mark.parametrize("at", ["unreplicate", "bury"])
+def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld, at: str) -> None:
+    client_id = world.enrolled().issued.client_id
+    restored_by_somebody(world, client_id, at)
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.store.buried == set()
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+def test_what_was_restored_while_a_replica_took_its_time_has_a_replica(
+    world: LifecycleWorld,
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.store.failures["bury"] = [StoreRefusedError()]
+    restored_by_somebody(world, client_id, "unreplicate")
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.store.calls.count("bury") == 1
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
 class TestRestore:
     def deleted(self, world: LifecycleWorld) -> tuple[ClientId, str]:
         issued = world.enrolled().issued
@@ -166,3 +211,15 @@ class TestRestore:
             world.deletion.restore(client_id)
         assert refused.value.slug == "outcome-unknown"
         assert world.half(client_id, EAST).app_client_id in world.east.made
+
+    def test_a_client_that_is_being_enrolled_is_left_as_it_is(self, world: LifecycleWorld) -> None:
+        client_id = world.enrolled().issued.client_id
+        world.store.unreplicate(client_id)
+        found = world.store.read(client_id)
+        world.store.replace(replace(found.value, status=Status.ENROLLING), found.version)
+        reserved = world.store.read(client_id)
+        with pytest.raises(ProblemError) as refused:
+            world.deletion.restore(client_id)
+        assert (refused.value.status_code, refused.value.slug) == (409, "enrolling")
+        assert world.store.read(client_id) == reserved
+        assert world.store.replicated == set()

@@ -25,6 +25,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     TemporarilyUnavailableError,
     TokenEndpointUnavailableError,
+    TokenNotIssuedError,
 )
 from chalicelib.exchange import MARGIN_SECONDS, REFRESH_SECONDS, Countdown, TokenCache
 from chalicelib.model import (
@@ -479,7 +480,27 @@ def test_tokens_are_bounded() -> None:
     ]
     for key in keys:
         cache.put(key, token)
-    assert [cache.get(key) for key in keys] == [None, token, token]
+    kept = [cached and cached.token for cached in map(cache.get, keys)]
+    assert kept == [None, token, token]
+
+
+def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> None:
+    """Cognito's shortest tokens live as long as a longer one is kept unrefreshed."""
+    issued = world.client()
+    world.endpoint.life = REFRESH_SECONDS
+    first = world.exchange(request(issued))
+    world.clock.advance(REFRESH_SECONDS // 2)
+    assert world.exchange(request(issued)).access_token == first.access_token
+    world.clock.advance(1)
+    assert world.exchange(request(issued)).access_token != first.access_token
+
+
+def test_one_clients_trouble_does_not_close_cognito_for_the_others(world: ExchangeWorld) -> None:
+    one, other = world.client(), world.client()
+    world.endpoint.failures["request_token"] = [TokenNotIssuedError()]
+    with pytest.raises(TemporarilyUnavailableError):
+        world.exchange(request(one))
+    assert world.exchange(request(other)).access_token
 
 
 # The Region's state

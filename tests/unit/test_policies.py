@@ -80,11 +80,7 @@ def test_an_examples_pools_are_not_named_for_they_do_not_exist() -> None:
 
 @pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
 def test_no_action_is_a_wildcard_and_no_resource_is_everything_without_need(path: Path) -> None:
-    no_resource_level = {
-        "secretsmanager:ListSecrets",
-        "secretsmanager:BatchGetSecretValue",
-        "cognito-idp:DescribeUserPoolDomain",
-    }
+    no_resource_level = {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"}
     for sid, actions, resources in statements(all_policies(CONFIG)[path]):
         assert not [each for each in actions if "*" in each or "?" in each], sid
         if "*" in resources:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,9 @@ from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
     MalformedSecretError,
+    OutcomeUnknownError,
+    ProblemError,
+    ServiceError,
     StoreRefusedError,
     StoreThrottledError,
     StoreUnavailableError,
@@ -125,10 +129,8 @@ def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> 
         # Two on one client: the second may not be possible any more.
         wrong = data.draw(st.lists(st.sampled_from(sorted(BREAKAGES)), max_size=2, unique=True))
         for name in wrong:
-            try:
+            with suppress(AssertionError, KeyError, ServiceError):
                 BREAKAGES[name].happen(world, client_id)
-            except (AssertionError, KeyError, LookupError):
-                continue
     world.clock.advance(DAY)
     first = world.repaired()
     assert not [each for each in first if each.result in {Result.FAILED, Result.LEFT_ALONE}]
@@ -191,6 +193,17 @@ def test_nobody_can_go_on_with_an_enrolment_that_is_being_undone(world: Reconcil
     assert client_id not in world.store.stored
 
 
+def test_an_enrolment_is_undone_even_if_its_reservation_was_replicated(
+    world: ReconcileWorld,
+) -> None:
+    client_id = world.client()
+    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    world.store.replicate(client_id)
+    assert results(world.repaired()) == [Result.REPAIRED]
+    assert client_id not in world.store.stored
+    assert world.store.replicas == {}
+
+
 def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWorld) -> None:
     client_id = world.client()
     active = world.record(client_id)
@@ -206,6 +219,26 @@ def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWo
     assert world.reconcile.repair(drift).result is Result.FAILED
     assert world.record(client_id).client_name == "finished"
     assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
+
+
+def test_nobody_restores_what_an_undone_enrolment_left(world: ReconcileWorld) -> None:
+    client_id = world.client()
+    BREAKAGES["an enrolment was undone half-way"].happen(world, client_id)
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.restore(client_id)
+    assert refused.value.slug == "gone"
+    assert results(world.repaired()) == [Result.REPAIRED]
+
+
+def test_a_client_that_was_restored_meanwhile_stays(world: ReconcileWorld) -> None:
+    client_id = world.client()
+    BREAKAGES["a deletion ended after the mark"].happen(world, client_id)
+    (drift,) = world.found()
+    world.deletion.restore(client_id)
+    before = world.snapshot()
+    assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
+    assert world.snapshot() == before
+    assert world.found() == []
 
 
 def test_a_denial_wins_over_its_absence(world: ReconcileWorld) -> None:
@@ -314,6 +347,50 @@ def test_the_app_clients_of_a_record_that_cannot_be_read_are_left(world: Reconci
     assert world.reconcile.repair(drift).result is Result.LEFT_ALONE
     assert orphan in world.east.made
     assert world.store.stored[client_id] == healthy
+
+
+def buried_alive(world: ReconcileWorld) -> ClientId:
+    """Return a client whose deletion crashed after it buried what somebody had just restored."""
+    client_id = world.client()
+    world.store.unreplicate(client_id)
+    world.store.bury(client_id, 7)
+    return client_id
+
+
+def test_the_app_clients_of_a_client_that_was_buried_alive_are_left(world: ReconcileWorld) -> None:
+    client_id = buried_alive(world)
+    before = world.snapshot()
+    (drift,) = world.found()
+    assert (drift.kind, drift.region, drift.client_id) == (Kind.DELETION, EAST, client_id)
+    assert not drift.repairable
+    assert "surrogatectl restore" in drift.detail
+    assert results(world.repaired()) == [Result.LEFT_ALONE]
+    for region in (EAST, WEST):
+        app_client_id = world.half(client_id, region).app_client_id
+        stale = Drift(Kind.ORPHAN, region, client_id, "", True, app_client_id)
+        assert world.reconcile.repair(stale).result is Result.LEFT_ALONE
+    assert world.snapshot() == before
+    world.deletion.restore(client_id)
+    assert world.found() == []
+
+
+@pytest.mark.parametrize("failure", [StoreUnavailableError(), StoreRefusedError("no")])
+def test_without_a_look_at_what_is_buried_no_app_client_is_called_an_orphan(
+    world: ReconcileWorld, failure: Exception
+) -> None:
+    client_id = world.client()
+    world.deletion.delete(client_id, 7)
+    orphan = world.orphan(client_id)
+    (drift,) = world.found()
+    assert drift.kind is Kind.ORPHAN
+    world.store.failures["peek"] = [failure] * 3
+    assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
+    world.store.failures["peek"] = [failure]
+    assert world.reconcile.repair(drift).result is Result.FAILED
+    assert orphan in world.east.made
+    world.store.failures["peek"] = []
+    assert world.reconcile.repair(drift).result is Result.REPAIRED
+    assert orphan not in world.east.made
 
 
 def test_a_record_under_another_clients_name_is_left(world: ReconcileWorld) -> None:
@@ -571,11 +648,10 @@ def test_a_pool_that_answers_after_a_while_was_waited_for(
     assert world.clock() - before > 5
 
 
-def test_what_one_refusal_hides_is_told_and_the_rest_is_looked_at(world: ReconcileWorld) -> None:
-    for _ in range(2):
-        world.client()
-    world.east.failures["describe"] = [AppClientsRefusedError("AccessDeniedException")]
-    clients = sorted(world.store.stored)
+def test_what_refusals_hide_is_told_and_the_rest_is_looked_at(world: ReconcileWorld) -> None:
+    clients = sorted(world.client() for _ in range(3))
+    refusal = AppClientsRefusedError("AccessDeniedException")
+    world.east.failures["describe"] = [refusal, None, refusal]
     world.app_client(clients[1], EAST).scopes = frozenset()
     found = world.found()
     assert [(each.kind, each.client_id) for each in found] == [
@@ -583,7 +659,7 @@ def test_what_one_refusal_hides_is_told_and_the_rest_is_looked_at(world: Reconci
         (Kind.UNKNOWN, None),
     ]
     assert "AccessDeniedException" in found[1].detail
-    assert "1 not looked at" in found[1].detail
+    assert "2 not looked at" in found[1].detail
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError, StoreThrottledError])
@@ -665,6 +741,17 @@ def test_a_record_that_cannot_be_written_takes_the_new_app_client_back(
     world.store.failures["replace"] = [failure]
     assert results(world.repaired()) == [Result.FAILED]
     assert world.stranded == set()
+
+
+def test_when_nobody_knows_whether_it_was_written_the_new_app_client_stays(
+    world: ReconcileWorld,
+) -> None:
+    client_id = world.client()
+    world.east.delete(world.half(client_id, EAST).app_client_id)
+    world.store.lost["replace"] = [OutcomeUnknownError()]
+    assert results(world.repaired()) == [Result.FAILED]
+    assert world.half(client_id, EAST).app_client_id in world.east.made
+    assert world.repaired() == []
 
 
 def test_whoever_changes_a_client_meanwhile_wins(world: ReconcileWorld) -> None:

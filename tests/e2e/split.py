@@ -1,0 +1,70 @@
+"""The split stages, deployed from the staged copy: what the documentation recommends."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from deployment import staging
+from deployment.stages import load_config
+from local import deploy
+from local.cloud import Cloud
+
+STAGES = ("primary-token", "primary-admin")
+
+
+@dataclass(frozen=True)
+class SplitStage:
+    """One of them; *role* is what its function runs as."""
+
+    name: str
+    base_url: str
+    function: str
+    role: str
+
+
+@dataclass(frozen=True)
+class Split:
+    """Both of the primary Region, and the zip that they run."""
+
+    token: SplitStage
+    admin: SplitStage
+    archive: Path
+
+
+def deploy_split(cloud: Cloud, directory: Path) -> Split:
+    """Deploy them to *cloud*; the stacks stay as long as it runs."""
+    cloud.copy_project(directory / "project")
+    config = load_config(directory / "project")
+    staged = staging.stage(directory / "project", directory / "staged", config)
+    token, admin = (_deploy(cloud, staged, name, directory / name) for name in STAGES)
+    return Split(token, admin, directory / token.name / "deployment.zip")
+
+
+def _deploy(cloud: Cloud, staged: Path, name: str, output: Path) -> SplitStage:
+    archive = staging.archive(staged, name, output)
+    template: dict[str, Any] = json.loads((output / "sam.json").read_text())
+    api_id = deploy.deploy(
+        partial(_root_client, cloud),
+        f"split-{name}",
+        deploy.Package(template, archive.read_bytes(), "api"),
+        replace=False,
+    )
+    function = f"surrogate-credentials-{name}"
+    found = cloud.client("lambda", "primary", "root").get_function_configuration(
+        FunctionName=function
+    )
+    endpoint = cloud.endpoints["region_endpoints"]["primary"]
+    return SplitStage(
+        name,
+        f"{endpoint}/_aws/execute-api/{api_id}/api",
+        function,
+        found["Role"].rpartition("/")[2],
+    )
+
+
+def _root_client(cloud: Cloud, service: str) -> Any:
+    return cloud.client(service, "primary", "root")

@@ -1,0 +1,151 @@
+"""What a stage is packaged from: versions, templates, archives, and what stands where."""
+
+from __future__ import annotations
+
+import ast
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deployment import staging, templates
+from deployment.archive import normalize
+from deployment.stages import (
+    DeploymentError,
+    load_config,
+    production_version,
+    refuse_other_versions,
+    region,
+    surfaces,
+)
+from tests.stages import PROJECT
+
+CONFIG = load_config(PROJECT)
+STAGES = tuple(CONFIG["stages"])
+TOKEN_STAGES = tuple(stage for stage in STAGES if "token" in surfaces(CONFIG, stage))
+
+
+def _api(stage: str) -> dict[str, Any]:
+    properties: dict[str, Any] = templates.merged(CONFIG, stage)["Resources"]["RestAPI"][
+        "Properties"
+    ]
+    return properties
+
+
+@pytest.mark.parametrize("running", ["3.10.9", "3.12.1", "3.1.1", "3.110.0", "2.7.18"])
+def test_another_minor_version_than_productions_is_refused_with_both_names(running: str) -> None:
+    with pytest.raises(DeploymentError) as refused:
+        refuse_other_versions("3.11", running)
+    assert "3.11" in str(refused.value)
+    assert running in str(refused.value)
+
+
+@pytest.mark.parametrize("running", ["3.11.0", "3.11.99"])
+def test_any_patch_level_of_productions_version_is_taken(running: str) -> None:
+    refuse_other_versions("3.11", running)
+
+
+def test_production_runs_one_version_that_the_project_supports() -> None:
+    major, minor = production_version(PROJECT).split(".")
+    assert (int(major), int(minor)) >= (3, 11)
+
+
+def test_an_unknown_stage_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(DeploymentError, match="primary-token"):
+        region(CONFIG, "production")
+
+
+def test_there_is_a_stage_for_both_surfaces_and_for_each_in_both_regions() -> None:
+    found = {(region(CONFIG, stage), surfaces(CONFIG, stage)) for stage in STAGES}
+    both = CONFIG["environment_variables"]
+    assert found == {
+        (both[f"REGION_{role}"], frozenset(served))
+        for role in ("PRIMARY", "SECONDARY")
+        for served in ({"token", "admin"}, {"token"}, {"admin"})
+    }
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_what_is_merged_into_a_template_is_what_the_one_place_says(stage: str) -> None:
+    path = PROJECT / ".chalice" / f"merge-{stage}.json"
+    written = path.read_text()
+    assert written == templates.text(templates.merged(CONFIG, stage)), (
+        "python -m deployment templates"
+    )
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_every_stage_is_throttled_traces_nothing_and_has_no_second_api_stage(stage: str) -> None:
+    (settings,) = _api(stage)["MethodSettings"]
+    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
+    assert 0 < settings["ThrottlingRateLimit"] <= 500
+    assert 0 < settings["ThrottlingBurstLimit"] <= 500
+    assert settings["DataTraceEnabled"] is False
+    assert settings["LoggingLevel"] == "OFF"
+    assert "OpenApiVersion" in _api(stage)
+
+
+def test_every_function_has_reserved_concurrency_and_the_api_is_regional() -> None:
+    assert CONFIG["api_gateway_endpoint_type"] == "REGIONAL"
+    for stage in CONFIG["stages"].values():
+        assert stage["reserved_concurrency"] > 0
+        for function in stage.get("lambda_functions", {}).values():
+            assert function["reserved_concurrency"] == 1
+
+
+@pytest.mark.parametrize("stage", TOKEN_STAGES)
+def test_the_gateways_own_answers_are_oauth_errors_that_nobody_stores(stage: str) -> None:
+    responses = dict(_api(stage)["GatewayResponses"])
+    if "admin" in surfaces(CONFIG, stage):
+        for kind in ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"):
+            del responses[kind]
+    assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "REQUEST_TOO_LARGE"} <= responses.keys()
+    for response in responses.values():
+        body = json.loads(response["ResponseTemplates"]["application/json"])
+        assert body.keys() == {"error", "error_description"}
+        # RFC 6749, section 5.2; the last two are those that this service adds (ADR 3).
+        assert body["error"] in {"invalid_request", "server_error", "temporarily_unavailable"}
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Cache-Control"] == "'no-store'"
+        assert ("Retry-After" in headers) is (body["error"] == "temporarily_unavailable")
+
+
+def test_every_service_that_the_function_calls_is_in_the_reduced_package() -> None:
+    called = set()
+    for path in (PROJECT / "chalicelib").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+                (".client", "_client")
+            ):
+                called |= {arg.value for arg in node.args if isinstance(arg, ast.Constant)}
+    assert called == set(staging.SERVICES)
+
+
+def _zip(path: Path, *entries: tuple[str, str, int]) -> bytes:
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content, year in entries:
+            archive.writestr(zipfile.ZipInfo(name, (year, 1, 1, 0, 0, 0)), content)
+    return path.read_bytes()
+
+
+def test_the_same_files_make_the_same_zip_in_any_order_and_at_any_time(tmp_path: Path) -> None:
+    one, two = tmp_path / "one.zip", tmp_path / "two.zip"
+    before = (
+        _zip(one, ("b", "B", 1999), ("a", "A", 2001)),
+        _zip(two, ("a", "A", 1999), ("b", "B", 1999)),
+    )
+    assert before[0] != before[1]
+    normalize(one)
+    normalize(two)
+    assert one.read_bytes() == two.read_bytes()
+    with zipfile.ZipFile(one) as archive:
+        assert {name: archive.read(name) for name in archive.namelist()} == {"a": b"A", "b": b"B"}
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_in_the_zip_twice_is_an_error(tmp_path: Path) -> None:
+    _zip(tmp_path / "one.zip", ("a", "A", 1999), ("a", "B", 1999))
+    with pytest.raises(ValueError, match="a is in"):
+        normalize(tmp_path / "one.zip")

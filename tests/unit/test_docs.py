@@ -1,0 +1,67 @@
+"""The documents name commands and options that exist, and every command is documented."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+
+from surrogatectl.main import main
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
+_CODE = re.compile(r"`([^`\n]+)`|```sh\n(.*?)```", re.DOTALL)
+_PLACEHOLDERS = {"CLIENT", "SECRET_ID", "FILE", "VERSION", "[CLIENT", "…]"}
+
+
+def commands_in(text: str) -> list[list[str]]:
+    """Return every `surrogatectl …` of *text*, as words, without comments."""
+    found = []
+    for inline, block in _CODE.findall(text):
+        joined = (inline or block).replace("\\\n", " ")
+        for line in joined.splitlines():
+            _, name, rest = line.partition("surrogatectl ")
+            if name:
+                found.append(shlex.split(rest.partition(" #")[0], comments=True))
+    return [words for words in found if words]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_the_commands_in_a_document_exist_with_their_options(path: Path) -> None:
+    for words in commands_in(path.read_text()):
+        command = main.commands.get(words[0])
+        if words[0].startswith("-"):
+            continue
+        assert command is not None, f"{path.name}: surrogatectl {words[0]}"
+        known = {opt for each in command.params for opt in (*each.opts, *each.secondary_opts)}
+        used = {word.partition("=")[0] for word in words[1:] if word.startswith("--")}
+        assert used <= known | {"--help"}, f"{path.name}: surrogatectl {' '.join(words)}"
+
+
+def test_every_command_is_documented() -> None:
+    documented = {words[0] for path in DOCUMENTS for words in commands_in(path.read_text())}
+    assert set(main.commands) <= documented
+
+
+def test_every_option_says_what_it_is_for() -> None:
+    for name, command in main.commands.items():
+        assert command.help, name
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert option.help, f"{name} {option.opts}"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["delete", "sgc_" + "a" * 26 + "/secrets/aaaaaaaa", "--yes"],
+        ["show", "../denials"],
+        ["retire", "sgc_" + "a" * 26, "a/../b", "--yes"],
+    ],
+)
+def test_an_argument_cannot_become_another_path(arguments: list[str]) -> None:
+    with pytest.raises(click.BadParameter, match="malformed"):
+        main.main(arguments, standalone_mode=False)

@@ -1,0 +1,416 @@
+"""`doctor`: each thing that can be wrong is found, named, and told how to mend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from email.utils import formatdate
+from typing import Any
+
+import pytest
+
+from chalicelib import records
+from chalicelib.enrollment import EnrollmentRequest
+from chalicelib.model import ClientId, RegionState
+from surrogatectl.doctor_checks import examine
+from surrogatectl.doctor_look import Look
+from surrogatectl.findings import Finding, Level
+from surrogatectl.policies import Names, stage_policy
+from surrogatectl.roles import granted, missing
+from tests.aws_worlds import AwsWorld, Operators
+from tests.fakes import FakeClock
+from tests.operator_fakes import (
+    FakeConnect,
+    FakeDomains,
+    FakeFunctions,
+    FakePool,
+    FakeWeb,
+    refusal,
+    settings,
+)
+from tests.worlds import CALLER, EAST, WEST
+
+DAY = 86_400
+SETTINGS = settings()
+FUNCTION = {
+    region.name: region.log_group.removeprefix("/aws/lambda/")
+    for region in (SETTINGS.primary, SETTINGS.secondary)
+}
+NAMES = Names(
+    EAST,
+    WEST,
+    "surrogate",
+    "surrogate-credentials",
+    {EAST: SETTINGS.primary.user_pool_id, WEST: SETTINGS.secondary.user_pool_id},
+)
+
+
+@dataclass
+class Deployed:
+    """A deployment in which nothing is wrong, until a test breaks something."""
+
+    world: AwsWorld = field(default_factory=lambda: AwsWorld(list_seconds=0))
+
+    def __post_init__(self) -> None:
+        self.clock: FakeClock = self.world.clock
+        self.settle()
+        self.web = FakeWeb(ends=self.clock() + 200 * DAY)
+        self.pools, self.functions, self.domains = {}, {}, {}
+        services: dict[tuple[str, str], Any] = {}
+        for role, region in (("primary", SETTINGS.primary), ("secondary", SETTINGS.secondary)):
+            name = region.name
+            url = f"https://{role}.example"
+            self.web.answers[f"{url}/health"] = (200, {"region": name})
+            self.web.answers[f"{url}/health/ready"] = (200, {})
+            self.pools[name] = FakePool(region.user_pool_id)
+            self.domains[name] = FakeDomains("auth.example.com", self.clock() + 200 * DAY)
+            self.functions[name] = FakeFunctions(
+                {FUNCTION[name]: _variables(name)},
+                {FUNCTION[name]: stage_policy(NAMES, name, ["token", "admin"])},
+            )
+            services |= {
+                ("secretsmanager", name): self.world.aws.secrets_manager(self.world.secrets[name]),
+                ("cognito-idp", name): self.pools[name],
+                ("lambda", name): self.functions[name],
+                ("iam", name): self.functions[name],
+                ("apigateway", name): self.domains[name],
+                ("acm", name): self.domains[name],
+            }
+        self.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": EAST})
+        self.connect = FakeConnect(services)
+
+    def look(self) -> list[Finding]:
+        urls = {"primary": "https://primary.example", "secondary": "https://secondary.example"}
+        look = Look(
+            SETTINGS,
+            urls,
+            self.connect,
+            self.web,
+            clock=self.clock,
+            pause=self.clock.advance,
+        )
+        return list(examine(look))
+
+    def settle(self) -> None:
+        """Let replication catch up."""
+        self.clock.advance(1)
+        for each in self.world.aws.settle:
+            each()
+
+    def steer(self, region: str, **changes: Any) -> None:
+        state = RegionState(**{"writer": False, "took_over": False, **changes})
+        secret = self.world.secrets[region].secrets["surrogate/region"]
+        secret.current.text = records.state_to_json(state)
+
+    def enroll(self) -> ClientId:
+        asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
+        return Operators(self.world).enroll(asked, CALLER).record.client_id
+
+
+def _variables(region: str) -> dict[str, str]:
+    return {
+        "APP_REGION": region,
+        "REGION_PRIMARY": EAST,
+        "REGION_SECONDARY": WEST,
+        "USER_POOL_ID_PRIMARY": SETTINGS.primary.user_pool_id,
+        "USER_POOL_ID_SECONDARY": SETTINGS.secondary.user_pool_id,
+        "SECRET_PREFIX": "surrogate",
+    }
+
+
+def wrong(deployed: Deployed) -> list[tuple[str, str | None, Level]]:
+    return [(each.check, each.region, each.level) for each in bad(deployed)]
+
+
+def bad(deployed: Deployed) -> list[Finding]:
+    found = [each for each in deployed.look() if each.level is not Level.OK]
+    assert all(each.remedy for each in found)
+    return found
+
+
+def test_where_nothing_is_wrong_nothing_is_said_to_be() -> None:
+    deployed = Deployed()
+    deployed.enroll()
+    found = deployed.look()
+    assert {each.level for each in found} == {Level.OK}
+    assert {each.check for each in found} >= {
+        "region",
+        "state",
+        "deployment key",
+        "function",
+        "readiness",
+        "role",
+        "pool",
+        "quota",
+        "certificate",
+        "writer",
+        "replication",
+        "name",
+    }
+
+
+@pytest.mark.parametrize("region", [EAST, WEST])
+def test_a_lost_region_is_said_once_and_hides_nothing_of_the_other(region: str) -> None:
+    deployed = Deployed()
+    deployed.connect.lost.add(region)
+    failed = wrong(deployed)
+    assert ("region", region, Level.FAILED) in failed
+    assert [each for each in failed if each[1] == region] == [("region", region, Level.FAILED)]
+    (other,) = {EAST, WEST} - {region}
+    assert [each for each in deployed.look() if each.region == other and each.level is Level.OK]
+
+
+@dataclass
+class Dated:
+    """Secrets Manager with a clock of its own."""
+
+    secrets_manager: Any
+    date: str
+
+    def list_secrets(self, **parameters: Any) -> Any:
+        answer = self.secrets_manager.list_secrets(**parameters)
+        return {**answer, "ResponseMetadata": {"HTTPHeaders": {"date": self.date}}}
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self.secrets_manager, operation)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "level"),
+    [(0, None), (-29, None), (31, Level.WARNING), (-31, Level.WARNING), (241, Level.FAILED)],
+)
+def test_a_clock_that_is_wrong_is_found_from_what_aws_answers(
+    seconds: int, level: Level | None
+) -> None:
+    deployed = Deployed()
+    there = formatdate(deployed.clock() + seconds, usegmt=True)
+    services = deployed.connect.services
+    services["secretsmanager", WEST] = Dated(services["secretsmanager", WEST], there)
+    assert wrong(deployed) == ([("clock", WEST, level)] if level else [])
+
+
+def test_a_missing_state_is_found_and_no_writer_is_claimed() -> None:
+    deployed = Deployed()
+    del deployed.world.secrets[WEST].secrets["surrogate/region"]
+    (state, name) = bad(deployed)
+    assert (state.check, state.region, state.level) == ("state", WEST, Level.FAILED)
+    assert "surrogatectl init" in state.remedy
+    assert (name.check, name.level) == ("name", Level.WARNING)  # where it should lead is unknown
+
+
+@pytest.mark.parametrize(
+    ("writers", "said"), [((EAST, WEST), "Both Regions claim"), ((), "No Region writes")]
+)
+def test_exactly_one_region_has_to_write(writers: tuple[str, ...], said: str) -> None:
+    deployed = Deployed()
+    for region in (EAST, WEST):
+        deployed.steer(region, writer=region in writers)
+    (found,) = bad(deployed)
+    assert (found.check, found.level) == ("writer", Level.FAILED)
+    assert said in found.detail
+
+
+def test_a_deployment_key_that_is_missing_or_another_is_found_and_never_shown() -> None:
+    deployed = Deployed()
+    secret = deployed.world.secrets[WEST].secrets["surrogate/deployment"]
+    secret.current.text = records.deployment_key_to_json(b"x" * 32)
+    (found,) = bad(deployed)
+    assert (found.check, found.region) == ("deployment key", None)
+    assert "eHh4" not in str(deployed.look())  # nor in base64
+    assert b"x" * 32 not in str(deployed.look()).encode()
+    del deployed.world.secrets[WEST].secrets["surrogate/deployment"]
+    assert wrong(deployed) == [("deployment key", WEST, Level.FAILED)]
+
+
+@pytest.mark.parametrize(
+    ("answer", "check"),
+    [
+        (("/health", (0, {})), "function"),
+        (("/health", (403, {})), "function"),
+        (("/health", (200, {"region": EAST})), "function"),
+        (("/health/ready", (503, {"secrets_manager": True})), "readiness"),
+        (("/health/ready", (0, {})), "readiness"),
+    ],
+)
+def test_a_function_that_does_not_answer_as_it_should_is_found(
+    answer: tuple[str, tuple[int, dict[str, Any]]], check: str
+) -> None:
+    deployed = Deployed()
+    deployed.web.answers[f"https://secondary.example{answer[0]}"] = answer[1]
+    assert wrong(deployed) == [(check, WEST, Level.FAILED)]
+
+
+def test_what_is_not_ready_is_named() -> None:
+    deployed = Deployed()
+    not_ready = {"secrets_manager": True, "token_endpoint": False}
+    deployed.web.answers["https://primary.example/health/ready"] = (503, not_ready)
+    (found,) = bad(deployed)
+    assert "not ready: token_endpoint." in found.detail
+
+
+def test_a_function_that_is_not_there_is_found() -> None:
+    deployed = Deployed()
+    deployed.functions[WEST].environments.clear()
+    assert wrong(deployed) == [("role", WEST, Level.FAILED)]
+
+
+def test_settings_other_than_the_deployed_ones_are_named() -> None:
+    deployed = Deployed()
+    name = FUNCTION[EAST]
+    deployed.functions[EAST].environments[name] = {**_variables(EAST), "SECRET_PREFIX": "other"}
+    (found,) = bad(deployed)
+    assert (found.check, found.region) == ("settings", EAST)
+    assert "SECRET_PREFIX" in found.detail
+    assert "make deploy STAGE=primary" in found.remedy
+
+
+def test_permissions_that_a_role_lacks_are_named() -> None:
+    deployed = Deployed()
+    policy = stage_policy(NAMES, WEST, ["token"])
+    deployed.functions[WEST].policies[FUNCTION[WEST]] = policy
+    (found,) = bad(deployed)
+    assert (found.check, found.region) == ("role", WEST)
+    assert "secretsmanager:PutSecretValue" in found.detail
+    assert "logs:PutLogEvents" not in found.detail
+
+
+def test_the_role_of_a_token_stage_needs_no_more_than_its_surface() -> None:
+    deployed = Deployed()
+    name = FUNCTION[WEST]
+    deployed.functions[WEST].environments[name] = {**_variables(WEST), "SURFACES": "token"}
+    deployed.functions[WEST].policies[name] = stage_policy(NAMES, WEST, ["token"])
+    assert wrong(deployed) == []
+
+
+def test_a_pool_that_nobody_can_get_tokens_from_is_found() -> None:
+    deployed = Deployed()
+    deployed.pools[WEST].scopes = ()
+    assert wrong(deployed) == [("pool", WEST, Level.FAILED)]
+
+
+@pytest.mark.parametrize(("count", "warned"), [(799, False), (800, True), (1_000, True)])
+def test_a_pool_that_is_nearly_full_is_told(count: int, warned: bool) -> None:  # noqa: FBT001
+    deployed = Deployed()
+    deployed.pools[EAST].app_clients = count
+    found = bad(deployed)
+    assert [(each.check, each.region) for each in found] == [("quota", EAST)] * warned
+    assert all(f"{count} app clients" in each.detail for each in found)
+
+
+def test_counting_is_gentle_to_quotas() -> None:
+    deployed = Deployed()
+    deployed.pools[EAST].app_clients = 6_000
+    began = deployed.clock()
+    deployed.look()
+    assert deployed.clock() - began >= 100 / 8 - 1
+
+
+@pytest.mark.parametrize(
+    ("days", "level"), [(31, None), (29, Level.WARNING), (6, Level.FAILED), (-1, Level.FAILED)]
+)
+def test_a_certificate_that_ends_soon_is_found(days: int, level: Level | None) -> None:
+    deployed = Deployed()
+    deployed.domains[WEST].ends = deployed.clock() + days * DAY
+    assert wrong(deployed) == ([("certificate", WEST, level)] if level else [])
+    deployed = Deployed()
+    deployed.web.ends = deployed.clock() + days * DAY
+    assert wrong(deployed) == ([("certificate", None, level)] if level else [])
+
+
+def test_a_certificate_that_is_not_issued_or_not_valid_is_found() -> None:
+    deployed = Deployed()
+    deployed.domains[EAST].status = "PENDING_VALIDATION"
+    deployed.web.ends = OSError("certificate verify failed")
+    assert wrong(deployed) == [
+        ("certificate", EAST, Level.FAILED),
+        ("certificate", None, Level.FAILED),
+    ]
+
+
+def test_a_region_without_the_custom_domain_is_found() -> None:
+    deployed = Deployed()
+    deployed.domains[WEST].domain = "elsewhere.example.com"
+    assert wrong(deployed) == [("certificate", WEST, Level.FAILED)]
+
+
+def test_replicas_that_are_missing_are_found() -> None:
+    deployed = Deployed()
+    client_id = deployed.enroll()
+    deployed.world.secrets[EAST].remove_regions_from_replication(
+        SecretId=f"surrogate/clients/{client_id}", RemoveReplicaRegions=[WEST]
+    )
+    deployed.settle()
+    (found,) = bad(deployed)
+    assert (found.check, found.region, found.level) == ("replication", WEST, Level.FAILED)
+    assert "1 missing" in found.detail
+
+
+def test_a_name_that_does_not_resolve_or_answer_is_found() -> None:
+    deployed = Deployed()
+    deployed.web.addresses = []
+    assert wrong(deployed) == [("name", None, Level.FAILED)]
+    deployed = Deployed()
+    del deployed.web.answers[f"{SETTINGS.public_url}/health"]
+    assert wrong(deployed) == [("name", None, Level.FAILED)]
+
+
+@pytest.mark.parametrize("took_over", [False, True])
+@pytest.mark.parametrize("leads_to", [EAST, WEST])
+def test_a_name_that_leads_elsewhere_than_the_switch_says_is_told(
+    took_over: bool,  # noqa: FBT001
+    leads_to: str,
+) -> None:
+    deployed = Deployed()
+    deployed.steer(WEST, took_over=took_over)
+    deployed.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": leads_to})
+    as_it_should = leads_to == (WEST if took_over else EAST)
+    assert wrong(deployed) == ([] if as_it_should else [("name", None, Level.WARNING)])
+
+
+def test_what_cannot_be_looked_at_is_not_called_well() -> None:
+    deployed = Deployed()
+
+    class Refusing:
+        def __getattr__(self, operation: str) -> Callable[..., Any]:
+            def call(**_: object) -> Any:
+                raise refusal("AccessDeniedException", operation)
+
+            return call
+
+    for region in (EAST, WEST):
+        for service in ("iam", "cognito-idp", "apigateway"):
+            deployed.connect.services[service, region] = Refusing()
+    failed = wrong(deployed)
+    for region in (EAST, WEST):
+        for check in ("functions role", "pool", "quotas", "certificate"):
+            assert (check, region, Level.FAILED) in failed
+
+
+@pytest.mark.parametrize(
+    ("action", "resource", "covered"),
+    [
+        ("secretsmanager:GetSecretValue", "arn:x:clients/*", True),
+        ("secretsmanager:*", "*", True),
+        ("SECRETSMANAGER:getsecretvalue", "arn:x:*", True),
+        ("secretsmanager:GetSecretValue", "arn:x:clients/one", False),
+        ("secretsmanager:Put*", "*", False),
+    ],
+)
+def test_grants_cover_what_their_patterns_cover(
+    action: str,
+    resource: str,
+    covered: bool,  # noqa: FBT001
+) -> None:
+    wanted = _policy("secretsmanager:GetSecretValue", "arn:x:clients/*")
+    lacking = missing(wanted, granted([_policy(action, resource)]))
+    assert lacking == ([] if covered else ["secretsmanager:GetSecretValue"])
+
+
+def test_a_denial_grants_nothing() -> None:
+    denial = _policy("*", "*")
+    denial["Statement"]["Effect"] = "Deny"
+    assert missing(_policy("a:B", "*"), granted([denial])) == ["a:B"]
+
+
+def _policy(action: str, resource: str) -> dict[str, Any]:
+    return {"Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}

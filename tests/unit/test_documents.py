@@ -1,0 +1,60 @@
+"""What the documents name exists."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.stages import PROJECT
+
+DOCUMENTS = [PROJECT / "docs" / name for name in ("deploy.md", "costs.md", "threat-model.md")]
+DOCUMENTS.append(PROJECT / "infra" / "policies.md")
+THREATS = (PROJECT / "docs" / "threat-model.md").read_text()
+
+
+@pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/\S+::\S+)`", THREATS))))
+def test_every_test_that_the_threat_model_names_is_there(named: str) -> None:
+    path, _, test = named.partition("::")
+    assert f"def {test}(" in (PROJECT / path).read_text()
+
+
+def test_every_threat_names_a_test() -> None:
+    table = THREATS.split("## Threats, controls")[1].split("##")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) > 15
+    assert all("`tests/" in row.rsplit("|", 2)[1] for row in rows)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    named = set(re.findall(r"\b(?:infra|tests|docs|surrogatectl)/[\w/.-]*\w", text))
+    linked = {f"docs/{each}" for each in re.findall(r"\]\(([\w-]+\.md)\)", text)}
+    assert [each for each in named | linked if not (PROJECT / each).exists()] == []
+
+
+def test_the_deployment_gives_the_templates_parameters_that_they_have() -> None:
+    commands = (PROJECT / "docs" / "deploy.md").read_text()
+    given = set(re.findall(r"\b([A-Z][a-z]\w+)=", commands)) - {"OutputKey"}
+    assert len(given) > 15
+    assert given <= _parameters("region") | _parameters("routing")
+
+
+def _parameters(template: str) -> set[str]:
+    text = (PROJECT / "infra" / f"{template}.yaml").read_text()
+    section = text.split("\nParameters:\n")[1].split("\nRules:")[0].split("\nResources:")[0]
+    return set(re.findall(r"^  (\w+):$", section, re.MULTILINE))
+
+
+def test_every_block_of_commands_is_a_script() -> None:
+    """Nothing is run: bash reads them."""
+    for document in DOCUMENTS:
+        for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
+            script = re.sub(r"<[\w ]+>", "PLACEHOLDER", block)
+            done = subprocess.run(
+                ["bash", "-n"], input=script, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, f"{document.name}: {done.stderr}\n{block}"

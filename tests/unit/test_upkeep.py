@@ -1,0 +1,160 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.drift import Drift, Kind
+from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
+from chalicelib.model import RegionState, Status
+from chalicelib.pace import Pace
+from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
+from tests.fakes import FakeStateStore
+from tests.unit.lifecycle_world import DAY, LifecycleWorld
+from tests.worlds import EAST
+
+
+class FakeSurvey:
+    """A survey that finds what it is told to."""
+
+    def __init__(self) -> None:
+        self.found: list[Drift] = []
+        self.thorough: list[bool] = []
+
+    def __call__(self, _progress: object, *, thorough: bool = True) -> Iterator[Drift]:
+        self.thorough.append(thorough)
+        yield from self.found
+
+
+@pytest.fixture
+def world() -> LifecycleWorld:
+    return LifecycleWorld()
+
+
+@pytest.fixture
+def survey() -> FakeSurvey:
+    return FakeSurvey()
+
+
+def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
+    found: Any = survey
+    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    return Upkeep(world.admin, found, world.app_client_rotation, days, pace, world.events)
+
+
+def plenty() -> float:
+    return 900.0
+
+
+def drift(kind: Kind) -> Drift:
+    return Drift(kind, EAST, None, "", repairable=True)
+
+
+def test_drift_is_reported_by_kind_and_not_repaired(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    survey.found = [drift(Kind.ORPHAN), drift(Kind.ORPHAN), drift(Kind.REPLICA)]
+    upkeep(world, survey)(plenty)
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is True
+    assert event["drift"] == dict.fromkeys((kind.value for kind in Kind), 0) | {
+        "orphaned_app_client": 2,
+        "replica": 1,
+    }
+    assert survey.thorough == [False]
+
+
+def test_no_drift_is_reported_as_well(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    """An alarm must be able to tell that nothing was found from nobody having looked."""
+    upkeep(world, survey)(plenty)
+    assert any(each["event"] == "reconcile" for each in world.events.seen)
+
+
+def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    survey.found = [drift(Kind.ORPHAN)] * 5
+    upkeep(world, survey, days=0)(lambda: 10.0)
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is False
+    assert sum(event["drift"].values()) == 1
+
+
+def test_the_standby_does_nothing(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    world.state.stored = FakeStateStore.of(RegionState(writer=False, took_over=False)).stored
+    upkeep(world, survey)(plenty)
+    assert survey.thorough == []
+    assert [each["outcome"] for each in world.events.seen] == ["not-the-writing-region"]
+
+
+def test_old_cognito_secrets_are_rotated_over_several_runs(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    enrolled = [world.enrolled().issued.client_id for _ in range(25)]
+    old = {each: world.half(each, EAST).client_secret for each in enrolled}
+    young = world.enrolled().issued.client_id
+    world.clock.advance(91 * DAY)
+    found = world.store.read(young)
+    halves = {
+        region: replace(world.half(young, region), secret_since=int(world.clock()))
+        for region in found.value.app_clients
+    }
+    world.store.replace(replace(found.value, app_clients=halves), found.version)
+
+    for _ in range(8):
+        upkeep(world, survey)(plenty)
+        world.clock.advance(1_200)
+    for client_id in enrolled:
+        for region in found.value.app_clients:
+            half = world.half(client_id, region)
+            assert half.retiring is None
+            assert half.secret_since > 91 * DAY
+        assert world.half(client_id, EAST).client_secret != old[client_id]
+    assert world.half(young, EAST) == halves[EAST]
+    assert world.stranded == set()
+
+
+def test_rotation_is_gentle(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    for _ in range(10):
+        world.enrolled()
+    world.clock.advance(91 * DAY)
+    before = world.clock()
+    upkeep(world, survey)(plenty)
+    assert world.clock() - before >= 9 / ROTATIONS_PER_SECOND
+
+
+def test_nothing_is_rotated_unless_it_is_asked_for(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    before = world.record(client_id)
+    world.clock.advance(10_000 * DAY)
+    upkeep(world, survey, days=0)(plenty)
+    assert world.record(client_id) == before
+
+
+def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    for _ in range(3):
+        world.enrolled()
+    world.clock.advance(91 * DAY)
+    world.east.failures["add_secret"] = [AppClientsThrottledError()]
+    upkeep(world, survey)(plenty)
+    (done,) = [each for each in world.events.seen if each.get("steps")]
+    assert done["steps"]["failed"] == 1
+    assert done["steps"]["started"] == 2
+
+
+def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    client_id = world.enrolled().issued.client_id
+    found = world.store.read(client_id)
+    world.store.replace(replace(found.value, status=Status.DELETED), found.version)
+    world.clock.advance(91 * DAY)
+    upkeep(world, survey)(plenty)
+    assert world.half(client_id, EAST).retiring is None
+
+
+def test_a_list_that_ends_early_is_told(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    world.enrolled()
+    world.store.failures["list"] = [StoreUnavailableError()]
+    upkeep(world, survey)(plenty)
+    assert "StoreUnavailableError" in world.events.outcomes
