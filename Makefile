@@ -69,6 +69,7 @@ templates: .venv/.installed ## Check with cfn-lint what `chalice package` prints
 			build/templates/$$stage >/dev/null && \
 		$(BIN)/cfn-lint build/templates/$$stage/sam.json && echo "$$stage: template is valid" || exit 1; \
 	done
+	@$(BIN)/cfn-lint infra/*.yaml && echo "infra: templates are valid"
 
 package: .venv/.installed ## Make the zip and the template of a stage: make package STAGE=primary-token
 	@$(BIN)/python -m deployment package "$(STAGE)"

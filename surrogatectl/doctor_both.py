@@ -30,7 +30,7 @@ def one_writer(look: Look) -> Iterator[Finding]:
             "writer",
             None,
             "Both Regions claim to write." if writers else "No Region writes.",
-            "See docs/runbook.md: decide which Region's records are the newer ones first.",
+            "Decide which Region's records are the newer ones first.",
         )
 
 

@@ -26,7 +26,7 @@ def examine(look: Look) -> Iterator[Finding]:
                 "region",
                 region.name,
                 f"The Region does not answer ({err}); nothing else was looked at there.",
-                "If it is down for others too, see docs/runbook.md. Else check your network.",
+                "If it is down for others too, fail over. Else check your network.",
             )
             continue
         for check in PER_REGION:

@@ -194,6 +194,7 @@ def _role_of(look: Look, region: RegionSettings, name: str) -> Iterator[Finding]
         ),
         region.name,
         variables.get("SURFACES", "token admin").split(),
+        stage,
     )
     lacking = missing(wanted, granted(each["PolicyDocument"] for each in policies))
     if lacking:

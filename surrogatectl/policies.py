@@ -79,10 +79,24 @@ class Names:
     def _secret(self, region: str, name: str) -> str:
         return f"arn:aws:secretsmanager:{region}:*:secret:{self.prefix}/{name}"
 
-    def logs(self, *regions: str) -> list[str]:
-        """Return the ARNs of the functions' log groups."""
-        group = f"log-group:/aws/lambda/{self.app_name}-*"
-        return [f"arn:aws:logs:{region}:*:{group}" for region in regions]
+    def own_logs(self, region: str, stage: str, surfaces: Sequence[str]) -> list[str]:
+        """Return the ARNs of the log groups of *stage*'s own functions, and no other's."""
+        functions = [stage, f"{stage}-upkeep"] if "admin" in surfaces else [stage]
+        # The group itself, and its streams.
+        return [
+            self._log_group(region, function) + end for function in functions for end in ("", ":*")
+        ]
+
+    def use_logs(self) -> list[str]:
+        """Return the ARNs of the log groups of all functions that serve tokens."""
+        return [
+            self._log_group(region, stage)
+            for region, role in ((self.primary, "primary"), (self.secondary, "secondary"))
+            for stage in (role, f"{role}-token")
+        ]
+
+    def _log_group(self, region: str, stage: str) -> str:
+        return f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{self.app_name}-{stage}"
 
     def user_pools(self, *regions: str) -> list[str]:
         """Return the ARNs of the user pools, any pool's while the configured one is an example."""
@@ -99,21 +113,21 @@ def all_policies(config: Config) -> dict[Path, Document]:
     """Return every policy of the deployment that *config* describes, by its file."""
     names = Names.of(config)
     made: dict[Path, Document] = {OPERATORS_POLICY: operators_policy(names)}
-    for stage in config["stages"].values():
+    for name, stage in config["stages"].items():
         own = {**config["environment_variables"], **stage.get("environment_variables", {})}
         surfaces = own.get("SURFACES", _SURFACES).split()
         path = Path(".chalice") / stage["iam_policy_file"]
-        made[path] = stage_policy(names, own["APP_REGION"], surfaces)
+        made[path] = stage_policy(names, own["APP_REGION"], surfaces, name)
     return made
 
 
-def stage_policy(names: Names, own: str, surfaces: Sequence[str]) -> Document:
-    """Return what the function of a stage in the Region *own* may do, serving *surfaces*."""
+def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) -> Document:
+    """Return what the functions of *stage* in the Region *own* may do, serving *surfaces*."""
     statements = [
         _allow(
             "Logs",
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-            names.logs(own),
+            names.own_logs(own, stage, surfaces),
         )
     ]
     if "admin" in surfaces:
@@ -148,7 +162,7 @@ def _administration(names: Names, own: str) -> Iterator[Statement]:
     )
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
-    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.logs(own, other))
+    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs())
 
 
 def operators_policy(names: Names) -> Document:

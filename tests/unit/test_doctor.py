@@ -36,6 +36,9 @@ FUNCTION = {
     region.name: region.log_group.removeprefix("/aws/lambda/")
     for region in (SETTINGS.primary, SETTINGS.secondary)
 }
+STAGE = {
+    name: function.removeprefix("surrogate-credentials-") for name, function in FUNCTION.items()
+}
 NAMES = Names(
     EAST,
     WEST,
@@ -66,7 +69,7 @@ class Deployed:
             self.domains[name] = FakeDomains("auth.example.com", self.clock() + 200 * DAY)
             self.functions[name] = FakeFunctions(
                 {FUNCTION[name]: _variables(name)},
-                {FUNCTION[name]: stage_policy(NAMES, name, ["token", "admin"])},
+                {FUNCTION[name]: stage_policy(NAMES, name, ["token", "admin"], STAGE[name])},
             )
             services |= {
                 ("secretsmanager", name): self.world.aws.secrets_manager(self.world.secrets[name]),
@@ -266,7 +269,8 @@ def test_settings_other_than_the_deployed_ones_are_named() -> None:
 
 def test_permissions_that_a_role_lacks_are_named() -> None:
     deployed = Deployed()
-    policy = stage_policy(NAMES, WEST, ["token"])
+    policy = stage_policy(NAMES, WEST, ["token", "admin"], STAGE[WEST])
+    policy["Statement"] = [each for each in policy["Statement"] if each["Sid"] != "WriteRecords"]
     deployed.functions[WEST].policies[FUNCTION[WEST]] = policy
     (found,) = bad(deployed)
     assert (found.check, found.region) == ("role", WEST)
@@ -278,7 +282,7 @@ def test_the_role_of_a_token_stage_needs_no_more_than_its_surface() -> None:
     deployed = Deployed()
     name = FUNCTION[WEST]
     deployed.functions[WEST].environments[name] = {**_variables(WEST), "SURFACES": "token"}
-    deployed.functions[WEST].policies[name] = stage_policy(NAMES, WEST, ["token"])
+    deployed.functions[WEST].policies[name] = stage_policy(NAMES, WEST, ["token"], STAGE[WEST])
     assert wrong(deployed) == []
 
 

@@ -41,11 +41,14 @@ def test_every_stage_has_a_policy_of_its_own() -> None:
 
 
 def test_the_token_surface_reads_its_own_region_and_writes_only_its_log() -> None:
-    allowed = list(statements(stage_policy(NAMES, "eu-west-1", ["token"])))
+    allowed = list(statements(stage_policy(NAMES, "eu-west-1", ["token"], "primary-token")))
     assert [(actions, resources) for _, actions, resources in allowed] == [
         (
             ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
-            ["arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-*"],
+            [
+                "arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-primary-token",
+                "arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-primary-token:*",
+            ],
         ),
         (
             ["secretsmanager:GetSecretValue"],
@@ -58,7 +61,9 @@ def test_the_token_surface_reads_its_own_region_and_writes_only_its_log() -> Non
 
 
 def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
-    for _, actions, resources in statements(stage_policy(NAMES, "eu-north-1", ["admin"])):
+    for _, actions, resources in statements(
+        stage_policy(NAMES, "eu-north-1", ["admin"], "primary")
+    ):
         writes = [each for each in actions if each.split(":")[1].startswith(WRITES)]
         if any(each.startswith("secretsmanager:") for each in writes):
             assert all(":eu-north-1:" in each for each in resources)
@@ -66,7 +71,7 @@ def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
 
 def test_the_policies_name_configured_pools_and_no_others() -> None:
     for surfaces in (["admin"], ["token", "admin"]):
-        document = text(stage_policy(NAMES, "eu-west-1", surfaces))
+        document = text(stage_policy(NAMES, "eu-west-1", surfaces, "primary"))
         assert "arn:aws:cognito-idp:eu-west-1:*:userpool/a" in document
         assert "arn:aws:cognito-idp:eu-north-1:*:userpool/b" in document
         assert "userpool/*" not in document
@@ -75,7 +80,7 @@ def test_the_policies_name_configured_pools_and_no_others() -> None:
 def test_an_examples_pools_are_not_named_for_they_do_not_exist() -> None:
     example = {"eu-west-1": "eu-west-1_EXAMPLE11", "eu-north-1": "eu-north-1_EXAMPLE22"}
     names = Names("eu-west-1", "eu-north-1", "ours", "app", example)
-    assert "userpool/*" in text(stage_policy(names, "eu-west-1", ["admin"]))
+    assert "userpool/*" in text(stage_policy(names, "eu-west-1", ["admin"], "primary"))
 
 
 @pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)

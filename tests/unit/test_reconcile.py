@@ -785,6 +785,85 @@ def test_lists_end_up_showing_what_was_written_meanwhile(world: ReconcileWorld) 
     assert shown.client_name == "renamed"
 
 
+@pytest.mark.parametrize("breakage", ["the replica is missing", "lists show an old name"])
+def test_what_nobody_lets_us_look_at_is_unknown(world: ReconcileWorld, breakage: str) -> None:
+    BREAKAGES[breakage].happen(world, world.client())
+    for call in ("replication", "peek"):
+        world.store.failures[call] = [StoreRefusedError("AccessDenied")]
+    assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
+
+
+def test_a_client_that_went_while_its_replica_was_behind_is_no_drift(
+    world: ReconcileWorld,
+) -> None:
+    client_id = world.client()
+    world.store.lag = True
+    world.change(client_id, client_name="written now")
+    asked = 0
+
+    def somebody_removes_it() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 2:
+            del world.store.stored[client_id]
+
+    world.store.meanwhile["replication"] = somebody_removes_it
+    assert world.found() == []
+
+
+@pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.DENIALS, Kind.ORPHAN, Kind.DELETION}))
+def test_what_concerned_a_client_that_was_deleted_meanwhile_is_nothing_to_do(
+    world: ReconcileWorld, kind: Kind
+) -> None:
+    marked, gone = world.client(), world.client()
+    BREAKAGES["a deletion ended after the mark"].happen(world, marked)
+    world.deletion.delete(gone, 7)
+    before = world.snapshot()
+    for client_id in (marked, gone):
+        drift = Drift(kind, EAST, client_id, "", repairable=True)
+        assert world.reconcile.repair(drift).result in {Result.NOTHING_TO_DO, Result.LEFT_ALONE}
+    assert world.snapshot() == before
+
+
+def test_what_concerned_an_app_client_that_is_gone_by_now_is_nothing_to_do(
+    world: ReconcileWorld,
+) -> None:
+    pending, gone = world.client(), world.client()
+    BREAKAGES["a half is pending"].happen(world, pending)
+    world.west.delete(world.half(gone, WEST).app_client_id)
+    before = world.snapshot()
+    for kind, client_id in (
+        (Kind.APP_CLIENT_DIFFERS, pending),
+        (Kind.COGNITO_SECRET, pending),
+        (Kind.COGNITO_SECRET, gone),
+    ):
+        drift = Drift(kind, WEST, client_id, "", repairable=True)
+        assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
+    drift = Drift(Kind.APP_CLIENT_DIFFERS, WEST, gone, "", repairable=True)
+    assert world.reconcile.repair(drift).result is Result.FAILED
+    assert world.snapshot() == before
+
+
+def test_a_record_that_is_another_clients_is_not_written(world: ReconcileWorld) -> None:
+    client_id, other = world.client(), world.client()
+    world.store.stored[client_id] = world.store.stored[other]
+    before = world.snapshot()
+    for kind in (Kind.LISTING, Kind.DELETION, Kind.ENROLLMENT, Kind.PENDING):
+        drift = Drift(kind, EAST, client_id, "", repairable=True)
+        assert world.reconcile.repair(drift).result is Result.LEFT_ALONE
+    assert world.snapshot() == before
+
+
+def test_a_client_that_is_written_all_the_time_is_told_to_lists_later(
+    world: ReconcileWorld,
+) -> None:
+    client_id = world.client()
+    BREAKAGES["lists show an old name"].happen(world, client_id)
+    (drift,) = world.found()
+    world.store.meanwhile["peek"] = lambda: world.change(client_id, client_name="again")
+    assert world.reconcile.repair(drift).result is Result.FAILED
+
+
 # Thousands of clients
 
 
