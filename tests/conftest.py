@@ -7,6 +7,7 @@ so that `-m "not cloud"` is quick and needs nothing but this process.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -21,6 +22,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cloud" in getattr(item, "fixturenames", ()):
             item.add_marker("cloud")
+
+
+@pytest.fixture(autouse=True)
+def _sdk_says_what_it_is() -> Iterator[None]:
+    """Each Chalice() adds to what the SDK says of itself, until servers refuse so long a header."""
+    before = os.environ.get("AWS_EXECUTION_ENV")
+    yield
+    if before is None:
+        os.environ.pop("AWS_EXECUTION_ENV", None)
+    else:
+        os.environ["AWS_EXECUTION_ENV"] = before
 
 
 @pytest.fixture(scope="session")
