@@ -25,7 +25,7 @@ from .parts import writing_parts
 @click.option(
     "--quick",
     is_flag=True,
-    help="Take what Cognito lists to be as the records say: minutes for 10,000, not most of an hour.",
+    help="Take what Cognito lists to be as the records say: minutes for 10,000, not an hour.",
 )
 @yes_option
 @output_option
