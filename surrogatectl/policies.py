@@ -87,12 +87,12 @@ class Names:
             self._log_group(region, function) + end for function in functions for end in ("", ":*")
         ]
 
-    def use_logs(self) -> list[str]:
-        """Return the ARNs of the log groups of all functions that serve tokens."""
+    def use_logs(self, surfaces: Sequence[str]) -> list[str]:
+        """Return the ARNs of the log groups of both Regions' functions that serve tokens."""
+        split = "" if "token" in surfaces else "-token"
         return [
-            self._log_group(region, stage)
-            for region, role in ((self.primary, "primary"), (self.secondary, "secondary"))
-            for stage in (role, f"{role}-token")
+            self._log_group(self.primary, f"primary{split}"),
+            self._log_group(self.secondary, f"secondary{split}"),
         ]
 
     def _log_group(self, region: str, stage: str) -> str:
@@ -132,7 +132,7 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
     ]
     if "admin" in surfaces:
         # The admin surface reads all that the exchange reads.
-        statements.extend(_administration(names, own))
+        statements.extend(_administration(names, own, surfaces))
     else:
         statements.append(
             _allow(
@@ -144,7 +144,7 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
     return _document(statements)
 
 
-def _administration(names: Names, own: str) -> Iterator[Statement]:
+def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator[Statement]:
     other = names.other(own)
     yield _allow(
         "ReadRecordsStateAndDeploymentKey",
@@ -162,7 +162,7 @@ def _administration(names: Names, own: str) -> Iterator[Statement]:
     )
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
-    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs())
+    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs(surfaces))
 
 
 def operators_policy(names: Names) -> Document:
