@@ -10,7 +10,8 @@ STAGE ?=
 	package deploy logs invoke
 
 help: ## Show what there is to make
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-12s %s\n", $$1, $$2 }' \
+		$(MAKEFILE_LIST)
 
 install: .venv/.installed .venv-cloud/.installed ## Install the dependencies into .venv and .venv-cloud
 

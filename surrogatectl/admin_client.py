@@ -105,7 +105,8 @@ class AdminClient:
                 {
                     "type": "credentials",
                     "title": "No AWS credentials",
-                    "detail": f'{err} For the local cloud: eval "$(make -s env)".',
+                    "status": 400,
+                    "detail": f'{err}. For the local cloud: eval "$(make -s env)".',
                 }
             ) from None
         return request

@@ -20,7 +20,7 @@ from .adopt_rows import Outcome, Standing
 WARNING: Final = (
     "The Cognito secrets of adopted app clients go on working directly at Cognito, past this "
     "service, for everybody who has them, until they are rotated: "
-    "`surrogatectl rotate --app-clients`."
+    "`surrogatectl rotate CLIENT --app-clients`."
 )
 
 

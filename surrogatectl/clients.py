@@ -188,7 +188,11 @@ def _rotate_app_clients(
         output.print_json(answer)
         return
     output.print_facts(f"Cognito secrets of {client_id}", list(answer["app_clients"].items()))
-    click.echo("Repeat this until both are finished, or leave it to the schedule.", err=True)
+    if set(answer["app_clients"].values()) == {"idle"}:
+        young = "Both secrets are younger than --older-than-hours; nothing was done."
+        click.echo(young, err=True)
+    else:
+        click.echo("Repeat this until both are finished, or leave it to the schedule.", err=True)
 
 
 @click.command()

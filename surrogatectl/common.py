@@ -39,7 +39,9 @@ class Unavailable(Failure):
 def _client_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     # It becomes part of a URL's path.
     if not is_client_id(value):
-        raise click.BadParameter("is malformed: a client ID is sgc_ and 26 characters.")
+        raise click.BadParameter(
+            "is malformed: a client ID is sgc_ and 26 characters, or an adopted client's own."
+        )
     return value
 
 
@@ -49,6 +51,13 @@ def _secret_id(_context: click.Context, _parameter: click.Parameter, value: str)
     return value
 
 
+def _client_ids(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_client_id(context, parameter, value) for value in values)
+
+
+client_ids_argument = click.argument("client_ids", nargs=-1, required=True, callback=_client_ids)
 client_id_argument = click.argument("client_id", callback=_client_id)
 secret_id_argument = click.argument("secret_id", callback=_secret_id)
 region_option = click.option(

@@ -8,7 +8,7 @@ import click
 
 from . import output
 from .admin_client import AdminApiError, AdminClient
-from .common import Unavailable, deployment, failure, output_option
+from .common import Unavailable, client_ids_argument, deployment, failure, output_option
 from .configuration import ROLES, ConfigurationError
 
 _only = click.option(
@@ -17,7 +17,7 @@ _only = click.option(
 
 
 @click.command()
-@click.argument("client_ids", nargs=-1, required=True)
+@client_ids_argument
 @_only
 @output_option
 def deny(client_ids: tuple[str, ...], role: str | None, output_format: str) -> None:
@@ -26,7 +26,7 @@ def deny(client_ids: tuple[str, ...], role: str | None, output_format: str) -> N
 
 
 @click.command()
-@click.argument("client_ids", nargs=-1, required=True)
+@client_ids_argument
 @_only
 @output_option
 def allow(client_ids: tuple[str, ...], role: str | None, output_format: str) -> None:

@@ -70,7 +70,7 @@ def test_the_json_report_says_of_every_row_what_became_of_it(
         "would_adopt": 0,
         "refused": 1,
     }
-    assert "surrogatectl rotate --app-clients" in report["warning"]
+    assert "surrogatectl rotate CLIENT --app-clients" in report["warning"]
     rows = {row["row"]: row for row in report["rows"]}
     assert rows["row 1"] == {
         "handle": outcomes["row 1"].handle,
@@ -92,7 +92,7 @@ def test_the_table_tells_that_the_secrets_go_on_working_at_cognito(
     told = capsys.readouterr().out
     assert "dry run: nothing was written" in told
     assert "1 would adopt." in told
-    assert "surrogatectl rotate --app-clients" in told
+    assert "surrogatectl rotate CLIENT --app-clients" in told
     assert summary([]) == "no rows"
 
 
