@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+import boto3
 import click
 
 from chalicelib.credentials import SECRET_ID, is_client_id
@@ -92,12 +93,16 @@ def deployment() -> Deployment:
     Return the deployment that the environment or this directory describes.
 
     Raises:
-        Failure: If neither does.
+        Failure: If neither does, or there are no AWS credentials to use it with.
     """
     try:
-        return find_deployment(os.environ, Path.cwd())
+        found = find_deployment(os.environ, Path.cwd())
     except ConfigurationError as err:
         raise Failure(str(err)) from None
+    if boto3.Session().get_credentials() is None:
+        # Found out only by a call, it would look like a Region that is lost.
+        raise Failure('No AWS credentials. For the local cloud: eval "$(make -s env)".')
+    return found
 
 
 def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
