@@ -265,7 +265,7 @@ def test_without_a_yes_nothing_is_written(
     done = surrogatectl.run("adopt", f"--csv={source}", f"--credentials-file={path}")
     assert done.returncode == 1
     assert "Adopt 1 clients?" in done.stderr
-    assert "surrogatectl rotate --app-clients" in done.stderr
+    assert "surrogatectl rotate CLIENT --app-clients" in done.stderr
     assert writes(breakable_cloud) == []
     assert not path.exists()
 
