@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import os
 import secrets
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +16,7 @@ from chalicelib.model import ClientRecord, IssuedCredentials, Origin, RegionStat
 from chalicelib.oauth import FORM
 from chalicelib.secrets_store import ClientSecrets
 from tests import stages
+from tests.contract.cold_start import Run, cold_start
 from tests.contract.implementations import AwsPool, Serve, TwoRegions
 from tests.contract.loopback import LOOPBACK, Loopback, always, answer, closed_port
 from tests.contract.samples import app_client, unique
@@ -30,7 +26,6 @@ from tests.worlds import EAST, WEST
 if TYPE_CHECKING:
     from local.cloud import Cloud
 
-ROOT = Path(__file__).parents[2]
 GRANT = "grant_type=client_credentials"
 GOOD = {"access_token": "token-of-the-east", "expires_in": 3600, "token_type": "Bearer"}
 
@@ -75,13 +70,13 @@ class EastStage:
         store.create(record)
 
     def call(self, *events: dict[str, Any], **environment: str) -> list[Answer]:
-        done = subprocess.run(
-            [sys.executable, "-m", "tests.contract.function"],
-            input=json.dumps(events),
-            env={
+        return self.run(*events, **environment).answers
+
+    def run(self, *events: dict[str, Any], **environment: str) -> Run:
+        return cold_start(
+            events,
+            {
                 **stages.environment("primary"),
-                "PATH": os.defpath,
-                "HOME": os.devnull,
                 "AWS_ACCESS_KEY_ID": "AKIATESTS",
                 "AWS_SECRET_ACCESS_KEY": "tests",
                 "SECRET_PREFIX": self.prefix,
@@ -91,17 +86,7 @@ class EastStage:
                 "ENDPOINT_URL_SECONDARY": self.elsewhere.url,
                 **environment,
             },
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
         )
-        assert done.returncode == 0, done.stderr
-        return [
-            Answer(each["statusCode"], each["headers"], each["body"])
-            for each in json.loads(done.stdout.splitlines()[-1])
-        ]
 
     def request(self, secret: str | None = None, client_id: str | None = None) -> dict[str, Any]:
         authorization = basic(
@@ -150,6 +135,18 @@ def test_what_is_lost_here_is_not_looked_for_there(stage: EastStage, lost: dict[
     assert [each.status for each in answers] == [503, 503]
     assert answers[0].error == "temporarily_unavailable"
     assert stage.elsewhere.connections == 0
+
+
+def test_an_attempt_is_seen_even_where_nobody_listens(stage: EastStage) -> None:
+    """Or the tests of static stability could not fail."""
+    nowhere = f"{LOOPBACK}:{closed_port()}"
+    run = stage.run(stage.request(), OAUTH_HOST_PRIMARY=f"http://{nowhere}/oauth2/token")
+    secrets_manager = stage.moto.endpoints[EAST].removeprefix("http://")
+    assert run.attempts == {nowhere, secrets_manager}
+    assert stage.run(stage.request()).attempts == {
+        stage.tokens.url.removeprefix("http://"),
+        secrets_manager,
+    }
 
 
 def test_a_refused_app_client_is_not_looked_for_there(stage: EastStage) -> None:
