@@ -1,0 +1,305 @@
+"""
+One Region's exchange with the real adapters, over servers that play Secrets Manager and Cognito.
+
+`observe` puts it into a condition (cold, warm, …), strikes it with a fault, and returns what a
+client sees of that.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from threading import Lock
+
+from chalicelib import aws, credentials, oauth, records, secrets_store
+from chalicelib.errors import OAuthError
+from chalicelib.exchange import REFRESH_SECONDS, STORE_SECONDS, Exchange, TokenCache
+from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
+from chalicelib.oauth import HttpResponse
+from chalicelib.secrets_store import ClientSecretsReader, StateSecret
+from chalicelib.token_endpoint import CognitoTokenEndpoint
+from tests.contract.clients import Aws
+from tests.contract.loopback import (
+    Answer,
+    Choose,
+    Drip,
+    Loopback,
+    Seen,
+    Wire,
+    always,
+    answer,
+    html,
+    reset,
+    silence,
+)
+from tests.contract.samples import app_client
+from tests.fakes import CountingBytes, Events
+from tests.worlds import EAST, FRESH, STALE, cheap_hasher, request
+
+TOKEN_SECONDS = 3_600
+VERSION = "11111111-1111-4111-8111-111111111111"
+PREFIX = "surrogate"
+
+Strike = Callable[[Choose], Choose]
+"""Makes of a healthy server's answers those of one that is struck."""
+
+
+class OffsetClock:
+    """The real time, moved on by a test; *stopped* for what happens at one moment."""
+
+    def __init__(self) -> None:
+        self._offset = 0.0
+        self._stopped: float | None = None
+
+    def __call__(self) -> float:
+        return self._stopped or time.time() + self._offset
+
+    def advance(self, seconds: float) -> None:
+        self._offset += seconds
+
+    @contextmanager
+    def stopped(self) -> Iterator[None]:
+        self._stopped = self()
+        yield
+        self._stopped = None
+
+
+# Faults
+
+
+def instead(fault: Answer) -> Strike:
+    return lambda _healthy: always(fault)
+
+
+def delayed(seconds: float) -> Strike:
+    def strike(healthy: Choose) -> Choose:
+        def choose(seen: Seen) -> Answer:
+            usual = healthy(seen)
+
+            def late(wire: Wire) -> None:
+                if wire.client_hangs_up(within=seconds):
+                    wire.hang_up()
+                else:
+                    usual(wire)
+
+            return late
+
+        return choose
+
+    return strike
+
+
+def every_other(fault: Answer) -> Strike:
+    """Fail first, then answer, and so on."""
+
+    def strike(healthy: Choose) -> Choose:
+        number = itertools.count()
+        return lambda seen: healthy(seen) if next(number) % 2 else fault
+
+    return strike
+
+
+def refusal(status: int, code: str) -> Answer:
+    return answer(status, {"__type": code, "message": "no"}, "application/x-amz-json-1.1")
+
+
+def trickle() -> Answer:
+    """Send an answer that never ends, byte by byte."""
+    return Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b" ", pieces=60_000)
+
+
+def gone(_healthy: Choose) -> Choose:
+    """Stand for a server that is not there; `observe` stops it."""
+    raise AssertionError
+
+
+_SERVERS = {
+    "answers late, within its time-out": delayed(0.3),
+    "answers later than its time-out": delayed(3),
+    "never answers": instead(silence()),
+    "refuses connections": gone,
+    "resets connections": instead(reset()),
+    "answers with something else": instead(html(200)),
+}
+STORE_FAULTS: Mapping[str, Strike] = {
+    **_SERVERS,
+    "answers 500": instead(refusal(500, "InternalServiceError")),
+    "throttles": instead(refusal(400, "ThrottlingException")),
+    "denies access": instead(refusal(400, "AccessDeniedException")),
+    "cannot decrypt": instead(refusal(400, "DecryptionFailure")),
+    "answers 500 every other time": every_other(refusal(500, "InternalServiceError")),
+    "throttles every other time": every_other(refusal(400, "ThrottlingException")),
+    "never answers every other time": every_other(silence()),
+}
+COGNITO_FAULTS: Mapping[str, Strike] = {
+    **_SERVERS,
+    "answers byte by byte, for ever": lambda _healthy: lambda _seen: trickle(),
+    "answers 500": instead(html(500)),
+    "throttles": instead(answer(429, b"Rate exceeded", "text/plain")),
+    "denies access": instead(html(403)),
+    "answers 500 every other time": every_other(html(500)),
+    "never answers every other time": every_other(silence()),
+    "refuses the app client": instead(answer(400, {"error": "invalid_client"})),
+}
+BOTH_FAULTS = {name: _SERVERS[name] for name in ("never answers", "refuses connections")}
+CONDITIONS = ("cold", "warm", "token cached", "too long")
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What a client sees, and how often the Region's services were asked for it."""
+
+    outcome: str
+    seconds: float
+    asked: int
+    asked_by_twenty_more: int
+    body: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+
+
+_making_clients = Lock()  # a session is for one thread at a time
+_aws = Aws()
+
+
+@dataclass
+class GreyRegion:
+    """The parts that `app.py` wires, over two servers."""
+
+    store: Loopback
+    cognito: Loopback
+    clock: OffsetClock = field(default_factory=OffsetClock)
+
+    def __post_init__(self) -> None:
+        random_bytes = CountingBytes()
+        hasher = cheap_hasher(random_bytes)
+        self.issued = credentials.issue(
+            credentials.new_client_id(secrets.token_bytes), secrets.token_bytes
+        )
+        self.record = ClientRecord(
+            client_id=self.issued.client_id,
+            client_name="grey",
+            status=Status.ACTIVE,
+            origin=Origin.ENROLLED,
+            created_at=1_800_000_000,
+            secrets=(hasher.hash(self.issued, now=1_800_000_000),),
+            scopes=("demo/read", "demo/write"),
+            app_clients={
+                EAST: app_client(app_client_id=AppClientId("east"), retiring=None, outdated=None)
+            },
+        )
+        self.store.choose, self.cognito.choose = self.stored, self.issue
+        with _making_clients:
+            client = _aws.secrets(EAST, self.store.url, aws._EXCHANGE)
+        reader = ClientSecretsReader(lambda: client, PREFIX)
+        state = StateSecret(lambda: client, PREFIX, random_bytes)
+        states: LastKnown[str, RegionState] = LastKnown(
+            lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+        )
+        self.exchange = Exchange(
+            region=EAST,
+            states=states,
+            records=LastKnown(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
+            hasher=hasher,
+            endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
+            tokens=TokenCache(self.clock),
+            endpoint_backoff=Backoff(self.clock),
+            clock=self.clock,
+            emit=Events(),
+        )
+
+    def stored(self, seen: Seen) -> Answer:
+        """Answer as Secrets Manager does."""
+        name = json.loads(seen.body)["SecretId"]
+        content = (
+            records.state_to_json(RegionState(writer=True, took_over=False))
+            if name == secrets_store.state_secret_name(PREFIX)
+            else records.record_to_json(self.record)
+        )
+        document = {"ARN": f"arn:{name}", "Name": name, "VersionId": VERSION}
+        return answer(200, document | {"SecretString": content})
+
+    def issue(self, seen: Seen) -> Answer:
+        """Answer as Cognito does, a new token each time."""
+        token = {"access_token": secrets.token_hex(8), "expires_in": TOKEN_SECONDS}
+        return answer(200, token | {"token_type": "Bearer"})
+
+    def ask(self, scope: str) -> HttpResponse:
+        """Exchange, as the token endpoint's view does."""
+        try:
+            return oauth.render(self.exchange(request(self.issued, scope=scope)))
+        except OAuthError as error:
+            return oauth.render_error(error)
+
+    @property
+    def asked(self) -> int:
+        return len(self.store.seen) + len(self.cognito.seen)
+
+    def become_warm(self) -> str:
+        """Get a token while all is well; return it."""
+        for _ in range(5):  # a busy machine may miss a time-out
+            response = self.ask("demo/read")
+            if response.status_code == 200:
+                return str(json.loads(response.body)["access_token"])
+            self.clock.advance(STORE_SECONDS)
+        raise AssertionError("a healthy Region does not answer")
+
+
+def observe(struck: Mapping[str, Strike], condition: str) -> Observation:
+    """Have *struck* (`store`, `cognito` or both) strike a Region that is in *condition*."""
+    with ExitStack() as stack:
+        servers = {
+            name: stack.enter_context(ExitStack()) for name in ("store", "cognito")
+        }  # each can be stopped by itself
+        started = {
+            name: servers[name].enter_context(Loopback(always(answer(500)))) for name in servers
+        }
+        region = GreyRegion(started["store"], started["cognito"])
+        cached = None if condition == "cold" else region.become_warm()
+        region.clock.advance(_age(condition, store="store" in struck))
+        for name, strike in struck.items():
+            if strike is gone:
+                servers[name].close()
+            else:
+                started[name].choose = strike(started[name].choose)
+        # What is warm knows the client, but has no token for this scope.
+        scope = "demo/write" if condition == "warm" else "demo/read"
+        before, began = region.asked, time.monotonic()
+        response = region.ask(scope)
+        seconds, asked = time.monotonic() - began, region.asked - before
+        with region.clock.stopped():
+            for _ in range(20):
+                region.ask(scope)
+        return Observation(
+            _outcome(response, cached),
+            seconds,
+            asked,
+            region.asked - before - asked,
+            response.body,
+            response.headers,
+        )
+
+
+def _age(condition: str, *, store: bool) -> float:
+    if condition == "cold":
+        return 0
+    if store:
+        # Not fresh any more; or not even good enough for an outage.
+        return STALE + 1 if condition == "too long" else FRESH + 1
+    return {
+        "warm": FRESH + 1,
+        "token cached": TOKEN_SECONDS - REFRESH_SECONDS + 60,  # due to be replaced
+        "too long": TOKEN_SECONDS - 30,
+    }[condition]
+
+
+def _outcome(response: HttpResponse, cached: str | None) -> str:
+    content = json.loads(response.body)
+    if response.status_code != 200:
+        return str(response.status_code)
+    return "cached token" if content["access_token"] == cached else "token"

@@ -1,0 +1,97 @@
+"""A sample of `docs/failures.md` with the deployed stage; all of it is in tests/contract."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+import requests
+
+from local.cloud import Cloud
+from tests.e2e.conftest import Credential
+from tests.e2e.tokens import post_token, verified
+
+Enroll = Callable[..., Credential]
+# The answer comes within 5 s; the rest is this machine's.
+SECONDS = 8.0
+MOST_ASKED = 6
+
+
+@pytest.fixture
+def ill_cloud(breakable_cloud: Cloud, enroll: Enroll) -> Iterator[Cloud]:
+    """Lend the cloud to a test that makes the primary ill; wait until it is well again."""
+    yield breakable_cloud
+    breakable_cloud.reset()
+    credential = enroll()
+    for _ in range(60):  # after a failure nobody asks for two seconds
+        if post_token(breakable_cloud.endpoints["primary"], credential.pair).status_code == 200:
+            return
+        time.sleep(0.25)
+    raise AssertionError("The primary does not get well again.")
+
+
+def asked(cloud: Cloud) -> int:
+    """Return how often the deployed primary stage, or anybody, asked Secrets Manager or Cognito."""
+    tokens = [call for call in cloud.calls() if call["service"] == "token"]
+    return len(cloud.calls_of_stage("primary")) + len(tokens)
+
+
+def exchanged(cloud: Cloud, credential: Credential, scope: str) -> requests.Response:
+    began = time.monotonic()
+    answer = post_token(cloud.endpoints["primary"], credential.pair, scope=scope)
+    assert time.monotonic() - began < SECONDS
+    return answer
+
+
+def assert_try_again(answer: requests.Response) -> None:
+    assert (answer.status_code, answer.json()["error"]) == (503, "temporarily_unavailable")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(
+    ("mode", "more"), [("throttle", {}), ("slow", {"delay": 20})]
+)
+def test_while_secrets_manager_is_ill_who_is_known_goes_on_and_who_is_not_tries_again(
+    ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
+) -> None:
+    known, unknown = enroll(), enroll()
+    assert exchanged(ill_cloud, known, "demo/read").status_code == 200
+    time.sleep(int(ill_cloud.environment["FRESH_SECONDS"]) + 0.5)
+    ill_cloud.add_fault("secretsmanager", mode, "primary", **more)
+    ill_cloud.clear_calls()
+    answer = exchanged(ill_cloud, known, "demo/write")
+    verified(ill_cloud, "primary", answer.json()["access_token"])
+    assert_try_again(exchanged(ill_cloud, unknown, "demo/read"))
+    assert asked(ill_cloud) <= 2 * MOST_ASKED
+
+
+@pytest.mark.parametrize(
+    ("mode", "more"), [("error500", {}), ("slow", {"delay": 20})]
+)
+def test_while_cognito_is_ill_cached_tokens_serve(
+    ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
+) -> None:
+    credential = enroll()
+    token = exchanged(ill_cloud, credential, "demo/read").json()["access_token"]
+    ill_cloud.add_fault("token", mode, "primary", **more)
+    ill_cloud.clear_calls()
+    assert_try_again(exchanged(ill_cloud, credential, "demo/write"))
+    assert exchanged(ill_cloud, credential, "demo/read").json()["access_token"] == token
+    assert asked(ill_cloud) <= MOST_ASKED
+
+
+def test_whatever_fails_half_of_the_time_no_good_credential_is_called_bad(
+    ill_cloud: Cloud, enroll: Enroll
+) -> None:
+    credentials = [enroll() for _ in range(4)]
+    for service in ("secretsmanager", "token"):
+        for mode in ("error500", "reset"):
+            ill_cloud.add_fault(service, mode, "primary", probability=0.3)
+    statuses = set()
+    for credential in credentials * 2:
+        answer = exchanged(ill_cloud, credential, "demo/read")
+        statuses.add(answer.status_code)
+        if answer.status_code != 200:
+            assert_try_again(answer)
+    assert 200 in statuses
