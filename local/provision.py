@@ -10,6 +10,7 @@ import secrets
 from collections.abc import Callable
 from typing import Any
 
+from local.routing import read_routing
 from local.state import CloudState, Identity, Role
 
 # client(service, region) as the account's root.
@@ -17,8 +18,7 @@ ClientFactory = Callable[[str, str], Any]
 
 RESOURCE_SERVER = "demo"
 SCOPES = ("read", "write")
-RECORD_TTL = 60
-_TAKEOVER_PATH = "/health/takeover"
+_NEEDS_TLS_AND_NAME = frozenset({"FullyQualifiedDomainName", "EnableSNI"})
 # What the operator may do unless a policy is passed in.
 ADMINISTRATOR_POLICY = json.dumps(
     {
@@ -92,56 +92,50 @@ def create_hosted_zone(client: ClientFactory, region: str, domain_name: str) -> 
 
 def point_name_at_regions(client: ClientFactory, state: CloudState) -> str:
     """
-    Create or refresh the failover records; return the ID of their health check.
+    Create or refresh what `infra/routing.yaml` declares; return the ID of the health check.
 
-    Only a person moves the traffic: the primary's record carries an *inverted* check of the
-    standby's takeover switch, so that it goes out of service exactly when the standby has taken
-    over. While the standby cannot be asked, the check fails, which inverted means that the primary
-    stays.
+    Two things differ from AWS: there is no TLS, and the standby's API is asked at the address that
+    it has on this machine.
     """
-    primary, secondary = (state.regions[role] for role in (Role.PRIMARY, Role.SECONDARY))
-    route53 = client("route53", primary)
-    api_path = state.deployments[Role.SECONDARY].api_url_path
-    # The standby's API is asked by address, because its health must not depend on the name.
-    endpoint = {
-        "IPAddress": "127.0.0.1",
-        "Port": state.ports.region[secondary],
-        "ResourcePath": f"{api_path}{_TAKEOVER_PATH}",
+    # The URL's path ends with the stage, with which the path in the template starts.
+    api_path, _, api_stage = state.deployments[Role.SECONDARY].api_url_path.rpartition("/")
+    targets = {
+        role: client("apigateway", state.regions[role]).get_domain_name(
+            domainName=state.domain_name
+        )
+        for role in Role
     }
+    parameters = {
+        "DomainName": state.domain_name,
+        "PrimaryTarget": targets[Role.PRIMARY]["regionalDomainName"],
+        "PrimaryTargetZoneId": targets[Role.PRIMARY]["regionalHostedZoneId"],
+        "SecondaryTarget": targets[Role.SECONDARY]["regionalDomainName"],
+        "SecondaryTargetZoneId": targets[Role.SECONDARY]["regionalHostedZoneId"],
+        "StandbyHost": "",  # see below
+        "ApiStage": api_stage,
+    }
+    declared = read_routing(parameters, state.health_check_id).health_check
+    address = {
+        "IPAddress": "127.0.0.1",
+        "Port": state.ports.region[state.regions[Role.SECONDARY]],
+        "ResourcePath": api_path + declared["ResourcePath"],
+    }
+    route53 = client("route53", state.regions[Role.PRIMARY])
     if state.health_check_id:
-        route53.update_health_check(HealthCheckId=state.health_check_id, **endpoint)
+        route53.update_health_check(HealthCheckId=state.health_check_id, **address)
         return state.health_check_id
+    config = {key: value for key, value in declared.items() if key not in _NEEDS_TLS_AND_NAME}
     check_id: str = route53.create_health_check(
         CallerReference=secrets.token_hex(8),
-        HealthCheckConfig={
-            "Type": "HTTP",
-            "RequestInterval": 10,
-            "FailureThreshold": 2,
-            "Inverted": True,
-            **endpoint,
-        },
+        HealthCheckConfig={**config, "Type": "HTTP", **address},
     )["HealthCheck"]["Id"]
-    changes = [
-        {
-            "Action": "UPSERT",
-            "ResourceRecordSet": {
-                "Name": state.domain_name,
-                "Type": "CNAME",
-                "SetIdentifier": role.value,
-                "Failover": role.upper(),
-                "TTL": RECORD_TTL,
-                "ResourceRecords": [{"Value": _regional_name(client, region, state.domain_name)}],
-                **({"HealthCheckId": check_id} if role is Role.PRIMARY else {}),
-            },
-        }
-        for role, region in ((Role.PRIMARY, primary), (Role.SECONDARY, secondary))
-    ]
     route53.change_resource_record_sets(
-        HostedZoneId=state.hosted_zone_id, ChangeBatch={"Changes": changes}
+        HostedZoneId=state.hosted_zone_id,
+        ChangeBatch={
+            "Changes": [
+                {"Action": "UPSERT", "ResourceRecordSet": record}
+                for record in read_routing(parameters, check_id).records
+            ]
+        },
     )
     return check_id
-
-
-def _regional_name(client: ClientFactory, region: str, domain_name: str) -> str:
-    found = client("apigateway", region).get_domain_name(domainName=domain_name)
-    return str(found["regionalDomainName"])

@@ -49,9 +49,7 @@ def assert_try_again(answer: requests.Response) -> None:
     assert int(answer.headers["Retry-After"]) > 0
 
 
-@pytest.mark.parametrize(
-    ("mode", "more"), [("throttle", {}), ("slow", {"delay": 20})]
-)
+@pytest.mark.parametrize(("mode", "more"), [("throttle", {}), ("slow", {"delay": 20})])
 def test_while_secrets_manager_is_ill_who_is_known_goes_on_and_who_is_not_tries_again(
     ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
 ) -> None:
@@ -66,9 +64,7 @@ def test_while_secrets_manager_is_ill_who_is_known_goes_on_and_who_is_not_tries_
     assert asked(ill_cloud) <= 2 * MOST_ASKED
 
 
-@pytest.mark.parametrize(
-    ("mode", "more"), [("error500", {}), ("slow", {"delay": 20})]
-)
+@pytest.mark.parametrize(("mode", "more"), [("error500", {}), ("slow", {"delay": 20})])
 def test_while_cognito_is_ill_cached_tokens_serve(
     ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
 ) -> None:
