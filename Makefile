@@ -15,13 +15,13 @@ help: ## Show what there is to make
 
 install: .venv/.installed .venv-cloud/.installed ## Install the dependencies into .venv and .venv-cloud
 
-.venv/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml
+.venv/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml verifier/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This needs Python 3.11 or newer; say which with make PYTHON=python3.12 …" >&2; exit 1; }
 	@echo "Installing the development environment into .venv …" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e .
+	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e . -e ./verifier
 	@touch $@
 
 .venv-cloud/.installed: local/requirements.txt
@@ -49,7 +49,7 @@ test: install ## Run all tests
 	@$(BIN)/pytest tests
 
 unit: .venv/.installed ## Run the unit tests only (seconds)
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest tests/unit tests/verifier
 
 check: lint types imports templates ## Format, lint, types, import contracts, templates
 

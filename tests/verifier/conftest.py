@@ -1,0 +1,20 @@
+"""What holds for these tests: no network, and no clock that hurries anybody."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import settings
+from pytest_socket import disable_socket, enable_socket
+
+settings.register_profile("unit", deadline=None, max_examples=60)
+settings.load_profile("unit")
+
+
+@pytest.fixture(autouse=True)
+def _no_network() -> Iterator[None]:
+    """Fail whoever opens a socket, other than the pair that an event loop wakes itself with."""
+    disable_socket(allow_unix_socket=True)
+    yield
+    enable_socket()

@@ -1,0 +1,429 @@
+"""When key sets are fetched, what of them is used, and what remains when they cannot be had."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from surrogate_verifier import (
+    ConfigurationError,
+    KeysUnavailableError,
+    Pace,
+    SignatureError,
+    UnknownKeyError,
+)
+from surrogate_verifier.keys import in_a_thread, keys_of
+from tests.verifier.world import (
+    EAST,
+    SHARED_URL,
+    WEST,
+    KeyServer,
+    Pool,
+    World,
+    encode,
+    jwk,
+    pool,
+    private_key,
+)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def new_key(world: World) -> Pool:
+    """Let the eastern pool sign with a key that is new."""
+    rotated = pool(EAST, kid="new", key="rotated")
+    world.server.documents[world.east.issuer.key_set_url] = {"keys": [world.east.jwk, rotated.jwk]}
+    return rotated
+
+
+# -- when ------------------------------------------------------------------------------------------
+
+
+def test_keys_are_fetched_once_and_by_the_first_token_that_needs_them(world: World) -> None:
+    verifier = world.verifier()
+    assert not world.server.asked
+    for _ in range(3):
+        verifier.verify(world.east.token())
+    assert world.server.asked == [world.east.issuer.key_set_url]
+
+
+def test_one_shared_key_set_serves_every_issuer(world: World) -> None:
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.verify(world.east.token())
+    verifier.verify(world.west.token())
+    assert world.server.asked == [SHARED_URL]
+
+
+def test_a_new_key_is_found_by_the_first_token_that_is_signed_with_it(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.east.token())
+    world.monotonic.now += 10
+    assert verifier.verify(new_key(world).token())
+
+
+def test_unknown_key_ids_cost_one_fetch_per_pause(world: World) -> None:
+    verifier = world.verifier(pace=Pace(cool_down=60))
+    verifier.verify(world.east.token())
+    for second in range(120):
+        world.monotonic.now = second
+        with pytest.raises(UnknownKeyError):
+            verifier.verify(world.east.token(header={"kid": f"made-up-{second}"}))
+    assert len(world.server.asked) == 2
+
+
+def test_one_issuers_unknown_keys_do_not_hold_up_another_ones(world: World) -> None:
+    verifier = world.verifier()
+    with pytest.raises(UnknownKeyError):
+        verifier.verify(world.east.token(header={"kid": "made-up"}))
+    assert verifier.verify(world.west.token())
+
+
+def test_old_keys_are_refreshed_beside_the_request_that_finds_out(world: World) -> None:
+    verifier = world.verifier(pace=Pace(refresh_after=600))
+    verifier.verify(world.east.token())
+    world.server.documents[world.east.issuer.key_set_url] = pool(EAST, "new", "rotated").jwks
+    world.monotonic.now += 600
+    assert verifier.verify(world.east.token())  # nobody waited
+    assert verifier.verify(world.east.token())
+    assert len(world.later) == 1
+    world.run_background()
+    world.monotonic.now += 10
+    with pytest.raises(UnknownKeyError):  # the key was withdrawn
+        verifier.verify(world.east.token())
+
+
+def test_a_snapshot_is_refreshed_at_its_first_use(world: World) -> None:
+    verifier = world.verifier(snapshot=world.shared())
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert world.server.asked == [world.east.issuer.key_set_url]
+    verifier.verify(world.east.token())
+    assert not world.later
+
+
+def test_a_refresh_that_cannot_be_started_costs_no_request(world: World) -> None:
+    def no_more_threads(_work: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    verifier = world.verifier(snapshot=world.shared(), background=no_more_threads)
+    assert verifier.verify(world.east.token())
+    assert verifier.verify(world.east.token())
+
+
+def test_the_default_background_is_a_thread_that_ends_with_the_process() -> None:
+    found: list[threading.Thread] = []
+    done = threading.Event()
+
+    def work() -> None:
+        found.append(threading.current_thread())
+        done.set()
+
+    in_a_thread(work)
+    assert done.wait(30)
+    assert found[0].daemon
+
+
+@pytest.mark.parametrize("pace", [{"cool_down": 0}, {"cool_down": 60, "refresh_after": 30}])
+def test_a_pace_without_pauses_is_refused(pace: dict[str, float]) -> None:
+    with pytest.raises(ConfigurationError, match="pace"):
+        Pace(**pace)
+
+
+def test_keys_can_be_fetched_before_the_first_request(world: World) -> None:
+    verifier = world.verifier()
+    verifier.load_keys()
+    assert len(world.server.asked) == 2
+    verifier.load_keys()
+    assert len(world.server.asked) == 2
+    assert verifier.verify_at_once(world.east.token())
+
+
+def test_at_once_means_without_a_fetch(world: World) -> None:
+    verifier = world.verifier()
+    assert verifier.verify_at_once(world.east.token()) is None
+    assert not world.server.asked
+
+
+# -- what remains ----------------------------------------------------------------------------------
+
+
+def test_a_lost_issuers_tokens_stay_verifiable(world: World) -> None:
+    verifier = world.verifier()
+    verifier.load_keys()
+    world.server.down.add(world.east.issuer.key_set_url)
+    for hour in range(48):
+        world.monotonic.now = hour * 3600.0
+        assert verifier.verify(world.east.token())
+        world.run_background()
+    assert verifier.verify(world.west.token())
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'{"keys": 1}',
+        b'{"keys": [], "keys": []}',
+        {},
+        {"keys": []},
+        {"keys": [{}]},
+        {"keys": ["x"]},
+        {"keys": [{}] * 201},
+    ],
+)
+def test_a_refresh_that_brings_no_keys_takes_none_away(world: World, document: object) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.east.token())
+    world.server.documents[world.east.issuer.key_set_url] = document
+    world.monotonic.now += 3600
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert len(world.server.asked) == 2
+    assert verifier.verify(world.east.token())
+
+
+def test_a_shared_key_set_that_lost_an_issuer_takes_its_keys_not_away(world: World) -> None:
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.verify(world.west.token())
+    world.server.documents[SHARED_URL] = world.shared(world.east)
+    world.monotonic.now += 3600
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert verifier.verify(world.west.token())
+
+
+def test_an_issuer_that_never_answered_is_unavailable_and_not_wrong(world: World) -> None:
+    world.server.down.add(world.east.issuer.key_set_url)
+    verifier = world.verifier()
+    for _ in range(5):
+        with pytest.raises(KeysUnavailableError):
+            verifier.verify(world.east.token())
+    assert len(world.server.asked) == 1
+    world.server.down.clear()
+    world.monotonic.now += 10
+    assert verifier.verify(world.east.token())
+
+
+def test_an_unknown_key_after_a_failed_refresh_may_be_a_new_one(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.east.token())
+    world.server.down.add(world.east.issuer.key_set_url)
+    world.monotonic.now += 10
+    for _ in range(2):
+        with pytest.raises(KeysUnavailableError):
+            verifier.verify(world.east.token(header={"kid": "perhaps-new"}))
+    assert verifier.verify(world.east.token())
+
+
+def test_an_issuer_that_the_shared_key_set_does_not_have_is_unavailable(world: World) -> None:
+    world.server.documents[SHARED_URL] = world.shared(world.east)
+    verifier = world.verifier(keys=SHARED_URL)
+    assert verifier.verify(world.east.token())
+    with pytest.raises(KeysUnavailableError):
+        verifier.verify(world.west.token())
+
+
+def test_a_fetch_that_fails_is_logged_without_a_token(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    world.server.down.add(world.east.issuer.key_set_url)
+    token = world.east.token()
+    with caplog.at_level(logging.DEBUG), pytest.raises(KeysUnavailableError):
+        world.verifier().verify(token)
+    assert world.east.issuer.key_set_url in caplog.text
+    assert token[:20] not in caplog.text
+
+
+def test_a_fetcher_of_ones_own_may_fail_as_sockets_do(world: World) -> None:
+    def fetch(_url: str) -> bytes:
+        raise ConnectionResetError
+
+    with pytest.raises(KeysUnavailableError):
+        world.verifier(fetch=fetch).verify(world.east.token())
+
+
+# -- what of it ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"kty": "EC"},
+        {"kty": "oct", "k": "AAAA"},
+        {"alg": "RS512"},
+        {"alg": "HS256"},
+        {"use": "enc"},
+        {"kid": None},
+        {"kid": 1},
+        {"n": None},
+        {"n": "!!"},
+        {"n": "AQAB"},
+        {"e": None},
+        {"e": "AQ"},
+        {"e": "AA"},
+        {"iss": "https://cognito-idp.us-west-2.amazonaws.com/us-west-2_EXAMPLE22"},
+        {"iss": 1},
+    ],
+)
+def test_a_key_for_something_else_is_not_used(world: World, members: dict[str, Any]) -> None:
+    document = {"keys": [{**world.east.jwk, **members}]}
+    assert keys_of(document, world.east.issuer.url) == {}
+
+
+def test_a_short_key_is_not_used() -> None:
+    document = {"keys": [jwk(private_key("short", 1024), "short")]}
+    assert keys_of(document, "https://issuer.example") == {}
+
+
+def test_a_very_long_key_is_not_used(world: World) -> None:
+    key = {**world.east.jwk, "n": encode(b"\xff" * 2048)}
+    assert keys_of({"keys": [key]}, world.east.issuer.url) == {}
+
+
+def test_the_first_of_two_keys_with_one_id_is_used(world: World) -> None:
+    second = jwk(private_key("attacker"), world.east.kid)
+    found = keys_of({"keys": [world.east.jwk, second]}, "https://issuer.example")
+    numbers = found["https://issuer.example"][world.east.kid].public_numbers()
+    assert numbers == world.east.key.public_key().public_numbers()
+
+
+def test_a_shared_key_without_an_issuer_is_nobodys(world: World) -> None:
+    assert keys_of(world.east.jwks, None) == {}
+
+
+def test_a_shared_key_verifies_for_the_issuer_that_it_names_only(world: World) -> None:
+    forger = pool(WEST, kid="forged", key="attacker")
+    world.server.documents[SHARED_URL] = {
+        "keys": [*world.shared()["keys"], {**forger.jwk, "iss": world.east.issuer.url}]
+    }
+    verifier = world.verifier(keys=SHARED_URL)
+    with pytest.raises(UnknownKeyError):
+        verifier.verify(forger.token())
+
+
+def test_a_key_that_was_replaced_under_its_id_verifies_no_more(world: World) -> None:
+    verifier = world.verifier()
+    verifier.verify(world.east.token())
+    replaced = pool(EAST, kid=world.east.kid, key="rotated")
+    world.server.documents[world.east.issuer.key_set_url] = replaced.jwks
+    world.monotonic.now += 3600
+    verifier.verify(world.east.token())
+    world.run_background()
+    with pytest.raises(SignatureError):
+        verifier.verify(world.east.token())
+    assert verifier.verify(replaced.token())
+
+
+@given(
+    document=st.recursive(
+        st.none() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner)
+            | st.dictionaries(
+                st.sampled_from(["keys", "kty", "kid", "n", "e", "alg", "use", "iss"]), inner
+            )
+        ),
+    )
+)
+def test_whatever_a_key_server_says_is_a_key_set_or_is_none(document: object) -> None:
+    with contextlib.suppress(ValueError):
+        assert isinstance(keys_of(document, "https://issuer.example"), dict)
+
+
+# -- many at once ----------------------------------------------------------------------------------
+
+
+@dataclass
+class SlowServer(KeyServer):
+    """Answers when it is let go."""
+
+    entered: threading.Event = field(default_factory=threading.Event)
+    go: threading.Event = field(default_factory=threading.Event)
+
+    def __call__(self, url: str) -> bytes:
+        answer = super().__call__(url)
+        self.entered.set()
+        assert self.go.wait(30)
+        return answer
+
+
+def in_threads(count: int, work: Any) -> tuple[list[threading.Thread], list[object]]:
+    results: list[object] = []
+
+    def run() -> None:
+        try:
+            results.append(work())
+        except Exception as err:  # noqa: BLE001 - the outcome is what is looked at
+            results.append(err)
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    for thread in threads:
+        thread.start()
+    return threads, results
+
+
+def test_many_requests_at_once_cost_one_fetch(world: World) -> None:
+    server = SlowServer(world.server.documents)
+    verifier = world.verifier(fetch=server)
+    threads, results = in_threads(16, lambda: verifier.verify(world.east.token()).issuer)
+    assert server.entered.wait(30)
+    server.go.set()
+    for thread in threads:
+        thread.join(30)
+    assert results == [world.east.issuer.url] * 16
+    assert len(server.asked) == 1
+
+
+def test_known_keys_wait_for_nobody(world: World) -> None:
+    server = SlowServer(world.server.documents)
+    server.go.set()
+    verifier = world.verifier(fetch=server)
+    verifier.load_keys()
+    server.entered.clear()
+    server.go.clear()
+    world.monotonic.now += 10
+    threads, results = in_threads(
+        1, lambda: verifier.verify(world.east.token(header={"kid": "made-up"}))
+    )
+    assert server.entered.wait(30)
+    assert verifier.verify(world.east.token())  # while a fetch of the same issuer hangs
+    assert verifier.verify(world.west.token())
+    assert not results
+    server.go.set()
+    threads[0].join(30)
+    assert isinstance(results[0], UnknownKeyError)
+
+
+def test_rotation_under_load_refuses_nobody(world: World) -> None:
+    verifier = world.verifier(pace=Pace(cool_down=1, refresh_after=1), background=in_a_thread)
+    verifier.load_keys()
+    rotated = new_key(world)
+    stop = time.monotonic() + 0.5
+
+    def hammer() -> int:
+        count = 0
+        while time.monotonic() < stop or not count:
+            world.monotonic.now += 0.5
+            verifier.verify(world.east.token())
+            verifier.verify(rotated.token())
+            count += 1
+        return count
+
+    world.monotonic.now += 10
+    threads, results = in_threads(4, hammer)
+    for thread in threads:
+        thread.join(60)
+    assert all(isinstance(result, int) for result in results), results

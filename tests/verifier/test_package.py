@@ -1,0 +1,60 @@
+"""The package stands alone."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+import tomllib
+from pathlib import Path
+
+import surrogate_verifier
+from surrogate_verifier import errors
+
+PACKAGE = Path(surrogate_verifier.__file__).parent
+README = Path(__file__).parents[2] / "verifier" / "README.md"
+
+
+def test_it_imports_the_standard_library_and_pyjwt_and_nothing_else() -> None:
+    imported = set()
+    for path in PACKAGE.glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Import):
+                imported |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    # _typeshed is there for type checkers only, as part of every one of them.
+    assert imported - sys.stdlib_module_names == {"jwt", "cryptography", "_typeshed"}
+
+
+def test_it_depends_on_pyjwt_and_nothing_else() -> None:
+    project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
+    assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == ["pyjwt[crypto]"]
+
+
+def test_it_says_that_it_is_typed() -> None:
+    assert (PACKAGE / "py.typed").exists()
+
+
+def test_everything_that_it_exports_is_there() -> None:
+    for name in surrogate_verifier.__all__:
+        assert hasattr(surrogate_verifier, name)
+
+
+def test_every_error_can_be_imported_from_the_top_and_is_documented() -> None:
+    text = README.read_text()
+    for name, found in vars(errors).items():
+        if isinstance(found, type) and issubclass(found, errors.RequestRefusedError):
+            assert name in surrogate_verifier.__all__
+            assert f"`{name}`" in text, f"{name} is not in {README.name}"
+
+
+def test_the_examples_in_the_readme_are_python() -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    assert len(blocks) >= 4
+    for block in blocks:
+        tree = ast.parse(block)
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("surrogate_"):
+                module = __import__(str(node.module), fromlist=["x"])
+                assert all(hasattr(module, alias.name) for alias in node.names)

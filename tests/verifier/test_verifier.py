@@ -1,0 +1,367 @@
+"""What is accepted, what it says, and what must be said before anything is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surrogate_verifier import (
+    ANY,
+    FROM_ISSUERS,
+    ClientError,
+    ClientNameError,
+    ClientNames,
+    ConfigurationError,
+    ExpiredError,
+    Issuer,
+    KeysUnavailableError,
+    NotYetValidError,
+    ScopeError,
+    TokenUseError,
+    UnknownKeyError,
+    Verifier,
+    user_pool,
+)
+from tests.verifier.world import CLIENT, EAST, NOW, SHARED_URL, WEST, World, pool
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# -- what a token says -----------------------------------------------------------------------------
+
+
+def test_a_client_has_one_name_whichever_region_its_token_is_from(world: World) -> None:
+    verifier = world.verifier()
+    east, west = verifier.verify(world.east.token()), verifier.verify(world.west.token())
+    assert east.client_id == west.client_id == CLIENT
+    assert (east.app_client_id, west.app_client_id) == ("app11", "app22")
+    assert (east.issuer, west.issuer) == (world.east.issuer.url, world.west.issuer.url)
+
+
+def test_a_token_says_its_scopes_and_times_and_the_rest(world: World) -> None:
+    token = world.verifier().verify(world.east.token())
+    assert token.scopes == {"demo/read", "demo/write"}
+    assert (token.issued_at, token.expires_at) == (NOW, NOW + 3600)
+    assert token.claims["jti"]
+    with pytest.raises(TypeError):
+        token.claims["jti"] = "another"  # type: ignore[index]
+
+
+def test_a_tokens_repr_shows_no_claims(world: World) -> None:
+    token = world.verifier().verify(world.east.token())
+    assert token.claims["jti"] not in repr(token)
+
+
+def test_the_times_may_have_fractions(world: World) -> None:
+    assert world.verifier().verify(world.east.token(exp=NOW + 0.5)).expires_at == NOW + 0.5
+
+
+@pytest.mark.parametrize("kind", ["JWT", "at+jwt", "application/at+jwt", None])
+def test_the_types_of_access_tokens_are_accepted(world: World, kind: str | None) -> None:
+    assert world.verifier().verify(world.east.token(header={"typ": kind}))
+
+
+def test_an_id_token_is_accepted_by_who_asks_for_id_tokens(world: World) -> None:
+    verifier = world.verifier(token_use="id")
+    token = verifier.verify(world.east.token(token_use="id", aud="web", client_id=None))
+    assert token.app_client_id == "web"
+    with pytest.raises(TokenUseError):
+        verifier.verify(world.east.token())
+
+
+# -- time ------------------------------------------------------------------------------------------
+
+
+def test_a_clock_may_be_wrong_by_the_leeway_and_no_more(world: World) -> None:
+    verifier = world.verifier(leeway=10)
+    assert verifier.verify(world.east.token(exp=NOW - 9))
+    assert verifier.verify(world.east.token(nbf=NOW + 10))
+    assert verifier.verify(world.east.token(iat=NOW + 10))
+    with pytest.raises(ExpiredError):
+        verifier.verify(world.east.token(exp=NOW - 10))
+    with pytest.raises(NotYetValidError):
+        verifier.verify(world.east.token(nbf=NOW + 11))
+
+
+def test_without_leeway_a_token_ends_when_it_says(world: World) -> None:
+    verifier = world.verifier(leeway=0)
+    token = world.east.token()
+    world.clock.now = NOW + 3599.9
+    assert verifier.verify(token)
+    world.clock.now = NOW + 3600
+    with pytest.raises(ExpiredError):
+        verifier.verify(token)
+
+
+# -- scopes and clients ----------------------------------------------------------------------------
+
+
+def test_every_scope_that_is_asked_for_is_needed(world: World) -> None:
+    verifier = world.verifier(scopes={"demo/read", "demo/write"})
+    assert verifier.verify(world.east.token())
+    with pytest.raises(ScopeError) as refused:
+        verifier.verify(world.east.token(scope="demo/read"))
+    assert refused.value.scopes == {"demo/read", "demo/write"}
+    with pytest.raises(ScopeError):
+        verifier.verify(world.east.token(scope=None))
+
+
+def test_a_scope_is_not_found_in_a_part_of_another(world: World) -> None:
+    with pytest.raises(ScopeError):
+        world.verifier(scopes={"demo/read"}).verify(world.east.token(scope="demo/read-all"))
+
+
+def test_a_route_may_need_more_than_the_verifier(world: World) -> None:
+    token = world.verifier(scopes={"demo/read"}).verify(world.east.token(scope="demo/read"))
+    token.require("demo/read")
+    with pytest.raises(ScopeError):
+        token.require("demo/read", "demo/write")
+
+
+def test_only_the_clients_that_are_named_may_come(world: World) -> None:
+    verifier = world.verifier(clients={CLIENT})
+    assert verifier.verify(world.west.token()).client_id == CLIENT
+    with pytest.raises(ClientError):
+        verifier.verify(world.east.token(surrogate_client_id="sgc_" + "b" * 26))
+
+
+def test_clients_are_named_by_the_surrogate_and_not_by_the_app_client(world: World) -> None:
+    with pytest.raises(ClientError):
+        world.verifier(clients={"app11"}).verify(world.east.token())
+
+
+def test_a_token_without_a_name_is_for_any_client_only(world: World) -> None:
+    nameless = world.east.token(surrogate_client_id=None)
+    assert world.verifier().verify(nameless).client_id is None
+    with pytest.raises(ClientError):
+        world.verifier(clients={CLIENT}).verify(nameless)
+
+
+def test_no_client_at_all_may_come_where_none_is_named(world: World) -> None:
+    with pytest.raises(ClientError):
+        world.verifier(clients=[]).verify(world.east.token())
+
+
+# -- names from the published map ------------------------------------------------------------------
+
+
+def names(world: World, **by_app_client: str) -> ClientNames:
+    return ClientNames.from_document({"clients": {world.east.issuer.url: by_app_client}})
+
+
+def test_the_map_names_a_client_whose_token_does_not(world: World) -> None:
+    verifier = world.verifier(client_names=names(world, app11=CLIENT), clients={CLIENT})
+    nameless = {"surrogate_client_id": None}
+    assert verifier.verify(world.east.token(**nameless)).client_id == CLIENT
+
+
+def test_the_map_of_one_issuer_names_no_client_of_another(world: World) -> None:
+    verifier = world.verifier(client_names=names(world, app11=CLIENT))
+    token = world.west.token(surrogate_client_id=None, client_id="app11")
+    assert verifier.verify(token).client_id is None
+
+
+def test_where_the_map_and_the_token_agree_all_is_well(world: World) -> None:
+    verifier = world.verifier(client_names=names(world, app11=CLIENT))
+    assert verifier.verify(world.east.token()).client_id == CLIENT
+
+
+def test_where_the_map_and_the_token_differ_nobody_is_believed(world: World) -> None:
+    verifier = world.verifier(client_names=names(world, app11="sgc_" + "b" * 26))
+    with pytest.raises(ClientNameError):
+        verifier.verify(world.east.token())
+
+
+def test_the_map_may_be_a_file(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps({"clients": {world.east.issuer.url: {"app11": CLIENT}}}))
+    found = ClientNames.from_file(path)
+    assert found.name(world.east.issuer.url, "app11") == CLIENT
+    assert found.name(world.east.issuer.url, "app12") is None
+    assert found.name(world.west.issuer.url, "app11") is None
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"clients": []},
+        {"clients": {"x": []}},
+        {"clients": {"x": {"a": 1}}},
+        {"clients": {"x": {"a b": "c"}}},
+        {"clients": {"x": {"a": ""}}},
+    ],
+)
+def test_a_map_of_another_shape_is_refused(document: object) -> None:
+    with pytest.raises(ConfigurationError, match="client names"):
+        ClientNames.from_document(document)
+
+
+def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match="nowhere"):
+        ClientNames.from_file(tmp_path / "nowhere")
+
+
+# -- choices ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("choice", ["keys", "token_use", "scopes", "clients"])
+def test_no_check_is_left_out_by_silence(world: World, choice: str) -> None:
+    choices: dict[str, Any] = {
+        "keys": FROM_ISSUERS,
+        "token_use": "access",
+        "scopes": ANY,
+        "clients": ANY,
+    }
+    del choices[choice]
+    with pytest.raises(TypeError, match=choice):
+        Verifier([world.east.issuer], **choices)
+
+
+@pytest.mark.parametrize(
+    ("choices", "named"),
+    [
+        ({"issuers": []}, "issuers"),
+        ({"issuers": [user_pool(EAST), user_pool(EAST)]}, "issuers"),
+        ({"issuers": [Issuer("http://127.0.0.1:1/x", "https://example.com/k")]}, "issuers"),
+        ({"issuers": [Issuer("https://example.com/x?y")]}, "issuers"),
+        ({"issuers": [Issuer(EAST)]}, "issuers"),
+        ({"keys": None}, "keys"),
+        ({"keys": "auth.example.com"}, "keys"),
+        ({"keys": "http://auth.example.com/jwks.json"}, "keys"),
+        ({"keys": "http://127.0.0.1:8000/jwks.json"}, "loopback_http"),
+        ({"keys": "https://user@example.com/jwks.json"}, "keys"),
+        ({"keys": "https://example.com:0/jwks.json"}, "keys"),
+        ({"keys": "https://example.com:99999/jwks.json"}, "keys"),
+        ({"keys": "https://example.com/jwks.json\r\nX: y"}, "keys"),
+        ({"keys": "file:///etc/passwd"}, "keys"),
+        ({"token_use": "both"}, "token_use"),
+        ({"token_use": None}, "token_use"),
+        ({"token_use": "id", "scopes": {"demo/read"}}, "scopes"),
+        ({"scopes": []}, "scopes"),
+        ({"scopes": "demo/read"}, "scopes"),
+        ({"scopes": None}, "scopes"),
+        ({"scopes": [""]}, "scopes"),
+        ({"clients": CLIENT}, "clients"),
+        ({"clients": None}, "clients"),
+        ({"leeway": -1}, "leeway"),
+        ({"leeway": 301}, "leeway"),
+        ({"snapshot": {}}, "snapshot"),
+        ({"snapshot": "/nowhere/keys.json"}, "snapshot"),
+    ],
+)
+def test_a_choice_that_cannot_work_is_named(
+    world: World, choices: dict[str, Any], named: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=named):
+        world.verifier(**choices)
+
+
+def test_key_sets_from_this_machine_are_for_who_asks_for_it(world: World) -> None:
+    url = "http://127.0.0.1:8000/jwks.json"
+    world.server.documents[url] = world.shared()
+    assert world.verifier(keys=url, loopback_http=True).verify(world.east.token())
+    with pytest.raises(ConfigurationError):
+        world.verifier(keys="http://127.0.0.1.example.com/jwks.json", loopback_http=True)
+
+
+@pytest.mark.parametrize(
+    ("pool_id", "url"),
+    [
+        (EAST, f"https://cognito-idp.us-east-1.amazonaws.com/{EAST}"),
+        (
+            "us-gov-west-1_x1",
+            "https://cognito-idp.us-gov-west-1.amazonaws.com/us-gov-west-1_x1",
+        ),
+        ("cn-north-1_x1", "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x1"),
+    ],
+)
+def test_a_user_pools_issuer_is_made_of_its_id(pool_id: str, url: str) -> None:
+    assert user_pool(pool_id).url == url
+    assert user_pool(pool_id).key_set_url == f"{url}/.well-known/jwks.json"
+
+
+@pytest.mark.parametrize("pool_id", ["", "x", "us-east-1", "us-east-1_", "us-east-1_a/../b"])
+def test_what_is_no_user_pools_id_is_refused(pool_id: str) -> None:
+    with pytest.raises(ConfigurationError, match="user pool ID"):
+        user_pool(pool_id)
+
+
+# -- a snapshot instead of the network -------------------------------------------------------------
+
+
+def from_snapshot(world: World, snapshot: Any) -> Verifier:
+    return Verifier.from_snapshot(
+        snapshot,
+        [world.east.issuer, world.west.issuer],
+        token_use="access",
+        scopes=ANY,
+        clients=ANY,
+        clock=world.clock,
+    )
+
+
+def test_a_snapshot_is_enough_without_any_network(world: World) -> None:
+    verifier = from_snapshot(world, world.shared())
+    for each in (world.east, world.west):
+        assert verifier.verify(each.token()).client_id == CLIENT
+        with pytest.raises(UnknownKeyError):
+            verifier.verify(each.token(header={"kid": "new"}))
+    verifier.load_keys()
+
+
+def test_a_snapshot_may_be_a_file(world: World, tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(world.shared()))
+    for given in (path, str(path)):
+        assert from_snapshot(world, given).verify(world.west.token())
+
+
+def test_a_snapshot_without_an_issuers_keys_is_refused(world: World) -> None:
+    with pytest.raises(ConfigurationError, match=WEST):
+        from_snapshot(world, world.shared(world.east))
+
+
+def test_a_snapshots_keys_must_name_their_issuer(world: World) -> None:
+    with pytest.raises(ConfigurationError, match=EAST):
+        from_snapshot(world, world.east.jwks)
+
+
+@pytest.mark.parametrize("keys", [FROM_ISSUERS, SHARED_URL])
+def test_a_verifier_with_a_snapshot_starts_while_every_issuer_is_gone(
+    world: World, keys: Any
+) -> None:
+    world.server.down.update(world.server.documents)
+    verifier = world.verifier(keys=keys, snapshot=world.shared())
+    verifier.load_keys()
+    assert verifier.verify(world.east.token())
+    assert verifier.verify(world.west.token())
+    with pytest.raises(KeysUnavailableError):
+        world.verifier(keys=keys).verify(world.east.token())
+
+
+# -- a key of one issuer is no key of another ------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", ["shared", "issuers", "snapshot"])
+def test_the_same_key_id_in_two_pools_is_two_keys(world: World, start: str) -> None:
+    world.east, world.west = pool(EAST, kid="same"), pool(WEST, kid="same")
+    documents = {each.issuer.key_set_url: each.jwks for each in (world.east, world.west)}
+    world.server.documents = {**documents, SHARED_URL: world.shared()}
+    make: dict[str, Callable[[], Verifier]] = {
+        "shared": lambda: world.verifier(keys=SHARED_URL),
+        "issuers": world.verifier,
+        "snapshot": lambda: from_snapshot(world, world.shared()),
+    }
+    verifier = make[start]()
+    assert verifier.verify(world.east.token()).issuer == world.east.issuer.url
+    assert verifier.verify(world.west.token()).issuer == world.west.issuer.url

@@ -1,0 +1,105 @@
+"""Middleware for ASGI: Starlette, FastAPI, Django, on an asyncio event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from typing import Any, Final
+
+from .bearer import answer_to, checked_realm, token_in
+from .errors import MalformedRequestError, RequestRefusedError
+from .token import VerifiedToken
+from .verifier import Verifier
+
+TOKEN: Final = "surrogate_verifier.token"  # noqa: S105 - where to find it
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_POLICY_VIOLATION = 1008
+
+
+class BearerAsgi:
+    """
+    Lets a request or a WebSocket through to *app* only with a token that *verifier* accepts.
+
+    The arguments are those of `BearerWsgi`.  The event loop never waits for a key set:
+    where one must be fetched, a thread does it.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        verifier: Verifier,
+        *,
+        realm: str,
+        scopes_for: Callable[[str, str], Collection[str]] | None = None,
+        public_paths: Collection[str] = (),
+    ) -> None:
+        self._app = app
+        self._verifier = verifier
+        self._realm = checked_realm(realm)
+        self._scopes_for = scopes_for
+        self._public_paths = frozenset(public_paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one connection."""
+        if scope["type"] == "lifespan":
+            await self._app(scope, receive, send)
+            return
+        if scope["type"] not in ("http", "websocket"):
+            # What is not known cannot be protected.
+            raise NotImplementedError(f"ASGI scope {scope['type']!r}")
+        scope.pop(TOKEN, None)
+        if scope["path"] not in self._public_paths:
+            try:
+                scope[TOKEN] = await self._verified(scope)
+            except RequestRefusedError as err:
+                await self._refuse(err, scope, send)
+                return
+        await self._app(scope, receive, send)
+
+    async def _verified(self, scope: Scope) -> VerifiedToken:
+        text = token_in(_authorization(scope))
+        token = self._verifier.verify_at_once(text)
+        if token is None:
+            token = await asyncio.to_thread(self._verifier.verify, text)
+        if self._scopes_for is not None:
+            token.require(*self._scopes_for(scope.get("method", "GET"), scope["path"]))
+        return token
+
+    async def _refuse(self, error: RequestRefusedError, scope: Scope, send: Send) -> None:
+        answer = answer_to(error, self._realm)
+        headers = [(name.lower().encode(), value.encode()) for name, value in answer.headers]
+        body = b"" if scope.get("method") == "HEAD" else answer.body
+        prefix = "http"
+        if scope["type"] == "websocket":
+            if "websocket.http.response" not in scope.get("extensions", {}):
+                await send({"type": "websocket.close", "code": _POLICY_VIOLATION})
+                return
+            prefix = "websocket.http"
+        await send(
+            {"type": f"{prefix}.response.start", "status": answer.status, "headers": headers}
+        )
+        await send({"type": f"{prefix}.response.body", "body": body})
+
+
+def _authorization(scope: Scope) -> str | None:
+    found = [value for name, value in scope["headers"] if name.lower() == b"authorization"]
+    if len(found) > 1:
+        raise MalformedRequestError
+    return found[0].decode("latin-1") if found else None
+
+
+def token_of(scope: Scope) -> VerifiedToken:
+    """
+    Return the token that the request came with.
+
+    Raises:
+        KeyError: If the path is public, so that there was none.
+    """
+    token: VerifiedToken = scope[TOKEN]
+    return token

@@ -1,0 +1,260 @@
+"""
+The issuers' public keys: what of a key set is used, and when it is fetched.
+
+Every key belongs to one issuer and verifies for no other.  A refresh that fails leaves
+what is known as it is: an issuer may be gone for hours, its tokens stay verifiable.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+from jwt.algorithms import RSAAlgorithm
+
+from .errors import ConfigurationError, KeysUnavailableError, MalformedTokenError, UnknownKeyError
+from .fetching import Fetch, FetchError
+from .structure import ALGORITHM, decode_base64url, json_object
+
+_log = logging.getLogger(__name__)
+
+Keys = Mapping[str, RSAPublicKey]
+_MOST_KEYS = 200
+_LEAST_BITS = 2048
+_MOST_BITS = 8192
+
+
+def keys_of(document: Any, issuer: str | None) -> dict[str, dict[str, RSAPublicKey]]:  # noqa: ANN401 - parsed JSON
+    """
+    Return the usable keys of the key set *document*, by issuer and key ID.
+
+    *issuer* is whose key set it is; None for one in which each key names its own.  What
+    is no RS256 key for signatures, too short, or somebody else's is left out.
+
+    Raises:
+        ValueError: If *document* is no key set.
+    """
+    jwks = document.get("keys") if isinstance(document, dict) else None
+    if not isinstance(jwks, list) or len(jwks) > _MOST_KEYS:
+        raise ValueError("is no JSON Web Key Set")
+    found: dict[str, dict[str, RSAPublicKey]] = {}
+    for jwk in jwks:
+        if not isinstance(jwk, dict):
+            continue
+        owner = jwk.get("iss", issuer)
+        key_id = jwk.get("kid")
+        if not isinstance(owner, str) or not isinstance(key_id, str):
+            continue
+        if issuer is not None and owner != issuer:
+            continue
+        key = _key(jwk)
+        if key is not None:
+            found.setdefault(owner, {}).setdefault(key_id, key)
+    return found
+
+
+def _key(jwk: dict[str, Any]) -> RSAPublicKey | None:
+    if jwk.get("kty") != "RSA" or jwk.get("alg", ALGORITHM) != ALGORITHM:
+        return None
+    if jwk.get("use", "sig") != "sig":
+        return None
+    public = {name: jwk.get(name) for name in ("n", "e")}
+    if not all(isinstance(value, str) for value in public.values()):
+        return None
+    try:
+        bits = int.from_bytes(decode_base64url(str(public["n"]))).bit_length()
+        if not _LEAST_BITS <= bits <= _MOST_BITS:
+            return None
+        # Only the public members: whatever else stands there is nobody's business here.
+        key = RSAAlgorithm.from_jwk({"kty": "RSA", **{k: str(v) for k, v in public.items()}})
+    except (MalformedTokenError, jwt.PyJWTError, ValueError):
+        return None
+    return key if isinstance(key, RSAPublicKey) else None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A key set that can be fetched: *issuer*'s, or with None one in which each key says whose."""
+
+    url: str
+    issuer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """
+    How often key sets are fetched, in seconds.
+
+    At most once per *cool_down*, however many unknown key IDs arrive; and again
+    after *refresh_after*, in the background, so that keys that were withdrawn go.
+    """
+
+    cool_down: float = 10.0
+    refresh_after: float = 3_600.0
+
+    def __post_init__(self) -> None:
+        """Refuse what would fetch without end."""
+        if not 1 <= self.cool_down <= self.refresh_after:
+            raise ConfigurationError("pace: 1 <= cool_down <= refresh_after, in seconds.")
+
+
+def in_a_thread(work: Callable[[], None]) -> None:
+    """Do *work* beside the request that found out that it is due."""
+    threading.Thread(target=work, name="surrogate-verifier-refresh", daemon=True).start()
+
+
+@dataclass(slots=True)
+class _State:
+    """What is known of one source. Written under its lock, read without."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    tried_at: float | None = None
+    loaded_at: float | None = None
+    failed: bool = False
+    refreshing: bool = False
+
+
+class KeyRing:
+    """
+    The keys of every issuer, from *sources* and from *snapshot* (a key set that names issuers).
+
+    Without sources, the snapshot is all there ever is.
+    """
+
+    def __init__(  # noqa: PLR0913 - given by name
+        self,
+        issuers: Sequence[str],
+        sources: Sequence[Source],
+        snapshot: Mapping[str, Keys],
+        *,
+        fetch: Fetch,
+        pace: Pace,
+        monotonic: Callable[[], float],
+        background: Callable[[Callable[[], None]], None],
+    ) -> None:
+        self._keys: dict[str, Keys] = {issuer: snapshot.get(issuer, {}) for issuer in issuers}
+        shared = next((source for source in sources if source.issuer is None), None)
+        own = {source.issuer: source for source in sources if source.issuer is not None}
+        self._source_of = {issuer: own.get(issuer, shared) for issuer in issuers}
+        self._states = {source: _State() for source in sources}
+        self._fetch = fetch
+        self._pace = pace
+        self._monotonic = monotonic
+        self._background = background
+
+    def known(self, issuer: str, key_id: str) -> RSAPublicKey | None:
+        """Return a key if it is known now, without waiting for anything."""
+        key = self._keys[issuer].get(key_id)
+        if key is not None:
+            self._refresh_if_old(issuer)
+        return key
+
+    def find(self, issuer: str, key_id: str) -> RSAPublicKey:
+        """
+        Return a key, fetching the issuer's if it is not known; this may wait for the network.
+
+        Raises:
+            UnknownKeyError: If the issuer does not have it, as far as can be known now.
+            KeysUnavailableError: If the issuer's keys could not be fetched.
+        """
+        key = self.known(issuer, key_id)
+        if key is not None:
+            return key
+        source = self._source_of[issuer]
+        if source is None:
+            raise UnknownKeyError
+        state = self._states[source]
+        with state.lock:  # whoever comes meanwhile waits for this one fetch, and then looks again
+            key = self._keys[issuer].get(key_id)
+            if key is None and self._may_fetch(state):
+                self._load(source, state)
+                key = self._keys[issuer].get(key_id)
+            # After a failure nobody can say that the issuer does not have this key.
+            unavailable = state.failed or not self._keys[issuer]
+        if key is not None:
+            return key
+        if unavailable:
+            raise KeysUnavailableError
+        raise UnknownKeyError
+
+    def load(self) -> None:
+        """
+        Fetch every key set that may be fetched now: at start, so that the first request need not.
+
+        It does not fail: what cannot be fetched is fetched when it is needed.
+        """
+        for source, state in self._states.items():
+            with state.lock:
+                if self._may_fetch(state):
+                    self._load(source, state)
+
+    def _may_fetch(self, state: _State) -> bool:
+        tried = state.tried_at
+        return tried is None or self._monotonic() - tried >= self._pace.cool_down
+
+    def _refresh_if_old(self, issuer: str) -> None:
+        source = self._source_of[issuer]
+        if source is None:
+            return
+        state = self._states[source]
+        loaded = state.loaded_at
+        if loaded is not None and self._monotonic() - loaded < self._pace.refresh_after:
+            return
+        if state.refreshing or not self._may_fetch(state):
+            return
+        # Nobody waits for this lock: who has it is fetching already.
+        if not state.lock.acquire(blocking=False):
+            return
+        try:
+            if state.refreshing or not self._may_fetch(state):
+                return
+            state.refreshing = True
+        finally:
+            state.lock.release()
+        try:
+            self._background(lambda: self._refresh(source, state))
+        except RuntimeError:  # no thread can be started; another request will try again
+            state.refreshing = False
+
+    def _refresh(self, source: Source, state: _State) -> None:
+        try:
+            with state.lock:
+                if self._may_fetch(state):
+                    self._load(source, state)
+        finally:
+            state.refreshing = False
+
+    def _load(self, source: Source, state: _State) -> None:
+        """Fetch *source* and take over what is in it. The lock is held."""
+        state.failed = True
+        try:
+            found = self._usable(source, self._fetch(source.url))
+        except FetchError as err:
+            _log.warning("key set not refreshed: %s", err)
+        except OSError as err:  # of a fetcher that is not ours
+            _log.warning("key set not refreshed: %s: %s", source.url, type(err).__name__)
+        else:
+            # An issuer that the new set says nothing of keeps what it had.
+            self._keys.update(found)
+            state.failed = False
+            state.loaded_at = self._monotonic()
+        finally:
+            # After the fetch: one that takes longer than the pause must not follow itself at once.
+            state.tried_at = self._monotonic()
+
+    def _usable(self, source: Source, body: bytes) -> dict[str, dict[str, RSAPublicKey]]:
+        try:
+            found = keys_of(json_object(body), source.issuer)
+        except MalformedTokenError:
+            raise FetchError(f"{source.url}: is no JSON object") from None
+        except ValueError as err:
+            raise FetchError(f"{source.url}: {err}") from None
+        usable = {issuer: found[issuer] for issuer in self._keys if found.get(issuer)}
+        if not usable:
+            raise FetchError(f"{source.url}: has no usable key of an issuer that is trusted")
+        return usable

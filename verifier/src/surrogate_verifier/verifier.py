@@ -1,0 +1,388 @@
+"""The verifier: a token in, what it says out, or an error that says which check failed."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Collection, Mapping
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Final, Literal
+
+import jwt
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
+
+from .errors import (
+    ClaimError,
+    ClientError,
+    ClientNameError,
+    ConfigurationError,
+    ExpiredError,
+    MalformedTokenError,
+    NotYetValidError,
+    ScopeError,
+    SignatureError,
+    TokenUseError,
+    UnknownIssuerError,
+)
+from .fetching import Fetch, HttpsFetch
+from .issuers import ClientNames, Issuer, checked_url
+from .keys import KeyRing, Keys, Pace, Source, in_a_thread, keys_of
+from .structure import ALGORITHM, UnverifiedToken, parse
+from .token import VerifiedToken
+
+
+class Anything(Enum):
+    """The word for a check that is left out on purpose."""
+
+    ANY = "any"
+
+
+class KeyOrigin(Enum):
+    """The word for key sets that every issuer serves by itself."""
+
+    ISSUERS = "issuers"
+
+
+ANY: Final = Anything.ANY
+FROM_ISSUERS: Final = KeyOrigin.ISSUERS
+
+Snapshot = Mapping[str, Any] | str | Path
+
+_SURROGATE_CLAIM = "surrogate_client_id"
+_MAX_TOKEN_BYTES = 16_384
+_MOST_LEEWAY = 300
+_LONGEST_NAME = 256
+
+
+class Verifier:
+    """
+    Verifies the tokens of several issuers.
+
+    Whatever could be left out must be said: *token_use*, *scopes* (all of them are needed)
+    and *clients* (the surrogates' client IDs) have no defaults; `ANY` leaves the
+    check of scopes or clients out.
+
+    Args:
+        issuers: Those whose tokens are accepted; see `user_pool`.
+        keys: `FROM_ISSUERS`, or the URL of one key set in which each key names its issuer, such
+            as `https://auth.example.com/.well-known/jwks.json`.
+        token_use: `access` for what machines get; `id` for ID tokens.
+        scopes: The scopes that a token must have.
+        clients: The clients that are allowed.
+        snapshot: A key set that names issuers (parsed, or a file) to start with: a new
+            process then needs no network, also while an issuer is gone.
+        client_names: The published map from app clients to surrogates; see `ClientNames`.
+        leeway: Seconds by which the issuers' clocks may differ from this one.
+        fetch: Gets the bytes at a URL, or raises `FetchError`.
+        pace: How often key sets are fetched.
+        loopback_http: Let key sets come over http from 127.0.0.1: for tests and a local cloud.
+        clock: The time, in seconds since the epoch.
+        monotonic: A clock that never goes back.
+        background: Runs a refresh that no request waits for.
+
+    Raises:
+        ConfigurationError: If something of it cannot work.
+    """
+
+    def __init__(  # noqa: PLR0913 - given by name
+        self,
+        issuers: Collection[Issuer],
+        *,
+        keys: KeyOrigin | str,
+        token_use: Literal["access", "id"],
+        scopes: Collection[str] | Anything,
+        clients: Collection[str] | Anything,
+        snapshot: Snapshot | None = None,
+        client_names: ClientNames | None = None,
+        leeway: float = 30.0,
+        max_token_bytes: int = _MAX_TOKEN_BYTES,
+        fetch: Fetch | None = None,
+        pace: Pace | None = None,
+        loopback_http: bool = False,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        background: Callable[[Callable[[], None]], None] = in_a_thread,
+    ) -> None:
+        _issuer_urls(issuers)
+        self._build(
+            issuers,
+            _sources(issuers, keys, loopback_http=loopback_http),
+            token_use=token_use,
+            scopes=scopes,
+            clients=clients,
+            snapshot={} if snapshot is None else _snapshot_keys(snapshot),
+            client_names=client_names,
+            leeway=leeway,
+            max_token_bytes=max_token_bytes,
+            fetch=fetch or HttpsFetch(),
+            pace=pace or Pace(),
+            clock=clock,
+            monotonic=monotonic,
+            background=background,
+        )
+
+    @classmethod
+    def from_snapshot(  # noqa: PLR0913 - given by name
+        cls,
+        snapshot: Snapshot,
+        issuers: Collection[Issuer],
+        *,
+        token_use: Literal["access", "id"],
+        scopes: Collection[str] | Anything,
+        clients: Collection[str] | Anything,
+        client_names: ClientNames | None = None,
+        leeway: float = 30.0,
+        max_token_bytes: int = _MAX_TOKEN_BYTES,
+        clock: Callable[[], float] = time.time,
+    ) -> Verifier:
+        """
+        Return a verifier that never uses the network.  The arguments are those of the class.
+
+        When an issuer changes its keys, it needs a new snapshot.
+
+        Raises:
+            ConfigurationError: If an issuer has no key in it, or something else cannot work.
+        """
+        found = _snapshot_keys(snapshot)
+        for issuer in issuers:
+            if not found.get(issuer.url):
+                raise ConfigurationError(f"snapshot: has no usable key of {issuer.url}.")
+        verifier = cls.__new__(cls)
+        verifier._build(  # noqa: SLF001 - our own
+            issuers,
+            (),
+            token_use=token_use,
+            scopes=scopes,
+            clients=clients,
+            snapshot=found,
+            client_names=client_names,
+            leeway=leeway,
+            max_token_bytes=max_token_bytes,
+            fetch=HttpsFetch(),
+            pace=Pace(),
+            clock=clock,
+            monotonic=time.monotonic,
+            background=in_a_thread,
+        )
+        return verifier
+
+    def _build(  # noqa: PLR0913 - given by name
+        self,
+        issuers: Collection[Issuer],
+        sources: Collection[Source],
+        *,
+        token_use: str,
+        scopes: Collection[str] | Anything,
+        clients: Collection[str] | Anything,
+        snapshot: Mapping[str, Keys],
+        client_names: ClientNames | None,
+        leeway: float,
+        max_token_bytes: int,
+        fetch: Fetch,
+        pace: Pace,
+        clock: Callable[[], float],
+        monotonic: Callable[[], float],
+        background: Callable[[Callable[[], None]], None],
+    ) -> None:
+        if token_use not in ("access", "id"):
+            raise ConfigurationError("token_use: must be access or id.")
+        if not 0 <= leeway <= _MOST_LEEWAY:
+            raise ConfigurationError(f"leeway: must be 0 to {_MOST_LEEWAY} seconds.")
+        self._issuers = _issuer_urls(issuers)
+        self._token_use = token_use
+        self._scopes = _names("scopes", scopes, may_be_empty=False)
+        self._clients = _names("clients", clients, may_be_empty=True)
+        if token_use == "id" and self._scopes is not None:  # noqa: S105 - a kind of token
+            raise ConfigurationError("scopes: ID tokens have none; say ANY.")
+        self._client_names = client_names or ClientNames({})
+        self._leeway = leeway
+        self._max_token_bytes = max_token_bytes
+        self._clock = clock
+        self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
+        self._ring = KeyRing(
+            [*self._issuers],
+            [*sources],
+            snapshot,
+            fetch=fetch,
+            pace=pace,
+            monotonic=monotonic,
+            background=background,
+        )
+
+    def load_keys(self) -> None:
+        """Fetch the key sets now, so that the first request need not wait.  This never fails."""
+        self._ring.load()
+
+    def verify(self, token: str) -> VerifiedToken:
+        """
+        Return what *token* says, if all of it is right; it may wait for a key set to be fetched.
+
+        Raises:
+            TokenError: If the token is refused; a class of its own for each check.
+            AccessError: If the token is good, but its scopes or client do not suffice.
+            KeysUnavailableError: If its issuer's keys could not be had: it may be good.
+        """
+        unverified = self._parse(token)
+        key = self._ring.find(unverified.issuer, unverified.key_id)
+        return self._checked(token, unverified, key)
+
+    def verify_at_once(self, token: str) -> VerifiedToken | None:
+        """
+        Do the same without ever waiting; None if a key set would have to be fetched first.
+
+        For event loops: on None, call `verify` in a thread.
+
+        Raises:
+            TokenError: As `verify`.
+            AccessError: As `verify`.
+        """
+        unverified = self._parse(token)
+        key = self._ring.known(unverified.issuer, unverified.key_id)
+        return None if key is None else self._checked(token, unverified, key)
+
+    def _parse(self, token: str) -> UnverifiedToken:
+        if not isinstance(token, str):
+            raise MalformedTokenError
+        unverified = parse(token, self._max_token_bytes)
+        # Before any look at keys: a stranger's token must not cost a fetch.
+        if unverified.issuer not in self._issuers:
+            raise UnknownIssuerError
+        return unverified
+
+    def _checked(self, token: str, unverified: UnverifiedToken, key: RSAPublicKey) -> VerifiedToken:
+        try:
+            self._signatures.decode_complete(token, key, algorithms=[ALGORITHM])
+        except jwt.PyJWTError:
+            raise SignatureError from None
+        claims = unverified.claims  # the same bytes: true from here on
+        issued_at, expires_at = self._times(claims)
+        # First, so that an ID token is not told that it lacks a scope.
+        if claims.get("token_use") != self._token_use:
+            raise TokenUseError
+        # An ID token names its app client as the audience.
+        app_client_id = _name(claims, "client_id" if self._token_use == "access" else "aud")  # noqa: S105
+        client_id = self._client_name(claims, unverified.issuer, app_client_id)
+        scopes = _scopes(claims)
+        if self._clients is not None and client_id not in self._clients:
+            raise ClientError
+        if self._scopes is not None and not self._scopes <= scopes:
+            raise ScopeError(self._scopes)
+        return VerifiedToken(
+            client_id=client_id,
+            app_client_id=app_client_id,
+            issuer=unverified.issuer,
+            scopes=scopes,
+            issued_at=issued_at,
+            expires_at=expires_at,
+            claims=MappingProxyType(claims),
+        )
+
+    def _times(self, claims: Mapping[str, Any]) -> tuple[float, float]:
+        now = self._clock()
+        expires_at = _time(claims, "exp")
+        issued_at = _time(claims, "iat")
+        if now >= expires_at + self._leeway:
+            raise ExpiredError
+        starts = [issued_at, *([_time(claims, "nbf")] if "nbf" in claims else [])]
+        if max(starts) > now + self._leeway:
+            raise NotYetValidError
+        return issued_at, expires_at
+
+    def _client_name(
+        self, claims: Mapping[str, Any], issuer: str, app_client_id: str
+    ) -> str | None:
+        mapped = self._client_names.name(issuer, app_client_id)
+        if _SURROGATE_CLAIM not in claims:
+            return mapped
+        claimed = _name(claims, _SURROGATE_CLAIM)
+        if mapped is not None and mapped != claimed:
+            raise ClientNameError
+        return claimed
+
+
+def _sources(
+    issuers: Collection[Issuer], keys: KeyOrigin | str, *, loopback_http: bool
+) -> list[Source]:
+    if isinstance(keys, str):
+        return [Source(checked_url("keys", keys, loopback_http=loopback_http), None)]
+    if keys is not FROM_ISSUERS:
+        raise ConfigurationError("keys: must be FROM_ISSUERS or the URL of a key set.")
+    return [
+        Source(
+            checked_url(
+                f"jwks_url of {issuer.url}", issuer.key_set_url, loopback_http=loopback_http
+            ),
+            issuer.url,
+        )
+        for issuer in issuers
+    ]
+
+
+def _issuer_urls(issuers: Collection[Issuer]) -> frozenset[str]:
+    urls = [checked_url("issuers", issuer.url) for issuer in issuers]
+    if not urls:
+        raise ConfigurationError("issuers: there must be at least one.")
+    if len(set(urls)) != len(urls):
+        raise ConfigurationError("issuers: one is there twice.")
+    return frozenset(urls)
+
+
+def _names(
+    what: str, names: Collection[str] | Anything, *, may_be_empty: bool
+) -> frozenset[str] | None:
+    """Return the names that are asked for, None for any."""
+    if names is ANY:
+        return None
+    if isinstance(names, str) or not isinstance(names, Collection):
+        raise ConfigurationError(f"{what}: must be a collection of names, or ANY.")
+    found = frozenset(names)
+    if not all(isinstance(name, str) and name for name in found):
+        raise ConfigurationError(f"{what}: must be a collection of names, or ANY.")
+    if not found and not may_be_empty:
+        # "All of none" would let everything through.
+        raise ConfigurationError(f"{what}: name at least one, or say ANY.")
+    return found
+
+
+def _snapshot_keys(snapshot: Snapshot) -> Mapping[str, Keys]:
+    if isinstance(snapshot, (str, Path)):
+        try:
+            snapshot = json.loads(Path(snapshot).read_bytes())
+        except (OSError, ValueError):
+            raise ConfigurationError(f"snapshot: cannot read {snapshot} as JSON.") from None
+    try:
+        return keys_of(snapshot, None)
+    except ValueError as err:
+        raise ConfigurationError(f"snapshot: {err}.") from None
+
+
+def _time(claims: Mapping[str, Any], name: str) -> float:
+    value = claims.get(name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise ClaimError
+    try:
+        seconds = float(value)
+    except OverflowError:
+        raise ClaimError from None
+    if not math.isfinite(seconds) or seconds < 0:
+        raise ClaimError
+    return seconds
+
+
+def _name(claims: Mapping[str, Any], claim: str) -> str:
+    value = claims.get(claim)
+    if not isinstance(value, str) or not 0 < len(value) <= _LONGEST_NAME:
+        raise ClaimError
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ClaimError
+    return value
+
+
+def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
+    value = claims.get("scope", "")
+    if not isinstance(value, str):
+        raise ClaimError
+    return frozenset(value.split())
