@@ -35,17 +35,22 @@ class Web(Protocol):
 
 
 class Internet:
-    """`Web`, really; *trusted* verifies certificates, by default as this machine does."""
+    """
+    `Web`, really; *trusted* verifies certificates, by default as this machine does.
 
-    def __init__(self, trusted: ssl.SSLContext | None = None) -> None:
+    An answer is waited for *seconds* at most.
+    """
+
+    def __init__(self, trusted: ssl.SSLContext | None = None, *, seconds: float = _SECONDS) -> None:
         self._trusted = trusted
+        self._seconds = seconds
 
     def get(self, url: str) -> tuple[int, dict[str, Any]]:
         """See `Web.get`."""
         try:
             with requests.Session() as session:
                 session.trust_env = False
-                answer = session.get(url, timeout=_SECONDS, allow_redirects=False)
+                answer = session.get(url, timeout=self._seconds, allow_redirects=False)
         except requests.RequestException:
             return 0, {}
         try:
@@ -70,7 +75,7 @@ class Internet:
         """See `Web.certificate_ends`."""
         context = self._trusted or ssl.create_default_context()
         with (
-            socket.create_connection((host, port), timeout=_SECONDS) as plain,
+            socket.create_connection((host, port), timeout=self._seconds) as plain,
             context.wrap_socket(plain, server_hostname=host) as secured,
         ):
             shown = secured.getpeercert() or {}

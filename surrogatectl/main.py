@@ -14,7 +14,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.errors import ServiceError
 
-from . import cleanup, clients, configure, denials, doctor, output
+from . import cleanup, clients, configure, denials, doctor, output, status
 from .adopt import adopt_command
 from .bootstrap import initialise
 from .common import Failure, Unavailable, deployment, output_option
@@ -35,6 +35,7 @@ _COMMANDS = (
     *configure.COMMANDS,
     *doctor.COMMANDS,
     *cleanup.COMMANDS,
+    *status.COMMANDS,
     adopt_command,
     reconcile,
 )

@@ -173,6 +173,7 @@ def operators_policy(names: Names) -> Document:
     apis = [f"arn:aws:execute-api:{region}:*:*" for region in both]
     domains = [f"arn:aws:apigateway:{region}::/domainnames/*" for region in both]
     certificates = [f"arn:aws:acm:{region}:*:certificate/*" for region in both]
+    logs = [f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{names.app_name}-*" for region in both]
     return _document(
         [
             _allow("CallTheAdminApi", ["execute-api:Invoke"], apis),
@@ -228,6 +229,7 @@ def operators_policy(names: Names) -> Document:
             ),
             _allow("LookAtCustomDomains", ["apigateway:GET"], domains),
             _allow("LookAtCertificates", ["acm:DescribeCertificate"], certificates),
+            _allow("ReadReportsOfDrift", ["logs:FilterLogEvents"], logs),
             # Take this one away when nothing is left to adopt.
             _allow(
                 "AdoptFromTable",

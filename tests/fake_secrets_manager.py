@@ -383,7 +383,11 @@ class SecretsManager:
         self._listed[name].append((self.aws.clock(), None))
 
     def _list(self, secret: Secret) -> None:
-        self._listed.setdefault(secret.name, []).append((self.aws.clock(), self._entry(secret)))
+        entry = self._entry(secret)
+        entry["SecretVersionsToStages"] = {
+            version: sorted(held.labels) for version, held in secret.versions.items() if held.labels
+        }
+        self._listed.setdefault(secret.name, []).append((self.aws.clock(), entry))
 
     def _entry(self, secret: Secret) -> Answer:
         entry: Answer = _named(secret, self._arn(secret)) | {
