@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from .drift import Drift, Kind
@@ -90,12 +91,12 @@ class AppClientSurvey:
     def list(self) -> None:
         """Note every app client that carries our mark."""
         for region in self._halves.regions:
-            pool, pace = self._halves.pools[region], self._questions.pace(COGNITO, region)
+            pool, wait = self._halves.pools[region], partial(self._questions.wait, COGNITO, region)
             try:
                 self._unclaimed[region] = self._questions.ask(
                     COGNITO,
                     region,
-                    lambda pool=pool, pace=pace: dict(pool.ours(pace.wait)),  # type: ignore[misc]
+                    lambda pool=pool, wait=wait: dict(pool.ours(wait)),  # type: ignore[misc]
                 )
             except NoAnswerError:
                 continue

@@ -12,11 +12,13 @@ from .errors import (
     AppClientsError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    InvalidCursorError,
     StoreRefusedError,
     StoreThrottledError,
     StoreUnavailableError,
 )
 from .pace import Pace
+from .ports import at_once
 
 COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
 PER_SECOND: Final = {
@@ -47,18 +49,24 @@ class _Missed:
 class Questions:
     """What is asked in one survey."""
 
-    def __init__(self, admin: Administration) -> None:
-        """Tell the time, and wait, as *admin* does."""
+    def __init__(self, admin: Administration, before_each: Callable[[], object] = at_once) -> None:
+        """
+        Tell the time, and wait, as *admin* does.
+
+        *before_each* is called before each request; what it raises ends the survey.
+        """
         self._admin = admin
+        self._before_each = before_each
         self._paces: dict[tuple[str, str], Pace] = {}
         self._missed: dict[tuple[str, str], _Missed] = {}
 
-    def pace(self, service: str, region: str) -> Pace:
-        """Return the pace at which *service* in *region* is asked."""
+    def wait(self, service: str, region: str) -> None:
+        """Return when *service* in *region* may be asked again."""
+        self._before_each()
         key = (service, region)
         if key not in self._paces:
             self._paces[key] = Pace(PER_SECOND[service], self._admin.clock, self._admin.pause)
-        return self._paces[key]
+        self._paces[key].wait()
 
     def ask(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
         """
@@ -75,6 +83,8 @@ class Questions:
                 now = _Missed("throttles", silent=True)
             except (StoreUnavailableError, AppClientsUnreachableError):
                 now = _Missed("does not answer", silent=True)
+            except InvalidCursorError:
+                now = _Missed("let the list expire half-way", silent=False)
             except (StoreRefusedError, AppClientsError) as err:
                 now = _Missed(f"refuses ({err})", silent=False)
             now.count = missed.count if missed else 0
@@ -84,12 +94,12 @@ class Questions:
 
     def _patiently(self, service: str, region: str, call: Callable[[], T]) -> T:
         for seconds in _PATIENCE:
-            self.pace(service, region).wait()
+            self.wait(service, region)
             try:
                 return call()
             except (StoreUnavailableError, AppClientsUnreachableError, AppClientsThrottledError):
                 self._admin.pause(seconds)
-        self.pace(service, region).wait()
+        self.wait(service, region)
         return call()
 
     def unanswered(self) -> Iterator[Drift]:

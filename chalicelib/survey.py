@@ -32,7 +32,7 @@ from .model import (
     Versioned,
     VersionId,
 )
-from .ports import ManyRecordsReader, StateStore
+from .ports import ManyRecordsReader, StateStore, at_once
 from .questions import SECRETS_MANAGER, NoAnswerError, Questions
 
 BEHIND_SECONDS: Final = 30
@@ -58,27 +58,43 @@ class Survey:
     other_state: StateStore
     replicas: ManyRecordsReader
 
-    def __call__(self, progress: Progress, *, thorough: bool = True) -> Iterator[Drift]:
+    def __call__(
+        self,
+        progress: Progress,
+        *,
+        thorough: bool = True,
+        before_each: Callable[[], object] = at_once,
+    ) -> Iterator[Drift]:
         """
         Yield what is found, as it is found.
 
         Unless *thorough*, an app client that Cognito lists is taken to be as
         the record says: two calls less for each, and so an hour less for ten
         thousand.  What cannot be looked at is told as unknown, at the end.
+
+        *before_each* is called before each request, and may end the survey by
+        raising: whoever has a limit learns of it even if nothing is found.
         """
-        return _Run(self, progress, thorough=thorough).findings()
+        return _Run(self, progress, before_each, thorough=thorough).findings()
 
 
 class _Run:
     """One survey, and what it has to remember."""
 
-    def __init__(self, survey: Survey, progress: Progress, *, thorough: bool) -> None:
+    def __init__(
+        self,
+        survey: Survey,
+        progress: Progress,
+        before_each: Callable[[], object],
+        *,
+        thorough: bool,
+    ) -> None:
         self._admin, self._records = survey.admin, survey.admin.records
         self._region, self._other = survey.halves.regions
         self._states = {self._region: survey.admin.state, self._other: survey.other_state}
         self._replicas = survey.replicas
         self._progress = progress
-        self._questions = Questions(survey.admin)
+        self._questions = Questions(survey.admin, before_each)
         self._app_clients = AppClientSurvey(
             survey.halves, self._questions, survey.admin.clock, thorough=thorough
         )

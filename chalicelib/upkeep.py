@@ -2,8 +2,9 @@
 What is done on a schedule, in the Region that writes: look for drift, rotate what is due.
 
 It repairs nothing.  It reports drift as a metric, for an alarm to page
-somebody, and takes the rotation of real Cognito secrets a step further.  What
-there is no time for is left for the next run.
+somebody, and then takes the rotation of real Cognito secrets a step further.
+What there is no time for is left for the next run; rotation comes last, for
+there may be more of it than fits into any run.
 """
 
 from __future__ import annotations
@@ -28,11 +29,16 @@ ROTATIONS_PER_SECOND: Final = 0.5
 
 _PAGE: Final = 100
 _DAY: Final = 86_400
-# What a step of a rotation, or a page of the survey, takes at worst.
-_RESERVE_SECONDS: Final = 30.0
+# What a step of a rotation, or a question of the survey with its patience and
+# the wait for replicas that are behind, takes at worst.
+_RESERVE_SECONDS: Final = 75.0
 
 Remaining = Callable[[], float]
 """How many seconds are left."""
+
+
+class _OutOfTimeError(Exception):
+    """The rest is for the next run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +63,21 @@ class Upkeep:
         except ProblemError as problem:
             self.emit({"event": "upkeep", "outcome": problem.slug})
             return
-        self._rotate(remaining)
         self._look_for_drift(remaining)
+        self._rotate(remaining)
 
     def _look_for_drift(self, remaining: Remaining) -> None:
+        def require_time() -> None:
+            if remaining() < _RESERVE_SECONDS:
+                raise _OutOfTimeError
+
         found = []
         complete = True
-        for drift in self.survey(_unseen, thorough=False):
-            found.append(drift)
-            if remaining() < _RESERVE_SECONDS:
-                complete = False
-                break
+        try:
+            for drift in self.survey(_unseen, thorough=False, before_each=require_time):
+                found.append(drift)  # noqa: PERF402 - what was found before it ended counts
+        except _OutOfTimeError:
+            complete = False
         counts = tally(found)
         self.emit({"event": "reconcile", "complete": complete, "drift": counts})
 

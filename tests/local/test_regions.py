@@ -2,7 +2,8 @@
 
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -10,8 +11,13 @@ import requests
 
 from local import aws
 from local.cloud import Cloud
+from local.processes import _members
 
 pytestmark = pytest.mark.cloud
+
+# As /proc/net/tcp writes them: the address in the order of its bytes in memory.
+LOOPBACK_IN_HEXADECIMAL = "0100007F"
+LISTEN = "0A"
 
 
 def port_of(url: str) -> int:
@@ -119,15 +125,46 @@ def test_every_service_of_the_region_is_gone(cloud: Cloud) -> None:
             call()
 
 
-def test_nothing_listens_beyond_this_machine(cloud: Cloud) -> None:
-    ports = {
-        port_of(url)
-        for url in cloud.endpoints.values()
-        if isinstance(url, str) and ":" in url and "http" in url
+def listening(pids: set[int]) -> set[tuple[str, int]]:
+    """Return the addresses, in the kernel's hexadecimal, and the ports at which *pids* listen."""
+    sockets = {
+        link
+        for pid in pids
+        for descriptor in Path(f"/proc/{pid}/fd").iterdir()
+        if (link := linked(descriptor)).startswith("socket:[")
     }
-    for port in ports:
-        for host in ("0.0.0.0", "127.0.0.1"):  # noqa: S104 - to see that it is not taken there
-            with socket.socket() as probe:
-                if host == "127.0.0.1":
-                    with pytest.raises(OSError, match="in use"):
-                        probe.bind((host, port))
+    found = set()
+    for table in ("tcp", "tcp6"):
+        for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
+            fields = line.split()
+            local, state, inode = fields[1], fields[3], fields[9]
+            if state == LISTEN and f"socket:[{inode}]" in sockets:
+                address, _, port = local.partition(":")
+                found.add((address, int(port, 16)))
+    return found
+
+
+def linked(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:  # it was closed since it was listed
+        return ""
+
+
+def urls(value: object) -> Iterator[str]:
+    """Yield every URL in the endpoints, however deep."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from urls(each)
+    elif isinstance(value, str) and value.startswith("http"):
+        yield value
+
+
+@pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
+def test_nothing_listens_beyond_this_machine(cloud: Cloud) -> None:
+    # Whatever the cloud's processes started is in their process groups.
+    pids = {pid for record in cloud.processes for pid in (record.pid, *_members(record.pid))}
+    found = listening(pids)
+    assert {address for address, _ in found} == {LOOPBACK_IN_HEXADECIMAL}
+    own = {port_of(url) for url in urls(cloud.endpoints) if urlsplit(url).hostname == "127.0.0.1"}
+    assert own <= {port for _, port in found}

@@ -18,6 +18,7 @@ from chalicelib.errors import (
     AppClientsRefusedError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    InvalidCursorError,
     MalformedSecretError,
     OutcomeUnknownError,
     ProblemError,
@@ -669,6 +670,14 @@ def test_without_the_list_no_client_is_judged(
     world.orphan(world.client())
     world.store.failures["list"] = [failure()] * 3
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
+
+
+def test_a_list_whose_cursor_expired_half_way_is_told(world: ReconcileWorld) -> None:
+    world.many(150)
+    world.store.failures["list"] = [None, InvalidCursorError()]
+    (drift,) = world.found()
+    assert (drift.kind, drift.region) == (Kind.UNKNOWN, EAST)
+    assert "expire" in drift.detail
 
 
 def test_without_the_records_no_app_client_is_called_an_orphan(world: ReconcileWorld) -> None:

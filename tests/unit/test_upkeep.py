@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,11 @@ from chalicelib.drift import Drift, Kind
 from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
 from chalicelib.model import RegionState, Status
 from chalicelib.pace import Pace
+from chalicelib.ports import at_once
 from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
 from tests.fakes import FakeStateStore
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
+from tests.unit.reconcile_world import ReconcileWorld
 from tests.worlds import EAST
 
 
@@ -23,9 +25,17 @@ class FakeSurvey:
         self.found: list[Drift] = []
         self.thorough: list[bool] = []
 
-    def __call__(self, _progress: object, *, thorough: bool = True) -> Iterator[Drift]:
+    def __call__(
+        self,
+        _progress: object,
+        *,
+        thorough: bool = True,
+        before_each: Callable[[], object] = at_once,
+    ) -> Iterator[Drift]:
         self.thorough.append(thorough)
-        yield from self.found
+        for each in self.found:
+            yield each
+            before_each()
 
 
 @pytest.fixture
@@ -78,6 +88,35 @@ def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSu
     (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
     assert event["complete"] is False
     assert sum(event["drift"].values()) == 1
+
+
+@pytest.mark.parametrize(("seconds", "complete"), [(80, False), (120, False), (900, True)])
+def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete: bool) -> None:
+    """Lambda ends what does not end itself, and then nobody is told anything."""
+    world = ReconcileWorld()
+    world.many(600)
+    world.clock.advance(91 * DAY)
+    ends = world.clock() + seconds
+    slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
+    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    survey = replace(world.survey, admin=slow)
+    Upkeep(slow, survey, world.app_client_rotation, 90, pace, world.events)(
+        lambda: ends - world.clock()
+    )
+    assert world.clock() <= ends
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is complete
+
+
+def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> None:
+    """There may be more to rotate than fits into any run."""
+    world = ReconcileWorld()
+    world.many(600)
+    world.clock.advance(91 * DAY)
+    ends = world.clock() + 900
+    upkeep(world, survey)(lambda: ends - world.clock())
+    assert world.events.seen[0]["event"] == "reconcile"
+    assert world.clock() <= ends
 
 
 def test_the_standby_does_nothing(world: LifecycleWorld, survey: FakeSurvey) -> None:
