@@ -19,7 +19,7 @@ from . import admin_requests as parse
 from .admin_requests import AdminRequest
 from .app_client_rotation import AppClientRotation
 from .changes import Clients
-from .credentials import loggable
+from .credentials import SECRET_ID, is_client_id, loggable
 from .deletion import DeletionAndRestore
 from .denials import Denials
 from .enrollment import Enrollment
@@ -114,16 +114,23 @@ def _audited(
 def _audit_line(
     action: str, caller: str | None, path: Mapping[str, str], answered: Answer | None, outcome: str
 ) -> dict[str, Any]:
-    client_id = path.get("client_id") or (answered and answered.client_id)
+    client_id = _well_formed(path, "client_id", is_client_id) or (answered and answered.client_id)
+    secret_id = _well_formed(path, "secret_id", SECRET_ID.fullmatch)
     concerned = answered.concerned if answered else {}
     return {
         "event": "admin",
         "action": action,
         "caller": caller,
         "client_id": loggable(ClientId(client_id)) if client_id else None,
-        "secret_id": (answered and answered.secret_id) or path.get("secret_id", "")[:32] or None,
+        "secret_id": (answered and answered.secret_id) or secret_id,
         "outcome": outcome,
     } | {name: sorted(map(loggable, client_ids)) for name, client_ids in concerned.items()}
+
+
+def _well_formed(path: Mapping[str, str], name: str, fits: Callable[[str], object]) -> str | None:
+    """Return what *path* has under *name* if it is that: else it might be a secret."""
+    text = path.get(name, "")
+    return text if fits(text) else None
 
 
 def _caller(request: Request) -> str:
@@ -262,7 +269,7 @@ def retire_secret(surface: AdminSurface, request: AdminRequest, _caller: str) ->
     """Make one secret stop authenticating; `force=true` without evidence that it is unused."""
     retired = surface.rotation.retire(
         parse.parse_client_id(request),
-        SecretId(request.path["secret_id"]),
+        parse.parse_secret_id(request),
         force=parse.parse_flag(request, "force"),
         if_match=parse.parse_if_match(request),
     )

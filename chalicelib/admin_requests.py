@@ -15,12 +15,12 @@ from ipaddress import ip_network
 from typing import Any, TypeVar
 
 from .changes import Changes
-from .credentials import is_client_id
+from .credentials import SECRET_ID, is_client_id
 from .deletion import MAX_RECOVERY_DAYS, MIN_RECOVERY_DAYS
 from .denials import MAX_DENIED
 from .enrollment import EnrollmentRequest
 from .errors import ProblemError
-from .model import ClientId, Network, Status, VersionId
+from .model import ClientId, Network, SecretId, Status, VersionId
 from .oauth import is_scope
 from .rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 
@@ -209,6 +209,26 @@ def parse_client_id(request: AdminRequest) -> ClientId:
             fields={"client_id": "malformed"},
         )
     return ClientId(text)
+
+
+def parse_secret_id(request: AdminRequest) -> SecretId:
+    """
+    Return the secret ID in the path.
+
+    Raises:
+        ProblemError: If it cannot be one; what stands there instead may be the
+            secret itself, so it is not quoted.
+    """
+    text = request.path["secret_id"]
+    if not SECRET_ID.fullmatch(text):
+        raise ProblemError(
+            404,
+            "unknown-secret",
+            "Unknown secret",
+            "The secret ID in the path is malformed.",
+            fields={"secret_id": "malformed"},
+        )
+    return SecretId(text)
 
 
 def parse_if_match(request: AdminRequest) -> VersionId | None:

@@ -28,6 +28,7 @@ from tests.worlds import ADOPTED, CALLER, EAST, WEST
 
 GOOD = {"client_name": "billing", "scope": "demo/read demo/write"}
 SECRET = "sgs_a-secret-that-an-exception-quotes"
+CANARY = "sgs_" + "CanaryBird" * 4 + "Tweet987Z"
 KEY = ("Idempotency-Key", "order-1")
 NOBODY = "sgc_" + "a" * 26
 NO_SECRET = "abcdefgh"
@@ -405,6 +406,28 @@ def test_no_audit_line_holds_a_secret(api: AdminApi) -> None:
         assert secret not in logged
     assert first["secret_id"] in logged
     assert rotated["secret_id"] in logged
+
+
+@pytest.mark.parametrize(
+    ("method", "resource", "parameter"),
+    [
+        (method, resource, parameter)
+        for method, resource in ROUTES
+        for parameter in re.findall(r"{(\w+)}", resource)
+    ],
+)
+def test_a_secret_in_the_path_goes_nowhere(
+    api: AdminApi, method: str, resource: str, parameter: str
+) -> None:
+    """Who mistakes a client secret for an ID finds it neither in the log nor in the answer."""
+    path = {"client_id": api.enroll().json["client_id"], parameter: CANARY}
+    answer = api.call(method, resource, GOOD, **path)
+    slug = "unknown-client" if parameter == "client_id" else "unknown-secret"
+    assert_problem(answer, 404, slug)
+    assert answer.json["errors"] == [{"field": parameter, "detail": "malformed"}]
+    assert api.audit[-1][parameter] is None
+    for text in (str(answer), json.dumps(api.world.events.seen)):
+        assert not [part for part in (CANARY[4:12], CANARY[-8:]) if part in text]
 
 
 def test_an_adopted_client_appears_in_the_audit_by_its_handle(api: AdminApi) -> None:
