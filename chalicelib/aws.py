@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
+from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import EndpointConnectionError, HTTPClientError
 
 from .freshness import Backoff
@@ -42,6 +43,9 @@ _ADMIN = Config(
 # second app client.
 _ADMIN_ONCE = _ADMIN.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
+
+UNREACHABLE: Final = (NoConnectionError, HTTPClientError)
+"""What botocore raises where nobody answers: neither of the two is the other's base."""
 
 LOST_SECONDS: Final = 5.0
 """How long a Region that did not answer is taken for lost by administrators' calls."""
@@ -78,7 +82,7 @@ class Connections:
                 raise EndpointConnectionError(endpoint_url=self._region.name)
 
         def note_if_lost(caught_exception: Exception | None = None, **_: object) -> None:
-            if isinstance(caught_exception, HTTPClientError):
+            if isinstance(caught_exception, UNREACHABLE):
                 lost.trip()
 
         client.meta.events.register("before-call", refuse_if_lost)

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 
 import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.aws import UNREACHABLE
 from chalicelib.settings import RegionSettings
 
 Connect = Callable[[str, RegionSettings], Any]
@@ -66,7 +67,7 @@ def ask(call: Callable[[], T]) -> T:
         error = err.response.get("Error", {})
         kind = AbsentError if error.get("Code") in _ABSENT else NoAnswerError
         raise kind(f"{error.get('Code')}: {error.get('Message')}") from None
-    except HTTPClientError as err:
+    except UNREACHABLE as err:
         raise UnreachableError(type(err).__name__) from None
     except BotoCoreError as err:
         raise NoAnswerError(str(err)) from None

@@ -98,6 +98,15 @@ def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve
 # A Region that was found out of reach
 
 
+def test_a_region_where_nobody_listens_is_lost() -> None:
+    """A refused connection, unlike one that is reset, has an exception of another family."""
+    lost = Backoff(FakeClock(), 5.0)
+    connected = Connections(region_at("http://127.0.0.1:9"), lost)
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert not lost.open
+
+
 def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
     server, clock = serve(always(reset())), FakeClock()
     connected = Connections(region_at(server.url), Backoff(clock, 5.0))
