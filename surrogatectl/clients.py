@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from . import output
 from .admin_client import AdminClient
 from .common import (
+    Length,
     Unavailable,
     ask,
     client_id_argument,
@@ -129,7 +131,7 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
 @client_id_argument
 @click.option(
     "--overlap-days",
-    type=click.FloatRange(0, 90),
+    type=Length(0, 90),
     default=7,
     show_default=True,
     help="How long the previous secret stays valid; 0 ends it now.",
@@ -141,7 +143,7 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
 )
 @click.option(
     "--older-than-hours",
-    type=click.FloatRange(0),
+    type=Length(0, 10 * 366 * 24),
     default=1,
     show_default=True,
     help="With --app-clients: leave younger Cognito secrets alone.",
@@ -151,7 +153,9 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
 @yes_option
 @region_option
 @output_option
+@click.pass_context
 def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
+    context: click.Context,
     client_id: str,
     overlap_days: float,
     app_clients: bool,  # noqa: FBT001 - click
@@ -164,11 +168,15 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Give a client a new secret, which is shown once; the previous one ends by itself."""
     if app_clients:
+        _refuse_given(context, "Not with --app-clients", "overlap_days", "secret_file", "version")
         _rotate_app_clients(client_id, older_than_hours, role, output_format)
         return
-    if not overlap_days:
+    _refuse_given(context, "Only with --app-clients", "older_than_hours")
+    # What is sent decides, not what was typed.
+    overlap_seconds = int(overlap_days * _DAY)
+    if overlap_seconds == 0:
         confirm(f"End every other secret of {client_id} now?", yes=yes)
-    body = {"overlap_seconds": int(overlap_days * _DAY)}
+    body = {"overlap_seconds": overlap_seconds}
     with output.secret_file(secret_file) as file:
         answer = ask(
             role,
@@ -177,6 +185,19 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
         if file:
             print(answer.pop("client_secret"), file=file)
     _show_secret(f"Rotated: {answer['client_name']}", answer, secret_file, output_format)
+
+
+def _refuse_given(context: click.Context, why: str, *names: str) -> None:
+    """
+    Refuse options that would have no effect.
+
+    Raises:
+        click.UsageError: If one of *names* was given.
+    """
+    for parameter in context.command.params:
+        given = context.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+        if parameter.name in names and given:
+            raise click.UsageError(f"{why}: {parameter.opts[0]}.")
 
 
 def _rotate_app_clients(

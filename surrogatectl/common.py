@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 import boto3
 import click
+from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.aws import UNREACHABLE
 from chalicelib.credentials import SECRET_ID, is_client_id
 
 from .admin_client import AdminApiError, AdminClient
 from .configuration import ROLES, ConfigurationError, Deployment, find_deployment
 
 _CONFLICTS = frozenset({409, 412})
-_UNAVAILABLE = frozenset({0, 429, 502, 503, 504})
+_UNAVAILABLE = frozenset({0, 429, 503, 504})
+_BAD_GATEWAY = 502
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
 
 T = TypeVar("T")
 
@@ -75,6 +81,23 @@ output_option = click.option(
     show_default=True,
     help="A table for people, or one JSON document for programs.",
 )
+
+
+class Length(click.FloatRange):
+    """A length of time: a number within bounds, so neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return *value* as a number."""
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
 yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
 secret_file_option = click.option(
     "--secret-file",
@@ -131,9 +154,34 @@ def failure(err: AdminApiError) -> Failure:
     message = f"{err.problem.get('title', 'It failed')}. {err}"
     if err.status in _CONFLICTS:
         return Conflict(message)
-    if err.status in _UNAVAILABLE:
+    # The gateway's own 502 is a function that broke; ours is a pool that refuses.
+    if err.status in _UNAVAILABLE or (err.slug, err.status) == ("gateway", _BAD_GATEWAY):
         return Unavailable(message)
     return Failure(message)
+
+
+def aws_failure(service: str, err: ClientError | BotoCoreError) -> Failure:
+    """Return what *service* answered, or that it did not, as a failure that says which it was."""
+    message = f"{service}: {err}"
+    if isinstance(err, ClientError):
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        throttled = "Throttl" in err.response.get("Error", {}).get("Code", "")
+        busy = throttled or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+    else:
+        busy = isinstance(err, UNREACHABLE)
+    return Unavailable(message) if busy else Failure(message)
+
+
+def together(failures: Sequence[Failure], message: str) -> Failure:
+    """Return *failures* as one with *message*, and the exit code of the worst."""
+    code = worst(each.exit_code for each in failures)
+    kind = next(type(each) for each in failures if each.exit_code == code)
+    return kind(message)
+
+
+def worst(exit_codes: Iterable[int]) -> int:
+    """Return the one of *exit_codes* that a repetition is least likely to mend: 1, 3, then 4."""
+    return min(exit_codes)
 
 
 def confirm(question: str, *, yes: bool) -> None:

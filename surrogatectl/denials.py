@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 import click
 
 from . import output
 from .admin_client import AdminApiError, AdminClient
-from .common import Unavailable, client_ids_argument, deployment, failure, output_option
-from .configuration import ROLES, ConfigurationError
+from .common import (
+    Failure,
+    Unavailable,
+    client_ids_argument,
+    deployment,
+    failure,
+    output_option,
+    together,
+)
+from .configuration import ROLES, ConfigurationError, Deployment
 
 _only = click.option(
     "--region", "role", type=click.Choice(ROLES), help="Only in this Region.  Default: in both."
@@ -44,26 +54,23 @@ def denials(role: str | None, output_format: str) -> None:
 
 def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -> None:
     """
-    Ask each Region; one that fails does not keep the other from being asked.
+    Ask each Region, all at once: one that is lost must not keep the other waiting.
 
     Raises:
-        Unavailable: If one did not answer; what the other one did is shown first.
+        Failure: If one did not do it; what the other one did is shown first.
     """
     found = deployment()
-    denied: dict[str, list[str] | None] = {}
-    failed: list[str] = []
-    for each in [role] if role else ROLES:
-        region = found.region(each).name
-        try:
-            api = AdminClient(found.admin_url(each), region)
-            answer = api.call("POST" if body else "GET", "/denials", body)
-            denied[region] = answer["denied"]
-        except (AdminApiError, ConfigurationError) as err:
-            denied[region] = None
-            told = failure(err) if isinstance(err, AdminApiError) else err
-            failed.append(f"{region}: {told}")
+    roles = [role] if role else list(ROLES)
+    regions = [found.region(each).name for each in roles]
+    with ThreadPoolExecutor(len(roles)) as pool:
+        told = list(pool.map(lambda each: _told(found, each, body), roles))
+    failed = {
+        region: each.failure for region, each in zip(regions, told, strict=True) if each.failure
+    }
+    messages = [f"{region}: {each.message}" for region, each in failed.items()]
+    denied = {region: each.denied for region, each in zip(regions, told, strict=True)}
     if output_format == "json":
-        output.print_json({"denied": denied, "failed": failed})
+        output.print_json({"denied": denied, "failed": messages})
     else:
         output.print_facts(
             "Denied",
@@ -73,7 +80,37 @@ def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -
             ],
         )
     if failed:
-        raise Unavailable("\n".join(failed))
+        raise together(list(failed.values()), "\n".join(messages))
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """Whom a Region denies, `None` if nobody can say, and why it did not do what was asked."""
+
+    denied: list[str] | None
+    failure: Failure | None = None
+
+
+def _told(found: Deployment, role: str, body: dict[str, Any] | None) -> _Told:
+    try:
+        api = AdminClient(found.admin_url(role), found.region(role).name)
+    except ConfigurationError as err:
+        return _Told(None, Failure(str(err)))
+    try:
+        answer = api.call("POST" if body else "GET", "/denials", body)
+    except AdminApiError as err:
+        answers = body is not None and failure(err).exit_code != Unavailable.exit_code
+        return _Told(_listed(api) if answers else None, failure(err))
+    return _Told(answer["denied"])
+
+
+def _listed(api: AdminClient) -> list[str] | None:
+    """Return whom a Region denies that did not do what was asked."""
+    try:
+        denied: list[str] = api.call("GET", "/denials")["denied"]
+    except AdminApiError:
+        return None
+    return denied
 
 
 COMMANDS = (deny, allow, denials)

@@ -17,7 +17,7 @@ from chalicelib.errors import ServiceError
 from . import cleanup, clients, configure, denials, doctor, output, status
 from .adopt import adopt_command
 from .bootstrap import initialise
-from .common import Failure, Unavailable, deployment, output_option
+from .common import Unavailable, aws_failure, deployment, output_option
 from .configuration import ROLES
 from .reconcile import reconcile
 from .traffic import TrafficError, move_traffic
@@ -51,7 +51,7 @@ def init(output_format: str) -> None:
     try:
         done = initialise(deployment())
     except (ClientError, BotoCoreError) as err:
-        raise Failure(f"Secrets Manager: {err}") from None
+        raise aws_failure("Secrets Manager", err) from None
     if output_format == "json":
         output.print_json(done)
     else:

@@ -6,6 +6,8 @@ import json
 import time
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import CompletedProcess
+from threading import Thread
 
 import pytest
 
@@ -123,18 +125,42 @@ def test_denied_in_both_regions_and_shown_per_region(
     assert not any(credential.client_id in each for each in allowed.values())
 
 
+@pytest.mark.parametrize("mode", ["refused", "hanging"])
 def test_a_denial_works_in_the_region_that_is_left(
-    breakable_cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+    breakable_cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine, mode: str
 ) -> None:
     credential = enroll()
-    breakable_cloud.set_region("primary", "refused")
-    done = surrogatectl.run("deny", credential.client_id, "--output=json")
-    assert done.returncode == 4
-    denied = json.loads(done.stdout)["denied"]
+    breakable_cloud.set_region("primary", mode)
+    done: list[CompletedProcess[str]] = []
+    denying = Thread(
+        target=lambda: done.append(surrogatectl.run("deny", credential.client_id, "--output=json"))
+    )
+    denying.start()
+    try:
+        assert eventually(
+            lambda: (
+                credential.client_id in _denied(breakable_cloud, "secondary")
+                or not denying.is_alive()
+            )
+        )
+        in_time = denying.is_alive() or mode == "refused"
+    finally:
+        denying.join()
+    assert in_time, "The Region that is left was reached only after the lost one was given up."
+    assert done[0].returncode == 4
+    denied = json.loads(done[0].stdout)["denied"]
     assert denied["us-east-1"] is None
     assert credential.client_id in denied["us-west-2"]
     breakable_cloud.set_region("primary", "up")
     surrogatectl("allow", credential.client_id)
+
+
+def _denied(cloud: Cloud, role: str) -> list[str]:
+    value = cloud.client("secretsmanager", role, "root").get_secret_value(
+        SecretId="surrogate/region"
+    )["SecretString"]
+    denied: list[str] = json.loads(value)["denied"]
+    return denied
 
 
 def test_changes_of_scope_reach_cognito_and_the_tokens(

@@ -1,0 +1,225 @@
+"""`surrogatectl` over both Regions' admin APIs: what it asks, what it asks first, how it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from click.testing import Result
+from pytest_socket import enable_socket
+
+from surrogatectl.common import worst
+from tests.unit.command_line import TwoRegions, done, problem, two_regions
+
+CLIENT = "sgc_" + "a" * 26
+OTHER = "sgc_" + "b" * 26
+SECRET_ID = "abcdefgh"
+SHOWN: dict[str, Any] = {
+    "client_id": CLIENT,
+    "client_name": "billing",
+    "client_secret_expires_at": 0,
+    "scope": "demo/read",
+    "status": "active",
+    "allowed_cidrs": [],
+    "secrets": [],
+    "app_clients": {},
+    "replication": "in_sync",
+    "secret_id": SECRET_ID,
+    "client_secret": "sgs_made-up",
+}
+REGIONS = ("us-east-1", "us-west-2")
+
+
+@pytest.fixture
+def regions() -> Iterator[TwoRegions]:
+    enable_socket()
+    with two_regions() as serving:
+        serving.primary.answer = lambda *_: done(**SHOWN)
+        yield serving
+
+
+# Rotation
+
+
+@pytest.mark.parametrize("days", ["0", "0.0", "0.00001", "1e-9"])
+def test_an_overlap_of_nothing_is_asked_for_first(regions: TwoRegions, days: str) -> None:
+    """However it is written: less than a second ends the other secrets now."""
+    unasked = regions.run("rotate", CLIENT, "--overlap-days", days)
+    assert (unasked.exit_code, regions.primary.seen) == (1, [])
+    assert "End every other secret" in unasked.stderr
+    asked = regions.run("rotate", CLIENT, "--overlap-days", days, "--yes")
+    assert (asked.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 0}])
+
+
+def test_an_overlap_of_a_second_or_more_is_not_asked_for(regions: TwoRegions) -> None:
+    rotated = regions.run("rotate", CLIENT, "--overlap-days", "0.5")
+    assert (rotated.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 43_200}])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "91", "x"])
+@pytest.mark.parametrize(
+    "options", [("--overlap-days",), ("--app-clients", "--older-than-hours")], ids=str
+)
+def test_a_length_of_time_is_a_number_within_its_bounds(
+    regions: TwoRegions, options: tuple[str, ...], value: str
+) -> None:
+    if value == "91" and "--older-than-hours" in options:
+        value = "1e9"
+    refused = regions.run("rotate", CLIENT, *options, value)
+    assert (refused.exit_code, regions.primary.seen) == (2, [])
+    assert options[-1] in refused.stderr
+    assert isinstance(refused.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--app-clients", "--secret-file", "new"),
+        ("--app-clients", "--overlap-days", "7"),
+        ("--app-clients", "--if-match", "v1"),
+        ("--older-than-hours", "1"),
+    ],
+    ids=str,
+)
+def test_options_that_would_have_no_effect_are_refused(
+    regions: TwoRegions, options: tuple[str, ...]
+) -> None:
+    refused = regions.run("rotate", CLIENT, *options)
+    assert (refused.exit_code, regions.primary.seen) == (2, [])
+    assert options[-2] in refused.stderr
+
+
+# Denials
+
+
+def denying(regions: TwoRegions) -> None:
+    for double in (regions.primary, regions.secondary):
+        double.answer = lambda *_: done(denied=[CLIENT])
+
+
+def outcome(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_both_regions_are_asked_at_once(regions: TwoRegions) -> None:
+    """The kill switch does not wait for a Region that is lost."""
+    released, asked = threading.Event(), threading.Event()
+
+    def hang(*_: str) -> tuple[int, str]:
+        released.wait(60)
+        return done(denied=[CLIENT])
+
+    def answer(*_: str) -> tuple[int, str]:
+        asked.set()
+        return done(denied=[CLIENT])
+
+    regions.primary.answer, regions.secondary.answer = hang, answer
+    ended: list[Result] = []
+    thread = threading.Thread(target=lambda: ended.append(regions.run("deny", CLIENT)))
+    thread.start()
+    try:
+        reached = asked.wait(30)
+        waiting = thread.is_alive()
+    finally:
+        released.set()
+        thread.join()
+    assert reached
+    assert waiting
+    assert ended[0].exit_code == 0
+
+
+FULL = problem(409, "denials-full")
+FORBIDDEN = problem(403, "forbidden")
+UNAVAILABLE = problem(503, "store-unavailable", retry_after=5)
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "code"),
+    [
+        (FULL, FULL, 3),
+        (FULL, None, 3),
+        (FORBIDDEN, FORBIDDEN, 1),
+        (UNAVAILABLE, UNAVAILABLE, 4),
+        (UNAVAILABLE, None, 4),
+        (FULL, UNAVAILABLE, 3),
+        (FORBIDDEN, UNAVAILABLE, 1),
+        (FORBIDDEN, FULL, 1),
+        (None, None, 0),
+    ],
+)
+def test_what_no_repetition_mends_decides_how_denying_ends(
+    regions: TwoRegions,
+    primary: tuple[int, str] | None,
+    secondary: tuple[int, str] | None,
+    code: int,
+) -> None:
+    denying(regions)
+    for double, told in ((regions.primary, primary), (regions.secondary, secondary)):
+        if told:
+            double.answer = lambda *_, told=told: told
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert ended.exit_code == code
+    failed = [each for each in (primary, secondary) if each]
+    assert len(outcome(ended)["failed"]) == len(failed)
+
+
+def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
+    """The Region says no to the change, and still says whom it denies."""
+    denying(regions)
+    regions.primary.answer = lambda method, _: FULL if method == "POST" else done(denied=[OTHER])
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert outcome(ended)["denied"] == {"us-east-1": [OTHER], "us-west-2": [CLIENT]}
+    assert "us-east-1" in ended.stderr
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (problem(400, "invalid-request"), 1),
+        (problem(403, "forbidden"), 1),
+        (problem(404, "unknown-client"), 1),
+        (problem(409, "deleted"), 3),
+        (problem(412, "changed-meanwhile"), 3),
+        (problem(429, "cognito-throttled"), 4),
+        (problem(500, "store-refused"), 1),
+        (problem(502, "cognito-refused"), 1),
+        (problem(503, "store-unavailable"), 4),
+        ((403, '{"message": "Forbidden"}'), 1),
+        ((429, '{"message": "Too Many Requests"}'), 4),
+        ((502, '{"message": "Internal server error"}'), 4),
+        ((504, '{"message": "Endpoint request timed out"}'), 4),
+    ],
+    ids=str,
+)
+def test_the_exit_code_says_what_kind_of_failure_it_was(
+    regions: TwoRegions, told: tuple[int, str], code: int
+) -> None:
+    regions.primary.answer = lambda *_: told
+    ended = regions.run("show", CLIENT, "--region", "primary")
+    assert ended.exit_code == code
+    assert isinstance(ended.exception, SystemExit)
+
+
+def test_a_region_out_of_reach_is_unavailable(regions: TwoRegions) -> None:
+    ended = regions.run("show", CLIENT, "--region=primary", ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert ended.exit_code == 4
+    assert "us-east-1" in ended.stderr
+
+
+def test_the_first_secrets_of_a_deployment_wait_for_a_region_out_of_reach(
+    regions: TwoRegions,
+) -> None:
+    nobody = {f"ENDPOINT_URL_{role}": "http://127.0.0.1:9" for role in ("PRIMARY", "SECONDARY")}
+    ended = regions.run("init", **nobody)
+    assert ended.exit_code == 4, ended.stderr
+    assert "Secrets Manager" in ended.stderr
+
+
+def test_the_worst_failure_is_the_one_that_no_repetition_mends() -> None:
+    assert [worst(codes) for codes in ([4, 3, 1], [4, 3], [4], [3, 1])] == [1, 3, 4, 1]
