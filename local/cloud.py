@@ -17,11 +17,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, NoReturn, Self
 
-from local import aws, deploy, launch, provision, rollout
+from local import aws, deploy, launch, ports, provision, rollout
 from local.deploy import without_aws_variables
 from local.httpio import call_json
 from local.launch import CODE_ROOT as ROOT
 from local.launch import CloudError
+from local.ports import Claim
 from local.processes import ProcessRecord
 from local.progress import Progress
 from local.state import ROOT_IDENTITY, CloudState, Identity, Role, StateDirectory
@@ -78,13 +79,15 @@ class Cloud:
                 cloud.deploy(project, progress, operator_policy)
             else:
                 launch.stop(directory)
-                cloud = cls(directory, _new_state(project, time_scale, settings or {}))
-                try:
-                    cloud.start(progress)
-                    cloud.deploy(project, progress, operator_policy)
-                except BaseException:
-                    launch.stop(directory)
-                    raise
+                with ports.claimed(launch.port_count([*_REGIONS.values()])) as claim:
+                    state = _new_state(project, time_scale, settings or {}, claim)
+                    cloud = cls(directory, state)
+                    try:
+                        cloud.start(progress, claim)
+                        cloud.deploy(project, progress, operator_policy)
+                    except BaseException:
+                        launch.stop(directory)
+                        raise
             progress.say(cloud.describe())
             progress.say(f"ready after {progress.elapsed:.1f} s")
         return cloud
@@ -352,10 +355,10 @@ class Cloud:
             return None
         return cloud
 
-    def start(self, progress: Progress) -> None:
+    def start(self, progress: Progress, claim: Claim) -> None:
         """Start the processes, and create what surrounds the service."""
         with progress.step("emulator and network started"):
-            launch.start(self._directory, self._state)
+            launch.start(self._directory, self._state, claim)
         with progress.step("user pools, domain and operators created"):
             rollout.provision_regions(self._state, self._root_client)
 
@@ -447,14 +450,16 @@ def stop(state_dir: Path = DEFAULT_STATE) -> bool:
         return launch.stop(directory)
 
 
-def _new_state(project: Path, time_scale: float, settings: Mapping[str, str]) -> CloudState:
+def _new_state(
+    project: Path, time_scale: float, settings: Mapping[str, str], claim: Claim
+) -> CloudState:
     return CloudState(
         project=str(project.resolve()),
         regions=dict(_REGIONS),
         domain_name=_DOMAIN_NAME,
         secret_prefix=_SECRET_PREFIX,
         time_scale=time_scale,
-        ports=launch.choose_ports([*_REGIONS.values()]),
+        ports=launch.assign_ports(claim.ports, [*_REGIONS.values()]),
         identities={ROOT_IDENTITY: launch.new_root()},
         overrides=dict(settings),
     )

@@ -14,6 +14,7 @@ from local.deploy import without_aws_variables
 from local.emulator import EmulatorSettings
 from local.httpio import call_json
 from local.network import NetworkSettings
+from local.ports import Claim
 from local.processes import ProcessRecord
 from local.state import ROOT_IDENTITY, CloudState, Identity, Ports, Role, StateDirectory
 from local.switch import loopback_url
@@ -26,9 +27,14 @@ class CloudError(Exception):
     """The cloud could not be started or is not running."""
 
 
-def choose_ports(regions: Sequence[str]) -> Ports:
-    """Return free ports for everything."""
-    cloud, front_door, control, admin, *rest = processes.free_ports(4 + 4 * len(regions))
+def port_count(regions: Sequence[str]) -> int:
+    """Return how many ports a cloud with *regions* has."""
+    return 4 + 4 * len(regions)
+
+
+def assign_ports(ports: Sequence[int], regions: Sequence[str]) -> Ports:
+    """Return what each of *ports* is for."""
+    cloud, front_door, control, admin, *rest = ports
     groups = [rest[i : i + len(regions)] for i in range(0, len(rest), len(regions))]
     region, domain, region_door, domain_door = (
         dict(zip(regions, group, strict=True)) for group in groups
@@ -50,9 +56,9 @@ def new_root() -> Identity:
     return Identity(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
 
 
-def start(directory: StateDirectory, state: CloudState) -> None:
+def start(directory: StateDirectory, state: CloudState, claim: Claim) -> None:
     """
-    Start emulator and network, and wait until each of them answers.
+    Start emulator and network, which take over the *claim* on their ports, and await their answers.
 
     Raises:
         CloudError: If one of them does not.
@@ -72,13 +78,13 @@ def start(directory: StateDirectory, state: CloudState) -> None:
     emulator_settings = directory.path / "emulator.json"
     _emulator_settings(directory, state).save(emulator_settings)
     ready = f"{loopback_url(state.ports.admin_door)}/_local/ready"
-    _start_one(directory, "emulator", [str(python), emulator_settings], environment, ready)
+    _start_one(directory, "emulator", [str(python), emulator_settings], environment, ready, claim)
 
     network_settings = directory.path / "network.json"
     _network_settings(state).save(network_settings)
     status = f"{loopback_url(state.ports.network_control)}/status"
     environment = without_aws_variables(os.environ)
-    _start_one(directory, "network", [sys.executable, network_settings], environment, status)
+    _start_one(directory, "network", [sys.executable, network_settings], environment, status, claim)
 
 
 def are_running(directory: StateDirectory) -> bool:
@@ -123,12 +129,13 @@ def _network_settings(state: CloudState) -> NetworkSettings:
     )
 
 
-def _start_one(
+def _start_one(  # noqa: PLR0913, PLR0917
     directory: StateDirectory,
     name: str,
     command: Sequence[str | Path],
     environment: Mapping[str, str],
     question: str,
+    claim: Claim,
 ) -> None:
     """Start one process, write it down, and wait until it answers *question*."""
     interpreter, settings = command
@@ -141,6 +148,7 @@ def _start_one(
         env=environment,
         cwd=CODE_ROOT,
         log=log,
+        inherited=claim.descriptor,
     )
     directory.save_processes([*directory.load_processes(), record])
     if not _answers(record, partial(call_json, question)):

@@ -3,19 +3,12 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import SystemRandom
 
-from local.switch import LOOPBACK
-
-# Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): the kernel hands none of
-# these to an outgoing connection while a Region is away and its ports are not listening.
-_PORTS = range(20_000, 32_000)
 _STOP_SECONDS = 4.0
 
 
@@ -50,10 +43,16 @@ class ProcessRecord:
         _collect(self.pid)
 
 
-def start(
-    name: str, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, log: Path
+def start(  # noqa: PLR0913 - given by name
+    name: str,
+    command: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    cwd: Path,
+    log: Path,
+    inherited: int,
 ) -> ProcessRecord:
-    """Start *command* in the background, its output in *log*."""
+    """Start *command* in the background, its output in *log*, with one open file *inherited*."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command],
@@ -63,6 +62,7 @@ def start(
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            pass_fds=[inherited],
         )
     _children.append(process)
     return ProcessRecord(name, process.pid, _start_time(process.pid))
@@ -70,23 +70,6 @@ def start(
 
 # Whoever started a process has to collect it when it ends, or it stays behind as a zombie.
 _children: list[subprocess.Popen[bytes]] = []
-
-
-def free_ports(count: int) -> list[int]:
-    """Return *count* ports of this machine that nobody has at the moment."""
-    found: list[int] = []
-    for port in SystemRandom().sample(_PORTS, len(_PORTS)):
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind((LOOPBACK, port))
-            except OSError:
-                continue
-        found.append(port)
-        if len(found) == count:
-            return found
-    msg = f"no {count} free ports between {_PORTS.start} and {_PORTS.stop}"
-    raise RuntimeError(msg)
 
 
 def tail(log: Path, lines: int = 15) -> str:
