@@ -43,29 +43,46 @@ _UNUSED = (
 _UNUSED_KINDS = ("*.dist-info", "*.c", "*.h", "*.pyi", "py.typed", "tests", "examples-1.json")
 
 
-def stage(project: Path, target: Path, config: Mapping[str, Any]) -> Path:
+def stage(
+    project: Path, target: Path, config: Mapping[str, Any], *, vendor: Path | None = None
+) -> Path:
     """
     Make *target* a copy of *project* to run Chalice in, and return it.
 
     The compiled packages are those of the running Python version and of the configured
-    architecture. What Chalice knows of deployed stages stays with *project*.
+    architecture, or the copy of *vendor*, which `dependencies` has made before. What Chalice knows
+    of deployed stages stays with *project*.
 
     Raises:
         DeploymentError: If a dependency has no package for that platform, or does not compile.
     """
     shutil.rmtree(target, ignore_errors=True)
     target.mkdir(parents=True)
-    for name in ("app.py", "chalicelib"):
-        _copy(project / name, target / name)
+    _copy(project / "app.py", target / "app.py")
     _copy_configuration(project / ".chalice", target / ".chalice")
-    vendor = target / "vendor"
+    if (project / "chalicelib").is_dir():
+        _copy(project / "chalicelib", target / "chalicelib")
+        _compile(target / "chalicelib", root=target)
+    if vendor is None:
+        dependencies(project, target / "vendor", config)
+    else:
+        shutil.copytree(vendor, target / "vendor")
+    (target / "requirements.txt").write_text("# Everything is in vendor/.\n")
+    _compile_what_chalice_adds(target, target / "vendor")
+    return target
+
+
+def dependencies(project: Path, vendor: Path, config: Mapping[str, Any]) -> None:
+    """
+    Make *vendor* what *project* needs in the zip, compiled.
+
+    Raises:
+        DeploymentError: If a dependency has no package for the platform, or does not compile.
+    """
+    vendor.mkdir(parents=True)
     _install(project / "requirements.txt", vendor, config.get("lambda_architecture", "x86_64"))
     _reduce(vendor)
-    (target / "requirements.txt").write_text("# Everything is in vendor/.\n")
-    _compile(target / "chalicelib", root=target)
     _compile(vendor, root=vendor)
-    _compile_what_chalice_adds(target, vendor)
-    return target
 
 
 def archive(staged: Path, chalice_stage: str, output: Path) -> Path:
@@ -137,8 +154,8 @@ def _reduce(vendor: Path) -> None:
     for pattern in _UNUSED_KINDS:
         for path in [*vendor.rglob(pattern)]:
             _remove(path)
-    for path in (vendor / "botocore" / "data").iterdir():
-        if path.is_dir() and path.name not in SERVICES:
+    for path in vendor.glob("botocore/data/*/"):
+        if path.name not in SERVICES:
             _remove(path)
 
 

@@ -1,6 +1,8 @@
 """SDK clients for the local cloud that nothing in the caller's environment can lead astray."""
 
 import os
+from functools import cache
+from threading import Lock
 from typing import Any
 
 import boto3
@@ -15,16 +17,24 @@ _ISOLATED = {
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
+# A session makes one client at a time.
+_making = Lock()
 
 
 def client(service: str, *, region: str, endpoint: str, identity: Identity) -> Any:  # noqa: ANN401
     """Return a client for *service* that signs as *identity* and talks to *endpoint* only."""
-    session: Any = boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))
-    return session.client(
-        service,
-        region_name=region,
-        endpoint_url=endpoint,
-        aws_access_key_id=identity.access_key_id,
-        aws_secret_access_key=identity.secret_access_key,
-        config=Config(proxies={}, s3={"addressing_style": "path"}),
-    )
+    with _making:
+        return _session().client(
+            service,
+            region_name=region,
+            endpoint_url=endpoint,
+            aws_access_key_id=identity.access_key_id,
+            aws_secret_access_key=identity.secret_access_key,
+            config=Config(proxies={}, s3={"addressing_style": "path"}),
+        )
+
+
+@cache
+def _session() -> Any:  # noqa: ANN401 - `client` has an overload for each service
+    # It keeps what it has read of the services' descriptions, which is most of the work.
+    return boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))

@@ -1,9 +1,10 @@
 """
-Deploying a stage: `chalice package`, upload, CloudFormation.
+Deploying a stage: the staged copy, `chalice package`, upload, CloudFormation.
 
 The project is copied first, because its configuration has to name this cloud's user pools and ports
-and `make up` never edits a tracked file. What is deployed is the zip that AWS would get; in the
-template only the place of that zip is changed.
+and `make up` never edits a tracked file. What is deployed is the zip that AWS would get from `make
+deploy`, but for the dates and the order of the files in it; in the template only the place of that
+zip is changed.
 """
 
 import hashlib
@@ -16,9 +17,12 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
+from deployment import staging
+from deployment.stages import DeploymentError as StagingError
 from local.state import Role
 
 _PARTS = ("app.py", "chalicelib", "vendor", "requirements.txt", ".chalice")
@@ -156,9 +160,49 @@ def without_aws_variables(environ: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def stage(directory: Path, target: Path, cache: Path) -> Path:
+    """
+    Make *target* the staged copy of the mirrored project, and return it.
+
+    Its dependencies are installed and compiled once for all clouds that have the same *cache*.
+
+    Raises:
+        DeploymentError: If they cannot be.
+    """
+    try:
+        vendor = dependencies(directory, cache)
+        return staging.stage(directory, target, load_config(directory), vendor=vendor)
+    except StagingError as err:
+        raise DeploymentError(str(err)) from None
+
+
+def dependencies(directory: Path, cache: Path) -> Path:
+    """
+    Return what the mirrored project needs in the zip, from *cache* if it is there.
+
+    Raises:
+        StagingError: If it cannot be made.
+    """
+    config = load_config(directory)
+    digest = hashlib.sha256(repr((sys.version, config.get("lambda_architecture"))).encode())
+    for path in (directory / "requirements.txt", Path(staging.__file__)):
+        digest.update(path.read_bytes())
+    made = cache / digest.hexdigest()[:16]
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        # Another cloud that starts at the same time waits, and finds it made.
+        flock(lock, LOCK_EX)
+        if not made.exists():
+            unfinished = cache / "unfinished"
+            shutil.rmtree(unfinished, ignore_errors=True)
+            staging.dependencies(directory, unfinished, config)
+            unfinished.rename(made)
+    return made
+
+
 def package(directory: Path, stage: str, region: str, output: Path) -> Package:
     """
-    Run `chalice package` for *stage* of the mirrored project.
+    Run `chalice package` for *stage* of the staged copy.
 
     Raises:
         DeploymentError: If it fails; the message has what it printed.

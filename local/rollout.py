@@ -12,11 +12,13 @@ from pathlib import Path
 from local import deploy, provision
 from local.deploy import without_aws_variables
 from local.httpio import get
-from local.launch import CloudError
+from local.launch import CODE_ROOT, CloudError
 from local.progress import Progress
 from local.provision import ClientFactory
 from local.state import CloudState, Deployment, Role
 from local.switch import loopback_url
+
+DEPENDENCIES = CODE_ROOT / "build" / "dependencies"
 
 
 def provision_regions(state: CloudState, client: ClientFactory) -> None:
@@ -84,12 +86,12 @@ def deploy_stages(
 ) -> None:
     """Package the mirrored project in *build* for both stages, and deploy them."""
     packages = {}
+    with progress.step("dependencies compiled"):
+        staged = deploy.stage(build / "project", build / "staged", DEPENDENCIES)
     for role, region in state.regions.items():
         # One after the other: the second finds what the first has built.
         with progress.step(f"{role} packaged"):
-            packages[role] = deploy.package(
-                build / "project", role, region, build / "packages" / role
-            )
+            packages[role] = deploy.package(staged, role, region, build / "packages" / role)
     with progress.step("both stages deployed"), ThreadPoolExecutor() as pool:
         jobs = {
             role: pool.submit(

@@ -12,6 +12,7 @@ from deployment import staging
 from deployment.stages import load_config
 from local import deploy
 from local.cloud import Cloud
+from local.rollout import DEPENDENCIES
 
 STAGES = ("primary-token", "primary-admin")
 
@@ -39,7 +40,8 @@ def deploy_split(cloud: Cloud, directory: Path) -> Split:
     """Deploy them to *cloud*; the stacks stay as long as it runs."""
     cloud.copy_project(directory / "project")
     config = load_config(directory / "project")
-    staged = staging.stage(directory / "project", directory / "staged", config)
+    vendor = deploy.dependencies(directory / "project", DEPENDENCIES)
+    staged = staging.stage(directory / "project", directory / "staged", config, vendor=vendor)
     token, admin = (_deploy(cloud, staged, name, directory / name) for name in STAGES)
     return Split(token, admin, directory / token.name / "deployment.zip")
 
