@@ -45,11 +45,15 @@ env: .venv/.installed ## Print what surrogatectl and the AWS CLI need: eval "$$(
 status: .venv/.installed ## Show what of the local cloud runs where
 	@$(BIN)/python -m local status
 
-test: install ## Run all tests
-	@$(BIN)/pytest tests
+# The end-to-end tests wait more than they compute: more processes than processors, each with a local
+# cloud of its own. Without -n, everything runs in one process and says the same.
+TEST_PROCESSES ?= 4
+
+test: install ## Run all tests, in TEST_PROCESSES (4) processes
+	@$(BIN)/pytest tests -n $(TEST_PROCESSES)
 
 unit: .venv/.installed ## Run the unit tests only (seconds)
-	@$(BIN)/pytest tests/unit tests/verifier
+	@$(BIN)/pytest tests/unit tests/verifier -n 2
 
 check: lint types imports templates ## Format, lint, types, import contracts, templates
 

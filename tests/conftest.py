@@ -1,7 +1,7 @@
 """
 The local two-Region cloud, for every suite that wants it.
 
-One cloud serves the whole session.  A test that asks for it is marked `cloud`,
+One cloud serves a whole process of the session.  A test that asks for it is marked `cloud`,
 so that `-m "not cloud"` is quick and needs nothing but this process.
 """
 
@@ -14,7 +14,19 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from xdist.remote import Producer
+
     from local.cloud import Cloud
+    from tests.distribution import Units
+
+# What takes longest begins first, so that the many quick tests fill the gaps at the end.
+_LONGEST_FIRST = (
+    "tests/e2e/test_iam.py",
+    "tests/e2e/",
+    "tests/local/",
+    "tests/contract/",
+    "tests/unit/",
+)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
@@ -22,6 +34,31 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "cloud" in getattr(item, "fixturenames", ()):
             item.add_marker("cloud")
+    items.sort(key=lambda item: _rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)  # there is none with `-p no:xdist`
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
+    from tests.distribution import Units  # noqa: PLC0415 - needs xdist
+
+    config.option.loadscopereorder = False  # they are in their order
+    return Units(config, log)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Stop the clouds of processes that were killed; the others have stopped their own."""
+    if hasattr(config, "workerinput"):
+        return
+    from local.cloud import stop  # noqa: PLC0415 - most runs do without
+
+    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
+    for processes in factory.getbasetemp().glob("popen-*/*/state/processes.json"):
+        stop(processes.parent)
+
+
+def _rank(nodeid: str) -> int:
+    ranks = (rank for rank, start in enumerate(_LONGEST_FIRST) if nodeid.startswith(start))
+    return next(ranks, len(_LONGEST_FIRST))
 
 
 @pytest.fixture(autouse=True)

@@ -144,11 +144,17 @@ class AwsRecords:
         nowhere = f"http://{LOOPBACK}:{closed_port()}"
         self._reached = self._regions.aws.secrets(WEST, nowhere, IMPATIENT)
 
-    def be_impatient(self) -> None:
-        """Give up soon on a Region that does not answer."""
-        aws, endpoints = self._regions.aws, self._regions.endpoints
-        self.here = aws.secrets(EAST, endpoints[EAST], IMPATIENT)
-        self._reached = aws.secrets(WEST, endpoints[WEST], IMPATIENT)
+    def be_impatient_here(self) -> None:
+        """Give up soon on this Region, which will not answer."""
+        self.here = self._regions.aws.secrets(EAST, self._regions.endpoints[EAST], IMPATIENT)
+
+    def be_impatient_there(self) -> None:
+        """Give up soon on the other Region, which will not answer."""
+        self._reached = self._regions.aws.secrets(WEST, self._regions.endpoints[WEST], IMPATIENT)
+
+    def be_patient_there(self) -> None:
+        """Give the other Region time, for it will answer."""
+        self._reached = self.there
 
     def writer_elsewhere(self) -> ClientSecrets:
         """Return a store that shares nothing with this one but the secrets."""

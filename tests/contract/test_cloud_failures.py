@@ -134,7 +134,7 @@ def test_a_lost_region_is_unavailable_and_comes_back(
     created = record()
     version = world.store.create(created)
     assert tokens.endpoint.request_token(tokens.app_client, "demo/read", {}, AMPLE).value
-    world.be_impatient()
+    world.be_impatient_here()
     breakable_cloud.set_region("primary", mode)
     with pytest.raises(StoreUnavailableError):
         world.store.read(created.client_id)
@@ -154,13 +154,14 @@ def test_a_lost_region_is_unavailable_and_comes_back(
 def test_replication_waits_for_the_other_region(
     breakable_cloud: Cloud, world: AwsRecords, mode: str
 ) -> None:
-    world.be_impatient()
+    world.be_impatient_there()
     breakable_cloud.set_region("secondary", mode)
     created = record()
     version = world.store.create(created)
     world.store.replicate(created.client_id)
     assert world.store.replication(created.client_id, version) is Replication.IN_PROGRESS
     breakable_cloud.set_region("secondary", "up")
+    world.be_patient_there()
     assert world.store.replication(created.client_id, version) is Replication.IN_SYNC
 
 

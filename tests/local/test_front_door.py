@@ -54,7 +54,7 @@ def records(cloud: Cloud) -> Iterator[Records]:
     cloud.forget_dns()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 8.0) -> bool:
+def eventually(condition: Callable[[], bool], seconds: float = 60.0) -> bool:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if condition():
@@ -133,14 +133,24 @@ def test_it_works_with_the_primary_gone(cloud: Cloud, records: Records) -> None:
 
 
 def test_an_answer_is_believed_for_its_ttl(cloud: Cloud, records: Records) -> None:
-    cloud.forget_dns()
-    began = time.monotonic()
-    assert reached(cloud) == "us-east-1"
-    records.replace(to("us-west-2"))
-    assert eventually(lambda: answers(cloud) == "us-west-2")
-    assert reached(cloud) == "us-east-1", "the resolver still has the old answer"
+    ttl = 60 / cloud.endpoints["time_scale"]
+    looked_in_time = False
+    for _ in range(50):
+        records.replace(to("us-east-1"))
+        assert eventually(lambda: answers(cloud) == "us-east-1")
+        cloud.forget_dns()
+        began = time.monotonic()
+        assert reached(cloud) == "us-east-1"
+        records.replace(to("us-west-2"))
+        assert eventually(lambda: answers(cloud) == "us-west-2")
+        found = reached(cloud)
+        # On a busy machine the answer may have run out before anybody looked.
+        if looked_in_time := time.monotonic() - began < ttl:
+            assert found == "us-east-1", "the resolver still has the old answer"
+            break
+    assert looked_in_time
     assert eventually(lambda: reached(cloud) == "us-west-2")
-    assert time.monotonic() - began >= 60 / cloud.endpoints["time_scale"]
+    assert time.monotonic() - began >= ttl
 
 
 def test_a_connection_stays_where_it_was_made(cloud: Cloud, records: Records) -> None:

@@ -36,7 +36,7 @@ def locate(check: HealthCheck) -> Endpoint:
 
 
 async def becomes(condition: Callable[[], bool]) -> bool:
-    for _ in range(500):
+    for _ in range(6_000):
         if condition():
             return True
         await asyncio.sleep(0.005)
