@@ -8,6 +8,7 @@ own Region becomes the SDK's, so that a deployment cannot land in another one.
 import os
 import secrets
 import time
+from functools import partial
 from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
@@ -22,6 +23,8 @@ from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.health import Health
+from chalicelib.jwks import KeyDocument, document
+from chalicelib.jwks_store import KeySetSecret
 from chalicelib.model import RegionState
 from chalicelib.pace import Pace
 from chalicelib.rotation import Rotation
@@ -43,6 +46,9 @@ clock, random_bytes = time.time, secrets.token_bytes
 here, there = Connections(own), Connections(other, Backoff(clock, LOST_SECONDS))
 emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
+# Keys change rarely and none is ever wrong because it is old: an outage of
+# Secrets Manager leaves verifiers alone for a day.
+KEYS_FRESH, KEYS_STALE = 300, 86_400
 
 
 def token_surface() -> TokenSurface:
@@ -67,7 +73,12 @@ def token_surface() -> TokenSurface:
         emit=emit,
     )
     health = Health(state, endpoint, clock)
-    return TokenSurface(exchange, health, own.name, settings.public_url, emit)
+    keys = KeySetSecret(here.exchange_secrets, own.name, prefix, random_bytes)
+    documents: LastKnown[str, KeyDocument] = LastKnown(
+        lambda _: document(keys.read().value), fresh=KEYS_FRESH, stale=KEYS_STALE, clock=clock
+    )
+    jwks = partial(documents.get, "jwks")
+    return TokenSurface(exchange, health, jwks, own.name, settings.public_url, emit)
 
 
 def admin_surface(parts: AdminParts) -> AdminSurface:
@@ -92,6 +103,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
     """Wire what is done on a schedule."""
     return Upkeep(
         parts.admin,
+        parts.key_refresh,
         parts.survey,
         parts.app_client_rotation,
         settings.rotate_app_clients_after_days,

@@ -77,8 +77,10 @@ class TemporarilyUnavailableError(OAuthError):
     status_code = 503
     description = "The service cannot issue a token right now. Try again later."
 
-    def __init__(self, *, reason: str, retry_after: int = 5) -> None:
-        super().__init__(reason=reason)
+    def __init__(
+        self, description: str | None = None, *, reason: str, retry_after: int = 5
+    ) -> None:
+        super().__init__(description, reason=reason)
         self.retry_after = retry_after
 
 
@@ -205,3 +207,7 @@ class TokenNotIssuedError(TokenEndpointUnavailableError):
 
 class AppClientRefusedError(ServiceError):
     """The Region's token endpoint refuses the app client, its secret or its scope: drift."""
+
+
+class KeysUnavailableError(ServiceError):
+    """An issuer's signing keys do not come, or are not what they should be."""

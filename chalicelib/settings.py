@@ -49,6 +49,20 @@ class RegionSettings:
     log_group: str
     endpoint_url: str | None
 
+    @property
+    def issuer(self) -> str:
+        """What tokens of the pool name as their issuer."""
+        return f"{self._cognito}/{self.user_pool_id}"
+
+    @property
+    def jwks_url(self) -> str:
+        """Where the pool's keys are: built from the pool's ID, never read from a document."""
+        return f"{self.endpoint_url or self._cognito}/{self.user_pool_id}/.well-known/jwks.json"
+
+    @property
+    def _cognito(self) -> str:
+        return f"https://cognito-idp.{self.name}.amazonaws.com"
+
 
 @dataclass(frozen=True, slots=True)
 class Settings:

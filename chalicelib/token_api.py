@@ -10,8 +10,15 @@ from typing import Any
 from chalice.app import Blueprint, Request, Response
 
 from . import oauth
-from .errors import MethodNotAllowedError, OAuthError, OAuthServerError
+from .errors import (
+    MethodNotAllowedError,
+    OAuthError,
+    OAuthServerError,
+    ServiceError,
+    TemporarilyUnavailableError,
+)
 from .health import Health
+from .jwks import KeyDocument
 from .model import TokenRequest, TokenResponse
 from .ports import Emit
 from .telemetry import crash
@@ -20,6 +27,9 @@ _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _ANY = ["*/*"]
 _JSON = {"Content-Type": "application/json"}
 _UNAVAILABLE = 503
+_NOT_MODIFIED = 304
+# A key that a pool adds is in the snapshot within a quarter of an hour.
+_JWKS_CACHING = {"Cache-Control": "public, max-age=300"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +38,7 @@ class TokenSurface:
 
     exchange: Callable[[TokenRequest], TokenResponse]
     health: Health
+    jwks: Callable[[], KeyDocument]
     region: str
     public_url: str
     emit: Emit = field(repr=False)
@@ -56,6 +67,11 @@ def token_routes(surface: TokenSurface) -> Blueprint:
     def authorization_server() -> Response:
         """RFC 8414 §3."""
         return Response(metadata, {**_JSON, "Cache-Control": "public, max-age=3600"})
+
+    @routes.route("/.well-known/jwks.json", methods=["GET"], content_types=_ANY)
+    def jwks() -> Response:
+        """RFC 7517 §5: the keys of both Regions' pools; `iss` names the issuer of each."""
+        return _keys(surface, routes.current_request)
 
     @routes.route("/health", methods=["GET"], content_types=_ANY)
     def health() -> Response:
@@ -86,6 +102,29 @@ def token_routes(surface: TokenSurface) -> Blueprint:
 
 def _health(status_code: int, body: dict[str, Any]) -> Response:
     return Response(json.dumps(body), {**_JSON, **oauth.NO_STORE}, status_code)
+
+
+def _keys(surface: TokenSurface, request: Request) -> Response:
+    try:
+        found = surface.jwks()
+    except ServiceError as err:
+        surface.emit({"event": "jwks", "outcome": f"unavailable:{type(err).__name__}"})
+        failed = oauth.render_error(
+            TemporarilyUnavailableError(
+                "The keys cannot be read right now. Try again later.", reason="jwks"
+            )
+        )
+        return Response(failed.body, dict(failed.headers), failed.status_code)
+    headers: dict[str, Any] = {**_JWKS_CACHING, "ETag": found.etag}
+    if _has(request, found.etag):
+        return Response("", headers, _NOT_MODIFIED)
+    return Response(found.body, {**_JSON, **headers})
+
+
+def _has(request: Request, etag: str) -> bool:
+    """Return whether the caller has what *etag* names (RFC 9110 §13.1.2: weak comparison)."""
+    known = str(request.headers.get("if-none-match") or "")
+    return etag in {each.strip().removeprefix("W/") for each in known.split(",")}
 
 
 def _exchange(surface: TokenSurface, request: Request) -> TokenResponse:

@@ -8,19 +8,15 @@ on but a token and its lifetime.
 from __future__ import annotations
 
 import json
-import ssl
 from collections.abc import Mapping
 from functools import cached_property
-from http.cookiejar import DefaultCookiePolicy
-from typing import Any
 
-import certifi
 import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 from urllib3.util.retry import Retry
 
 from .errors import AppClientRefusedError, TokenEndpointUnavailableError, TokenNotIssuedError
+from .http_session import TooMuchError, bounded_body, wary_session
 from .model import AccessToken, AppClient
 from .ports import Clock, Deadline
 
@@ -28,7 +24,6 @@ _CONNECT_SECONDS = 0.25  # for each address that the name has
 _READ_SECONDS = 1.5
 _LEAST_SECONDS = 0.2
 _MAX_ANSWER_BYTES = 65_536
-_CHUNK_BYTES = 4_096
 _OK = 200
 _REFUSED = frozenset({400, 401})  # RFC 6749 §5.2
 _SERVER_ERROR = 500
@@ -48,29 +43,6 @@ _RETRY = Retry(
 )
 
 
-class _SharedContextAdapter(HTTPAdapter):
-    """
-    An adapter whose connections share one TLS context.
-
-    requests would load the CA bundle anew for every connection (15 ms), and
-    widen the context's trust by it; the hooks below leave the context alone.
-    """
-
-    def __init__(self, context: ssl.SSLContext) -> None:
-        self._context = context
-        super().__init__(max_retries=_RETRY)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as requests
-        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
-
-    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
-        return host, {"ssl_context": self._context}
-
-    def cert_verify(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Leave the connection alone: the context verifies certificate and host name."""
-
-
 class CognitoTokenEndpoint:
     """`TokenEndpoint` at *url*."""
 
@@ -81,13 +53,7 @@ class CognitoTokenEndpoint:
 
     @cached_property
     def _session(self) -> requests.Session:
-        session = requests.Session()
-        session.trust_env = False  # no proxy, no .netrc, no other CA bundle
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
-        context = ssl.create_default_context(cafile=certifi.where())
-        session.mount("https://", _SharedContextAdapter(context))
-        session.mount("http://127.0.0.1", HTTPAdapter(max_retries=_RETRY))
-        return session
+        return wary_session(_RETRY)
 
     def request_token(
         self, app_client: AppClient, scope: str, metadata: Mapping[str, str], deadline: Deadline
@@ -142,13 +108,10 @@ class CognitoTokenEndpoint:
 
 def _body(response: requests.Response, deadline: Deadline) -> object:
     """Return the JSON of *response*, `None` if it is none; neither too long nor too slow."""
-    content = bytearray()
-    # `iter_content` would wait until a chunk is full, however slowly it comes;
-    # `read1` returns with what is there.
-    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
-        content += chunk
-        if len(content) > _MAX_ANSWER_BYTES or not deadline.remaining():
-            raise TokenEndpointUnavailableError("The answer is too long or too slow.")
+    try:
+        content = bounded_body(response, _MAX_ANSWER_BYTES, deadline)
+    except TooMuchError as err:
+        raise TokenEndpointUnavailableError(str(err)) from None
     try:
         return json.loads(content)
     except (ValueError, RecursionError):

@@ -1,5 +1,6 @@
 """
-What is done on a schedule, in the Region that writes: look for drift, rotate what is due.
+What is done on a schedule, in the Region that writes: refresh the keys that
+verify tokens, look for drift, rotate what is due.
 
 It repairs nothing.  It reports drift as a metric, for an alarm to page
 somebody, and then takes the rotation of real Cognito secrets a step further.
@@ -19,6 +20,7 @@ from .app_client_rotation import AppClientRotation
 from .credentials import loggable
 from .drift import tally
 from .errors import ProblemError, ServiceError
+from .jwks_refresh import KeyRefresh
 from .model import AppClient, ClientId, ClientRecord, Status
 from .pace import Pace
 from .ports import BATCH, Emit
@@ -50,6 +52,7 @@ class Upkeep:
     """
 
     admin: Administration
+    keys: KeyRefresh
     survey: Survey
     rotation: AppClientRotation
     rotate_after_days: int
@@ -63,6 +66,7 @@ class Upkeep:
         except ProblemError as problem:
             self.emit({"event": "upkeep", "outcome": problem.slug})
             return
+        self.emit(self.keys())
         self._look_for_drift(remaining)
         self._rotate(remaining)
 

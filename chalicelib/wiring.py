@@ -17,6 +17,9 @@ from .credentials import RandomBytes
 from .deletion import DeletionAndRestore
 from .denials import Denials
 from .halves import Halves
+from .jwks_fetch import PoolKeys
+from .jwks_refresh import KeyRefresh
+from .jwks_store import KeySetSecret
 from .pace import Pace
 from .ports import Clock, Pause
 from .reconcile import REPAIRS_PER_SECOND, Reconcile
@@ -81,6 +84,21 @@ class AdminParts:
     def deletion(self) -> DeletionAndRestore:
         """Deletes and restores clients."""
         return DeletionAndRestore(self.admin, self.halves)
+
+    @cached_property
+    def key_refresh(self) -> KeyRefresh:
+        """Refreshes the snapshot of both pools' keys."""
+        own = self.settings.own
+        return KeyRefresh(
+            KeySetSecret(
+                self.here.admin_secrets, own.name, self.settings.secret_prefix, self.random_bytes
+            ),
+            {
+                region.issuer: PoolKeys(region.jwks_url, self.clock)
+                for region in (own, self.settings.other)
+            },
+            self.clock,
+        )
 
     @cached_property
     def survey(self) -> Survey:

@@ -1,5 +1,6 @@
 """
-What a deployment needs before its first client: two Region states and the deployment key.
+What a deployment needs before its first client: two Region states, the
+deployment key, and the snapshot of both pools' signing keys.
 
 Nothing that exists is changed, so this can be repeated, and finishes what a
 crash left.
@@ -8,14 +9,17 @@ crash left.
 from __future__ import annotations
 
 import secrets
+import time
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
-from chalicelib import records
+from chalicelib import jwks, records
 from chalicelib.aws import Connections
+from chalicelib.jwks_store import jwks_secret_name
 from chalicelib.model import RegionState
 from chalicelib.secrets_store import deployment_secret_name, state_secret_name
+from chalicelib.wiring import AdminParts
 
 from .configuration import ROLES, Deployment
 
@@ -41,16 +45,42 @@ def initialise(deployment: Deployment) -> dict[str, str]:
             "state",
         )
         done[f"{region.name} {state_secret_name(prefix)}"] = "created" if made else "exists"
-    done.update(_deployment_key(deployment))
+    key = secrets.token_bytes(records.DEPLOYMENT_KEY_BYTES)
+    done.update(
+        _replicated(
+            deployment,
+            deployment_secret_name(prefix),
+            records.deployment_key_to_json(key),
+            "deployment-key",
+        )
+    )
+    done.update(
+        _replicated(deployment, jwks_secret_name(prefix), jwks.snapshot_to_json(jwks.EMPTY), "jwks")
+    )
+    done.update(_signing_keys(deployment))
     return done
 
 
-def _deployment_key(deployment: Deployment) -> dict[str, str]:
+def _signing_keys(deployment: Deployment) -> dict[str, str]:
+    """Take the first snapshot, or a newer one; a pool that does not answer is no failure."""
+    here, there = deployment.settings.primary, deployment.settings.secondary
+    parts = AdminParts(
+        deployment.settings,
+        Connections(here),
+        Connections(there),
+        time.time,
+        time.sleep,
+        secrets.token_bytes,
+    )
+    done = parts.key_refresh()
+    said = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
+    return {"signing keys": str(done["outcome"]), **said}
+
+
+def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:
     settings = deployment.settings
-    name = deployment_secret_name(settings.secret_prefix)
     client = Connections(settings.primary).admin_secrets()
-    key = secrets.token_bytes(records.DEPLOYMENT_KEY_BYTES)
-    made = _create(client, name, records.deployment_key_to_json(key), "deployment-key")
+    made = _create(client, name, text, kind)
     replicas = client.describe_secret(SecretId=name).get("ReplicationStatus", [])
     if not any(replica.get("Region") == settings.secondary.name for replica in replicas):
         client.replicate_secret_to_regions(

@@ -2,7 +2,7 @@
 Everything of ours in both Regions, and its removal in an order that always works.
 
 Ours is what carries the mark: secrets `<prefix>/clients/<client ID>`,
-`<prefix>/region`, `<prefix>/deployment`, and others below the prefix with the
+`<prefix>/region`, `<prefix>/deployment`, `<prefix>/jwks`, and others below the prefix with the
 tag `surrogate:kind`; app clients named `<prefix>-<client ID>`.  Nothing else is
 touched: no pool, no other secret, no app client that was adopted.
 
@@ -17,6 +17,7 @@ from typing import Any, Final
 
 from chalicelib.app_clients import PoolAppClients
 from chalicelib.credentials import is_client_id
+from chalicelib.jwks_store import jwks_secret_name
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.pace import Pace
 from chalicelib.secrets_store import (
@@ -33,7 +34,7 @@ APP_CLIENTS_PER_SECOND: Final = 3.0  # of 5 deletions
 _PAGE: Final = 100
 _KIND: Final = "surrogate:kind"
 # Replicas are removed before what they are replicas of, and what steers the exchange last.
-_ORDER: Final = ("client", "state", "deployment-key")
+_ORDER: Final = ("client", "state", "deployment-key", "jwks")
 _GONE_POLLS: Final = 30
 _POLL_SECONDS: Final = 2.0
 
@@ -78,6 +79,7 @@ class Cleanup:
         self._single = {
             state_secret_name(self._prefix): "state",
             deployment_secret_name(self._prefix): "deployment-key",
+            jwks_secret_name(self._prefix): "jwks",
         }
         self._regions = {each.name: each for each in (settings.primary, settings.secondary)}
         self._stores = {name: connect("secretsmanager", r) for name, r in self._regions.items()}

@@ -71,6 +71,10 @@ class Names:
         """Return the ARNs of the deployment key and its replica; *maybe* as in `state`."""
         return self._one("deployment", regions, maybe=maybe)
 
+    def keys(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the snapshot of both pools' signing keys; *maybe* as in `state`."""
+        return self._one("jwks", regions, maybe=maybe)
+
     def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
         # AWS appends a hyphen and six characters that nobody knows before.
         endings = ("", "-??????") if maybe else ("-??????",)
@@ -136,9 +140,9 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
     else:
         statements.append(
             _allow(
-                "ReadRecordsAndState",
+                "ReadRecordsStateAndKeys",
                 ["secretsmanager:GetSecretValue"],
-                [*names.clients(own), *names.state(own)],
+                [*names.clients(own), *names.state(own), *names.keys(own)],
             )
         )
     return _document(statements)
@@ -147,13 +151,19 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
 def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator[Statement]:
     other = names.other(own)
     yield _allow(
-        "ReadRecordsStateAndDeploymentKey",
+        "ReadRecordsStateAndKeys",
         ["secretsmanager:GetSecretValue"],
-        [*names.clients(own), *names.state(own), *names.deployment_key(own)],
+        [
+            *names.clients(own),
+            *names.state(own),
+            *names.deployment_key(own),
+            *names.keys(own),
+        ],
     )
     yield _LIST_SECRETS
     yield _allow("WriteRecords", _WRITE_RECORDS, names.clients(own))
     yield _allow("WriteState", _WRITE_STATE, names.state(own))
+    yield _allow("RefreshKeys", ["secretsmanager:DescribeSecret", *_WRITE_STATE], names.keys(own))
     # The scheduled survey compares replicas and states; it writes neither.
     yield _allow(
         "LookAtReplicas",
@@ -178,12 +188,13 @@ def operators_policy(names: Names) -> Document:
         [
             _allow("CallTheAdminApi", ["execute-api:Invoke"], apis),
             _allow(
-                "ReadRecordsStatesAndDeploymentKey",
+                "ReadRecordsStatesAndKeys",
                 ["secretsmanager:GetSecretValue"],
                 [
                     *names.clients(*both),
                     *names.state(*both, maybe=True),
                     *names.deployment_key(*both, maybe=True),
+                    *names.keys(*both, maybe=True),
                 ],
             ),
             _LIST_SECRETS,
@@ -200,7 +211,7 @@ def operators_policy(names: Names) -> Document:
                 names.state(*both, maybe=True),
             ),
             _allow(
-                "MakeReplicateAndRemoveDeploymentKey",
+                "MakeReplicateAndRemoveKeys",
                 [
                     "secretsmanager:CreateSecret",
                     "secretsmanager:DeleteSecret",
@@ -209,8 +220,9 @@ def operators_policy(names: Names) -> Document:
                     "secretsmanager:ReplicateSecretToRegions",
                     "secretsmanager:TagResource",
                 ],
-                names.deployment_key(*both, maybe=True),
+                [*names.deployment_key(*both, maybe=True), *names.keys(*both, maybe=True)],
             ),
+            _allow("RefreshKeys", _WRITE_STATE, names.keys(*both)),
             _allow(
                 "MakeAppClientsAndLookAtPools",
                 [

@@ -135,7 +135,7 @@ def token_app(
 ) -> Chalice:
     """Return the token surface over *world*, wired as `app.py` does it."""
     surface = TokenSurface(
-        exchange or world.exchange, world.health, EAST, PUBLIC_URL, emit or world.events
+        exchange or world.exchange, world.health, world.jwks, EAST, PUBLIC_URL, emit or world.events
     )
     app = Chalice(app_name=name, configure_logs=False)
     app.register_middleware(own_words, "http")

@@ -14,6 +14,7 @@ from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.halves import Halves
 from chalicelib.health import Health
+from chalicelib.jwks import KeyDocument, document
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -25,6 +26,7 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
+from tests.fake_keys import FakeKeyStore, both_pools
 from tests.fakes import (
     CountingArgon2,
     CountingBytes,
@@ -81,6 +83,14 @@ class ExchangeWorld:
             emit=self.events,
         )
         self.health = Health(self.state, self.endpoint, self.clock)
+        self.keys = FakeKeyStore.of(both_pools())
+        self.documents: LastKnown[str, KeyDocument] = LastKnown(
+            lambda _: document(self.keys.read().value), fresh=300, stale=86_400, clock=self.clock
+        )
+
+    def jwks(self) -> KeyDocument:
+        """Return what is published of both pools' keys."""
+        return self.documents.get("jwks")
 
     def client(self, **changes: Any) -> IssuedCredentials:
         """Store an active client; return its credentials."""

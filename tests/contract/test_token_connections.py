@@ -9,8 +9,9 @@ import time
 import pytest
 
 from chalicelib.errors import TokenEndpointUnavailableError
+from chalicelib.http_session import SharedContextAdapter
 from chalicelib.ports import Deadline
-from chalicelib.token_endpoint import CognitoTokenEndpoint, _SharedContextAdapter
+from chalicelib.token_endpoint import _RETRY, CognitoTokenEndpoint
 from tests.contract.certificates import Authority
 from tests.contract.deadlines import AMPLE, SHORT, Always, Then
 from tests.contract.implementations import Serve
@@ -175,7 +176,7 @@ def test_no_connection_is_made_before_it_is_needed(serve: Serve) -> None:
 def trusting(authority: Authority, url: str) -> tuple[CognitoTokenEndpoint, ssl.SSLContext]:
     """Return an adapter as it is, but for whom its context trusts."""
     endpoint, context = endpoint_at(url), authority.trusting_client()
-    endpoint._session.mount("https://", _SharedContextAdapter(context))
+    endpoint._session.mount("https://", SharedContextAdapter(context, _RETRY))
     return endpoint, context
 
 
@@ -256,7 +257,7 @@ def test_nobody_else_comes_to_be_trusted_on_the_way(
 def test_the_adapter_s_own_context_trusts_the_authorities_that_browsers_trust() -> None:
     endpoint = endpoint_at("https://example.auth.us-east-1.amazoncognito.com")
     adapter = endpoint._session.get_adapter(endpoint._url)
-    assert isinstance(adapter, _SharedContextAdapter)
+    assert isinstance(adapter, SharedContextAdapter)
     context = adapter._context
     assert context.cert_store_stats()["x509_ca"] > 50
     assert context.verify_mode is ssl.CERT_REQUIRED

@@ -59,7 +59,12 @@ class ApiWorld:
         self.app = Chalice(app_name="api", configure_logs=False)
         self.app.register_middleware(own_words, "http")
         surface = TokenSurface(
-            self.token.exchange, self.token.health, EAST, PUBLIC_URL, self.token.events
+            self.token.exchange,
+            self.token.health,
+            self.token.jwks,
+            EAST,
+            PUBLIC_URL,
+            self.token.events,
         )
         self.app.register_blueprint(token_routes(surface))
         self.app.register_blueprint(admin_routes(self._surface()))

@@ -20,6 +20,7 @@ from tests.stages import PROJECT, environment
 TOKEN_ROUTES = {
     "/oauth2/token",
     "/.well-known/oauth-authorization-server",
+    "/.well-known/jwks.json",
     "/health",
     "/health/ready",
     "/health/takeover",

@@ -22,9 +22,11 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
 )
-from chalicelib.model import TokenRequest, TokenResponse
+from chalicelib.jwks import EMPTY
+from chalicelib.model import TokenRequest, TokenResponse, Versioned, VersionId
 from chalicelib.oauth import FORM
 from chalicelib.telemetry import json_lines
+from tests.fake_keys import EAST_ISSUER, WEST_ISSUER
 from tests.gateway import TOKEN, Answer, TokenApi, basic, call, event, token_app
 from tests.worlds import EAST, ExchangeWorld
 
@@ -360,6 +362,68 @@ def get(app: Chalice, path: str) -> Answer:
 def test_the_metadata_may_be_cached(api: TokenApi) -> None:
     answer = get(api.app, "/.well-known/oauth-authorization-server")
     assert answer.headers["Cache-Control"] == "public, max-age=3600"
+
+
+JWKS = "/.well-known/jwks.json"
+
+
+def test_the_keys_of_both_pools_are_published_each_with_its_issuer(api: TokenApi) -> None:
+    answer = get(api.app, JWKS)
+    assert (answer.status, answer.headers["Content-Type"]) == (200, "application/json")
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+    assert {(each["kid"], each["iss"]) for each in answer.json["keys"]} == {
+        ("east", EAST_ISSUER),
+        ("west", WEST_ISSUER),
+    }
+
+
+@pytest.mark.parametrize("known", ["{}", "W/{}", '"another", {}', "{},{}"])
+def test_who_has_the_keys_is_not_sent_them_again(api: TokenApi, known: str) -> None:
+    etag = get(api.app, JWKS).headers["ETag"]
+    known = known.replace("{}", etag)
+    answer = call(api.app, event("GET", JWKS, headers=[("If-None-Match", known)]))
+    assert (answer.status, answer.body) == (304, "")
+    assert answer.headers["ETag"] == etag
+    assert answer.headers["Cache-Control"] == "public, max-age=300"
+
+
+@pytest.mark.parametrize("known", ['"another"', "", "W/", '"'])
+def test_who_has_other_keys_is_sent_these(api: TokenApi, known: str) -> None:
+    answer = call(api.app, event("GET", JWKS, headers=[("If-None-Match", known)]))
+    assert answer.status == 200
+
+
+def test_the_keys_are_read_once_and_outlive_secrets_manager_by_a_day(api: TokenApi) -> None:
+    for _ in range(3):
+        assert get(api.app, JWKS).status == 200
+    assert api.world.keys.calls == ["read"]
+    api.world.keys.failures["read"] = [StoreUnavailableError("text")] * 100
+    api.world.clock.advance(86_399)
+    assert get(api.app, JWKS).status == 200
+    api.world.clock.advance(1)
+    assert get(api.app, JWKS).status == 503
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [StoreUnavailableError("text"), StoreRefusedError("text"), MalformedSecretError("text")],
+)
+def test_without_keys_the_answer_is_503_and_leaves_an_event(
+    api: TokenApi, failure: ServiceError
+) -> None:
+    api.world.keys.failures["read"] = [failure]
+    answer = get(api.app, JWKS)
+    assert_well_formed(answer)
+    assert (answer.status, answer.error) == (503, "temporarily_unavailable")
+    assert "keys" in answer.json["error_description"]
+    (outcome,) = api.world.events.outcomes
+    assert outcome in {f"unavailable:{type(failure).__name__}", "unavailable:StoreUnavailableError"}
+
+
+def test_a_snapshot_without_keys_is_not_published(api: TokenApi) -> None:
+    """A verifier would take an empty set for the truth."""
+    api.world.keys.stored = Versioned(EMPTY, VersionId("1"))
+    assert get(api.app, JWKS).status == 503
 
 
 def test_health_asks_nobody(api: TokenApi) -> None:

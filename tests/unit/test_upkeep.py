@@ -8,10 +8,13 @@ import pytest
 
 from chalicelib.drift import Drift, Kind
 from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
+from chalicelib.jwks import EMPTY
+from chalicelib.jwks_refresh import KeyRefresh
 from chalicelib.model import RegionState, Status
 from chalicelib.pace import Pace
 from chalicelib.ports import at_once
 from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
+from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.fakes import FakeStateStore
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
 from tests.unit.reconcile_world import ReconcileWorld
@@ -51,7 +54,9 @@ def survey() -> FakeSurvey:
 def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
     found: Any = survey
     pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
-    return Upkeep(world.admin, found, world.app_client_rotation, days, pace, world.events)
+    issuers = FakeIssuers({EAST_ISSUER: (key("east"),), WEST_ISSUER: (key("west"),)})
+    keys = KeyRefresh(FakeKeyStore.of(EMPTY), issuers.fetches(), world.clock)
+    return Upkeep(world.admin, keys, found, world.app_client_rotation, days, pace, world.events)
 
 
 def plenty() -> float:
@@ -74,6 +79,14 @@ def test_drift_is_reported_by_kind_and_not_repaired(
         "replica": 1,
     }
     assert survey.thorough == [False]
+
+
+def test_the_keys_that_verify_tokens_are_refreshed(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    upkeep(world, survey)(plenty)
+    (event,) = [each for each in world.events.seen if each["event"] == "jwks"]
+    assert (event["outcome"], event["failed"], event["age"]) == ("written", {}, 0)
 
 
 def test_no_drift_is_reported_as_well(world: LifecycleWorld, survey: FakeSurvey) -> None:

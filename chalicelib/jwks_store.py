@@ -1,0 +1,58 @@
+"""The snapshot of both pools' keys in Secrets Manager, replicated like the records."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from botocore.exceptions import ClientError
+
+from . import jwks
+from .credentials import RandomBytes
+from .errors import MalformedSecretError, UnknownClientError, VersionConflictError
+from .jwks import KeySnapshot
+from .model import Versioned, VersionId
+from .secrets_store import Connect, _ask, _new_version, _read, _refused, _replace
+
+
+def jwks_secret_name(prefix: str) -> str:
+    """Return the name of the secret that holds the snapshot."""
+    return f"{prefix}/jwks"
+
+
+@dataclass(frozen=True, slots=True)
+class KeySetSecret:
+    """`KeyStore` on Secrets Manager of *region*."""
+
+    client: Connect = field(repr=False)
+    region: str
+    prefix: str
+    random_bytes: RandomBytes = field(repr=False)
+
+    def read(self) -> Versioned[KeySnapshot]:
+        """See `KeyStore.read`."""
+        try:
+            return _read(self.client(), jwks_secret_name(self.prefix), jwks.snapshot_from_json)
+        except UnknownClientError:
+            raise MalformedSecretError("The snapshot of keys is missing.") from None
+
+    def writable(self) -> bool:
+        """See `KeyStore.writable`."""
+        name = jwks_secret_name(self.prefix)
+        try:
+            described = _ask(lambda: self.client().describe_secret(SecretId=name))
+        except ClientError as err:
+            raise _refused(err) from None
+        return described.get("PrimaryRegion", self.region) == self.region
+
+    def replace(self, snapshot: KeySnapshot, read: VersionId) -> VersionId:
+        """See `KeyStore.replace`."""
+        try:
+            return _replace(
+                self.client(),
+                jwks_secret_name(self.prefix),
+                jwks.snapshot_to_json(snapshot),
+                read,
+                _new_version(self.random_bytes),
+            )
+        except UnknownClientError:
+            raise VersionConflictError from None
