@@ -19,6 +19,7 @@ from .adopt import adopt_command
 from .bootstrap import initialise
 from .common import Unavailable, aws_failure, deployment, output_option
 from .configuration import ROLES
+from .keys import refresh_jwks
 from .reconcile import reconcile
 from .traffic import TrafficError, move_traffic
 
@@ -38,6 +39,7 @@ _COMMANDS = (
     *status.COMMANDS,
     adopt_command,
     reconcile,
+    refresh_jwks,
 )
 
 for command in _COMMANDS:
@@ -47,7 +49,7 @@ for command in _COMMANDS:
 @main.command()
 @output_option
 def init(output_format: str) -> None:
-    """Make the two Regions' states and the deployment key, if they are missing."""
+    """Make the two Regions' states, the deployment key and the snapshot of the pools' keys."""
     try:
         done = initialise(deployment())
     except (ClientError, BotoCoreError) as err:

@@ -14,6 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
+from chalicelib.jwks import EMPTY, snapshot_to_json
 from local.cloud import Cloud
 
 Json = dict[str, Any]
@@ -22,6 +23,7 @@ Outcome = Any
 _SECONDS = 30
 _REGIONS = ("us-east-1", "us-west-2")
 _NEVER_DUE = 9_999_999_999
+_KEYS = "surrogate/jwks"
 _SCHEDULED = {
     "version": "0",
     "id": "00000000-0000-0000-0000-000000000000",
@@ -187,9 +189,21 @@ def upkeep(admin: Administration) -> Outcome:
     ]
 
 
+def refresh_keys(admin: Administration) -> Outcome:
+    """Have the snapshot of signing keys taken anew; leave it as it was."""
+    store = admin.cloud.client("secretsmanager", "primary", "root")
+    before = store.get_secret_value(SecretId=_KEYS)["SecretString"]
+    store.put_secret_value(SecretId=_KEYS, SecretString=snapshot_to_json(EMPTY))
+    try:
+        return [line["outcome"] for line in admin.run_upkeep() if line["event"] == "jwks"]
+    finally:
+        store.put_secret_value(SecretId=_KEYS, SecretString=before)
+
+
 OPERATIONS: tuple[Callable[[Administration], Outcome], ...] = (
     listing,
     upkeep,
+    refresh_keys,
     enroll,
     deny,
     show,
