@@ -54,9 +54,20 @@ def survey() -> FakeSurvey:
 def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
     found: Any = survey
     pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    return Upkeep(
+        world.admin,
+        key_refresh(world),
+        found,
+        world.app_client_rotation,
+        days,
+        pace,
+        world.events,
+    )
+
+
+def key_refresh(world: LifecycleWorld) -> KeyRefresh:
     issuers = FakeIssuers({EAST_ISSUER: (key("east"),), WEST_ISSUER: (key("west"),)})
-    keys = KeyRefresh(FakeKeyStore.of(EMPTY), issuers.fetches(), world.clock)
-    return Upkeep(world.admin, keys, found, world.app_client_rotation, days, pace, world.events)
+    return KeyRefresh(FakeKeyStore.of(EMPTY), issuers.fetches(), world.clock)
 
 
 def plenty() -> float:
@@ -113,7 +124,8 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
     pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, admin=slow)
-    Upkeep(slow, survey, world.app_client_rotation, 90, pace, world.events)(
+    rotation = world.app_client_rotation
+    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events)(
         lambda: ends - world.clock()
     )
     assert world.clock() <= ends
@@ -128,7 +140,7 @@ def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> No
     world.clock.advance(91 * DAY)
     ends = world.clock() + 900
     upkeep(world, survey)(lambda: ends - world.clock())
-    assert world.events.seen[0]["event"] == "reconcile"
+    assert [each["event"] for each in world.events.seen[:2]] == ["jwks", "reconcile"]
     assert world.clock() <= ends
 
 
