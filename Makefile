@@ -7,7 +7,7 @@ STAGE ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test unit check lint types imports templates up down env status clean \
-	package deploy logs invoke
+	package deploy logs invoke example
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { gsub(/\$$\$$/, "$$", $$2); printf "  make %-12s %s\n", $$1, $$2 }' \
@@ -44,6 +44,9 @@ env: .venv/.installed ## Print what surrogatectl and the AWS CLI need: eval "$$(
 
 status: .venv/.installed ## Show what of the local cloud runs where
 	@$(BIN)/python -m local status
+
+example: .venv/.installed ## Serve the example backend beside the local cloud
+	@$(BIN)/python -m examples.protected_api
 
 # The end-to-end tests wait more than they compute: more processes than processors, each with a local
 # cloud of its own. Without -n, everything runs in one process and says the same.

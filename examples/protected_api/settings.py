@@ -1,0 +1,42 @@
+"""Whose tokens the example accepts: those of the pools of a local cloud."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from surrogate_verifier import ANY, FROM_ISSUERS, ClientNames, Issuer, Verifier, user_pool
+
+_ROLES = ("primary", "secondary")
+
+
+def verifier_for(
+    endpoints: Mapping[str, Any],
+    *,
+    keys: str | None = None,
+    client_names: ClientNames | None = None,
+) -> Verifier:
+    """
+    Return a verifier for the local cloud whose `endpoints.json` has *endpoints*.
+
+    *keys* is the URL of a key set in which each key names its issuer; without it,
+    each pool's keys come from the pool.  On AWS, `surrogatectl trust --for python`
+    prints what stands here.
+    """
+    issuers = [_pool(endpoints, role) for role in _ROLES]
+    verifier = Verifier(
+        issuers,
+        keys=keys or FROM_ISSUERS,
+        token_use="access",  # noqa: S106 - a kind of token
+        scopes=ANY,  # each route says its own
+        clients=ANY,
+        client_names=client_names,
+        loopback_http=True,  # the local cloud has no TLS
+    )
+    verifier.load_keys()
+    return verifier
+
+
+def _pool(endpoints: Mapping[str, Any], role: str) -> Issuer:
+    pool_id, region = endpoints["user_pools"][role], endpoints["region_endpoints"][role]
+    return user_pool(pool_id, f"{region}/{pool_id}/.well-known/jwks.json")
