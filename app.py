@@ -27,6 +27,7 @@ from chalicelib.jwks import KeyDocument, document
 from chalicelib.jwks_store import KeySetSecret
 from chalicelib.model import RegionState
 from chalicelib.pace import Pace
+from chalicelib.patience import Patience
 from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import ClientSecretsReader, StateSecret
 from chalicelib.settings import Settings
@@ -43,7 +44,9 @@ if "AWS_CHALICE_CLI_MODE" in os.environ:
 
 own, other, prefix = settings.own, settings.other, settings.secret_prefix
 clock, random_bytes = time.time, secrets.token_bytes
-here, there = Connections(own), Connections(other, Backoff(clock, LOST_SECONDS))
+patience = Patience(time.monotonic)
+here = Connections(own, require_time=patience.require_time)
+there = Connections(other, Backoff(clock, LOST_SECONDS), patience.require_time)
 emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
 # Keys change rarely and none is ever wrong because it is old: an outage of
@@ -95,6 +98,7 @@ def admin_surface(parts: AdminParts) -> AdminSurface:
         deletion=parts.deletion,
         denials=Denials(own.name, parts.admin.state),
         clock=clock,
+        patience=patience,
         emit=emit,
     )
 
@@ -117,7 +121,10 @@ app.register_middleware(own_words, "http")
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:
-    admin_parts = AdminParts(settings, here, there, clock, time.sleep, random_bytes)
+    pause = patience.bounded(time.sleep)
+    admin_parts = AdminParts(
+        settings, here, there, clock, pause, random_bytes, patience.require_time
+    )
     app.register_blueprint(admin_routes(admin_surface(admin_parts)))
     scheduled_upkeep = scheduled(admin_parts)
 

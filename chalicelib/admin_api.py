@@ -33,6 +33,7 @@ from .model import (
     SecretId,
     VersionId,
 )
+from .patience import Patience
 from .ports import Clock, Emit, LastUses
 from .problem import problem_response
 from .rotation import Rotation
@@ -53,6 +54,7 @@ class AdminSurface:
     deletion: DeletionAndRestore
     denials: Denials
     clock: Clock
+    patience: Patience
     emit: Emit = field(repr=False)
 
 
@@ -92,6 +94,7 @@ def _audited(
 ) -> Callable[..., Response]:
     @wraps(view)
     def answer(**path: str) -> Response:
+        surface.patience.begin()
         request = routes.current_request
         caller: str | None = None
         answered: Answer | None = None

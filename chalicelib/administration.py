@@ -13,6 +13,7 @@ from .errors import (
     AppClientsThrottledError,
     MalformedSecretError,
     OutcomeUnknownError,
+    OutOfTimeError,
     ProblemError,
     ServiceError,
     StoreRefusedError,
@@ -173,6 +174,8 @@ def store_problems(region: str) -> Iterator[None]:
     """Turn what Secrets Manager's adapters raise into problems that name *region*."""
     try:
         yield
+    except OutOfTimeError:
+        raise out_of_time(region) from None
     except OutcomeUnknownError:
         raise ProblemError(
             503,
@@ -203,6 +206,18 @@ def store_problems(region: str) -> Iterator[None]:
             "A stored secret is missing or malformed",
             f"In {region}: {err} If this is a new deployment, run `surrogatectl init`.",
         ) from None
+
+
+def out_of_time(region: str) -> ProblemError:
+    """Return the problem of a call that ended before AWS had done all that it takes."""
+    return ProblemError(
+        503,
+        "out-of-time",
+        "There was no time left",
+        f"AWS answers too slowly, at the end in {region}; the call was given up so that it has "
+        "an answer. Read the client and see, then repeat it.",
+        retry_after=RETRY_SECONDS,
+    )
 
 
 def unknown_client(client_id: ClientId) -> ProblemError:
@@ -251,6 +266,8 @@ def app_client_gone(region: str) -> ProblemError:
 
 def cognito_problem(region: str, err: AppClientsError) -> ProblemError:
     """Return the problem that Cognito of *region* raised."""
+    if isinstance(err, OutOfTimeError):
+        return out_of_time(region)
     if isinstance(err, AppClientsThrottledError):
         return ProblemError(
             429,

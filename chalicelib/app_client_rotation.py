@@ -15,7 +15,7 @@ Whatever stops in between is taken up again by `advance`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
@@ -25,6 +25,7 @@ from .administration import (
     app_client_gone,
     cognito_problem,
     conflict,
+    out_of_time,
     require_live,
 )
 from .credentials import RandomBytes
@@ -32,6 +33,7 @@ from .errors import (
     AppClientRefusedError,
     AppClientsError,
     AppClientsRefusedError,
+    OutOfTimeError,
     ProblemError,
     TokenEndpointUnavailableError,
     UnknownAppClientError,
@@ -49,7 +51,7 @@ from .model import (
     RetiringSecret,
     Versioned,
 )
-from .ports import TokenEndpoint
+from .ports import TokenEndpoint, at_once
 
 _SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
 _TOKEN_SECONDS: Final = 4.0
@@ -72,7 +74,7 @@ class Step(StrEnum):
     PENDING = "pending"  # there is no app client yet
 
 
-_AT_REST = frozenset({Step.IDLE, Step.FINISHED, Step.PENDING})
+_AT_REST: Final = frozenset({Step.IDLE, Step.FINISHED, Step.PENDING})
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +83,8 @@ class AppClientRotation:
     Rotates the Cognito secrets of both halves of a client.
 
     *endpoints* maps both Regions' names to their token endpoints;
-    *wait_seconds* is the sum of both freshness bounds.
+    *wait_seconds* is the sum of both freshness bounds; *require_time* raises
+    `OutOfTimeError` when there is no time for another token.
     """
 
     admin: Administration
@@ -89,6 +92,7 @@ class AppClientRotation:
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)
     wait_seconds: int
+    require_time: Callable[[], None] = at_once
 
     def advance(self, client_id: ClientId, *, due_before: int) -> dict[str, Step]:
         """
@@ -106,9 +110,7 @@ class AppClientRotation:
             # Read afresh: the half before may have written.
             found = self.admin.find(client_id)
             require_live(found.value)
-            busy = any(
-                step not in {Step.IDLE, Step.FINISHED, Step.PENDING} for step in steps.values()
-            )
+            busy = not _AT_REST.issuperset(steps.values())
             steps[region] = self._advance(found, region, due_before if not busy else 0)
         return steps
 
@@ -171,10 +173,13 @@ class AppClientRotation:
             deadline = Countdown(self.admin.clock, _TOKEN_SECONDS)
             metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": half.mac}
             try:
+                self.require_time()
                 scope = " ".join(sorted(record.scopes))
                 self.endpoints[region].request_token(half, scope, metadata, deadline)
             except (AppClientRefusedError, TokenEndpointUnavailableError):
                 continue
+            except OutOfTimeError:
+                raise out_of_time(region) from None
             return
         raise ProblemError(
             503,

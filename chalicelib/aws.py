@@ -8,6 +8,7 @@ botocore's backoff between.  Up to five addresses that is `exchange.STORE_SECOND
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -18,6 +19,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import EndpointConnectionError, HTTPClientError
 
 from .freshness import Backoff
+from .ports import at_once
 from .settings import RegionSettings
 
 if TYPE_CHECKING:
@@ -60,17 +62,34 @@ class Connections:
     With *lost*, administrators' calls fail together: when one finds the Region
     out of reach, those of the next seconds do not wait for it again, so that an
     operation of many calls ends in time.
+
+    *require_time* is called before each of their requests, repeated ones as
+    well; what it raises ends the call.
     """
 
-    def __init__(self, region: RegionSettings, lost: Backoff | None = None) -> None:
+    def __init__(
+        self,
+        region: RegionSettings,
+        lost: Backoff | None = None,
+        require_time: Callable[[], None] = at_once,
+    ) -> None:
         """Connect to *region*."""
         self._region = region
         self._lost = lost
+        self._require_time = require_time
         self.exchange_secrets = cache(lambda: self._secrets(_EXCHANGE))
-        self.admin_secrets = cache(lambda: self._together(self._secrets(_ADMIN)))
-        self.admin_cognito = cache(lambda: self._together(self._cognito(_ADMIN)))
-        self.admin_cognito_once = cache(lambda: self._together(self._cognito(_ADMIN_ONCE)))
-        self.admin_logs = cache(lambda: self._together(self._logs()))
+        self.admin_secrets = cache(lambda: self._bounded(self._secrets(_ADMIN)))
+        self.admin_cognito = cache(lambda: self._bounded(self._cognito(_ADMIN)))
+        self.admin_cognito_once = cache(lambda: self._bounded(self._cognito(_ADMIN_ONCE)))
+        self.admin_logs = cache(lambda: self._bounded(self._logs()))
+
+    def _bounded(self, client: C) -> C:
+        def require_time(**_: object) -> None:
+            self._require_time()
+
+        # Not before-call, which comes once however often a request is repeated.
+        client.meta.events.register("before-send", require_time)
+        return self._together(client)
 
     def _together(self, client: C) -> C:
         lost = self._lost

@@ -197,6 +197,10 @@ class LogUnavailableError(ServiceError):
     """A Region's log cannot be read, or not in time."""
 
 
+class OutOfTimeError(StoreThrottledError, AppClientsThrottledError, LogUnavailableError):
+    """The call that this belongs to must have its answer now; nothing was asked of anybody."""
+
+
 class TokenEndpointUnavailableError(ServiceError):
     """The Region's token endpoint does not answer, throttles or answers garbage."""
 

@@ -24,6 +24,7 @@ from .errors import (
     AppClientsError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    OutOfTimeError,
     ProblemError,
     ServiceError,
     UnknownAppClientError,
@@ -73,7 +74,7 @@ class Halves:
             try:
                 unknown = self.pools[region].unknown_scopes(scopes)
             except (AppClientsUnreachableError, AppClientsThrottledError) as err:
-                if region == self.admin.region:
+                if region == self.admin.region or isinstance(err, OutOfTimeError):
                     raise cognito_problem(region, err) from None
                 continue  # that half will be pending
             except AppClientsError as err:

@@ -6,6 +6,7 @@ Nothing is connected before it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -21,7 +22,7 @@ from .jwks_fetch import PoolKeys
 from .jwks_refresh import KeyRefresh
 from .jwks_store import KeySetSecret
 from .pace import Pace
-from .ports import Clock, Pause
+from .ports import Clock, Pause, at_once
 from .reconcile import REPAIRS_PER_SECOND, Reconcile
 from .secrets_store import ClientSecrets, DeploymentKeySecret, StateSecret
 from .settings import RegionSettings, Settings
@@ -39,6 +40,7 @@ class AdminParts:
     clock: Clock
     pause: Pause
     random_bytes: RandomBytes = field(repr=False)
+    require_time: Callable[[], None] = at_once
 
     @cached_property
     def admin(self) -> Administration:
@@ -77,7 +79,12 @@ class AdminParts:
         """Rotates the real Cognito secrets."""
         wait_seconds = self.settings.fresh_seconds + self.settings.stale_seconds
         return AppClientRotation(
-            self.admin, self.halves, self.endpoints, self.random_bytes, wait_seconds
+            self.admin,
+            self.halves,
+            self.endpoints,
+            self.random_bytes,
+            wait_seconds,
+            self.require_time,
         )
 
     @cached_property

@@ -35,6 +35,7 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.pace import Pace
+from chalicelib.patience import Patience
 from chalicelib.reconcile import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import (
@@ -244,6 +245,7 @@ class Operators:
         clock, other, aws = world.clock, OTHER[region], world.aws
         here, there = (aws.secrets_manager(world.secrets[each]) for each in (region, other))
         random_bytes = world.random_bytes
+        self.patience = Patience(clock)
         hasher = cheap_hasher(random_bytes)
         self.state = StateSecret(lambda: here, PREFIX, random_bytes)
         self.state_there = StateSecret(lambda: there, PREFIX, random_bytes)
@@ -253,7 +255,7 @@ class Operators:
             state=self.state,
             records=ClientSecrets(lambda: here, lambda: there, other, PREFIX, random_bytes),
             clock=clock,
-            pause=clock.advance,
+            pause=self.patience.bounded(clock.advance),
         )
         self.halves = Halves(
             self.admin,
@@ -261,9 +263,8 @@ class Operators:
             DeploymentKeySecret(lambda: here, PREFIX),
         )
         self.enroll = Enrollment(self.admin, self.halves, hasher, random_bytes)
-        self.rotation = Rotation(
-            self.admin, {each: FakeUseLog() for each in REGIONS}, hasher, random_bytes
-        )
+        self.logs = {each: FakeUseLog() for each in REGIONS}
+        self.rotation = Rotation(self.admin, self.logs, hasher, random_bytes)
         self.clients = Clients(self.admin, self.halves)
         self.deletion = DeletionAndRestore(self.admin, self.halves)
         self.denials = {
@@ -276,6 +277,7 @@ class Operators:
             {each: CognitoTokens(world.pools[each], clock) for each in REGIONS},
             random_bytes,
             FRESH + STALE,
+            self.patience.require_time,
         )
         replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
         self.survey = Survey(self.admin, self.halves, self.state_there, replicas)

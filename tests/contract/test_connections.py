@@ -12,11 +12,13 @@ from chalicelib.aws import Connections
 from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    OutOfTimeError,
     StoreUnavailableError,
 )
 from chalicelib.freshness import Backoff
-from chalicelib.model import AppClientId
+from chalicelib.model import AppClientId, SecretId
 from chalicelib.secrets_store import DeploymentKeySecret
+from chalicelib.use_log import CloudWatchUseLog
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
 from tests.contract.loopback import Answer, Loopback, always, answer, html, raw, reset
@@ -143,3 +145,58 @@ def test_the_exchange_s_own_client_is_not_held_back(serve: Serve) -> None:
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.exchange_secrets, "surrogate").read()
     assert len(server.seen) > asked
+
+
+# An administrators' call that runs out of time
+
+
+class Time:
+    """There is time for so many requests, and then no more."""
+
+    def __init__(self, requests: int) -> None:
+        self.left = requests
+
+    def require(self) -> None:
+        if not self.left:
+            raise OutOfTimeError
+        self.left -= 1
+
+
+def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
+    server = serve(always(answer(200, {})))
+    connected = Connections(region_at(server.url), require_time=Time(0).require)
+    pool = clients(connected)
+    log = CloudWatchUseLog(connected.admin_logs, "a log group", FakeClock())
+    for ask in (
+        lambda: DeploymentKeySecret(connected.admin_secrets, "surrogate").read(),
+        lambda: pool.delete(AppClientId("a" * 26)),
+        lambda: pool.create(new_client_id(), ("demo/read",)),
+        lambda: log.last_uses(new_client_id(), [SecretId("abcdefgh")]),
+    ):
+        with pytest.raises(OutOfTimeError):
+            ask()
+    assert server.seen == []
+
+
+def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> None:
+    server = serve(always(FAILING["500"]))
+    connected = Connections(region_at(server.url), require_time=Time(1).require)
+    with pytest.raises(OutOfTimeError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert len(server.seen) == 1
+
+
+def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
+    server, lost = serve(always(answer(200, {}))), Backoff(FakeClock(), 5.0)
+    connected = Connections(region_at(server.url), lost, Time(0).require)
+    with pytest.raises(OutOfTimeError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert lost.open
+
+
+def test_the_exchange_has_a_deadline_of_its_own(serve: Serve) -> None:
+    server = serve(always(FAILING["500"]))
+    connected = Connections(region_at(server.url), require_time=Time(0).require)
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.exchange_secrets, "surrogate").read()
+    assert server.seen

@@ -19,6 +19,7 @@ from chalicelib.model import (
     Origin,
     Status,
 )
+from chalicelib.patience import Patience
 from chalicelib.token_api import TokenSurface, token_routes
 from tests.gateway import PUBLIC_URL
 from tests.stages import PROJECT
@@ -83,6 +84,7 @@ class ApiWorld:
             deletion=self.admin.deletion,
             denials=self.admin.denials,
             clock=self.admin.clock,
+            patience=Patience(self.admin.clock),
             emit=self.admin.events,
         )
 

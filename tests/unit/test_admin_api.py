@@ -20,6 +20,7 @@ from chalicelib.admin_api import AdminSurface, admin_routes
 from chalicelib.answers import own_words
 from chalicelib.errors import AppClientsUnreachableError, StoreUnavailableError
 from chalicelib.model import ClientId, RegionState, Status
+from chalicelib.patience import Patience
 from chalicelib.telemetry import json_lines
 from tests.fakes import FakeStateStore
 from tests.gateway import Answer, Headers, call, event
@@ -73,6 +74,7 @@ class AdminWorld(LifecycleWorld):
             deletion=self.deletion,
             denials=self.denials,
             clock=self.clock,
+            patience=Patience(self.clock),
             emit=self.events,
         )
 

@@ -27,6 +27,7 @@ from chalicelib.errors import (
     MalformedSecretError,
     OAuthError,
     OutcomeUnknownError,
+    OutOfTimeError,
     StoreRefusedError,
     StoreUnavailableError,
     TokenEndpointUnavailableError,
@@ -438,12 +439,14 @@ REQUESTS: dict[Operation, dict[str, Any]] = {
 OUTAGE: list[Exception] = [
     StoreUnavailableError(),
     StoreRefusedError("Secrets Manager refused: AccessDenied"),
+    OutOfTimeError(),
 ]
 COGNITO: list[Exception] = [
     AppClientsUnreachableError(),
     AppClientsThrottledError(),
     AppClientsRefusedError("LimitExceededException"),
     AppClientsRefusedError("InvalidParameterException"),
+    OutOfTimeError(),
 ]
 CHANGED: list[Exception] = [VersionConflictError(), UnknownClientError(), OutcomeUnknownError()]
 NONE: list[Exception] = [UnknownAppClientError()]
