@@ -103,6 +103,8 @@ class Connections:
         def note_if_lost(caught_exception: Exception | None = None, **_: object) -> None:
             if isinstance(caught_exception, UNREACHABLE):
                 lost.trip()
+            elif caught_exception is None:
+                lost.forget()  # the second try arrived
 
         client.meta.events.register("before-call", refuse_if_lost)
         client.meta.events.register("needs-retry", note_if_lost)

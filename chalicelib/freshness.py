@@ -49,6 +49,10 @@ class Backoff:
         """Note a failure."""
         self._until = self._clock() + self._seconds
 
+    def forget(self) -> None:
+        """Note that the dependency answers after all."""
+        self._until = float("-inf")
+
 
 class LastKnown(Generic[K, V]):
     """

@@ -21,7 +21,7 @@ from chalicelib.secrets_store import DeploymentKeySecret
 from chalicelib.use_log import CloudWatchUseLog
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
-from tests.contract.loopback import Answer, Loopback, always, answer, html, raw, reset
+from tests.contract.loopback import Answer, Loopback, always, answer, html, in_turn, raw, reset
 from tests.contract.samples import new_client_id, region_at
 from tests.fakes import FakeClock
 from tests.worlds import EAST_POOL
@@ -124,6 +124,15 @@ def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serv
     with pytest.raises(AppClientsUnreachableError):
         clients(connected).create(new_client_id(), ())
     assert len(server.seen) == asked + 1
+
+
+def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> None:
+    server, lost = serve(in_turn(reset(), FAILING["500"])), Backoff(FakeClock(), 5.0)
+    connected = Connections(region_at(server.url), lost)
+    with pytest.raises(StoreUnavailableError):
+        DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
+    assert len(server.seen) == 2
+    assert lost.open
 
 
 @pytest.mark.parametrize("name", ["500", "503", "throttled"])
