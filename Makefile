@@ -6,7 +6,7 @@ STAGES := primary secondary primary-token primary-admin secondary-token secondar
 STAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit check lint types imports templates up down env status clean \
+.PHONY: help install demo test unit bench check lint types imports templates up down env status clean \
 	package deploy logs invoke example
 
 help: ## Show what there is to make
@@ -57,6 +57,9 @@ test: install ## Run all tests, in TEST_PROCESSES (4) processes
 
 unit: .venv/.installed ## Run the unit tests only (seconds)
 	@$(BIN)/pytest tests/unit tests/verifier -n 2
+
+bench: .venv/.installed ## Run the benchmarks, or some: make bench ONLY="warm junk"; QUICK=1 only tries them
+	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick)
 
 check: lint types imports templates ## Format, lint, types, import contracts, templates
 

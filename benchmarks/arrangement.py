@@ -1,0 +1,144 @@
+"""The application as `app.py` wires it, over a Region on loopback, in this process."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Literal
+
+from argon2 import PasswordHasher
+from argon2.profiles import CHEAPEST
+from chalice.app import Chalice
+
+from benchmarks.region import Region, client, environment, serving
+from chalicelib.answers import own_words
+from chalicelib.credentials import OWASP_19_MIB, SecretHasher
+from chalicelib.exchange import Exchange
+from chalicelib.model import IssuedCredentials
+from chalicelib.oauth import FORM
+from chalicelib.token_api import TokenSurface, token_routes
+from tests.gateway import basic, event
+
+Call = Callable[[], dict[str, Any]]
+GRANT = "grant_type=client_credentials"
+
+
+class AuditedArgon2(PasswordHasher):
+    """argon2 as it is in production, which an audit hook can see at work."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            time_cost=OWASP_19_MIB.time_cost,
+            memory_cost=OWASP_19_MIB.memory_cost,
+            parallelism=OWASP_19_MIB.parallelism,
+        )
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        """See `PasswordHasher.verify`."""
+        sys.audit("argon2.verify")
+        return super().verify(hash, password)
+
+
+class Audit:
+    """Counts what the interpreter's audit hooks report while it is told to."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self._counting = False
+        sys.addaudithook(self._note)
+
+    def _note(self, name: str, _: tuple[Any, ...]) -> None:
+        if self._counting:
+            self.seen[name.partition(".")[0]] += 1
+
+    @contextmanager
+    def counting(self) -> Iterator[None]:
+        """Count from here to the end of the block."""
+        self._counting = True
+        try:
+            yield
+        finally:
+            self._counting = False
+
+
+class Arrangement:
+    """The token surface, with as many clients as are asked for."""
+
+    def __init__(self, region: Region) -> None:
+        self._region = region
+        self._hasher = SecretHasher(secrets.token_bytes)
+        self._cheap_hasher = SecretHasher(
+            secrets.token_bytes, argon2=PasswordHasher.from_parameters(CHEAPEST)
+        )
+
+        import app  # noqa: PLC0415 - what it reads at import is this process's environment
+
+        surface = app.token_surface()
+        hasher = SecretHasher(secrets.token_bytes, argon2=AuditedArgon2())
+        if not isinstance(surface.exchange, Exchange):
+            raise TypeError
+        self.exchange = replace(surface.exchange, hasher=hasher)
+        self.surface = replace(surface, exchange=self.exchange)
+
+    def client(self, *, cheap: bool = False) -> IssuedCredentials:
+        """Store a client; return its credentials.  A *cheap* one's hash took no time to make."""
+        issued, record = client(self._cheap_hasher if cheap else self._hasher)
+        self._region.add(record)
+        return issued
+
+    def quiet(self) -> TokenSurface:
+        """Return the same surface, with the same caches, without telemetry."""
+        return replace(self.surface, emit=_nothing, exchange=replace(self.exchange, emit=_nothing))
+
+
+def _nothing(_: object) -> None:
+    """Say nothing."""
+
+
+@contextmanager
+def arranged() -> Iterator[Arrangement]:
+    """Import `app.py` in the environment of a Region on loopback."""
+    region = Region()
+    with serving(region) as server:
+        os.environ.update(environment(server.url))
+        yield Arrangement(region)
+
+
+def served(surface: TokenSurface) -> Chalice:
+    """Return the Chalice application of *surface*, made as `app.py` does it."""
+    app = Chalice(app_name="benchmark", configure_logs=False)
+    app.register_middleware(own_words, "http")
+    app.register_blueprint(token_routes(surface))
+    return app
+
+
+def no_op() -> Chalice:
+    """Return the least that Chalice can do for the same event."""
+    app = Chalice(app_name="no-op", configure_logs=False)
+
+    @app.route("/oauth2/token", methods=["POST"], content_types=[FORM])
+    def nothing() -> dict[str, str]:
+        return {}
+
+    return app
+
+
+def token_event(issued: IssuedCredentials, body: str = GRANT) -> dict[str, Any]:
+    """Return the event of a request that authenticates with Basic."""
+    headers = [
+        basic(issued.client_id, issued.client_secret),
+        ("Accept", "*/*"),
+        ("Content-Type", FORM),
+        ("Host", "auth.example.com"),
+        ("User-Agent", "curl/8.5.0"),
+        ("X-Amzn-Trace-Id", "Root=1-6740b2c5-0123456789abcdef01234567"),
+        ("X-Forwarded-For", "192.0.2.1"),
+        ("X-Forwarded-Port", "443"),
+        ("X-Forwarded-Proto", "https"),
+    ]
+    return event(headers=headers, body=body)

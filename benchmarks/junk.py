@@ -1,0 +1,279 @@
+"""
+What somebody without a secret can make this cost (bar 4).
+
+A request that cannot be right against the no-op route; a flood of wrong secrets
+beside another client's warm exchange; the memory that a flood leaves; and
+whether an unknown client takes the time that a wrong secret takes.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import resource
+import secrets
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+from argon2 import PasswordHasher
+from argon2.exceptions import VerifyMismatchError
+from argon2.profiles import CHEAPEST
+from chalice.app import Chalice
+
+from benchmarks.arrangement import Arrangement, arranged, no_op, served, token_event
+from benchmarks.measure import Plan, in_turns, pin, summary
+from chalicelib import credentials
+from chalicelib.credentials import SecretHasher
+from chalicelib.errors import OAuthError
+from chalicelib.exchange import Exchange
+from chalicelib.model import IssuedCredentials, TokenRequest
+
+_UNAUTHORIZED = 401
+_SOURCE = "192.0.2.1"
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Measure in this process."""
+    with arranged() as arrangement, redirect_stdout(Path(os.devnull).open("w")):
+        flood = _flood(arrangement, seconds=0.2 if quick else 5, rounds=2 if quick else 7)
+        repeated = _repeated(arrangement, 5 if quick else 50)
+        timing = _unknown_against_wrong(arrangement, 5 if quick else 151)
+        memory = _memory(arrangement, (2_000, 4_000) if quick else (10_000, 100_000, 1_000_000))
+        pin()
+        junk = _junk(arrangement, Plan(5, 50) if quick else Plan(101, 500))
+    found = {
+        "subjects": junk,
+        "flood": flood,
+        "repeated": repeated,
+        "unknown_against_wrong": timing,
+        "memory": memory,
+    }
+    found["bars"] = {
+        **{
+            name: {"at_most": 1.5, "found": subject["ratio_to_no_op"]}
+            for name, subject in junk.items()
+            if name != "no_op"
+        },
+        "unknown_against_wrong": {
+            "at_least": 0.95,
+            "at_most": 1.05,
+            "found": timing["median_ratio"],
+        },
+    }
+    return found
+
+
+def _junk(arrangement: Arrangement, plan: Plan) -> dict[str, Any]:
+    issued = arrangement.client()
+    good = token_event(issued)
+    typo = issued.client_secret[:-1] + ("0" if issued.client_secret[-1] != "0" else "1")
+    requests = {
+        "bad_checksum": token_event(replace(issued, client_secret=typo)),
+        "bad_basic": _with_authorization(good, "Basic sgc_not:base64"),
+        "unknown_grant": token_event(issued, "grant_type=password&username=a&password=b"),
+    }
+    nothing, quiet, full = no_op(), served(arrangement.quiet()), served(arrangement.surface)
+    subjects: dict[str, Callable[[], object]] = {"no_op": lambda: nothing(good, None)}
+    for name, request in requests.items():
+        _must_be_refused(full, request)
+        subjects[name] = _caller(quiet, request)
+        subjects[f"{name}_with_telemetry"] = _caller(full, request)
+    return summary(in_turns(subjects, plan), "no_op")
+
+
+def _caller(app: Chalice, request: dict[str, Any]) -> Callable[[], object]:
+    return lambda: app(request, None)
+
+
+def _with_authorization(event: dict[str, Any], value: str) -> dict[str, Any]:
+    return {
+        **event,
+        "headers": {**event["headers"], "Authorization": value},
+        "multiValueHeaders": {**event["multiValueHeaders"], "Authorization": [value]},
+    }
+
+
+def _must_be_refused(app: Chalice, request: dict[str, Any]) -> None:
+    status = app(request, None)["statusCode"]
+    if status not in {400, _UNAUTHORIZED}:
+        raise RuntimeError(f"Junk was answered with {status}.")
+
+
+# A flood beside a warm exchange
+
+
+def _flood(arrangement: Arrangement, *, seconds: float, rounds: int) -> dict[str, Any]:
+    """
+    Return how long a warm exchange takes beside four threads that guess another client's secret.
+
+    Below Chalice, which answers one request at a time: threads share the exchange, its caches and
+    locks.  CPU time of the thread that exchanges, so that it is not the machine's cores that are
+    measured; and wall time, which they are part of.
+    """
+    exchange = arrangement.quiet().exchange
+    victim, warm = arrangement.client(), arrangement.client()
+    request = _request(warm)
+    exchange(request)
+    alone_cpu, alone_wall, beside_cpu, beside_wall, guesses = [], [], [], [], 0
+    for _ in range(rounds):
+        cpu, wall = _medians(exchange, request, seconds)
+        alone_cpu.append(cpu)
+        alone_wall.append(wall)
+        with _guessing(exchange, victim) as made:
+            cpu, wall = _medians(exchange, request, seconds)
+        beside_cpu.append(cpu)
+        beside_wall.append(wall)
+        guesses += made[0]
+    pairs = zip(beside_cpu, alone_cpu, strict=True)
+    walls = zip(beside_wall, alone_wall, strict=True)
+    return {
+        "guesses_refused": guesses,
+        "alone_us": round(statistics.median(alone_cpu), 2),
+        "beside_us": round(statistics.median(beside_cpu), 2),
+        "cpu_ratio": round(statistics.median(a / b for a, b in pairs), 3),
+        "wall_ratio": round(statistics.median(a / b for a, b in walls), 3),
+    }
+
+
+def _request(issued: IssuedCredentials, client_secret: str | None = None) -> TokenRequest:
+    secret = client_secret or issued.client_secret
+    return TokenRequest(issued.client_id, secret, None, _SOURCE)
+
+
+def _medians(
+    exchange: Callable[[TokenRequest], object], request: TokenRequest, seconds: float
+) -> tuple[float, float]:
+    cpu, wall = [], []
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        started, cpu_started = time.perf_counter_ns(), time.thread_time_ns()
+        exchange(request)
+        cpu.append((time.thread_time_ns() - cpu_started) / 1_000)
+        wall.append((time.perf_counter_ns() - started) / 1_000)
+    return statistics.median(cpu), statistics.median(wall)
+
+
+@contextmanager
+def _guessing(
+    exchange: Callable[[TokenRequest], object], victim: IssuedCredentials
+) -> Iterator[list[int]]:
+    stop, made = threading.Event(), [0]
+
+    def guess() -> None:
+        while not stop.is_set():
+            wrong = credentials.new_client_secret(secrets.token_bytes)
+            if _refused(exchange, _request(victim, wrong)):
+                made[0] += 1
+
+    threads = [threading.Thread(target=guess) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield made
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _refused(exchange: Callable[[TokenRequest], object], request: TokenRequest) -> bool:
+    try:
+        exchange(request)
+    except OAuthError:
+        return True
+    return False
+
+
+# Repeated guesses
+
+
+def _repeated(arrangement: Arrangement, times: int) -> dict[str, Any]:
+    """Return what a wrong secret costs, first and again, in CPU time, and how many argon2 ran."""
+    exchange = arrangement.quiet().exchange
+    victim = arrangement.client()
+    first, again, hashed = [], [], 0
+    for _ in range(times):
+        request = _request(victim, credentials.new_client_secret(secrets.token_bytes))
+        first.append(_cpu_ms(exchange, request))
+        again.append(_cpu_ms(exchange, request))
+        hashed += again[-1] > first[-1] / 2
+    return {
+        "first_ms": round(statistics.median(first), 3),
+        "again_ms": round(statistics.median(again), 3),
+        "repeats_that_hashed": int(hashed),
+    }
+
+
+def _cpu_ms(exchange: Callable[[TokenRequest], object], request: TokenRequest) -> float:
+    started = time.thread_time_ns()
+    if not _refused(exchange, request):
+        raise RuntimeError("A wrong secret was not refused.")
+    return (time.thread_time_ns() - started) / 1_000_000
+
+
+# Timing
+
+
+def _unknown_against_wrong(arrangement: Arrangement, pairs: int) -> dict[str, Any]:
+    """Return the medians of both, each pair taken in turns, every secret new."""
+    exchange = arrangement.quiet().exchange
+    known = arrangement.client()
+    unknown = replace(known, client_id=credentials.new_client_id(secrets.token_bytes))
+    for each in (known, unknown):  # so that neither is read from Secrets Manager below
+        _cpu_ms(exchange, _request(each, credentials.new_client_secret(secrets.token_bytes)))
+    times: dict[str, list[float]] = {"wrong": [], "unknown": []}
+    for number in range(pairs):
+        order = [("wrong", known), ("unknown", unknown)]
+        for name, who in order if number % 2 else reversed(order):
+            request = _request(who, credentials.new_client_secret(secrets.token_bytes))
+            times[name].append(_cpu_ms(exchange, request))
+    wrong, unknown_ms = (statistics.median(times[name]) for name in ("wrong", "unknown"))
+    return {
+        "wrong_ms": round(wrong, 3),
+        "unknown_ms": round(unknown_ms, 3),
+        "median_ratio": round(unknown_ms / wrong, 3),
+        "pairs": pairs,
+    }
+
+
+# Memory
+
+
+class _RefusingArgon2(PasswordHasher):
+    """Refuses at once: a million verifications would take five hours, and leave no more behind."""
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002, ARG002
+        raise VerifyMismatchError
+
+
+def _memory(arrangement: Arrangement, marks: tuple[int, ...]) -> list[dict[str, Any]]:
+    """Return what is left allocated after so many distinct wrong secrets and unknown clients."""
+    argon2 = _RefusingArgon2.from_parameters(CHEAPEST)
+    quiet = arrangement.quiet()
+    if not isinstance(quiet.exchange, Exchange):
+        raise TypeError
+    hasher = SecretHasher(secrets.token_bytes, argon2=argon2)
+    app = served(replace(quiet, exchange=replace(quiet.exchange, hasher=hasher)))
+    victim = arrangement.client()
+    found, done = [], 0
+    for mark in marks:
+        while done < mark:
+            secret = credentials.new_client_secret(secrets.token_bytes)
+            _must_be_refused(app, token_event(replace(victim, client_secret=secret)))
+            done += 1
+        gc.collect()
+        found.append(
+            {
+                "distinct_wrong_secrets": mark,
+                "allocated_blocks": sys.getallocatedblocks(),
+                "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            }
+        )
+    return found

@@ -1,0 +1,115 @@
+"""
+The warm exchange against a Chalice route that does nothing with the same event (bar 1).
+
+The client was verified before and its token is cached, as in nearly every
+request of a busy function.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import redirect_stdout
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from chalice.app import Chalice
+
+from benchmarks.arrangement import Arrangement, Audit, arranged, no_op, served, token_event
+from benchmarks.measure import Plan, in_turns, pin, summary
+
+_OK = 200
+_AUDITED = 1_000
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Measure in this process."""
+    audit = Audit()
+    with arranged() as arrangement, _silence():
+        found = _compare(arrangement, Plan(5, 50) if quick else Plan(101, 500))
+        crowds = (1, 10) if quick else (1, 10, 100, 1_000, 5_000)
+        found["crowds"] = [_crowd(arrangement, audit, clients) for clients in crowds]
+    found["bars"] = {
+        "without_telemetry": {"at_most": 1.8, "found": _ratio(found, "exchange")},
+        "with_telemetry": {"at_most": 2.5, "found": _ratio(found, "exchange_with_telemetry")},
+        "argon2_and_sockets": {
+            "at_most": 0,
+            "found": max(crowd["argon2"] + crowd["sockets"] for crowd in found["crowds"]),
+        },
+    }
+    return found
+
+
+def _ratio(found: dict[str, Any], subject: str) -> float:
+    return float(found["subjects"][subject]["ratio_to_no_op"])
+
+
+def _silence() -> redirect_stdout[Any]:
+    # Written and flushed as ever; a Lambda's standard output is a pipe, which costs a little more.
+    return redirect_stdout(Path(os.devnull).open("w"))
+
+
+def _compare(arrangement: Arrangement, plan: Plan) -> dict[str, Any]:
+    event = token_event(arrangement.client())
+    nothing = no_op()
+    quiet, full = served(arrangement.quiet()), served(arrangement.surface)
+    for app in (quiet, full):
+        _must_be_ok(app, event)
+    pin()
+    taken = in_turns(
+        {
+            "no_op": lambda: nothing(event, None),
+            "exchange": lambda: quiet(event, None),
+            "exchange_with_telemetry": lambda: full(event, None),
+        },
+        plan,
+    )
+    return {"subjects": summary(taken, "no_op"), "rounds": plan.rounds, "calls": plan.calls}
+
+
+def _must_be_ok(app: Chalice, event: dict[str, Any]) -> None:
+    answer = app(event, None)
+    if answer["statusCode"] != _OK:
+        raise RuntimeError(f"The exchange answered {answer['statusCode']}.")
+
+
+def _crowd(arrangement: Arrangement, audit: Audit, clients: int) -> dict[str, Any]:
+    """Return what *clients* taking turns cost: operations, memory, time."""
+    app = served(arrangement.surface)
+    events = [token_event(arrangement.client(cheap=True)) for _ in range(clients)]
+    for event in events:
+        _must_be_ok(app, event)
+    calls = max(_AUDITED, clients)
+    _ask(app, events, calls)
+    audit.seen.clear()
+    with audit.counting():
+        _ask(app, events, calls)
+    blocks = _allocated(app, events, calls)
+    taken = in_turns({"exchange": _next_of(app, events)}, Plan(5, calls))
+    return {
+        "clients": clients,
+        "exchanges": calls,
+        "argon2": audit.seen["argon2"],
+        "sockets": audit.seen["socket"],
+        "blocks_left_allocated_per_exchange": round(blocks / calls, 4),
+        "median_us": summary(taken, "exchange")["exchange"]["median_us"],
+    }
+
+
+def _ask(app: Chalice, events: Sequence[dict[str, Any]], calls: int) -> None:
+    turns = cycle(events)
+    for _ in range(calls):
+        app(next(turns), None)
+
+
+def _allocated(app: Chalice, events: Sequence[dict[str, Any]], calls: int) -> int:
+    before = sys.getallocatedblocks()
+    _ask(app, events, calls)
+    return sys.getallocatedblocks() - before
+
+
+def _next_of(app: Chalice, events: Sequence[dict[str, Any]]) -> Any:  # noqa: ANN401
+    turns = cycle(events)
+    return lambda: app(next(turns), None)
