@@ -19,12 +19,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 import re
 import string
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from threading import Lock
+from threading import BoundedSemaphore, Lock
 
 from argon2 import Parameters, PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -43,9 +44,11 @@ SECRET_ID = re.compile(r"[a-z2-7]{8}")
 ADOPTED_CLIENT_ID = re.compile(r"[0-9A-Za-z]{16,64}")
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
+_DIGITS = bytes.maketrans(_BASE62.encode(), bytes(range(62)))
 _SECRET_PREFIX = "sgs_"  # noqa: S105 - a format, not a secret
 _RANDOM_CHARACTERS = 43
 _CHECKSUM_CHARACTERS = 6
+_TURNS = 64
 
 OWASP_19_MIB = Parameters(
     type=Type.ID,
@@ -124,7 +127,10 @@ def is_client_secret(text: str) -> bool:
     """Whether *text* has the form and the checksum of a client secret: a typo has not."""
     if not CLIENT_SECRET.fullmatch(text):
         return False
-    return _checksum(text[:-_CHECKSUM_CHARACTERS]) == text[-_CHECKSUM_CHARACTERS:]
+    number = 0
+    for digit in text[-_CHECKSUM_CHARACTERS:].encode().translate(_DIGITS):
+        number = number * 62 + digit
+    return number == zlib.crc32(text[:-_CHECKSUM_CHARACTERS].encode())
 
 
 def _checksum(body: str) -> str:
@@ -174,6 +180,14 @@ class Verified:
     needs_rehash: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What came of an attempt."""
+
+    right: bool
+    needs_rehash: bool
+
+
 class SecretHasher:
     """
     Hashes client secrets and verifies them, at the same cost whoever asks.
@@ -183,6 +197,10 @@ class SecretHasher:
     neither a client's next request nor a repeated wrong guess pays for argon2
     again.  Right and wrong outcomes are kept apart: no flood of guesses evicts
     what is known of those who are right.
+
+    Where threads share it, few verify at a time, and those of one client one
+    after the other: whoever guesses at one client takes neither all cores nor
+    all memory from the others, and who guesses the same twice at once pays once.
     """
 
     def __init__(
@@ -192,21 +210,25 @@ class SecretHasher:
         argon2: PasswordHasher | None = None,
         decoy: str = OWASP_19_MIB_DECOY,
         remembered: int = 10_000,
+        at_once: int = max(1, (os.cpu_count() or 1) - 1),
     ) -> None:
         """
         Hash with *argon2*, of the profile above if `None`.
 
         *decoy* is a hash of the same profile, which no secret fits.
 
-        At most *remembered* outcomes of each kind are kept.
+        At most *remembered* outcomes of each kind are kept, and *at_once*
+        verifications run.
         """
         self._argon2 = argon2 or PasswordHasher.from_parameters(OWASP_19_MIB)
         self._decoy = decoy
         self._random_bytes = random_bytes
         self._process_key: bytes | None = None
-        self._right: LRUCache[bytes, bool] = LRUCache(remembered)
-        self._wrong: LRUCache[bytes, bool] = LRUCache(remembered)
+        self._right: LRUCache[bytes, _Outcome] = LRUCache(remembered)
+        self._wrong: LRUCache[bytes, _Outcome] = LRUCache(remembered)
         self._lock = Lock()
+        self._slots = BoundedSemaphore(at_once)
+        self._turns = [Lock() for _ in range(_TURNS)]
 
     def hash(self, credentials: IssuedCredentials, *, now: int) -> StoredSecret:
         """Return what is stored of *credentials*."""
@@ -229,20 +251,25 @@ class SecretHasher:
         candidate = next((each for each in stored if each.secret_id == claimed), None)
         hashed = candidate.hash if candidate else self._decoy
         attempt = self._attempt(client_id, claimed, hashed, client_secret)
+        outcome = self._remembered(attempt)
+        if outcome is None:
+            with self._turns[hash(client_id) % _TURNS], self._slots:
+                # Somebody may have been told the same while this one waited.
+                outcome = self._remembered(attempt) or self._judge(
+                    attempt, hashed, client_secret, decoy=candidate is None
+                )
+        return Verified(candidate, outcome.needs_rehash) if candidate and outcome.right else None
+
+    def _remembered(self, attempt: bytes) -> _Outcome | None:
         with self._lock:
-            needs_rehash = self._right.get(attempt)
-            refuted = self._wrong.get(attempt, False)
-        if refuted:
-            return None
-        if needs_rehash is None:
-            if not self._fits(hashed, client_secret) or candidate is None:
-                with self._lock:
-                    self._wrong[attempt] = True
-                return None
-            needs_rehash = self._argon2.check_needs_rehash(hashed)
-            with self._lock:
-                self._right[attempt] = needs_rehash
-        return Verified(candidate, needs_rehash) if candidate else None
+            return self._right.get(attempt) or self._wrong.get(attempt)
+
+    def _judge(self, attempt: bytes, hashed: str, client_secret: str, *, decoy: bool) -> _Outcome:
+        right = self._fits(hashed, client_secret) and not decoy
+        outcome = _Outcome(right, right and self._argon2.check_needs_rehash(hashed))
+        with self._lock:
+            (self._right if right else self._wrong)[attempt] = outcome
+        return outcome
 
     def _fits(self, hashed: str, client_secret: str) -> bool:
         try:

@@ -9,7 +9,11 @@ import re
 from base64 import b32encode
 from collections import Counter
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event, Lock
+from time import sleep
+from typing import Literal
 from urllib.parse import quote, unquote_plus
 
 import pytest
@@ -27,6 +31,7 @@ from chalicelib.credentials import (
     OWASP_19_MIB,
     OWASP_19_MIB_DECOY,
     SecretHasher,
+    Verified,
 )
 from chalicelib.errors import InvalidClientError
 from chalicelib.model import (
@@ -516,6 +521,74 @@ def test_what_is_remembered_holds_no_secret() -> None:
     kept = repr(vars(hashed.hasher))
     assert hashed.issued.client_secret not in kept
     assert hashed.issued.client_secret.encode().hex() not in kept
+
+
+# Where threads share a hasher
+
+
+class SlowArgon2(CountingArgon2):
+    """Verifies until it is let go on; remembers how many did so at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.running, self.most = 0, 0
+        self.go_on, self._counted = Event(), Lock()
+
+    def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002
+        with self._counted:
+            self.running += 1
+            self.most = max(self.most, self.running)
+        self.go_on.wait(10)
+        try:
+            return super().verify(hash, password)
+        finally:
+            with self._counted:
+                self.running -= 1
+
+
+def _in_threads(
+    hasher: SecretHasher, argon2: SlowArgon2, attempts: list[tuple[ClientId, str]], *, until: int
+) -> list[Verified | None]:
+    """Make *attempts* at once; let argon2 go on when *until* of them run, and none more comes."""
+    with ThreadPoolExecutor(len(attempts)) as threads:
+        started = [threads.submit(hasher.verify, who, secret, ()) for who, secret in attempts]
+        while argon2.running < until:
+            sleep(0.001)
+        sleep(0.05)  # time for one more, if it were let
+        argon2.go_on.set()
+        return [each.result() for each in started]
+
+
+def test_the_same_guess_at_the_same_time_is_hashed_once() -> None:
+    argon2 = SlowArgon2()
+    hasher = SecretHasher(CountingBytes(), argon2=argon2, decoy=argon2.hash("x"), at_once=4)
+    guess = credentials.new_client_secret(CountingBytes())
+    attempts = [(ClientId("sgc_" + "a" * 26), guess)] * 6
+    assert _in_threads(hasher, argon2, attempts, until=1) == [None] * 6
+    assert len(argon2.verified) == 1
+
+
+def test_guesses_at_one_client_leave_room_for_another_client() -> None:
+    argon2 = SlowArgon2()
+    hasher = SecretHasher(CountingBytes(), argon2=argon2, decoy=argon2.hash("x"), at_once=8)
+    random_bytes = CountingBytes()
+    attempts = [
+        (ClientId("sgc_" + "a" * 26), credentials.new_client_secret(random_bytes)) for _ in range(6)
+    ]
+    _in_threads(hasher, argon2, attempts, until=1)
+    assert (argon2.most, len(argon2.verified)) == (1, 6)
+
+
+def test_no_more_verifications_run_than_are_allowed() -> None:
+    argon2 = SlowArgon2()
+    hasher = SecretHasher(CountingBytes(), argon2=argon2, decoy=argon2.hash("x"), at_once=2)
+    random_bytes = CountingBytes()
+    attempts = [
+        (credentials.new_client_id(random_bytes), credentials.new_client_secret(random_bytes))
+        for _ in range(6)
+    ]
+    _in_threads(hasher, argon2, attempts, until=2)
+    assert (argon2.most, len(argon2.verified)) == (2, 6)
 
 
 # What it costs to be refused, through the exchange
