@@ -14,7 +14,7 @@ from typing import Any
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
@@ -28,6 +28,7 @@ from chalicelib.jwks_store import KeySetSecret
 from chalicelib.model import RegionState
 from chalicelib.pace import Pace
 from chalicelib.patience import Patience
+from chalicelib.recognition import Recognition
 from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import ClientSecretsReader, StateSecret
 from chalicelib.settings import Settings
@@ -71,6 +72,7 @@ def token_surface() -> TokenSurface:
         hasher=hasher,
         endpoint=endpoint,
         tokens=TokenCache(clock),
+        recognition=Recognition(random_bytes),
         endpoint_backoff=Backoff(clock),
         clock=clock,
         emit=emit,
@@ -117,7 +119,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
 
 
 app = Chalice(app_name="surrogate-credentials")
-app.register_middleware(own_words, "http")
+speak_for(app)
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:

@@ -21,16 +21,23 @@ from benchmarks import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
+BUILD = ROOT / "build" / "benchmarks"
 NAMES = ("warm", "junk")
 
 
 def main() -> int:
     """Run what was asked for."""
     arguments = _parser().parse_args()
+    out = where(arguments.out, quick=arguments.quick)
     if arguments.here:
-        _here(arguments.names[0], quick=arguments.quick, out=arguments.out)
+        _here(arguments.names[0], quick=arguments.quick, out=out)
         return 0
-    return _each_in_a_process(arguments.names or NAMES, quick=arguments.quick, out=arguments.out)
+    return _each_in_a_process(arguments.names or NAMES, quick=arguments.quick, out=out)
+
+
+def where(out: Path | None, *, quick: bool) -> Path:
+    """Return where to write: a quick run must not replace what was measured."""
+    return out or (BUILD if quick else RESULTS)
 
 
 def _each_in_a_process(names: Sequence[str], *, quick: bool, out: Path) -> int:
@@ -82,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="benchmark")
     parser.add_argument("--quick", action="store_true", help="show that it runs, in seconds")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, help="where to write (quick runs: build/benchmarks)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser
 

@@ -16,13 +16,13 @@ from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
 from benchmarks.region import Region, client, environment, serving
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from chalicelib.credentials import OWASP_19_MIB, SecretHasher
 from chalicelib.exchange import Exchange
 from chalicelib.model import IssuedCredentials
-from chalicelib.oauth import FORM
+from chalicelib.oauth import FORM, HttpRequest
 from chalicelib.token_api import TokenSurface, token_routes
-from tests.gateway import basic, event
+from tests.gateway import SOURCE_IP, basic, event
 
 Call = Callable[[], dict[str, Any]]
 GRANT = "grant_type=client_credentials"
@@ -91,9 +91,13 @@ class Arrangement:
         self._region.add(record)
         return issued
 
+    def quiet_exchange(self) -> Exchange:
+        """Return the same exchange, with the same caches, without telemetry."""
+        return replace(self.exchange, emit=_nothing)
+
     def quiet(self) -> TokenSurface:
         """Return the same surface, with the same caches, without telemetry."""
-        return replace(self.surface, emit=_nothing, exchange=replace(self.exchange, emit=_nothing))
+        return replace(self.surface, emit=_nothing, exchange=self.quiet_exchange())
 
 
 def _nothing(_: object) -> None:
@@ -112,7 +116,7 @@ def arranged() -> Iterator[Arrangement]:
 def served(surface: TokenSurface) -> Chalice:
     """Return the Chalice application of *surface*, made as `app.py` does it."""
     app = Chalice(app_name="benchmark", configure_logs=False)
-    app.register_middleware(own_words, "http")
+    speak_for(app)
     app.register_blueprint(token_routes(surface))
     return app
 
@@ -142,3 +146,9 @@ def token_event(issued: IssuedCredentials, body: str = GRANT) -> dict[str, Any]:
         ("X-Forwarded-Proto", "https"),
     ]
     return event(headers=headers, body=body)
+
+
+def sent_by(issued: IssuedCredentials) -> HttpRequest:
+    """Return the same request as the token surface hands it on."""
+    headers = [basic(issued.client_id, issued.client_secret)[1]]
+    return HttpRequest(FORM, headers, [], GRANT.encode(), SOURCE_IP)

@@ -27,13 +27,21 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
-from benchmarks.arrangement import Arrangement, arranged, no_op, served, token_event
+from benchmarks.arrangement import Arrangement, arranged, no_op, sent_by, served, token_event
 from benchmarks.measure import Plan, in_turns, pin, summary
+from benchmarks.region import client
 from chalicelib import credentials
 from chalicelib.credentials import SecretHasher
-from chalicelib.errors import OAuthError
-from chalicelib.exchange import Exchange
-from chalicelib.model import IssuedCredentials, TokenRequest
+from chalicelib.errors import OAuthError, UnknownClientError
+from chalicelib.freshness import LastKnown
+from chalicelib.model import (
+    ClientId,
+    ClientRecord,
+    IssuedCredentials,
+    TokenRequest,
+    Versioned,
+    VersionId,
+)
 
 _UNAUTHORIZED = 401
 _SOURCE = "192.0.2.1"
@@ -45,7 +53,11 @@ def run(*, quick: bool) -> dict[str, Any]:
         flood = _flood(arrangement, seconds=0.2 if quick else 5, rounds=2 if quick else 7)
         repeated = _repeated(arrangement, 5 if quick else 50)
         timing = _unknown_against_wrong(arrangement, 5 if quick else 151)
-        memory = _memory(arrangement, (2_000, 4_000) if quick else (10_000, 100_000, 1_000_000))
+        memory = (
+            _memory(arrangement, (2_000, 4_000), 500)
+            if quick
+            else _memory(arrangement, (10_000, 30_000, 100_000, 300_000, 1_000_000), 10_000)
+        )
         pin()
         junk = _junk(arrangement, Plan(5, 50) if quick else Plan(101, 500))
     found = {
@@ -117,17 +129,22 @@ def _flood(arrangement: Arrangement, *, seconds: float, rounds: int) -> dict[str
     locks.  CPU time of the thread that exchanges, so that it is not the machine's cores that are
     measured; and wall time, which they are part of.
     """
-    exchange = arrangement.quiet().exchange
+    exchange = arrangement.quiet_exchange()
     victim, warm = arrangement.client(), arrangement.client()
-    request = _request(warm)
-    exchange(request)
+    sent = sent_by(warm)
+    exchange(_request(warm), sent)
+
+    def once() -> None:
+        if exchange.again(sent) is None:
+            raise RuntimeError("The warm exchange was not warm.")
+
     alone_cpu, alone_wall, beside_cpu, beside_wall, guesses = [], [], [], [], 0
     for _ in range(rounds):
-        cpu, wall = _medians(exchange, request, seconds)
+        cpu, wall = _medians(once, seconds)
         alone_cpu.append(cpu)
         alone_wall.append(wall)
         with _guessing(exchange, victim) as made:
-            cpu, wall = _medians(exchange, request, seconds)
+            cpu, wall = _medians(once, seconds)
         beside_cpu.append(cpu)
         beside_wall.append(wall)
         guesses += made[0]
@@ -147,14 +164,12 @@ def _request(issued: IssuedCredentials, client_secret: str | None = None) -> Tok
     return TokenRequest(issued.client_id, secret, None, _SOURCE)
 
 
-def _medians(
-    exchange: Callable[[TokenRequest], object], request: TokenRequest, seconds: float
-) -> tuple[float, float]:
+def _medians(once: Callable[[], None], seconds: float) -> tuple[float, float]:
     cpu, wall = [], []
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         started, cpu_started = time.perf_counter_ns(), time.thread_time_ns()
-        exchange(request)
+        once()
         cpu.append((time.thread_time_ns() - cpu_started) / 1_000)
         wall.append((time.perf_counter_ns() - started) / 1_000)
     return statistics.median(cpu), statistics.median(wall)
@@ -196,7 +211,7 @@ def _refused(exchange: Callable[[TokenRequest], object], request: TokenRequest) 
 
 def _repeated(arrangement: Arrangement, times: int) -> dict[str, Any]:
     """Return what a wrong secret costs, first and again, in CPU time, and how many argon2 ran."""
-    exchange = arrangement.quiet().exchange
+    exchange = arrangement.quiet_exchange()
     victim = arrangement.client()
     first, again, hashed = [], [], 0
     for _ in range(times):
@@ -223,7 +238,7 @@ def _cpu_ms(exchange: Callable[[TokenRequest], object], request: TokenRequest) -
 
 def _unknown_against_wrong(arrangement: Arrangement, pairs: int) -> dict[str, Any]:
     """Return the medians of both, each pair taken in turns, every secret new."""
-    exchange = arrangement.quiet().exchange
+    exchange = arrangement.quiet_exchange()
     known = arrangement.client()
     unknown = replace(known, client_id=credentials.new_client_id(secrets.token_bytes))
     for each in (known, unknown):  # so that neither is read from Secrets Manager below
@@ -253,25 +268,37 @@ class _RefusingArgon2(PasswordHasher):
         raise VerifyMismatchError
 
 
-def _memory(arrangement: Arrangement, marks: tuple[int, ...]) -> list[dict[str, Any]]:
-    """Return what is left allocated after so many distinct wrong secrets and unknown clients."""
+def _memory(
+    arrangement: Arrangement, marks: tuple[int, ...], remembered: int
+) -> list[dict[str, Any]]:
+    """Return what is allocated after so many wrong secrets of one client and unknown clients."""
     argon2 = _RefusingArgon2.from_parameters(CHEAPEST)
-    quiet = arrangement.quiet()
-    if not isinstance(quiet.exchange, Exchange):
-        raise TypeError
-    hasher = SecretHasher(secrets.token_bytes, argon2=argon2)
-    app = served(replace(quiet, exchange=replace(quiet.exchange, hasher=hasher)))
-    victim = arrangement.client()
+    victim, record = client(SecretHasher(secrets.token_bytes, argon2=argon2))
+
+    def read(client_id: ClientId) -> Versioned[ClientRecord]:
+        if client_id != victim.client_id:
+            raise UnknownClientError
+        return Versioned(record, VersionId("1"))
+
+    exchange = replace(
+        arrangement.quiet_exchange(),
+        hasher=SecretHasher(secrets.token_bytes, argon2=argon2, remembered=remembered),
+        records=LastKnown(read, fresh=300, stale=900, clock=time.time),
+    )
+    app = served(replace(arrangement.quiet(), exchange=exchange))
     found, done = [], 0
     for mark in marks:
         while done < mark:
-            secret = credentials.new_client_secret(secrets.token_bytes)
-            _must_be_refused(app, token_event(replace(victim, client_secret=secret)))
+            guess = credentials.issue(
+                credentials.new_client_id(secrets.token_bytes), secrets.token_bytes
+            )
+            who = guess.client_id if done % 2 else victim.client_id
+            _must_be_refused(app, token_event(replace(guess, client_id=who)))
             done += 1
         gc.collect()
         found.append(
             {
-                "distinct_wrong_secrets": mark,
+                "distinct_requests": mark,
                 "allocated_blocks": sys.getallocatedblocks(),
                 "peak_rss_mb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             }

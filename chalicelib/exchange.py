@@ -9,7 +9,7 @@ every request, however warm the caches, and answered alike after the same work.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from threading import Lock
 from typing import Final, Literal
@@ -47,7 +47,9 @@ from .model import (
     Versioned,
     VersionId,
 )
+from .oauth import HttpRequest
 from .ports import Clock, Emit, TokenEndpoint
+from .recognition import Recognition, Recognized, TokenKey
 
 TOTAL_SECONDS: Final = 4.5
 """An answer is given within this time, if only a 503."""
@@ -64,7 +66,6 @@ STORE_SECONDS: Final = 3.5
 _REREAD_SECONDS: Final = 5
 _REGION: Final = "region"
 
-TokenKey = tuple[ClientId, SecretId, VersionId, str]
 Invalidity = Literal["denied", "disabled", "expired", "address"]
 
 
@@ -90,6 +91,22 @@ class Trace:
     cached: bool | None = None
     cognito_requests: int = 0
     needs_rehash: bool = False
+
+    def event(self, outcome: str) -> dict[str, object]:
+        """Return the line's content."""
+        return {
+            "event": "exchange",
+            "outcome": outcome,
+            "client_id": self.client,
+            "secret_id": self.secret_id,
+            "cached": self.cached,
+            "cognito_requests": self.cognito_requests,
+            "needs_rehash": self.needs_rehash,
+        }
+
+    def repeated(self) -> Trace:
+        """Return what the same request finds that is answered from what is known."""
+        return replace(self, cached=True, cognito_requests=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +147,10 @@ class TokenCache:
     def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* that has at least the margin to live."""
         with self._lock:
-            return self._tokens.get(key)
+            try:
+                return self._tokens[key]
+            except KeyError:
+                return None
 
     def put(self, key: TokenKey, token: AccessToken) -> None:
         """Keep *token*."""
@@ -153,13 +173,40 @@ class Exchange:
     hasher: SecretHasher
     endpoint: TokenEndpoint
     tokens: TokenCache
+    recognition: Recognition
     endpoint_backoff: Backoff
     clock: Clock
     emit: Emit = field(repr=False)
 
-    def __call__(self, request: TokenRequest) -> TokenResponse:
+    def again(self, sent: HttpRequest) -> TokenResponse | None:
+        """
+        Return the cached token if exactly *sent* authenticated its client before.
+
+        Whatever can have changed since then is looked at.  `None` says that it
+        has to be exchanged in full; nobody is refused here.
+        """
+        known = self.recognition.get(sent)
+        if known is None:
+            return None
+        client_id, _, version, scope = known.token_key
+        state, record = self.states.fresh(_REGION), self.records.fresh(client_id)
+        if state is None or record is None or record.version != version:
+            return None
+        if known.secret not in record.value.secrets or self._invalidity(
+            client_id, sent.source_ip, state, record.value, known.secret
+        ):
+            return None
+        cached, now = self.tokens.get(known.token_key), self.clock()
+        if cached is None or now > cached.refresh_at:
+            return None
+        self.emit(known.event)
+        return TokenResponse(cached.token.value, int(cached.token.expires_at - now), scope)
+
+    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
         """
         Return a token for the client that *request* authenticates.
+
+        It is recognised (see `again`) if it comes again as it was *sent*.
 
         Raises:
             InvalidClientError: If it does not, whatever the reason.
@@ -169,24 +216,29 @@ class Exchange:
         """
         trace = Trace(client=loggable(request.client_id))
         try:
-            response = self._exchange(request, Countdown(self.clock, TOTAL_SECONDS), trace)
+            caller, response = self._exchange(request, Countdown(self.clock, TOTAL_SECONDS), trace)
         except OAuthError as error:
-            self._report(error.reason, trace)
+            self.emit(trace.event(error.reason))
             raise
-        self._report("issued", trace)
+        self.emit(trace.event("issued"))
+        if sent is not None:
+            key, event = _token_key(caller, response.scope), trace.repeated().event("issued")
+            self.recognition.put(sent, Recognized(key, caller.secret, event))
         return response
 
-    def _exchange(self, request: TokenRequest, deadline: Countdown, trace: Trace) -> TokenResponse:
+    def _exchange(
+        self, request: TokenRequest, deadline: Countdown, trace: Trace
+    ) -> tuple[Authenticated, TokenResponse]:
         caller = self._authenticate(request, deadline, trace)
         try:
-            return self._token(caller, request, deadline, trace)
+            return caller, self._token(caller, request, deadline, trace)
         except AppClientRefusedError:
             # A rotation may just have happened; the record knows.
             if not self._reread(request.client_id, deadline):
                 raise _drift(caller.record, self.region) from None
         caller = self._authenticate(request, deadline, trace)
         try:
-            return self._token(caller, request, deadline, trace)
+            return caller, self._token(caller, request, deadline, trace)
         except AppClientRefusedError:
             raise _drift(caller.record, self.region) from None
 
@@ -219,22 +271,30 @@ class Exchange:
             raise InvalidClientError(reason="invalid_client:wrong")
         trace.secret_id = verified.secret.secret_id
         trace.needs_rehash = verified.needs_rehash
-        invalid = self._invalidity(request, state, found.value, verified.secret)
+        invalid = self._invalidity(
+            request.client_id, request.source_ip, state, found.value, verified.secret
+        )
         if invalid:
             raise InvalidClientError(reason=f"invalid_client:{invalid}")
         return Authenticated(found.value, found.version, verified.secret)
 
     def _invalidity(
-        self, request: TokenRequest, state: RegionState, record: ClientRecord, secret: StoredSecret
+        self,
+        client_id: ClientId,
+        source_ip: str,
+        state: RegionState,
+        record: ClientRecord,
+        secret: StoredSecret,
     ) -> Invalidity | None:
-        now = self.clock()
-        if request.client_id in state.denied:
+        """Say what makes a client invalid that knows its secret; on every request."""
+        if client_id in state.denied:
             return "denied"
         if record.status is not Status.ACTIVE:
             return "disabled"
-        if any(at is not None and at <= now for at in (record.expires_at, secret.expires_at)):
-            return "expired"
-        if record.allowed_cidrs and not _within(request.source_ip, record):
+        for at in (record.expires_at, secret.expires_at):
+            if at is not None and at <= self.clock():
+                return "expired"
+        if record.allowed_cidrs and not _within(source_ip, record):
             return "address"
         return None
 
@@ -259,7 +319,7 @@ class Exchange:
         self, caller: Authenticated, request: TokenRequest, deadline: Countdown, trace: Trace
     ) -> TokenResponse:
         scope = _narrow(request.scope, caller.record)
-        key = (caller.record.client_id, caller.secret.secret_id, caller.version, scope)
+        key = _token_key(caller, scope)
         cached = self.tokens.get(key)
         token = cached.token if cached else None
         trace.cached = cached is not None
@@ -291,18 +351,9 @@ class Exchange:
             self.endpoint_backoff.trip()
             return None
 
-    def _report(self, outcome: str, trace: Trace) -> None:
-        self.emit(
-            {
-                "event": "exchange",
-                "outcome": outcome,
-                "client_id": trace.client,
-                "secret_id": trace.secret_id,
-                "cached": trace.cached,
-                "cognito_requests": trace.cognito_requests,
-                "needs_rehash": trace.needs_rehash,
-            }
-        )
+
+def _token_key(caller: Authenticated, scope: str) -> TokenKey:
+    return caller.record.client_id, caller.secret.secret_id, caller.version, scope
 
 
 def _drift(record: ClientRecord, region: str) -> OAuthError:

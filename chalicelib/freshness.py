@@ -74,6 +74,15 @@ class LastKnown(Generic[K, V]):
         self._known: TTLCache[K, tuple[V, float]] = TTLCache(REMEMBERED, stale, timer=clock)
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
+    def fresh(self, key: K) -> V | None:
+        """Return the value of *key* if it is known and fresh; ask nobody."""
+        try:
+            with self._lock:
+                value, asked_at = self._known[key]
+        except KeyError:
+            return None
+        return value if 0 <= self._clock() - asked_at < self._fresh else None
+
     def get(self, key: K, *, load: bool = True) -> V:
         """
         Return the value of *key*, not staler than allowed.

@@ -6,15 +6,15 @@ Strict to RFC 6749; what the standard leaves open is decided in ADR 3.
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from urllib.parse import unquote_plus
 
-from .credentials import CLIENT_ID, is_client_id, is_client_secret
+from .credentials import ADOPTED_CLIENT_ID, CLIENT_ID, is_client_secret
 from .errors import (
     InvalidClientError,
     InvalidRequestError,
@@ -28,13 +28,15 @@ from .model import ClientId, TokenRequest, TokenResponse
 FORM = "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 8_192
 REALM = "oauth2/token"
+_USUAL_BODY = b"grant_type=client_credentials"
 
 NO_STORE = {"Cache-Control": "no-store", "Pragma": "no-cache"}
+_HEADERS = {"Content-Type": "application/json", **NO_STORE}
 
+_encode = json.JSONEncoder().encode
 _MAX_PARAMETERS = 32
+_ENCODED = re.compile(r"[%+\0]")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
-# RFC 6749 Appendix A.1, A.2.
-_VSCHAR = re.compile(r"[\x20-\x7e]*")
 # RFC 6749 §3.3: tokens of NQCHAR, a single space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
 # What may only stand in the body or the header; a URI ends up in logs (§2.3.1).
@@ -78,7 +80,7 @@ def parse(request: HttpRequest) -> TokenRequest:
     Raises:
         OAuthError: As RFC 6749 §5.2 says.
     """
-    if _NEVER_IN_URI.intersection(request.query):
+    if request.query and _NEVER_IN_URI.intersection(request.query):
         raise InvalidRequestError("Parameters belong in the body, never in the URI.")
     form = _parse_form(request)
     client_id, client_secret = _client_authentication(request.authorization, form)
@@ -88,24 +90,20 @@ def parse(request: HttpRequest) -> TokenRequest:
     if grant_type != "client_credentials":
         raise UnsupportedGrantTypeError
     scope = _parse_scope(form.get("scope"))
-    if not is_client_id(client_id):
-        raise InvalidClientError(reason="malformed_client_id")
+    if CLIENT_ID.fullmatch(client_id):
+        if not is_client_secret(client_secret):
+            raise InvalidClientError(reason="malformed_client_secret")
     # An adopted client's secret is Cognito's and has no checksum.
-    if CLIENT_ID.fullmatch(client_id) and not is_client_secret(client_secret):
-        raise InvalidClientError(reason="malformed_client_secret")
+    elif not ADOPTED_CLIENT_ID.fullmatch(client_id):
+        raise InvalidClientError(reason="malformed_client_id")
     return TokenRequest(ClientId(client_id), client_secret, scope, request.source_ip)
 
 
 def _parse_form(request: HttpRequest) -> dict[str, str]:
-    media_type, *parameters = [
-        part.strip() for part in (request.content_type or "").lower().split(";")
-    ]
-    if media_type != FORM:
-        raise InvalidRequestError(f"The Content-Type must be {FORM}.")
-    for parameter in parameters:
-        name, _, value = parameter.partition("=")
-        if name == "charset" and value.strip('"') != "utf-8":
-            raise InvalidRequestError("The charset must be UTF-8.")
+    if request.content_type != FORM:
+        _check_content_type(request.content_type or "")
+    if request.body == _USUAL_BODY:
+        return {"grant_type": "client_credentials"}
     if len(request.body) > MAX_BODY_BYTES:
         raise InvalidRequestError(f"The body exceeds {MAX_BODY_BYTES} bytes.")
     try:
@@ -115,19 +113,34 @@ def _parse_form(request: HttpRequest) -> dict[str, str]:
     pairs = [pair for pair in text.split("&") if pair]
     if len(pairs) > _MAX_PARAMETERS:
         raise InvalidRequestError(f"There are more than {_MAX_PARAMETERS} parameters.")
+    encoded = _ENCODED.search(text)
     form: dict[str, str] = {}
     for pair in pairs:
-        encoded_name, _, encoded_value = pair.partition("=")
-        name = _form_decode(encoded_name, "The body")
+        name, _, value = pair.partition("=")
+        if encoded:
+            name, value = _form_decode(name, "The body"), _form_decode(value, "The body")
         if name in form:
             raise InvalidRequestError("A parameter is repeated.")
-        form[name] = _form_decode(encoded_value, "The body")
+        form[name] = value
     # RFC 6749 §3.2: parameters without a value are treated as omitted.
     return {name: value for name, value in form.items() if value}
 
 
+def _check_content_type(content_type: str) -> None:
+    """Refuse *content_type* unless it says what is expected, in other words."""
+    media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
+    if media_type != FORM:
+        raise InvalidRequestError(f"The Content-Type must be {FORM}.")
+    for parameter in parameters:
+        name, _, value = parameter.partition("=")
+        if name == "charset" and value.strip('"') != "utf-8":
+            raise InvalidRequestError("The charset must be UTF-8.")
+
+
 def _form_decode(text: str, where: str) -> str:
     """Decode one name or value (RFC 6749 Appendix B)."""
+    if not _ENCODED.search(text):
+        return text
     if _PERCENT.search(text):
         raise InvalidRequestError(f"{where} has an invalid percent-escape.")
     try:
@@ -146,7 +159,7 @@ def _client_authentication(
     if len(authorization) > 1:
         raise InvalidRequestError("There is more than one Authorization header.")
     asserts = "client_assertion" in form or "client_assertion_type" in form
-    if sum([bool(authorization), "client_secret" in form, asserts]) > 1:
+    if bool(authorization) + ("client_secret" in form) + asserts > 1:
         raise InvalidRequestError("There is more than one method of client authentication.")
     if authorization:
         client_id, client_secret = _parse_basic(authorization[0])
@@ -162,11 +175,16 @@ def _client_authentication(
                 "The request has no client credentials.", reason="no_credentials"
             )
         client_id, client_secret = form["client_id"], form["client_secret"]
-    if not _VSCHAR.fullmatch(client_id) or not _VSCHAR.fullmatch(client_secret):
+    if not (_is_vschar(client_id) and _is_vschar(client_secret)):
         raise InvalidRequestError("The client credentials have characters that none can have.")
     # Neither our secrets nor Cognito's have a space: one that arrives was a
     # plus sign, sent by a client that does not form-encode what it should.
     return client_id, client_secret.replace(" ", "+")
+
+
+def _is_vschar(text: str) -> bool:
+    """Whether *text* is of visible ASCII characters and spaces (RFC 6749 Appendix A.1, A.2)."""
+    return text.isascii() and text.isprintable()
 
 
 def _parse_basic(header: str) -> tuple[str, str]:
@@ -178,14 +196,16 @@ def _parse_basic(header: str) -> tuple[str, str]:
         )
     encoded = encoded.strip(" ")
     try:
-        raw = base64.b64decode(encoded, validate=True)
+        raw = binascii.a2b_base64(encoded, strict_mode=True)
         decoded = raw.decode("utf-8")
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The Authorization header is not well-formed.") from None
     client_id, colon, client_secret = decoded.partition(":")
-    # Python lets superfluous padding pass even when it validates.
-    if not colon or base64.b64encode(raw).decode() != encoded:
+    # Python lets bits that nobody sees pass even when it is strict.
+    if not colon or binascii.b2a_base64(raw, newline=False).decode() != encoded:
         raise InvalidRequestError("The Authorization header is not well-formed.")
+    if not _ENCODED.search(decoded):
+        return client_id, client_secret
     where = "The Authorization header"
     return _form_decode(client_id, where), _form_decode(client_secret, where)
 
@@ -205,32 +225,33 @@ def is_scope(text: str) -> bool:
 
 def render(response: TokenResponse) -> HttpResponse:
     """Return the successful response (RFC 6749 §5.1)."""
-    body = json.dumps(
-        {
-            "access_token": response.access_token,
-            "token_type": "Bearer",
-            "expires_in": response.expires_in,
-            "scope": response.scope,
-        },
-        separators=(",", ":"),
+    body = (
+        f'{{"access_token":{_encode(response.access_token)},"token_type":"Bearer",'
+        f'"expires_in":{response.expires_in},"scope":{_encode(response.scope)}}}'
     )
-    return HttpResponse(200, {"Content-Type": "application/json", **NO_STORE}, body)
+    return HttpResponse(200, _HEADERS, body)
 
 
 def render_error(error: OAuthError) -> HttpResponse:
     """Return the error response (RFC 6749 §5.2)."""
-    headers = {"Content-Type": "application/json", **NO_STORE}
-    if error.status_code == 401:  # noqa: PLR2004
+    retry_after = error.retry_after if isinstance(error, TemporarilyUnavailableError) else None
+    return _error_response(error.status_code, error.error, error.description, retry_after)
+
+
+@lru_cache(maxsize=64)  # there are not many, and none says anything of its request
+def _error_response(
+    status_code: int, error: str, description: str, retry_after: int | None
+) -> HttpResponse:
+    headers = {**_HEADERS}
+    if status_code == 401:  # noqa: PLR2004
         # Every 401 carries a challenge (RFC 9110 §15.5.2, RFC 7617).
         headers["WWW-Authenticate"] = f'Basic realm="{REALM}", charset="UTF-8"'
-    if error.status_code == 405:  # noqa: PLR2004
+    if status_code == 405:  # noqa: PLR2004
         headers["Allow"] = "POST"
-    if isinstance(error, TemporarilyUnavailableError):
-        headers["Retry-After"] = str(error.retry_after)
-    body = json.dumps(
-        {"error": error.error, "error_description": error.description}, separators=(",", ":")
-    )
-    return HttpResponse(error.status_code, headers, body)
+    if retry_after is not None:
+        headers["Retry-After"] = str(retry_after)
+    body = f'{{"error":{_encode(error)},"error_description":{_encode(description)}}}'
+    return HttpResponse(status_code, headers, body)
 
 
 def metadata(public_url: str) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from chalice.app import Blueprint, Request, Response
 
@@ -24,7 +24,8 @@ from .ports import Emit
 from .telemetry import crash
 
 _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
-_ANY = ["*/*"]
+# None to check: Chalice would refuse a media type in its own words.
+_ANY: list[str] = []
 _JSON = {"Content-Type": "application/json"}
 _UNAVAILABLE = 503
 _NOT_MODIFIED = 304
@@ -32,11 +33,23 @@ _NOT_MODIFIED = 304
 _JWKS_CACHING = {"Cache-Control": "public, max-age=300"}
 
 
+class TokenExchange(Protocol):
+    """See `exchange.Exchange`."""
+
+    def again(self, sent: oauth.HttpRequest) -> TokenResponse | None:
+        """See `Exchange.again`."""
+
+    def __call__(
+        self, request: TokenRequest, sent: oauth.HttpRequest | None = None
+    ) -> TokenResponse:
+        """See `Exchange.__call__`."""
+
+
 @dataclass(frozen=True, slots=True)
 class TokenSurface:
     """What the routes below need."""
 
-    exchange: Callable[[TokenRequest], TokenResponse]
+    exchange: TokenExchange
     health: Health
     jwks: Callable[[], KeyDocument]
     region: str
@@ -55,9 +68,7 @@ def token_routes(surface: TokenSurface) -> Blueprint:
     def token() -> Response:
         """RFC 6749 §3.2."""
         try:
-            response = oauth.render(_exchange(surface, routes.current_request))
-        except OAuthError as error:
-            response = oauth.render_error(error)
+            response = _answer(surface, routes.current_request)
         except Exception as err:  # noqa: BLE001 - whatever happened, an OAuth answer
             surface.emit(crash(err))
             response = oauth.render_error(OAuthServerError())
@@ -127,28 +138,31 @@ def _has(request: Request, etag: str) -> bool:
     return etag in {each.strip().removeprefix("W/") for each in known.split(",")}
 
 
-def _exchange(surface: TokenSurface, request: Request) -> TokenResponse:
+def _answer(surface: TokenSurface, request: Request) -> oauth.HttpResponse:
     try:
-        token_request = _parse(request)
+        if request.method != "POST":
+            raise MethodNotAllowedError
+        sent = _http_request(request)
+        response = surface.exchange.again(sent)
+        if response is not None:
+            return oauth.render(response)
+        token_request = oauth.parse(sent)
     except OAuthError as error:
         surface.emit({"event": "exchange", "outcome": error.reason, "cognito_requests": 0})
-        raise
-    return surface.exchange(token_request)
-
-
-def _parse(request: Request) -> TokenRequest:
-    if request.method != "POST":
-        raise MethodNotAllowedError
-    return oauth.parse(_http_request(request))
+        return oauth.render_error(error)
+    try:
+        return oauth.render(surface.exchange(token_request, sent))
+    except OAuthError as error:
+        return oauth.render_error(error)
 
 
 def _http_request(request: Request) -> oauth.HttpRequest:
     body = request.raw_body
-    headers = request.to_original_event().get("multiValueHeaders") or {}
+    many = request.to_original_event().get("multiValueHeaders") or {}
     authorization = [
         value
-        for name, values in headers.items()
-        if name.lower() == "authorization"
+        for name, values in many.items()
+        if len(name) == len("authorization") and name.lower() == "authorization"
         for value in values
     ]
     if not authorization and "authorization" in request.headers:

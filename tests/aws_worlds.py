@@ -36,6 +36,7 @@ from chalicelib.model import (
 )
 from chalicelib.pace import Pace
 from chalicelib.patience import Patience
+from chalicelib.recognition import Recognition
 from chalicelib.reconcile import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import (
@@ -222,6 +223,7 @@ class AwsWorld:
             hasher=cheap_hasher(self.random_bytes),
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),
+            recognition=Recognition(self.random_bytes),
             endpoint_backoff=Backoff(self.clock),
             clock=self.clock,
             emit=Events(),

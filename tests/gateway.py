@@ -9,16 +9,16 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
 from chalice.app import Chalice
 
-from chalicelib.answers import own_words
-from chalicelib.model import IssuedCredentials
-from chalicelib.oauth import FORM
+from chalicelib.answers import speak_for
+from chalicelib.model import IssuedCredentials, TokenRequest, TokenResponse
+from chalicelib.oauth import FORM, HttpRequest
 from chalicelib.ports import Emit
 from chalicelib.token_api import TokenSurface, token_routes
 from tests.worlds import EAST, ExchangeWorld
@@ -130,15 +130,27 @@ def basic(client_id: str, client_secret: str, scheme: str = "Basic") -> tuple[st
     return "Authorization", f"{scheme} {encoded}"
 
 
+class InFull:
+    """Recognises no request, and has each exchanged by a function."""
+
+    def __init__(self, exchange: Callable[[TokenRequest], TokenResponse]) -> None:
+        self._exchange = exchange
+
+    def again(self, sent: HttpRequest) -> None:
+        return None
+
+    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
+        return self._exchange(request)
+
+
 def token_app(
     world: ExchangeWorld, *, exchange: Any = None, emit: Emit | None = None, name: str = "test"
 ) -> Chalice:
     """Return the token surface over *world*, wired as `app.py` does it."""
-    surface = TokenSurface(
-        exchange or world.exchange, world.health, world.jwks, EAST, PUBLIC_URL, emit or world.events
-    )
+    wired = InFull(exchange) if exchange else world.exchange
+    surface = TokenSurface(wired, world.health, world.jwks, EAST, PUBLIC_URL, emit or world.events)
     app = Chalice(app_name=name, configure_logs=False)
-    app.register_middleware(own_words, "http")
+    speak_for(app)
     app.register_blueprint(token_routes(surface))
     return app
 

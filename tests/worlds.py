@@ -26,6 +26,7 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
+from chalicelib.recognition import Recognition
 from tests.fake_keys import FakeKeyStore, both_pools
 from tests.fakes import (
     CountingArgon2,
@@ -78,6 +79,7 @@ class ExchangeWorld:
             hasher=self.hasher,
             endpoint=self.endpoint,
             tokens=TokenCache(self.clock),
+            recognition=Recognition(self.random_bytes),
             endpoint_backoff=Backoff(self.clock),
             clock=self.clock,
             emit=self.events,

@@ -10,7 +10,7 @@ from openapi_spec_validator.readers import read_from_filename
 
 from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -58,7 +58,7 @@ class ApiWorld:
             state=self.admin.state,
         )
         self.app = Chalice(app_name="api", configure_logs=False)
-        self.app.register_middleware(own_words, "http")
+        speak_for(self.app)
         surface = TokenSurface(
             self.token.exchange,
             self.token.health,

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from chalicelib.errors import AppClientsUnreachableError, StoreUnavailableError
 from chalicelib.model import ClientId, RegionState, Status
 from chalicelib.patience import Patience
@@ -87,7 +87,7 @@ class AdminApi:
 
     def __post_init__(self) -> None:
         self.app = Chalice(app_name="admin", configure_logs=False)
-        self.app.register_middleware(own_words, "http")
+        speak_for(self.app)
         self.app.register_blueprint(admin_routes(self.world.surface))
 
     def call(

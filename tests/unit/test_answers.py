@@ -15,7 +15,7 @@ from chalice.app import (
     UnauthorizedError,
 )
 
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from tests.gateway import Answer, call, event
 
 SECRET = "a-secret-that-chalice-would-quote"
@@ -26,7 +26,7 @@ def answer(
 ) -> Answer:
     """Return what an app with *view* at *path* answers."""
     app = Chalice(app_name="answers", configure_logs=False)
-    app.register_middleware(own_words, "http")
+    speak_for(app)
     app.route(path, methods=["GET", "POST"])(view)
     headers = [("Content-Type", content_type)] if content_type else []
     return call(app, event(method, path, headers=headers, body="{}"))
@@ -55,6 +55,18 @@ def _crash() -> None:
     raise RuntimeError(SECRET)
 
 
+@pytest.mark.parametrize("accept", [None, "image/png", "application/octet-stream", "*/*"])
+def test_every_answer_is_text_whatever_is_asked_for(accept: str | None) -> None:
+    """Chalice refuses, or encodes, what it takes for binary; the gateway is told of none."""
+    app = Chalice(app_name="answers", configure_logs=False)
+    speak_for(app)
+    app.route("/anything", methods=["GET"])(_fine)
+    headers = [("Accept", accept)] if accept else []
+    found = call(app, event("GET", "/anything", headers=headers))
+    assert (found.status, found.body) == (418, '{"Code": "ours"}')
+    assert app.api.binary_types == []
+
+
 def test_what_we_answer_ourselves_is_left_alone() -> None:
     found = answer(_fine, "/anything")
     assert (found.status, found.body, found.headers["X"]) == (418, '{"Code": "ours"}', "y")
@@ -78,7 +90,7 @@ def test_another_method_is_answered_with_those_that_are_allowed(method: str) -> 
 @pytest.mark.parametrize("path", ["/nothing", "/nothing/at/all"])
 def test_an_unknown_path_is_not_found(path: str) -> None:
     app = Chalice(app_name="answers", configure_logs=False)
-    app.register_middleware(own_words, "http")
+    speak_for(app)
     found = call(app, event("GET", path))
     assert_oauth(found, 404, "invalid_request")
     assert "Allow" not in found.headers
