@@ -22,6 +22,7 @@ from chalicelib.exchange import REFRESH_SECONDS, STORE_SECONDS, Exchange, TokenC
 from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
 from chalicelib.oauth import HttpResponse
+from chalicelib.recognition import Recognition
 from chalicelib.secrets_store import ClientSecretsReader, StateSecret
 from chalicelib.token_endpoint import CognitoTokenEndpoint
 from tests.contract.clients import Aws
@@ -208,6 +209,7 @@ class GreyRegion:
             hasher=hasher,
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),
+            recognition=Recognition(random_bytes),
             endpoint_backoff=Backoff(self.clock),
             clock=self.clock,
             emit=Events(),
