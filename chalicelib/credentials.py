@@ -19,7 +19,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import os
 import re
 import string
 import zlib
@@ -199,8 +198,8 @@ class SecretHasher:
     what is known of those who are right.
 
     Where threads share it, few verify at a time, and those of one client one
-    after the other: whoever guesses at one client takes neither all cores nor
-    all memory from the others, and who guesses the same twice at once pays once.
+    after the other: guesses at one client take neither the cores nor the memory
+    of the others, and who guesses the same twice at once pays once.
     """
 
     def __init__(
@@ -210,7 +209,7 @@ class SecretHasher:
         argon2: PasswordHasher | None = None,
         decoy: str = OWASP_19_MIB_DECOY,
         remembered: int = 10_000,
-        at_once: int = max(1, (os.cpu_count() or 1) - 1),
+        at_once: int = 1,
     ) -> None:
         """
         Hash with *argon2*, of the profile above if `None`.
