@@ -65,7 +65,7 @@ class KeyRefresh:
         *outcome*: `written`, `unchanged`, `replica` (it cannot be written in
         this Region), or the name of an error.  *failed*: the issuers that gave
         no keys, and why.  *age*: for how many seconds the stored snapshot has
-        not seen one of the issuers, `None` if it never did.
+        not seen one of the issuers, `None` if the snapshot cannot be read.
         """
         answers: dict[str, tuple[SigningKey, ...] | None] = {}
         failed: dict[str, str] = {}
@@ -92,7 +92,5 @@ class KeyRefresh:
         self.store.replace(after, found.version)
         return "written", after
 
-    def _age(self, stored: KeySnapshot) -> int | None:
-        seen = [stored.seen_at.get(issuer) for issuer in self.issuers]
-        times = [at for at in seen if at is not None]
-        return int(self.clock()) - min(times) if len(times) == len(seen) else None
+    def _age(self, stored: KeySnapshot) -> int:
+        return int(self.clock()) - min(stored.seen_at.get(issuer, 0) for issuer in self.issuers)

@@ -390,6 +390,8 @@ class Cloud:
             with progress.step("project initialized"):
                 rollout.initialize_project(Path(state.project), self.environment)
             rollout.deploy_stages(state, self._root_client, self._directory.build, code, progress)
+        with progress.step("tokens are stamped"):
+            rollout.deploy_triggers(state, self._root_client, self._directory.build)
         with progress.step("both Regions answer"):
             self._await_health()
             if not state.ready:

@@ -107,7 +107,8 @@ def _token(cloud: Cloud, credential: tuple[str, str], region: str) -> None:
         if answer is None:
             raise DemoError(f"no token through the name while it points to {region}")
         claims = _verified(cloud, answer["access_token"], region)
-    shown = ("iss", "token_use", "scope", "exp")
+    _expect(claims["surrogate_client_id"] == credential[0], "the client's one name in the token")
+    shown = ("iss", "surrogate_client_id", "token_use", "scope", "exp")
     print("  claims " + json.dumps({claim: claims[claim] for claim in shown}))
     print(f"  expires in {answer['expires_in']} s")
 

@@ -286,6 +286,16 @@ def _with_code_at(template: Mapping[str, Any], uri: str) -> dict[str, Any]:
 
 
 def _await_api(cloudformation: Any, stack: str) -> str:  # noqa: ANN401
+    return await_stack(cloudformation, stack)["RestAPIId"]
+
+
+def await_stack(cloudformation: Any, stack: str) -> dict[str, str]:  # noqa: ANN401
+    """
+    Wait until *stack* is completed; return its outputs.
+
+    Raises:
+        DeploymentError: If it fails, or takes too long.
+    """
     deadline = time.monotonic() + _STACK_SECONDS
     while time.monotonic() < deadline:
         found = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
@@ -295,8 +305,7 @@ def _await_api(cloudformation: Any, stack: str) -> str:  # noqa: ANN401
             msg = f"stack {stack}: {status}\n{reasons}"
             raise DeploymentError(msg)
         if status.endswith("_COMPLETE"):
-            outputs = {item["OutputKey"]: item["OutputValue"] for item in found["Outputs"]}
-            return str(outputs["RestAPIId"])
+            return {item["OutputKey"]: str(item["OutputValue"]) for item in found["Outputs"]}
         time.sleep(0.1)
     msg = f"stack {stack} was not completed within {_STACK_SECONDS:.0f} s"
     raise DeploymentError(msg)

@@ -9,7 +9,9 @@ from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 
-from local import deploy, provision
+import boto3
+
+from local import deploy, provision, trigger
 from local.deploy import without_aws_variables
 from local.httpio import get
 from local.launch import CODE_ROOT, CloudError
@@ -113,6 +115,26 @@ def deploy_stages(
         )
         provision.map_custom_domain(client, state.regions[role], state.domain_name, api_id, stage)
     state.health_check_id = provision.point_name_at_regions(client, state)
+
+
+def deploy_triggers(state: CloudState, client: ClientFactory, build: Path) -> None:
+    """Deploy the function that stamps machine tokens, and attach it to both pools."""
+    template = trigger.template_of(Path(state.project))
+    if template is None or state.trigger == trigger.digest_of(template):
+        return
+    sdk = trigger.make_sdk(Path(boto3.__file__).parents[1], build / "sdk")
+    for role, region in state.regions.items():
+        (other,) = set(state.regions.values()) - {region}
+        trigger.deploy(
+            partial(_in_region, client, region),
+            template,
+            role=role,
+            other_region=other,
+            pool=state.user_pools[role],
+            prefix=state.secret_prefix,
+            sdk=sdk,
+        )
+    state.trigger = trigger.digest_of(template)
 
 
 def unhealthy(urls: Mapping[str, str], seconds: float) -> dict[str, str]:

@@ -69,6 +69,7 @@ class CloudState:
     hosted_zone_id: str = ""
     health_check_id: str = ""
     deployments: dict[str, Deployment] = field(default_factory=dict)
+    trigger: str = ""
     overrides: dict[str, str] = field(default_factory=dict)
     settings: dict[str, str] = field(default_factory=dict)
     ready: bool = False

@@ -8,6 +8,7 @@ from chalicelib.errors import ServiceError
 
 from .configuration import ROLES
 from .doctor_both import TOGETHER, name
+from .doctor_identity import IDENTITY
 from .doctor_look import Look
 from .doctor_region import PER_REGION, region_answers
 from .findings import Finding, failed
@@ -29,7 +30,7 @@ def examine(look: Look) -> Iterator[Finding]:
                 "If it is down for others too, fail over. Else check your network.",
             )
             continue
-        for check in PER_REGION:
+        for check in (*PER_REGION, *IDENTITY):
             yield from _made(check.__name__, region.name, check(look, role, region))
     for both in TOGETHER:
         if not lost or both is name:

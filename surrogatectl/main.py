@@ -16,6 +16,8 @@ from chalicelib.errors import ServiceError
 
 from . import cleanup, clients, configure, denials, doctor, output, status
 from .adopt import adopt_command
+from .app_clients import app_clients
+from .attach_trigger import attach_trigger
 from .bootstrap import initialise
 from .common import Unavailable, aws_failure, deployment, output_option
 from .configuration import ROLES
@@ -38,6 +40,8 @@ _COMMANDS = (
     *cleanup.COMMANDS,
     *status.COMMANDS,
     adopt_command,
+    app_clients,
+    attach_trigger,
     reconcile,
     refresh_jwks,
 )

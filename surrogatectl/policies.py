@@ -180,6 +180,7 @@ def operators_policy(names: Names) -> Document:
     both = names.both
     stacks = [f"arn:aws:cloudformation:{region}:*:stack/*" for region in both]
     functions = [f"arn:aws:lambda:{region}:*:function:{names.app_name}-*" for region in both]
+    triggers = [f"{function}-trigger" for function in functions]
     apis = [f"arn:aws:execute-api:{region}:*:*" for region in both]
     domains = [f"arn:aws:apigateway:{region}::/domainnames/*" for region in both]
     certificates = [f"arn:aws:acm:{region}:*:certificate/*" for region in both]
@@ -232,7 +233,13 @@ def operators_policy(names: Names) -> Document:
                 names.user_pools(*both),
             ),
             _allow("LookAtStacks", ["cloudformation:DescribeStacks"], stacks),
-            _allow("LookAtFunctions", ["lambda:GetFunctionConfiguration"], functions),
+            _allow(
+                "LookAtFunctions",
+                ["lambda:GetFunctionConfiguration", "lambda:GetPolicy"],
+                functions,
+            ),
+            # With an app client that does not exist: whether it adds the claim.
+            _allow("AskTriggers", ["lambda:InvokeFunction"], triggers),
             _allow(
                 "LookAtTheirRoles",
                 ["iam:GetRolePolicy", "iam:ListRolePolicies"],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -41,11 +43,14 @@ class FakePool:
     scopes: tuple[str, ...] = ("demo/read", "demo/write")
     app_clients: int = 0
     per_page: int = 1
+    arn: str = "arn:aws:cognito-idp:us-east-1:123456789012:userpool/x"
+    settings: Json = field(default_factory=dict)
 
     def describe_user_pool(self, *, UserPoolId: str) -> Json:
         self._check(UserPoolId)
         named = {"Domain": self.domain, "CustomDomain": self.custom_domain}
-        return {"UserPool": {"Id": UserPoolId, **{k: v for k, v in named.items() if v}}}
+        named |= {"Id": UserPoolId, "Arn": self.arn, **self.settings}
+        return {"UserPool": {k: v for k, v in named.items() if v}}
 
     def list_resource_servers(
         self, *, UserPoolId: str, MaxResults: int, NextToken: str = "0"
@@ -95,6 +100,21 @@ class FakeFunctions:
 
     environments: dict[str, Mapping[str, str]] = field(default_factory=dict)
     policies: dict[str, Json] = field(default_factory=dict)
+    permissions: dict[str, list[Json]] = field(default_factory=dict)
+    run: Callable[[Json], Any] = lambda event: event
+
+    def get_policy(self, *, FunctionName: str) -> Json:
+        if not self.permissions.get(FunctionName):
+            raise refusal("ResourceNotFoundException")
+        return {"Policy": json.dumps({"Statement": self.permissions[FunctionName]})}
+
+    def invoke(self, *, FunctionName: str, Payload: str) -> Json:
+        assert FunctionName in self.permissions
+        try:
+            answer = self.run(json.loads(Payload))
+        except ValueError:
+            return {"FunctionError": "Unhandled", "Payload": io.BytesIO(b"{}")}
+        return {"Payload": io.BytesIO(json.dumps(answer).encode())}
 
     def get_function_configuration(self, *, FunctionName: str) -> Json:
         if FunctionName not in self.environments:

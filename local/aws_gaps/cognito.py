@@ -9,13 +9,15 @@ import binascii
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from http import HTTPStatus
 from types import ModuleType
 from typing import Any
 from urllib.parse import parse_qs
 
-from local.aws_gaps import app_clients
+from local.aws_gaps import app_clients, token_trigger, user_pools
 from local.aws_gaps.app_clients import AppClient, UserPool
 from local.aws_gaps.errors import AwsError
+from local.aws_gaps.token_trigger import TriggerError
 from local.doors import current_region
 from local.emulated import Handler, Response, answer, error, module, replace, wrap_service
 
@@ -30,6 +32,9 @@ def install() -> None:
     emulated = module("services.cognito")
     actions = AppClientActions(emulated, time.time)
     wrap_service("cognito-idp", actions.wrap)
+    replace(emulated, "_create_user_pool", _checked_pool)
+    replace(emulated, "_update_user_pool", lambda update: _resetting(emulated, update))
+    token_trigger.install(emulated)
     pools = RegionalPools(emulated)
     replace(emulated, "_find_pool_by_client_id", lambda _: pools.find_by_client_id)
     replace(emulated, "_get_pool_unscoped", lambda _: pools.get)
@@ -198,15 +203,19 @@ class TokenEndpoint:
         if not client.get("AllowedOAuthFlowsUserPoolClient"):
             return _oauth_error("invalid_grant")
         granted = self._emulated._granted_scopes(client, scope, "client_credentials")  # noqa: SLF001
-        token = self._emulated._fake_token(  # noqa: SLF001
-            client_id,
-            pool_id,
-            client_id,
-            "access",
-            trigger_source="TokenGeneration_ClientCredentials",
-            client_metadata=_client_metadata(form),
-            scope=granted,
-        )
+        try:
+            token = self._emulated._fake_token(  # noqa: SLF001
+                client_id,
+                pool_id,
+                client_id,
+                "access",
+                trigger_source=token_trigger.SOURCE,
+                client_metadata=_client_metadata(form),
+                scope=granted,
+            )
+        except TriggerError as err:
+            # Which code it is at this endpoint is not documented.
+            return _oauth_error("invalid_request", str(err))
         lifetime = self._emulated._token_validity(pool_id, client_id, "access")  # noqa: SLF001
         document = {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}
         return 200, dict(_JSON), json.dumps(document).encode()
@@ -234,8 +243,42 @@ def _client_metadata(form: Mapping[str, str]) -> dict[str, Any]:
     return metadata if isinstance(metadata, dict) else {}
 
 
-def _oauth_error(code: str) -> Response:
-    return 400, dict(_JSON), json.dumps({"error": code}).encode()
+def _oauth_error(code: str, description: str | None = None) -> Response:
+    said = {} if description is None else {"error_description": description}
+    return 400, dict(_JSON), json.dumps({"error": code, **said}).encode()
+
+
+def _checked_pool(create: Callable[[dict[str, Any]], Response]) -> Callable[..., Response]:
+    """Refuse what a pool's tier does not have."""
+
+    def create_user_pool(data: dict[str, Any]) -> Response:
+        try:
+            user_pools.check(data, data.get("UserPoolTier", "ESSENTIALS"))
+        except AwsError as err:
+            return error(err.code, err.message, err.status)
+        return create(data)
+
+    return create_user_pool
+
+
+def _resetting(
+    emulated: ModuleType, update: Callable[[dict[str, Any]], Response]
+) -> Callable[..., Response]:
+    """Set what an update leaves out to its default."""
+
+    def update_user_pool(data: dict[str, Any]) -> Response:
+        pool = emulated._user_pools.get(data.get("UserPoolId", ""))  # noqa: SLF001
+        if pool is not None:
+            try:
+                user_pools.check(data, data.get("UserPoolTier", pool["UserPoolTier"]))
+            except AwsError as err:
+                return error(err.code, err.message, err.status)
+        answer = update(data)
+        if pool is not None and answer[0] == HTTPStatus.OK:
+            user_pools.reset(pool, data)
+        return answer
+
+    return update_user_pool
 
 
 def _with_machine_claims(sign: Callable[..., str]) -> Callable[..., str]:

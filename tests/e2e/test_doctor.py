@@ -39,9 +39,12 @@ def test_nothing_is_wrong_with_a_whole_deployment(
     enroll_everywhere()
     report = surrogatectl("doctor")
     assert report["failed"] == 0
+    stamped = [each for each in report["checks"] if each["check"] == "trigger"]
+    assert [each["level"] for each in stamped] == ["ok", "ok"]
     seen = {(each["check"], each["region"]) for each in report["checks"]}
     for region in cloud.endpoints["regions"].values():
-        for check in ("region", "state", "deployment key", "function", "readiness", "role", "pool"):
+        checks = ("region", "state", "deployment key", "function", "readiness", "role", "pool")
+        for check in (*checks, "signing keys", "trigger"):
             assert (check, region) in seen
     assert {("writer", None), ("name", None), ("replication", "us-west-2")} <= seen
 

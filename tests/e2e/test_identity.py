@@ -1,17 +1,20 @@
-"""What backends verify tokens with: the keys of both Regions, whichever Region is left."""
+"""What backends go by: one name for a client in both Regions, and the keys of both."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jwt
 import pytest
 import requests
 
+from chalicelib import records
+from chalicelib.model import AppClient
 from local.cloud import Cloud
 from tests.e2e.conftest import CommandLine, Credential
-from tests.e2e.tokens import SECONDS, post_token
+from tests.e2e.tokens import SECONDS, post_token, verified
 
 ROLES = ("primary", "secondary")
 
@@ -80,3 +83,192 @@ def test_a_refresh_with_a_region_lost_keeps_its_keys(
     done = surrogatectl("refresh-jwks")
     assert set(done["failed"]) == {issuer(breakable_cloud, "secondary")}
     assert published(breakable_cloud.endpoints["primary"]).json() == before
+
+
+# One name
+
+
+def half(cloud: Cloud, credential: Credential, role: str) -> AppClient:
+    """Return the Cognito side of a client, as somebody who stole it would have it."""
+    text = cloud.client("secretsmanager", role, "root").get_secret_value(
+        SecretId=f"surrogate/clients/{credential.client_id}", VersionStage="AWSCURRENT"
+    )["SecretString"]
+    found = records.record_from_json(text).app_clients[cloud.endpoints["regions"][role]]
+    assert isinstance(found, AppClient)
+    return found
+
+
+def ask_cognito(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> dict[str, Any]:
+    """Return the claims of a token that Cognito gives without the exchange."""
+    told = {"aws_client_metadata": json.dumps(metadata)} if metadata else {}
+    answer = requests.post(
+        f"{cloud.endpoints['region_endpoints'][role]}/oauth2/token",
+        auth=(stolen.app_client_id, stolen.client_secret),
+        data={"grant_type": "client_credentials", **told},
+        timeout=SECONDS,
+    )
+    assert answer.status_code == 200, answer.text
+    return verified(cloud, role, answer.json()["access_token"])
+
+
+def test_tokens_of_both_regions_name_the_client_alike(
+    cloud: Cloud, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    credential = enroll_everywhere()
+    claims = {
+        role: verified(
+            cloud,
+            role,
+            post_token(cloud.endpoints[role], credential.pair).json()["access_token"],
+        )
+        for role in ROLES
+    }
+    assert {each["surrogate_client_id"] for each in claims.values()} == {credential.client_id}
+    assert claims["primary"]["client_id"] != claims["secondary"]["client_id"]
+
+
+def test_who_holds_a_real_cognito_secret_cannot_name_another_client(
+    cloud: Cloud, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    thief, victim = enroll_everywhere(), enroll_everywhere()
+    for role in ROLES:
+        stolen, other = half(cloud, thief, role), half(cloud, victim, role)
+        for mac in (other.mac, stolen.mac, "0" * 64):
+            claims = ask_cognito(
+                cloud, role, stolen, surrogate_client_id=victim.client_id, surrogate_mac=mac
+            )
+            assert "surrogate_client_id" not in claims
+        assert "surrogate_client_id" not in ask_cognito(cloud, role, stolen)
+        own = ask_cognito(
+            cloud, role, stolen, surrogate_client_id=thief.client_id, surrogate_mac=stolen.mac
+        )
+        assert own["surrogate_client_id"] == thief.client_id
+
+
+def test_one_region_s_proof_is_none_in_the_other(
+    cloud: Cloud, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    credential = enroll_everywhere()
+    here, there = (half(cloud, credential, role) for role in ROLES)
+    claims = ask_cognito(
+        cloud,
+        "secondary",
+        there,
+        surrogate_client_id=credential.client_id,
+        surrogate_mac=here.mac,
+    )
+    assert "surrogate_client_id" not in claims
+
+
+def test_a_lost_deployment_key_costs_the_claim_and_no_token(
+    breakable_cloud: Cloud, enroll: Callable[..., Credential]
+) -> None:
+    """A function that starts while Secrets Manager is ill; one that runs knows the key."""
+    credential, cloud = enroll(), breakable_cloud
+    stolen = half(cloud, credential, "primary")
+    told = {"surrogate_client_id": credential.client_id, "surrogate_mac": stolen.mac}
+    functions = cloud.client("lambda", "primary", "root")
+    name = "surrogate-credentials-primary-trigger"
+    variables = functions.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
+    cloud.add_fault("secretsmanager", "error500", "primary")
+    functions.update_function_configuration(
+        FunctionName=name, Environment={"Variables": {**variables, "COLD": "1"}}
+    )
+    assert "surrogate_client_id" not in ask_cognito(cloud, "primary", stolen, **told)
+    cloud.clear_faults()
+    functions.update_function_configuration(FunctionName=name, Environment={"Variables": variables})
+    again = ask_cognito(cloud, "primary", stolen, **told)
+    assert again["surrogate_client_id"] == credential.client_id
+
+
+def test_the_map_says_the_same_as_the_claim(
+    cloud: Cloud,
+    surrogatectl: CommandLine,
+    enroll_everywhere: Callable[[], Credential],
+    tmp_path: Any,
+) -> None:
+    credential = enroll_everywhere()
+    clients = surrogatectl("app-clients")["clients"]
+    assert set(clients) == {issuer(cloud, role) for role in ROLES}
+    for role in ROLES:
+        token = post_token(cloud.endpoints[role], credential.pair).json()["access_token"]
+        claims = verified(cloud, role, token)
+        assert clients[claims["iss"]][claims["client_id"]] == claims["surrogate_client_id"]
+    done = surrogatectl.run("app-clients", "--file", str(tmp_path / "map.json"))
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "map.json").read_text())["clients"].keys() == clients.keys()
+
+
+# A pool that was brought
+
+POOL_SETTINGS: dict[str, Any] = {
+    "DeletionProtection": "ACTIVE",
+    "AutoVerifiedAttributes": ["email"],
+    "Policies": {"PasswordPolicy": {"MinimumLength": 14, "TemporaryPasswordValidityDays": 2}},
+    "AdminCreateUserConfig": {"AllowAdminCreateUserOnly": True},
+    "UserPoolTags": {"owner": "payments"},
+    "AccountRecoverySetting": {"RecoveryMechanisms": [{"Priority": 1, "Name": "verified_email"}]},
+}
+
+
+@pytest.fixture
+def brought(cloud: Cloud) -> Iterator[str]:
+    cognito = cloud.client("cognito-idp", "primary", "root")
+    pool = cognito.create_user_pool(PoolName="brought", **POOL_SETTINGS)["UserPool"]["Id"]
+    yield str(pool)
+    cognito.update_user_pool(UserPoolId=pool, DeletionProtection="INACTIVE")
+    cognito.delete_user_pool(UserPoolId=pool)
+
+
+def test_the_trigger_is_attached_to_a_pool_that_has_none_and_to_no_other(
+    cloud: Cloud, surrogatectl: CommandLine, brought: str
+) -> None:
+    cognito = cloud.client("cognito-idp", "primary", "root")
+    functions = cloud.client("lambda", "primary", "root")
+    name = "surrogate-credentials-primary-trigger"
+    before = cognito.describe_user_pool(UserPoolId=brought)["UserPool"]
+
+    def attach() -> Any:
+        return surrogatectl.run(
+            "attach-trigger",
+            "--region=primary",
+            "--yes",
+            "--output=json",
+            USER_POOL_ID_PRIMARY=brought,
+        )
+
+    refused = attach()
+    assert refused.returncode == 1
+    assert "does not let Cognito invoke it" in refused.stderr
+    functions.add_permission(
+        FunctionName=name,
+        StatementId="brought",
+        Action="lambda:InvokeFunction",
+        Principal="cognito-idp.amazonaws.com",
+        SourceArn=before["Arn"],
+        SourceAccount=before["Arn"].split(":")[4],
+    )
+    try:
+        done = attach()
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["us-east-1"]["attached"] is True
+        after = cognito.describe_user_pool(UserPoolId=brought)["UserPool"]
+        config = after.pop("LambdaConfig")["PreTokenGenerationConfig"]
+        assert config["LambdaArn"].endswith(f":{name}")
+        for each in (before, after):
+            each.pop("LambdaConfig", None)
+            each.pop("LastModifiedDate")
+            each["AdminCreateUserConfig"].pop("UnusedAccountValidityDays", None)
+        assert after == before
+        assert json.loads(attach().stdout)["us-east-1"]["attached"] is False
+    finally:
+        functions.remove_permission(FunctionName=name, StatementId="brought")
+    theirs = {"LambdaArn": config["LambdaArn"] + "-theirs", "LambdaVersion": "V2_0"}
+    cognito.update_user_pool(
+        UserPoolId=brought, LambdaConfig={"PreTokenGenerationConfig": theirs}, **POOL_SETTINGS
+    )
+    kept = attach()
+    assert kept.returncode == 3
+    assert "never replaced" in kept.stderr
+    found = cognito.describe_user_pool(UserPoolId=brought)["UserPool"]["LambdaConfig"]
+    assert found["PreTokenGenerationConfig"] == theirs

@@ -17,7 +17,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
+import requests
 
 from local.cloud import ROOT, Cloud
 from local.deploy import without_aws_variables
@@ -47,6 +49,7 @@ class Stacks:
         client.create_stack(
             StackName=f"{NAME}-{role}",
             TemplateBody=TEMPLATE,
+            Capabilities=["CAPABILITY_IAM"],
             Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in given.items()],
         )
         self.made.append((role, f"{NAME}-{role}"))
@@ -135,7 +138,11 @@ def test_both_regions_stacks_are_made_and_configure_writes_what_they_tell(
         assert {each["ScopeName"] for each in server["Scopes"]} == {"read", "write", "admin"}
         alarms = cloud.client("cloudwatch", role, "root").describe_alarms()["MetricAlarms"]
         topic = outputs[role]["AlarmTopicArn"]
-        assert len([each for each in alarms if each["AlarmActions"] == [topic]]) == 11
+        assert len([each for each in alarms if each["AlarmActions"] == [topic]]) == 15
+        pool = client.describe_user_pool(UserPoolId=outputs[role]["UserPoolId"])["UserPool"]
+        config = pool["LambdaConfig"]["PreTokenGenerationConfig"]
+        assert config == {"LambdaArn": outputs[role]["TriggerArn"], "LambdaVersion": "V3_0"}
+        assert_a_token_is_given(cloud, role, pool["Id"])
 
     stacks_named = [f"--stack-{role}={NAME}-{role}" for role in ROLES]
     arguments = [*stacks_named, *token_endpoints(cloud), "--yes", "--output=json"]
@@ -153,6 +160,44 @@ def test_both_regions_stacks_are_made_and_configure_writes_what_they_tell(
     assert json.loads(configure(cloud, project, *arguments).stdout)["differ"] == []
 
 
+def assert_a_token_is_given(cloud: Cloud, role: str, pool: str) -> None:
+    """Get a token of a pool whose trigger finds no SDK: there is no claim, and a token."""
+    cognito = cloud.client("cognito-idp", role, "root")
+    made = cognito.create_user_pool_client(
+        UserPoolId=pool,
+        ClientName="machine",
+        GenerateSecret=True,
+        AllowedOAuthFlows=["client_credentials"],
+        AllowedOAuthScopes=["demo/read"],
+        AllowedOAuthFlowsUserPoolClient=True,
+    )["UserPoolClient"]
+    metadata = {"surrogate_client_id": "sgc_x", "surrogate_mac": "00"}
+    answer = requests.post(
+        f"{cloud.endpoints['region_endpoints'][role]}/oauth2/token",
+        auth=(made["ClientId"], made["ClientSecret"]),
+        data={
+            "grant_type": "client_credentials",
+            "aws_client_metadata": json.dumps(metadata),
+        },
+        timeout=30,
+    )
+    assert answer.status_code == 200, answer.text
+    claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
+    assert "surrogate_client_id" not in claims
+
+
+def test_without_the_claim_there_is_no_trigger(cloud: Cloud, stacks: Stacks) -> None:
+    outputs = stacks.make("primary", UserPoolDomainPrefix=f"{NAME}-plain", SurrogateClaim="no")
+    assert "TriggerArn" not in outputs
+    pool = pools(cloud, "primary")[outputs["UserPoolId"]]
+    assert "PreTokenGenerationConfig" not in pool.get("LambdaConfig", {})
+
+
+def test_a_lite_pool_is_made_without_a_trigger(cloud: Cloud, stacks: Stacks) -> None:
+    outputs = stacks.make("primary", UserPoolDomainPrefix=f"{NAME}-lite", UserPoolTier="LITE")
+    assert "TriggerArn" not in outputs
+
+
 def test_a_pool_that_was_brought_stays_as_it_is(cloud: Cloud, stacks: Stacks) -> None:
     before = pools(cloud, "secondary")
     pool = cloud.endpoints["user_pools"]["secondary"]
@@ -160,6 +205,8 @@ def test_a_pool_that_was_brought_stays_as_it_is(cloud: Cloud, stacks: Stacks) ->
         "secondary", ExistingUserPoolId=pool, ExistingTokenHost="login.example.test"
     )
     assert outputs["UserPoolId"] == pool
+    # Its trigger is made, and attached by `surrogatectl attach-trigger` only.
+    assert outputs["TriggerArn"].endswith(f":function:{NAME}-secondary-trigger")
     assert outputs["TokenEndpoint"] == "https://login.example.test/oauth2/token"
     assert pools(cloud, "secondary") == before
 

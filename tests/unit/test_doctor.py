@@ -11,13 +11,16 @@ import pytest
 
 from chalicelib import records
 from chalicelib.enrollment import EnrollmentRequest
+from chalicelib.jwks import EMPTY, KeySnapshot, snapshot_from_json, snapshot_to_json
 from chalicelib.model import ClientId, RegionState
+from surrogatectl.attach_trigger import LAMBDA_VERSION
 from surrogatectl.doctor_checks import examine
 from surrogatectl.doctor_look import Look
 from surrogatectl.findings import Finding, Level
 from surrogatectl.policies import Names, stage_policy
 from surrogatectl.roles import granted, missing
 from tests.aws_worlds import AwsWorld, Operators
+from tests.fake_keys import key
 from tests.fakes import FakeClock
 from tests.operator_fakes import (
     FakeConnect,
@@ -29,6 +32,7 @@ from tests.operator_fakes import (
     settings,
 )
 from tests.worlds import CALLER, EAST, WEST
+from trigger.index import Trigger
 
 DAY = 86_400
 SETTINGS = settings()
@@ -56,6 +60,7 @@ class Deployed:
 
     def __post_init__(self) -> None:
         self.clock: FakeClock = self.world.clock
+        self.publish_keys()
         self.settle()
         self.web = FakeWeb(ends=self.clock() + 200 * DAY)
         self.pools, self.functions, self.domains = {}, {}, {}
@@ -71,6 +76,7 @@ class Deployed:
                 {FUNCTION[name]: _variables(name)},
                 {FUNCTION[name]: stage_policy(NAMES, name, ["token", "admin"], STAGE[name])},
             )
+            self.stamp(name)
             services |= {
                 ("secretsmanager", name): self.world.aws.secrets_manager(self.world.secrets[name]),
                 ("cognito-idp", name): self.pools[name],
@@ -81,6 +87,39 @@ class Deployed:
             }
         self.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": EAST})
         self.connect = FakeConnect(services)
+
+    def publish_keys(self) -> None:
+        """Store the snapshot of both pools' keys, in both Regions."""
+        now, issuers = int(self.clock()), (SETTINGS.primary.issuer, SETTINGS.secondary.issuer)
+        keys = {issuer: (key("one"), key("two")) for issuer in issuers}
+        text = snapshot_to_json(KeySnapshot(keys, dict.fromkeys(issuers, now)))
+        client = self.world.aws.secrets_manager(self.world.secrets[EAST])
+        client.create_secret(Name="surrogate/jwks", SecretString=text)
+        client.replicate_secret_to_regions(
+            SecretId="surrogate/jwks", AddReplicaRegions=[{"Region": WEST}]
+        )
+
+    def stamp(self, name: str) -> None:
+        """Attach the trigger to the pool of a Region, as it ships."""
+        arn, pool = f"arn:aws:lambda:{name}:123456789012:function:trigger", self.pools[name]
+        pool.arn = f"arn:aws:cognito-idp:{name}:123456789012:userpool/{pool.user_pool_id}"
+        config = {"LambdaArn": arn, "LambdaVersion": LAMBDA_VERSION}
+        pool.settings = {
+            "UserPoolTier": "ESSENTIALS",
+            "LambdaConfig": {"PreTokenGenerationConfig": config},
+        }
+        self.functions[name].permissions[arn] = [
+            {
+                "Effect": "Allow",
+                "Principal": {"Service": "cognito-idp.amazonaws.com"},
+                "Action": "lambda:InvokeFunction",
+                "Condition": {"ArnLike": {"AWS:SourceArn": pool.arn}},
+            }
+        ]
+        store = self.world.secrets[name].secrets
+        self.functions[name].run = Trigger(
+            lambda: store["surrogate/deployment"].current.text, self.clock, _say_nothing
+        )
 
     def look(self) -> list[Finding]:
         urls = {"primary": "https://primary.example", "secondary": "https://secondary.example"}
@@ -108,6 +147,10 @@ class Deployed:
     def enroll(self) -> ClientId:
         asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
         return Operators(self.world).enroll(asked, CALLER).record.client_id
+
+
+def _say_nothing(_outcome: str, **_: str) -> None:
+    """Take the place of the trigger's log."""
 
 
 def _variables(region: str) -> dict[str, str]:
@@ -146,6 +189,8 @@ def test_where_nothing_is_wrong_nothing_is_said_to_be() -> None:
         "pool",
         "quota",
         "certificate",
+        "signing keys",
+        "trigger",
         "writer",
         "replication",
         "name",
@@ -418,3 +463,108 @@ def test_a_denial_grants_nothing() -> None:
 
 def _policy(action: str, resource: str) -> dict[str, Any]:
     return {"Statement": {"Effect": "Allow", "Action": action, "Resource": resource}}
+
+
+# What backends go by
+
+KEYS = "surrogate/jwks"
+
+
+def rewrite_keys(deployed: Deployed, region: str, snapshot: KeySnapshot) -> None:
+    secret = deployed.world.secrets[region].secrets[KEYS]
+    secret.current.text = snapshot_to_json(snapshot)
+
+
+def published(deployed: Deployed, region: str) -> KeySnapshot:
+    return snapshot_from_json(deployed.world.secrets[region].secrets[KEYS].current.text)
+
+
+def test_a_missing_snapshot_of_keys_is_found() -> None:
+    deployed = Deployed()
+    del deployed.world.secrets[WEST].secrets[KEYS]
+    assert wrong(deployed) == [("signing keys", WEST, Level.FAILED)]
+    assert "surrogatectl init" in bad(deployed)[0].remedy
+
+
+def test_a_pool_whose_keys_are_not_published_is_named() -> None:
+    deployed = Deployed()
+    snapshot = published(deployed, EAST)
+    kept = {SETTINGS.primary.issuer: snapshot.keys[SETTINGS.primary.issuer]}
+    for region, some in ((EAST, KeySnapshot(kept, snapshot.seen_at)), (WEST, EMPTY)):
+        rewrite_keys(deployed, region, some)
+    east, west = bad(deployed)
+    assert SETTINGS.secondary.issuer in east.detail
+    assert SETTINGS.primary.issuer not in east.detail
+    assert SETTINGS.primary.issuer in west.detail
+
+
+def test_keys_that_are_not_refreshed_are_warned_of() -> None:
+    deployed = Deployed()
+    deployed.clock.advance(43_300)
+    found = [each for each in deployed.look() if each.check == "signing keys"]
+    assert [each.level for each in found] == [Level.WARNING] * 2
+    assert "12 hours ago" in found[0].detail
+
+
+def untriggered(deployed: Deployed, **settings: Any) -> list[tuple[str, str | None, Level]]:
+    deployed.pools[EAST].settings = {"UserPoolTier": "ESSENTIALS", **settings}
+    return wrong(deployed)
+
+
+def test_a_pool_that_does_not_stamp_tokens_is_warned_of() -> None:
+    deployed = Deployed()
+    assert untriggered(deployed) == [("trigger", EAST, Level.WARNING)]
+    assert "surrogatectl attach-trigger" in bad(deployed)[0].remedy
+
+
+def test_a_lite_pool_is_in_order_and_told_of_the_map() -> None:
+    deployed = Deployed()
+    assert untriggered(deployed, UserPoolTier="LITE") == []
+    (found,) = [each for each in deployed.look() if (each.check, each.region) == ("trigger", EAST)]
+    assert "surrogatectl app-clients" in found.detail
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"PreTokenGeneration": "arn:theirs"},
+        {"PreTokenGenerationConfig": {"LambdaArn": "arn:theirs", "LambdaVersion": "V2_0"}},
+    ],
+)
+def test_a_trigger_that_is_not_asked_for_machines_is_warned_of(config: dict[str, Any]) -> None:
+    deployed = Deployed()
+    assert untriggered(deployed, LambdaConfig=config) == [("trigger", EAST, Level.WARNING)]
+    assert "arn:theirs" in bad(deployed)[0].detail
+
+
+def test_a_trigger_that_cognito_may_not_invoke_is_found() -> None:
+    deployed = Deployed()
+    deployed.functions[WEST].permissions.clear()
+    assert wrong(deployed) == [("trigger", WEST, Level.FAILED)]
+
+
+def _raise(_event: object) -> None:
+    raise ValueError
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (lambda event: event, "without the claim"),
+        (lambda _event: None, "without the claim"),
+        (lambda _event: {"response": {"claimsAndScopeOverrideDetails": []}}, "without the claim"),
+        (_raise, "nobody gets a token"),
+    ],
+)
+def test_a_trigger_that_does_not_stamp_is_found(run: Any, said: str) -> None:
+    deployed = Deployed()
+    deployed.functions[EAST].run = run
+    assert wrong(deployed) == [("trigger", EAST, Level.FAILED)]
+    assert said in bad(deployed)[0].detail
+
+
+def test_a_trigger_with_another_deployment_key_is_found() -> None:
+    deployed = Deployed()
+    other = records.deployment_key_to_json(b"o" * 32)
+    deployed.functions[WEST].run = Trigger(lambda: other, deployed.clock, _say_nothing)
+    assert wrong(deployed) == [("trigger", WEST, Level.FAILED)]

@@ -27,12 +27,18 @@ from chalicelib.errors import (
     StoreUnavailableError,
     TokenEndpointUnavailableError,
 )
+from chalicelib.jwks import EMPTY
+from chalicelib.jwks_refresh import KeyRefresh
 from chalicelib.model import IssuedCredentials, Pending, Status
+from chalicelib.secrets_store import deployment_secret_name
 from chalicelib.telemetry import NAMESPACE, json_lines
+from surrogatectl.attach_trigger import LAMBDA_VERSION, trigger_name
 from surrogatectl.configure import FROM_STACK
+from tests.fake_keys import EAST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.fakes import FakeClock
 from tests.stages import PROJECT
 from tests.worlds import EAST, ExchangeWorld, request
+from trigger.index import Trigger
 
 TEMPLATES = {
     name: cfn_yaml.load(str(PROJECT / "infra" / f"{name}.yaml")) for name in ("region", "routing")
@@ -230,6 +236,78 @@ def test_each_kind_of_drift_that_the_survey_reports_pages(kind: Kind) -> None:
         assert line[watched] == count
         behind = matches(FILTERS["ReplicasBehind"]["FilterPattern"], line)
         assert behind == (kind is Kind.REPLICA and count > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, False),
+        ({"age": 43_200}, False),
+        ({"age": 43_201}, True),
+        ({"outcome": "replica"}, False),
+        ({"outcome": "StoreRefusedError", "age": None}, True),
+    ],
+)
+def test_keys_that_are_not_refreshed_page(change: dict[str, Any], *, counts: bool) -> None:
+    store = FakeKeyStore.of(EMPTY)
+    issuers = FakeIssuers({EAST_ISSUER: (key("east"),)})
+    (line,) = lines({**KeyRefresh(store, issuers.fetches(), FakeClock())(), **change})
+    assert matches(FILTERS["StaleKeys"]["FilterPattern"], line) is counts
+
+
+def test_each_line_of_the_trigger_is_a_token_without_the_claim() -> None:
+    said: list[dict[str, Any]] = []
+    trigger = Trigger(
+        lambda: "",
+        FakeClock(),
+        lambda outcome, **_: said.append({"event": "trigger", "outcome": outcome}),
+    )
+    trigger({"triggerSource": "TokenGeneration_ClientCredentials", "version": "3"})
+    (line,) = said
+    assert matches(FILTERS["UnstampedTokens"]["FilterPattern"], line)
+
+
+def test_cognito_may_invoke_the_trigger_for_this_pool_of_this_account_only() -> None:
+    (permission,) = resources(REGION, "AWS::Lambda::Permission").values()
+    assert permission["Principal"] == "cognito-idp.amazonaws.com"
+    assert permission["Action"] == "lambda:InvokeFunction"
+    assert permission["SourceAccount"] == {"Ref": "AWS::AccountId"}
+    arn, names = permission["SourceArn"]["Fn::Sub"]
+    assert arn.endswith(":${AWS::AccountId}:userpool/${Pool}")
+    assert names == {
+        "Pool": {"Fn::If": ["MakesPool", {"Ref": "UserPool"}, {"Ref": "ExistingUserPoolId"}]}
+    }
+
+
+def test_the_trigger_s_role_reads_the_deployment_key_and_writes_its_own_log() -> None:
+    (role,) = resources(REGION, "AWS::IAM::Role").values()
+    assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
+    (policy,) = role["Policies"]
+    logs, key = policy["PolicyDocument"]["Statement"]
+    assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
+    assert logs["Resource"]["Fn::Sub"].endswith(
+        ":log-group:/aws/lambda/${AppName}-${Role}-trigger:*"
+    )
+    assert key["Action"] == "secretsmanager:GetSecretValue"
+    assert key["Resource"]["Fn::Sub"].endswith(":secret:${NamePrefix}/deployment-??????")
+    assert deployment_secret_name("${NamePrefix}") == "${NamePrefix}/deployment"
+
+
+def test_the_trigger_is_attached_to_a_pool_that_is_made_here_and_may_have_one() -> None:
+    pool = REGION["Resources"]["UserPool"]["Properties"]
+    condition, config, none = pool["LambdaConfig"]["Fn::If"]
+    assert none == {"Ref": "AWS::NoValue"}
+    assert config["PreTokenGenerationConfig"]["LambdaVersion"] == LAMBDA_VERSION
+    needed = REGION["Conditions"][condition]["Fn::And"]
+    assert {"Condition": "MakesPool"} in needed
+    function = REGION["Resources"]["TriggerFunction"]
+    assert {"Condition": function["Condition"]} in needed
+    stamps = json.dumps(REGION["Conditions"]["StampsTokens"])
+    assert "LITE" in stamps
+    assert "SurrogateClaim" in stamps
+    assert function["Properties"]["FunctionName"] == {
+        "Fn::Sub": trigger_name("${Role}", "${AppName}")
+    }
 
 
 def test_replicas_behind_are_counted_from_the_surveys_own_number() -> None:

@@ -1,0 +1,375 @@
+"""The pre token generation trigger: when it stamps a token, and that it never costs one."""
+
+from __future__ import annotations
+
+import ast
+import base64
+import copy
+import json
+import subprocess
+import sys
+import tomllib
+from typing import Any
+
+import pytest
+from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import credentials, records
+from chalicelib.model import AppClientId, ClientId
+from tests.fakes import FakeClock
+from tests.stages import PROJECT
+from trigger import index
+from trigger.__main__ import with_copy
+from trigger.index import CLAIM, REREAD_SECONDS, RETRY_SECONDS, Trigger
+
+KEY = bytes(range(32))
+OTHER_KEY = bytes(range(1, 33))
+APP_CLIENT = "1example23456789appclient0"
+CLIENT = "sgc_abcdefghijklmnopqrstuvwxyz"
+INDEX = PROJECT / "trigger" / "index.py"
+TEMPLATE = PROJECT / "infra" / "region.yaml"
+
+
+def mac(client_id: str = CLIENT, app_client: str = APP_CLIENT, key: bytes = KEY) -> str:
+    return credentials.app_client_mac(key, ClientId(client_id), AppClientId(app_client))
+
+
+def event(metadata: Any = None, **changes: Any) -> dict[str, Any]:
+    """Return the event that Cognito sends for a machine (developer guide, version 3)."""
+    request: dict[str, Any] = {
+        "userAttributes": {},
+        "groupConfiguration": None,
+        "scopes": ["demo/read"],
+    }
+    if metadata is not None:
+        request["clientMetadata"] = metadata
+    return {
+        "version": "3",
+        "triggerSource": "TokenGeneration_ClientCredentials",
+        "region": "us-east-1",
+        "userPoolId": "us-east-1_EXAMPLE11",
+        "userName": "ClientCredentials",
+        "callerContext": {"awsSdkVersion": "aws-sdk-unknown-unknown", "clientId": APP_CLIENT},
+        "request": request,
+        "response": {"claimsAndScopeOverrideDetails": None},
+        **changes,
+    }
+
+
+def told(client_id: str = CLIENT, given: str | None = None) -> dict[str, str]:
+    """Return what the exchange sends as `aws_client_metadata`."""
+    return {
+        "surrogate_client_id": client_id,
+        "surrogate_mac": mac(client_id) if given is None else given,
+    }
+
+
+class World:
+    """The trigger over a secret that is kept here."""
+
+    def __init__(self, key: bytes | None = KEY) -> None:
+        self.text = None if key is None else records.deployment_key_to_json(key)
+        self.failures: list[Exception] = []
+        self.fetched = 0
+        self.clock = FakeClock()
+        self.lines: list[dict[str, Any]] = []
+        self.trigger = Trigger(self._fetch, self.clock, self._log)
+
+    def _fetch(self) -> str:
+        self.fetched += 1
+        if self.failures:
+            raise self.failures.pop(0)
+        if self.text is None:
+            raise LookupError
+        return self.text
+
+    def _log(self, outcome: str, **more: str) -> None:
+        self.lines.append({"outcome": outcome, **more})
+
+    def claim(self, sent: dict[str, Any]) -> str | None:
+        """Return the claim that is stamped; the rest of the event must come back as it was."""
+        before = copy.deepcopy(sent)
+        back = json.loads(json.dumps(self.trigger(sent, None)))
+        details = back["response"].pop("claimsAndScopeOverrideDetails")
+        before["response"].pop("claimsAndScopeOverrideDetails")
+        assert back == before
+        if details is None:
+            return None
+        assert details.keys() == {"accessTokenGeneration"}
+        (changes,) = details.values()
+        assert changes.keys() == {"claimsToAddOrOverride"}
+        ((name, value),) = changes["claimsToAddOrOverride"].items()
+        assert name == CLAIM
+        return str(value)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+# When it stamps
+
+
+def test_a_token_that_the_exchange_asks_for_is_stamped(world: World) -> None:
+    assert world.claim(event(told())) == CLIENT
+    assert world.lines == []
+
+
+def test_whoever_holds_a_real_secret_cannot_name_another_client(world: World) -> None:
+    """A MAC that was seen fits its own app client only, and no other surrogate."""
+    other_app_client = mac(app_client="another0app0client00000000")
+    for claimed in (
+        told("sgc_bbbbbbbbbbbbbbbbbbbbbbbbbb", mac()),
+        told(given=other_app_client),
+        told(given=mac(key=OTHER_KEY)),
+        told(given=""),
+        told(given=mac().upper()),
+        told(given=mac() + "0"),
+        told(given="é" * 64),
+    ):
+        assert world.claim(event(claimed)) is None
+    assert {line["outcome"] for line in world.lines} == {"mac_does_not_fit"}
+
+
+def test_the_app_client_is_the_one_that_cognito_authenticated(world: World) -> None:
+    sent = event({**told(), "clientId": APP_CLIENT})
+    sent["callerContext"]["clientId"] = "another0app0client00000000"
+    assert world.claim(sent) is None
+
+
+@given(client_id=st.text(min_size=1), app_client=st.text(min_size=1), key=st.binary(min_size=32))
+def test_the_mac_is_the_one_that_enrolment_makes(
+    client_id: str, app_client: str, key: bytes
+) -> None:
+    assert index.mac(key, client_id, app_client) == mac(client_id, app_client, key)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        {"surrogate_client_id": CLIENT},
+        {"surrogate_mac": mac()},
+        {"surrogate_client_id": None, "surrogate_mac": mac()},
+        {"surrogate_client_id": CLIENT, "surrogate_mac": 7},
+        {"something": "else"},
+    ],
+)
+def test_who_asks_without_the_exchange_is_left_alone(world: World, metadata: Any) -> None:
+    assert world.claim(event(metadata)) is None
+    assert (world.fetched, world.lines) == (0, [])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"triggerSource": "TokenGeneration_HostedAuth"},
+        {"triggerSource": "TokenGeneration_RefreshTokens"},
+        {"triggerSource": "TokenGeneration_Authentication"},
+        {"triggerSource": "PreSignUp_SignUp"},
+        {"triggerSource": None},
+        {"version": "1"},
+        {"version": "2"},
+        {"version": 3},
+        {"version": "4"},
+    ],
+)
+def test_other_sources_and_versions_pass_through_untouched(
+    world: World, changes: dict[str, Any]
+) -> None:
+    sent = event(told(), **changes)
+    assert world.trigger(sent, None) is sent
+    assert (world.fetched, world.lines) == (0, [])
+
+
+# That it never costs a token
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=6),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner),
+    max_leaves=8,
+)
+
+
+@given(
+    part=st.sampled_from(["request", "callerContext", "response", "version", "triggerSource"]),
+    value=json_values,
+)
+def test_whatever_the_event_it_comes_back(part: str, value: object) -> None:
+    world = World()
+    sent = event(told()) | {part: value}
+    back = world.trigger(sent, None)
+    assert {**back, "response": None} == {**sent, "response": None}
+
+
+@given(json_values)
+def test_what_is_no_event_comes_back(value: object) -> None:
+    assert World().trigger(value, None) == value
+
+
+@given(st.dictionaries(st.sampled_from(["surrogate_client_id", "surrogate_mac"]), json_values))
+def test_whatever_the_metadata_no_claim_is_made_up(metadata: dict[str, Any]) -> None:
+    assert World().claim(event(metadata)) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "{}",
+        "[]",
+        json.dumps({"schema": 2, "key": base64.b64encode(KEY).decode()}),
+        json.dumps({"schema": 1, "key": base64.b64encode(KEY[:31]).decode()}),
+        json.dumps({"schema": 1, "key": "!" * 44}),
+        json.dumps({"schema": 1, "key": None}),
+    ],
+)
+def test_a_malformed_key_means_no_claim(world: World, text: str) -> None:
+    world.text = text
+    assert world.claim(event(told())) is None
+    (line,) = world.lines
+    assert line.keys() == {"outcome", "error"}
+    assert line["outcome"] == "no_key"
+
+
+def test_no_line_tells_a_secret_or_who_called(world: World) -> None:
+    quoting = ValueError(f"{KEY!r} {CLIENT} {APP_CLIENT}")
+    world.failures = [quoting]
+    world.claim(event(told()))
+    world.clock.advance(RETRY_SECONDS)
+    world.claim(event(told(given=mac(key=OTHER_KEY))))
+    world.trigger(event(told(), callerContext=None), None)
+    assert [line["outcome"] for line in world.lines] == ["no_key", "mac_does_not_fit", "failed"]
+    said = json.dumps(world.lines)
+    for each in (CLIENT, APP_CLIENT, mac(), base64.b64encode(KEY).decode(), "\\x00"):
+        assert each not in said
+
+
+# How often it reads the key
+
+
+def test_the_key_is_read_once(world: World) -> None:
+    for _ in range(5):
+        assert world.claim(event(told())) == CLIENT
+        world.clock.advance(100_000)
+    assert world.fetched == 1
+
+
+def test_the_last_known_key_is_kept_through_an_outage(world: World) -> None:
+    assert world.claim(event(told())) == CLIENT
+    world.failures = [TimeoutError()] * 100
+    for _ in range(5):
+        world.clock.advance(REREAD_SECONDS)
+        assert world.claim(event(told(given=mac(key=OTHER_KEY)))) is None
+        assert world.claim(event(told())) == CLIENT
+
+
+def test_an_outage_does_not_slow_every_token_down(world: World) -> None:
+    world.failures = [TimeoutError()] * 100
+    for _ in range(20):
+        assert world.claim(event(told())) is None
+    assert world.fetched == 1
+    world.clock.advance(RETRY_SECONDS)
+    world.failures = []
+    assert world.claim(event(told())) == CLIENT
+
+
+def test_another_key_is_found_when_macs_stop_fitting(world: World) -> None:
+    world.claim(event(told()))
+    world.text = records.deployment_key_to_json(OTHER_KEY)
+    made_since = told(given=mac(key=OTHER_KEY))
+    assert world.claim(event(made_since)) is None
+    world.clock.advance(REREAD_SECONDS)
+    assert world.claim(event(made_since)) == CLIENT
+
+
+def test_wrong_macs_cost_a_read_a_minute_at_most(world: World) -> None:
+    for _ in range(600):
+        world.claim(event(told(given=mac(key=OTHER_KEY))))
+        world.clock.advance(1)
+    assert world.fetched <= 10
+
+
+# What is deployed
+
+
+def _template() -> Any:
+    return cfn_yaml.load(str(TEMPLATE))["Resources"]
+
+
+def test_the_template_s_copy_is_the_source() -> None:
+    """After an edit: `python -m trigger`."""
+    code = _template()["TriggerFunction"]["Properties"]["Code"]["ZipFile"]
+    assert code == INDEX.read_text()
+    assert with_copy(TEMPLATE.read_text(), INDEX.read_text()) == TEMPLATE.read_text()
+
+
+def test_the_copy_is_written_anew() -> None:
+    changed = with_copy(TEMPLATE.read_text(), "x = 1\n\ny = 2\n")
+    assert changed.count("\n") < TEMPLATE.read_text().count("\n")
+    assert with_copy(changed, INDEX.read_text()) == TEMPLATE.read_text()
+
+
+def test_the_template_is_small_enough_to_be_deployed_without_a_bucket() -> None:
+    assert len(TEMPLATE.read_bytes()) <= 51_200
+
+
+def test_it_runs_what_production_runs_within_cognito_s_five_seconds() -> None:
+    properties = _template()["TriggerFunction"]["Properties"]
+    version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["deployment"][
+        "python"
+    ]
+    assert properties["Runtime"] == f"python{version}"
+    assert properties["Timeout"] <= 5
+    assert properties["Handler"] == "index.handler"
+    assert callable(index.handler)
+
+
+def test_it_imports_the_standard_library_and_the_sdk_only_when_asked() -> None:
+    tree = ast.parse(INDEX.read_text())
+    at_once = {
+        name.partition(".")[0]
+        for node in tree.body
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    assert at_once <= set(sys.stdlib_module_names)
+    done = subprocess.run(
+        [sys.executable, "-c", "import sys, trigger.index; print('botocore' in sys.modules)"],
+        cwd=PROJECT,
+        env={"PATH": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == "False\n"
+
+
+def test_it_starts_in_a_runtime_that_lacks_the_sdk() -> None:
+    """An import that fails must not cost a token either."""
+    code = (
+        "import sys; sys.modules['botocore'] = None\n"
+        "from trigger import index\n"
+        "import json; print(json.dumps(index.handler(json.loads(sys.argv[1]))))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(event(told()))],
+        cwd=PROJECT,
+        env={"PATH": "", "AWS_LAMBDA_FUNCTION_NAME": "trigger", "DEPLOYMENT_SECRET": "x"},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    *lines, answer = map(json.loads, done.stdout.splitlines())
+    assert answer == event(told())
+    assert [line["outcome"] for line in lines] == ["failed", "no_key"]
