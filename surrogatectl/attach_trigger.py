@@ -163,13 +163,19 @@ def _compare(before: Mapping[str, Any], after: Mapping[str, Any], arn: str) -> N
     passing = {"LambdaConfig", "LastModifiedDate", "EstimatedNumberOfUsers"}
     names = (before.keys() | after.keys()) - passing
     different = sorted(name for name in names if _plain(before, name) != _plain(after, name))
-    if attached(after) != arn:
+    if attached(after) != arn or _other_triggers(before) != _other_triggers(after):
         different.append("LambdaConfig")
     if different:
         raise Failure(
             f"The trigger was attached, but the pool's {', '.join(different)} changed with it. "
             "Set that again (aws cognito-idp update-user-pool, with every setting it has)."
         )
+
+
+def _other_triggers(pool: Mapping[str, Any]) -> dict[str, Any]:
+    config = pool.get("LambdaConfig") or {}
+    # Cognito may show ours under both names.
+    return {name: each for name, each in config.items() if name not in {_CONFIG, _OLD_CONFIG}}
 
 
 def _plain(pool: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON

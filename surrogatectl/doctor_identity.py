@@ -17,7 +17,7 @@ from chalicelib.jwks_store import KeySetSecret, jwks_secret_name
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings
 
-from .attach_trigger import attached, in_the_way, may_invoke
+from .attach_trigger import attached, in_the_way, may_invoke, trigger_name
 from .doctor_look import Look
 from .findings import Finding, failed, ok, warning
 from .operators import AbsentError, ask
@@ -70,13 +70,22 @@ def signing_keys(look: Look, _role: str, region: RegionSettings) -> Iterator[Fin
         yield ok(_KEYS, region.name, f"{detail}, and fresh.")
 
 
-def trigger(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def trigger(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look whether the pool's machine tokens are stamped with the surrogate's client ID."""
     cognito, functions = look.connect("cognito-idp", region), look.connect("lambda", region)
     pool = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))["UserPool"]
     arn = attached(pool)
     if arn is None:
         yield _not_attached(region, pool)
+        return
+    if arn.split(":")[6] != trigger_name(role, look.app_name):
+        yield warning(
+            _TRIGGER,
+            region.name,
+            f"Tokens go through {arn}, which is not ours, and is not asked here.",
+            "Have it add the claim as trigger/index.py does. Or: Give backends the map that "
+            "`surrogatectl app-clients` prints.",
+        )
         return
     try:
         policy = json.loads(ask(lambda: functions.get_policy(FunctionName=arn))["Policy"])
@@ -147,8 +156,7 @@ def _answer(key: bytes, region: RegionSettings, functions: Any, arn: str) -> Fin
             _TRIGGER,
             region.name,
             f"{arn} answers without the claim.",
-            "Its log says why: the deployment key cannot be read, or is another one there; or it "
-            "is a function of yours, which has to add the claim as trigger/index.py does.",
+            "Its log says why: the deployment key cannot be read, or is another one there.",
         )
     return ok(_TRIGGER, region.name, "Tokens are stamped with surrogate_client_id.")
 

@@ -96,6 +96,7 @@ class ResettingPool:
     region: str
     settings: Json = field(default_factory=lambda: copy.deepcopy(FULL))
     ignored: frozenset[str] = frozenset()
+    forgotten: frozenset[str] = frozenset()
     updates: int = 0
 
     def __post_init__(self) -> None:
@@ -120,6 +121,8 @@ class ResettingPool:
         kept = {k: v for k, v in self.settings.items() if k in _CREATED_ONLY}
         sent = {k: v for k, v in request.items() if k not in self.ignored}
         self.settings = {**kept, **copy.deepcopy(sent)}
+        for name in self.forgotten:
+            self.settings["LambdaConfig"].pop(name)
         if "TemporaryPasswordValidityDays" in password:
             # It is shown in both places.
             days = password["TemporaryPasswordValidityDays"]

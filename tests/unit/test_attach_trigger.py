@@ -146,6 +146,19 @@ def test_a_setting_that_changed_with_it_is_told(world: World) -> None:
         world.attach()
 
 
+def test_another_trigger_that_was_lost_with_it_is_told(world: World) -> None:
+    world.pool.forgotten = frozenset({"PreSignUp"})
+    with pytest.raises(Failure, match="LambdaConfig changed"):
+        world.attach()
+
+
+def test_a_pool_that_shows_the_trigger_under_its_old_name_too_is_in_order(world: World) -> None:
+    """Cognito asks for both to be the same where both are given."""
+    world.attach()
+    world.pool.settings["LambdaConfig"]["PreTokenGeneration"] = world.functions.arn(NAME)
+    assert world.attach()[1] is False
+
+
 def test_nothing_is_changed_without_a_yes(world: World) -> None:
     with pytest.raises(click.Abort):
         world.attach(yes=False)

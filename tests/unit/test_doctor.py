@@ -13,7 +13,7 @@ from chalicelib import records
 from chalicelib.enrollment import EnrollmentRequest
 from chalicelib.jwks import EMPTY, KeySnapshot, snapshot_from_json, snapshot_to_json
 from chalicelib.model import ClientId, RegionState
-from surrogatectl.attach_trigger import LAMBDA_VERSION
+from surrogatectl.attach_trigger import LAMBDA_VERSION, trigger_name
 from surrogatectl.doctor_checks import examine
 from surrogatectl.doctor_look import Look
 from surrogatectl.findings import Finding, Level
@@ -76,7 +76,7 @@ class Deployed:
                 {FUNCTION[name]: _variables(name)},
                 {FUNCTION[name]: stage_policy(NAMES, name, ["token", "admin"], STAGE[name])},
             )
-            self.stamp(name)
+            self.stamp(role, name)
             services |= {
                 ("secretsmanager", name): self.world.aws.secrets_manager(self.world.secrets[name]),
                 ("cognito-idp", name): self.pools[name],
@@ -99,9 +99,10 @@ class Deployed:
             SecretId="surrogate/jwks", AddReplicaRegions=[{"Region": WEST}]
         )
 
-    def stamp(self, name: str) -> None:
+    def stamp(self, role: str, name: str) -> None:
         """Attach the trigger to the pool of a Region, as it ships."""
-        arn, pool = f"arn:aws:lambda:{name}:123456789012:function:trigger", self.pools[name]
+        pool = self.pools[name]
+        arn = f"arn:aws:lambda:{name}:123456789012:function:{trigger_name(role)}"
         pool.arn = f"arn:aws:cognito-idp:{name}:123456789012:userpool/{pool.user_pool_id}"
         config = {"LambdaArn": arn, "LambdaVersion": LAMBDA_VERSION}
         pool.settings = {
@@ -535,6 +536,15 @@ def test_a_trigger_that_is_not_asked_for_machines_is_warned_of(config: dict[str,
     deployed = Deployed()
     assert untriggered(deployed, LambdaConfig=config) == [("trigger", EAST, Level.WARNING)]
     assert "arn:theirs" in bad(deployed)[0].detail
+
+
+def test_somebody_elses_trigger_is_not_asked_and_warned_of() -> None:
+    """What it does when it is invoked is theirs to know."""
+    deployed = Deployed()
+    theirs = {"LambdaArn": "arn:aws:lambda:us-east-1:1:function:theirs", "LambdaVersion": "V3_0"}
+    config = {"PreTokenGenerationConfig": theirs}
+    assert untriggered(deployed, LambdaConfig=config) == [("trigger", EAST, Level.WARNING)]
+    assert "function:theirs" in bad(deployed)[0].detail
 
 
 def test_a_trigger_that_cognito_may_not_invoke_is_found() -> None:
