@@ -21,10 +21,21 @@ from .errors import (
     UnknownClientError,
     VersionConflictError,
 )
-from .model import ClientId, ClientRecord, Replication, Status, Versioned, VersionId
+from .model import (
+    ClientId,
+    ClientRecord,
+    RegionState,
+    Replication,
+    Status,
+    Versioned,
+    VersionId,
+)
 from .ports import Clock, Pause, RecordStore, StateStore
 
 RETRY_SECONDS: Final = 5
+FENCED_SECONDS: Final = 30
+"""When to try again while no Region writes."""
+
 _ATTEMPTS: Final = 4
 # Replication mostly takes seconds; who needs to know asks again.
 _REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
@@ -38,33 +49,69 @@ class Administration:
     Every change is compare-and-swap.  With an *if_match* (the version that the
     administrator saw) a change that somebody else made meanwhile is an error;
     without one, the change is made to what stands there now.
+
+    *secondary*: this is the secondary Region.  What it writes, it writes
+    because it took over, and alone: nothing is replicated, nothing is buried.
     """
 
     region: str
     other_region: str
     state: StateStore
+    other_state: StateStore
     records: RecordStore
     clock: Clock
     pause: Pause
+    secondary: bool = False
 
     def require_writer(self) -> None:
         """
         Make sure that administrators' changes are made here.
 
+        A Region that comes back from an outage still says that it writes.  So
+        the other one is asked, too; if that does not answer, this one's word
+        is all there is.
+
         Raises:
-            ProblemError: If they are made in the other Region; it says so.
+            ProblemError: If they are made in the other Region, or, while a
+                failover or failback is under way, in none; it says so.
         """
         with store_problems(self.region):
-            writer = self.state.read().value.writer
-        if not writer:
+            own = self.state.read().value
+        try:
+            other = self.other_state.read().value
+        except ServiceError:
+            other = None
+        if other is not None and other.writer and not (own.writer and self.outranks(own, other)):
+            raise self._not_the_writer()
+        if own.writer:
+            return
+        if other is not None:
             raise ProblemError(
-                409,
-                "not-the-writing-region",
-                "This Region does not write",
-                f"{self.region} is the standby. Send the request to the admin endpoint in "
-                f"{self.other_region}, which writes; or fail over to {self.region} first.",
-                extensions={"region": self.region, "writing_region": self.other_region},
+                503,
+                "no-region-writes",
+                "No Region writes at the moment",
+                "A failover or a failback is under way, and administrators' changes wait for it. "
+                "If it was given up: `surrogatectl failback` finishes it, and "
+                "`surrogatectl failback --abort` undoes it.",
+                retry_after=FENCED_SECONDS,
             )
+        raise self._not_the_writer()
+
+    def outranks(self, own: RegionState, other: RegionState) -> bool:
+        """Return whether, if both Regions say that they write, this one does."""
+        if self.secondary:
+            return not outranks(other, own)
+        return outranks(own, other)
+
+    def _not_the_writer(self) -> ProblemError:
+        return ProblemError(
+            409,
+            "not-the-writing-region",
+            "This Region does not write",
+            f"{self.region} is the standby. Send the request to the admin endpoint in "
+            f"{self.other_region}, which writes; or fail over to {self.region} first.",
+            extensions={"region": self.region, "writing_region": self.other_region},
+        )
 
     def find(
         self, client_id: ClientId, if_match: VersionId | None = None
@@ -122,6 +169,9 @@ class Administration:
             ProblemError: If nobody can say, or there is no such record any more.
         """
         with store_problems(self.region):
+            # As the standby it has what is replicated to it.
+            if self.secondary and self.state.read().value.writer:
+                return Replication.SUSPENDED
             try:
                 return self.records.replication(client_id, version)
             except UnknownClientError:
@@ -132,8 +182,11 @@ class Administration:
         Start the replication if it is not, wait for it a little, return how far it came.
 
         It never fails: what was written must be answered, and `reconcile`
-        replicates what is not.
+        replicates what is not.  From the secondary Region nothing is ever
+        replicated: failback copies what was written there.
         """
+        if self.secondary:
+            return Replication.SUSPENDED
         try:
             self.records.replicate(client_id)
             for seconds in _REPLICATION_PAUSES:
@@ -144,6 +197,15 @@ class Administration:
             return self.records.replication(client_id, version)
         except ServiceError:
             return Replication.MISSING
+
+
+def outranks(primary: RegionState, secondary: RegionState) -> bool:
+    """
+    Return whether, of two Regions that both say that they write, the *primary* one does.
+
+    With equal epochs it does not: the secondary one writes only if it took over.
+    """
+    return primary.epoch > secondary.epoch
 
 
 def require_live(record: ClientRecord) -> None:

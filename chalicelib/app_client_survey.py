@@ -141,7 +141,9 @@ class AppClientSurvey:
         if half.outdated or wrong:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
-        unknown = half.retiring is None and len(secrets) > 1
+        # What no record in a Region that stands alone knows, one in the other may know.
+        alone = self._halves.admin.secondary
+        unknown = half.retiring is None and len(secrets) > 1 and not alone
         if unknown and settled(secrets[-1].created_at, self._now()):
             detail = "The app client has a second secret that no record knows."
             yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=not adopted)

@@ -10,7 +10,8 @@ left to do until all of it is done:
 4. the replica goes, then the secret itself, after its recovery window.
 
 With the other Region out of reach, its app client and the tombstone stay;
-`reconcile` goes on from there.
+`reconcile` goes on from there.  Where the secondary Region writes, the tombstone
+stays until failback.
 
 Restoring makes new app clients even where a tombstone still refers to one: it
 may be being deleted at this moment.
@@ -148,6 +149,8 @@ class DeletionAndRestore:
         return replace(record, app_clients=halves), left
 
     def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
+        if self.admin.secondary:
+            return []  # failback buries it: until then the other Region has to learn of it
         record, records = tombstone.value, self.admin.records
         days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
         for seconds in _BURIAL_PAUSES:
@@ -221,6 +224,13 @@ class DeletionAndRestore:
 def is_undone(record: ClientRecord) -> bool:
     """Return whether *record* is the tombstone of an enrolment that was undone."""
     return record.status is Status.DELETED and record.deletion is None
+
+
+def is_done(tombstone: ClientRecord) -> bool:
+    """Return whether nothing but the burial of *tombstone* is left to do."""
+    return tombstone.origin is Origin.ADOPTED or not any(
+        isinstance(half, AppClient) for half in tombstone.app_clients.values()
+    )
 
 
 def is_buried_alive(records: RecordStore, client_id: ClientId) -> bool:

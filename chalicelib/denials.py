@@ -55,11 +55,12 @@ class Denials:
         with store_problems(self.region):
             for _ in range(_ATTEMPTS):
                 found = self.state.read()
-                denied = (found.value.denied - frozenset(allow)) | frozenset(deny)
-                if denied == found.value.denied:
+                state = changed(found.value, frozenset(deny), frozenset(allow))
+                denied = state.denied
+                if state == found.value:
                     return denied
-                state = replace(found.value, denied=denied)
-                if denied - found.value.denied and _is_full(state):
+                longer = (denied - found.value.denied) | (state.allowed - found.value.allowed)
+                if longer and is_full(state):
                     raise _full(self.region)
                 try:
                     self.state.replace(state, found.version)
@@ -69,7 +70,19 @@ class Denials:
         raise conflict()
 
 
-def _is_full(state: RegionState) -> bool:
+def changed(state: RegionState, deny: ClientIds, allow: ClientIds) -> RegionState:
+    """
+    Return *state* with *deny* denied and *allow* not.
+
+    A Region that stands alone notes whom it allowed: the other one may deny
+    them, and failback must not bring that back.
+    """
+    noted = state.allowed | (allow - deny) if state.took_over else state.allowed
+    return replace(state, denied=(state.denied - allow) | deny, allowed=noted - deny)
+
+
+def is_full(state: RegionState) -> bool:
+    """Return whether *state* is longer than Secrets Manager takes, or we allow."""
     return len(state.denied) > MAX_DENIED or len(state_to_json(state)) > _MAX_CHARACTERS
 
 

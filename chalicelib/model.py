@@ -53,6 +53,7 @@ class Replication(StrEnum):
     IN_PROGRESS = "in_progress"
     FAILED = "failed"
     MISSING = "missing"
+    SUSPENDED = "suspended"  # the secondary Region writes: nothing is replicated until failback
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,13 +227,18 @@ class RegionState:
     """
     How one Region is steered; it is not replicated.
 
-    *writer*: administrators' changes are made here.  *took_over*: this Region
-    has taken the traffic (`/health/takeover`).
+    *writer*: administrators' changes are made here, unless the other Region
+    writes by a higher *epoch* (see `outranks`).  *took_over*: this Region has
+    taken the traffic (`/health/takeover`).  *allowed*: whose denial was taken
+    away here while this Region stood alone; failback takes it away in the
+    other one, too.
     """
 
     writer: bool
     took_over: bool
     denied: frozenset[ClientId] = frozenset()
+    epoch: int = 0
+    allowed: frozenset[ClientId] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -115,12 +115,19 @@ class Reconcile:
         If that one does not answer, this one's word is all there is.
         """
         self._admin.require_writer()
+        if self._admin.secondary:
+            return  # the other one may not know yet that this one took over
         try:
             both = self.survey.other_state.read().value.writer
         except ServiceError:
             return
         if both:
             raise _LeftAloneError("Both Regions claim to write: settle that first.")
+
+    def _require_both_regions_records(self) -> None:
+        """Delete nothing to which a record may refer that only the other Region has."""
+        if self._admin.secondary:
+            raise _LeftAloneError("A record in the other Region may know it: fail back first.")
 
     def _settled(self, at: int) -> bool:
         return settled(at, self._admin.clock())
@@ -141,6 +148,7 @@ class Reconcile:
     # App clients
 
     def _delete_orphan(self, drift: Drift) -> None:
+        self._require_both_regions_records()
         client_id, app_client_id = _client_id(drift), _app_client_id(drift)
         pool = self._halves.pools[drift.region]
         try:
@@ -185,6 +193,7 @@ class Reconcile:
         self._halves.align(found, [drift.region], keep_more=adopted)
 
     def _delete_cognito_secret(self, drift: Drift) -> None:
+        self._require_both_regions_records()
         found, pool = self._live(drift), self._halves.pools[drift.region]
         half = found.value.app_clients.get(drift.region)
         if not isinstance(half, AppClient) or half.retiring is not None:
@@ -226,6 +235,8 @@ class Reconcile:
             raise ProblemError(503, "left", "Not all is deleted", f"Left: {', '.join(left)}.")
 
     def _replicate(self, drift: Drift) -> None:
+        if self._admin.secondary:
+            raise _LeftAloneError("Nothing is replicated until failback.")
         found = self._live(drift)
         state = self._admin.records.replication(found.value.client_id, found.version)
         if state is not Replication.MISSING:
@@ -244,6 +255,8 @@ class Reconcile:
     # The Regions' states
 
     def _deny(self, drift: Drift) -> None:
+        if self._admin.secondary:
+            raise _LeftAloneError("Failback brings the Regions' denials together.")
         denied = {region: denials.list() for region, denials in self.denials.items()}
         missing = frozenset[ClientId]().union(*denied.values()) - denied[drift.region]
         if not missing:

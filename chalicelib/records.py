@@ -29,6 +29,7 @@ from .model import (
     SecretId,
     Status,
     StoredSecret,
+    VersionId,
 )
 
 SCHEMA = 1
@@ -37,10 +38,11 @@ DEPLOYMENT_KEY_BYTES = 32
 T = TypeVar("T")
 
 
-def record_to_json(record: ClientRecord) -> str:
-    """Return *record* as it is stored."""
+def record_to_json(record: ClientRecord, after: VersionId | None = None) -> str:
+    """Return *record* as it is stored in place of the version *after*, if of any."""
     return _dump(
         {
+            **({} if after is None else {"after": after}),
             "client_id": record.client_id,
             "client_name": record.client_name,
             "status": record.status,
@@ -87,10 +89,31 @@ def record_from_json(text: str) -> ClientRecord:
     return _load(text, _record)
 
 
+def written_after(text: str) -> VersionId | None:
+    """
+    Return which version the record that *text* holds took the place of.
+
+    `None`: of none, or it does not say.  With this, failback tells a record that
+    was changed further from one that was changed by two Regions: which versions a
+    secret has had does not, as some of them never were current.
+    """
+    try:
+        after = json.loads(text)["after"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return VersionId(after) if isinstance(after, str) else None
+
+
 def state_to_json(state: RegionState) -> str:
     """Return *state* as it is stored."""
     return _dump(
-        {"writer": state.writer, "took_over": state.took_over, "denied": sorted(state.denied)}
+        {
+            "writer": state.writer,
+            "took_over": state.took_over,
+            "denied": sorted(state.denied),
+            "epoch": state.epoch,
+            "allowed": sorted(state.allowed),
+        }
     )
 
 
@@ -225,8 +248,15 @@ def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
     return RegionState(
         writer=_truth(content["writer"]),
         took_over=_truth(content["took_over"]),
-        denied=frozenset(ClientId(_text(client_id)) for client_id in _list(content["denied"])),
+        denied=_client_ids(content["denied"]),
+        # What a version before failback wrote has neither.
+        epoch=_whole(content.get("epoch", 0)),
+        allowed=_client_ids(content.get("allowed", [])),
     )
+
+
+def _client_ids(content: Any) -> frozenset[ClientId]:  # noqa: ANN401 - JSON
+    return frozenset(ClientId(_text(client_id)) for client_id in _list(content))
 
 
 def _deployment_key(content: Any) -> bytes:  # noqa: ANN401 - JSON

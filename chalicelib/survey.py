@@ -4,6 +4,10 @@ The survey: everything that is not as the records say, in both Regions.
 It changes nothing.  Of each client it keeps a few words in memory, however
 many there are; records are read in batches and forgotten.
 
+Where the secondary Region writes, the other one's records may be newer or older,
+and failback settles which: so replicas and denials are not compared, and what no
+record here refers to may be referred to there.
+
 A list can be minutes old (ListSecrets says so itself).  What a list lacks is
 looked at by name before anybody is told that it is not there.
 """
@@ -18,7 +22,7 @@ from typing import Final
 from .administration import Administration
 from .app_client_survey import AppClientSurvey, Records, batches, settled
 from .credentials import loggable
-from .deletion import is_buried_alive, is_undone
+from .deletion import is_buried_alive, is_done, is_undone
 from .drift import Drift, Kind
 from .errors import MalformedSecretError, StoreRefusedError, UnknownClientError
 from .halves import Halves
@@ -106,7 +110,7 @@ class _Run:
         """Yield what is found."""
         states: dict[str, RegionState] = {}
         yield from self._steering(states)
-        if self._region in states and states[self._region].writer:
+        if self._writes(states):
             yield from self._clients()
         else:
             # Its records may be old, and what is not replicated is missing.
@@ -126,15 +130,27 @@ class _Run:
         if len(states) < len(self._states):
             return
         writers = [region for region, state in states.items() if state.writer]
-        if len(writers) != 1:
+        if not writers or (len(writers) > 1 and not self._alone(states)):
             detail = "Both Regions claim to write." if writers else "No Region writes."
             yield Drift(Kind.WRITER, self._region, None, detail, repairable=False)
+        if self._alone(states):
+            return
         for region, other in ((self._region, self._other), (self._other, self._region)):
             missing = sorted(map(loggable, states[other].denied - states[region].denied))
             if missing:
                 named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
                 detail = f"{len(missing)} denied in {other} only: {named}"
                 yield Drift(Kind.DENIALS, region, None, detail, repairable=True)
+
+    def _writes(self, states: dict[str, RegionState]) -> bool:
+        """Return whether this Region writes; one that came back from an outage only says so."""
+        own, other = states.get(self._region), states.get(self._other)
+        if own is None or not own.writer:
+            return False
+        return other is None or not other.writer or self._admin.outranks(own, other)
+
+    def _alone(self, states: dict[str, RegionState]) -> bool:
+        return self._admin.secondary and self._writes(states)
 
     def _clients(self) -> Iterator[Drift]:
         try:
@@ -144,13 +160,15 @@ class _Run:
         self._app_clients.list()
         done = 0
         for batch in batches(listed):
-            here, there = self._read(batch), self._read_there(batch)
+            here = self._read(batch)
+            there = None if self._admin.secondary else self._read_there(batch)
             for client_id in batch:
                 if here is not None and client_id in here:
                     yield from self._client(listed[client_id], here[client_id], there)
                 done += 1
                 self._progress(done, len(listed))
-        yield from self._app_clients.orphans(self._read_or_spare)
+        if not self._admin.secondary:
+            yield from self._app_clients.orphans(self._read_or_spare)
         yield from self._buried_alive()
         yield from self._still_behind()
 
@@ -225,8 +243,10 @@ class _Run:
                 detail = "An enrolment ended half-way; nobody received its secret."
                 yield Drift(Kind.ENROLLMENT, self._region, client_id, detail, repairable=True)
         elif record.status is Status.DELETED:
-            detail = "A deletion ended half-way."
-            yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=True)
+            # Failback buries what was deleted in the secondary Region.
+            if not (self._admin.secondary and is_done(record)):
+                detail = "A deletion ended half-way."
+                yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=True)
         else:
             yield from self._app_clients.of(record, claimed)
             if there is not None:

@@ -68,7 +68,9 @@ class Upkeep:
             return
         self.emit(self.keys())
         self._look_for_drift(remaining)
-        self._rotate(remaining)
+        if not self.admin.secondary:
+            # A rotation does not end before the other Region has the new secret.
+            self._rotate(remaining)
 
     def _look_for_drift(self, remaining: Remaining) -> None:
         def require_time() -> None:

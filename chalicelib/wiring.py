@@ -50,10 +50,17 @@ class AdminParts:
             region=own.name,
             other_region=other.name,
             state=self._state(self.here),
-            records=self._records(self.here, self.there, other),
+            other_state=self._state(self.there),
+            records=self._records(self.here, self.there, other, promotes=self._secondary),
             clock=self.clock,
             pause=self.pause,
+            secondary=self._secondary,
         )
+
+    @property
+    def _secondary(self) -> bool:
+        """Whether this is the secondary Region, which writes only while it stands alone."""
+        return self.settings.own == self.settings.secondary
 
     @cached_property
     def halves(self) -> Halves:
@@ -111,7 +118,7 @@ class AdminParts:
     def survey(self) -> Survey:
         """Looks for drift."""
         other_records = self._records(self.there, self.here, self.settings.own)
-        return Survey(self.admin, self.halves, self._state(self.there), other_records)
+        return Survey(self.admin, self.halves, self.admin.other_state, other_records)
 
     @cached_property
     def reconcile(self) -> Reconcile:
@@ -119,7 +126,7 @@ class AdminParts:
         own, other = self.settings.own, self.settings.other
         denials = {
             own.name: Denials(own.name, self.admin.state),
-            other.name: Denials(other.name, self._state(self.there)),
+            other.name: Denials(other.name, self.admin.other_state),
         }
         pace = Pace(REPAIRS_PER_SECOND, self.clock, self.pause)
         return Reconcile(self.survey, self.deletion, denials, pace)
@@ -129,7 +136,12 @@ class AdminParts:
         return StateSecret(connections.admin_secrets, prefix, self.random_bytes)
 
     def _records(
-        self, here: Connections, there: Connections, other: RegionSettings
+        self,
+        here: Connections,
+        there: Connections,
+        other: RegionSettings,
+        *,
+        promotes: bool = False,
     ) -> ClientSecrets:
         return ClientSecrets(
             here.admin_secrets,
@@ -137,6 +149,7 @@ class AdminParts:
             other.name,
             self.settings.secret_prefix,
             self.random_bytes,
+            promotes,
         )
 
     def _pool(self, region: RegionSettings, connections: Connections) -> PoolAppClients:

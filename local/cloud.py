@@ -396,6 +396,9 @@ class Cloud:
             self._await_health()
             if not state.ready:
                 self._await_name()
+        if not state.ready:
+            with progress.step("canary enrolled"):
+                rollout.make_canary(Path(state.project), self.environment)
         state.ready = True
         self._directory.save(state)
         self._directory.write_private(self._directory.endpoints, self.endpoints)

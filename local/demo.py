@@ -50,7 +50,10 @@ def main() -> int:
   curl -u '<client ID>:<client secret>' -d grant_type=client_credentials \\
        "$FRONT_DOOR_URL/oauth2/token"
   .venv/bin/python -m local region primary refused   # lose it
-  .venv/bin/surrogatectl failover --to secondary     # and the same curl works again
+  .venv/bin/surrogatectl failover --to secondary --force   # and the same curl works again
+  .venv/bin/surrogatectl enroll --name meanwhile --scope 'demo/read'
+  .venv/bin/python -m local region primary up
+  .venv/bin/surrogatectl failback --settle 1 --ttl 1
   make down"""
     )
     return 0
@@ -87,17 +90,34 @@ def _story(cloud: Cloud, scratch: Path) -> None:
 
     _say(f"The name is pointed to {secondary}, by writing that Region's own state")
     with _timed("failed over"):
-        _surrogatectl(cloud, "failover", "--to=secondary")
+        _surrogatectl(cloud, "failover", "--to=secondary", "--force")
     print(f"  (TTL and health checks run {endpoints['time_scale']:g} times as fast as on AWS)")
 
     _say(f"The same credential gets a token in {secondary}")
     _token(cloud, credential, secondary)
 
-    _say(f"{primary} is back, and gets the name back")
+    _say(f"{primary} is gone, and a client is enrolled all the same")
+    with _timed("enrolled"):
+        enrolled = _surrogatectl(
+            cloud,
+            "enroll",
+            "--name=meanwhile",
+            f"--scope={_SCOPE}",
+            f"--secret-file={scratch / 'second-secret'}",
+        )
+    second = (enrolled["client_id"], (scratch / "second-secret").read_text().strip())
+    print(f"  app clients   {enrolled['app_clients']}")
+    print(f"  replication   {enrolled['replication']}")
+    _token(cloud, second, secondary)
+
+    _say(f"{primary} is back, and gets everything back: the records, the name, the writing")
     cloud.set_region("primary", "up")
-    with _timed("traffic returned"):
-        _surrogatectl(cloud, "failover", "--to=primary")
+    with _timed("failed back"):
+        back = _surrogatectl(cloud, "failback", "--settle=1", "--ttl=1")
+    print(f"  counts        {back['counts']}")
+    _expect(not back["left"], "every client to be brought back")
     _token(cloud, credential, primary)
+    _token(cloud, second, primary)
 
 
 def _token(cloud: Cloud, credential: tuple[str, str], region: str) -> None:

@@ -67,11 +67,26 @@ def initialize_project(project: Path, environment: Mapping[str, str]) -> None:
     Raises:
         CloudError: If it fails; the message has what it printed.
     """
+    _surrogatectl(project, environment, "init")
+
+
+def make_canary(project: Path, environment: Mapping[str, str]) -> None:
+    """
+    Let the project enrol the client with which a failover tries a Region out.
+
+    Raises:
+        CloudError: If it fails; the message has what it printed.
+    """
+    scope = f"{provision.RESOURCE_SERVER}/{provision.SCOPES[0]}"
+    _surrogatectl(project, environment, "canary", f"--scope={scope}")
+
+
+def _surrogatectl(project: Path, environment: Mapping[str, str], *arguments: str) -> None:
     command = project / ".venv" / "bin" / "surrogatectl"
     if not command.exists():
         return
     done = subprocess.run(
-        [str(command), "init"],
+        [str(command), *arguments],
         env={**without_aws_variables(os.environ), **environment},
         cwd=project,
         capture_output=True,
@@ -79,7 +94,7 @@ def initialize_project(project: Path, environment: Mapping[str, str]) -> None:
         check=False,
     )
     if done.returncode != 0:
-        msg = f"surrogatectl init failed:\n{done.stdout}{done.stderr}"
+        msg = f"surrogatectl {arguments[0]} failed:\n{done.stdout}{done.stderr}"
         raise CloudError(msg)
 
 

@@ -19,6 +19,7 @@ from chalicelib.settings import RegionSettings, Settings
 from .adopt_examine import PER_SECOND, Examiner
 from .adopt_plan import Terms
 from .adopt_write import Adopter
+from .common import Conflict
 from .parts import writing_parts
 
 if TYPE_CHECKING:
@@ -40,10 +41,16 @@ def adoption_parts(settings: Settings, terms: Terms) -> Parts:
     Return the parts, at work in the Region that writes.
 
     Raises:
-        Failure: If no Region says that it writes, or does not answer.
+        Failure: If no Region says that it writes, or does not answer, or the
+            secondary one does.
     """
     names = (settings.primary.name, settings.secondary.name)
     parts = writing_parts(settings)
+    if parts.admin.secondary:
+        raise Conflict(
+            "While the secondary Region writes, nobody is adopted: adopt after "
+            "`surrogatectl failback`."
+        )
     return Parts(
         Examiner(
             parts.halves,

@@ -202,6 +202,8 @@ class Adopter:
         return found.version
 
     def _replicate(self, client_id: ClientId) -> Replication:
+        if self.halves.admin.secondary:
+            return Replication.SUSPENDED
         try:
             self.halves.admin.records.replicate(client_id)
         except ServiceError:

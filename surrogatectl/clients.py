@@ -80,7 +80,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
 @output_option
 def list_clients(limit: int | None, role: str | None, output_format: str) -> None:
     """List the clients."""
-    clients = ask(role or "primary", lambda api: _all_clients(api, limit))
+    clients = ask(role, lambda api: _all_clients(api, limit))
     if output_format == "json":
         output.print_json({"clients": clients})
         return
@@ -121,9 +121,7 @@ def _all_clients(api: AdminClient, limit: int | None) -> list[dict[str, Any]]:
 def show(client_id: str, last_used: bool, role: str | None, output_format: str) -> None:  # noqa: FBT001 - click
     """Show one client."""
     query = {"last_used": "true"} if last_used else {}
-    answer = ask(
-        role or "primary", lambda api: api.call("GET", f"/clients/{client_id}", query=query)
-    )
+    answer = ask(role, lambda api: api.call("GET", f"/clients/{client_id}", query=query))
     _show(answer["client_name"], answer, output_format)
 
 

@@ -132,21 +132,44 @@ def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
     """
     Put *question* to the admin API of *role*; without one, to the Region's that writes.
 
+    Where one Region does not answer, the other one is asked: it may have taken over.
+
     Raises:
         Failure: If it does not do what was asked.
     """
     found = deployment()
     roles = [role] if role else list(ROLES)
+    silent: Failure | None = None
     for each in roles:
         try:
             return question(AdminClient(found.admin_url(each), found.region(each).name))
         except ConfigurationError as err:
-            raise Failure(str(err)) from None
+            raise silent or Failure(str(err)) from None
         except AdminApiError as err:
-            if err.slug == "not-the-writing-region" and each != roles[-1]:
-                continue
-            raise failure(err) from None
+            elsewhere = err.slug == "not-the-writing-region"
+            if each == roles[-1]:
+                raise (
+                    _nobody_writes(found, silent) if elsewhere and silent else failure(err)
+                ) from None
+            if not elsewhere:
+                if not _is_silent(err):
+                    raise failure(err) from None
+                silent = failure(err)
     raise AssertionError
+
+
+def _is_silent(err: AdminApiError) -> bool:
+    """Return whether a Region's answer leaves open whether it writes."""
+    at_the_gateway = err.slug == "gateway" and err.status >= _SERVER_ERROR
+    return err.status == 0 or at_the_gateway or err.slug == "store-unavailable"
+
+
+def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
+    standby = found.region("secondary").name
+    return Unavailable(
+        f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
+        "away: surrogatectl failover --to secondary, and repeat this."
+    )
 
 
 def failure(err: AdminApiError) -> Failure:

@@ -75,6 +75,10 @@ class Names:
         """Return the ARNs of the snapshot of both pools' signing keys; *maybe* as in `state`."""
         return self._one("jwks", regions, maybe=maybe)
 
+    def canary(self, *regions: str) -> list[str]:
+        """Return the ARNs of the canary's credential, which may not exist yet."""
+        return self._one("canary", regions, maybe=True)
+
     def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
         # AWS appends a hyphen and six characters that nobody knows before.
         endings = ("", "-??????") if maybe else ("-??????",)
@@ -161,7 +165,9 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         ],
     )
     yield _LIST_SECRETS
-    yield _allow("WriteRecords", _WRITE_RECORDS, names.clients(own))
+    # The secondary Region makes a replica its own when it first writes it.
+    stands_in = [_PROMOTE] if own == names.secondary else []
+    yield _allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own))
     yield _allow("WriteState", _WRITE_STATE, names.state(own))
     yield _allow("RefreshKeys", ["secretsmanager:DescribeSecret", *_WRITE_STATE], names.keys(own))
     # The scheduled survey compares replicas and states; it writes neither.
@@ -196,10 +202,11 @@ def operators_policy(names: Names) -> Document:
                     *names.state(*both, maybe=True),
                     *names.deployment_key(*both, maybe=True),
                     *names.keys(*both, maybe=True),
+                    *names.canary(*both),
                 ],
             ),
             _LIST_SECRETS,
-            _allow("WriteRecords", _WRITE_RECORDS, names.clients(*both)),
+            _allow("WriteRecords", [*_WRITE_RECORDS, *_FAIL_BACK], names.clients(*both)),
             _allow(
                 "MakeSteerAndRemoveStates",
                 [
@@ -224,6 +231,19 @@ def operators_policy(names: Names) -> Document:
                 [*names.deployment_key(*both, maybe=True), *names.keys(*both, maybe=True)],
             ),
             _allow("RefreshKeys", _WRITE_STATE, names.keys(*both)),
+            _allow(
+                "MakeReplicateAndRemoveCanary",
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:PutSecretValue",
+                    "secretsmanager:RemoveRegionsFromReplication",
+                    "secretsmanager:ReplicateSecretToRegions",
+                    "secretsmanager:TagResource",
+                ],
+                names.canary(*both),
+            ),
             _allow(
                 "MakeAppClientsAndLookAtPools",
                 [
@@ -271,6 +291,8 @@ _WRITE_RECORDS = [
     "secretsmanager:UpdateSecret",
     "secretsmanager:UpdateSecretVersionStage",
 ]
+_PROMOTE = "secretsmanager:StopReplicationToReplica"
+_FAIL_BACK = ["secretsmanager:ListSecretVersionIds", _PROMOTE]
 _WRITE_STATE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",

@@ -255,9 +255,13 @@ class Operators:
             region=region,
             other_region=other,
             state=self.state,
-            records=ClientSecrets(lambda: here, lambda: there, other, PREFIX, random_bytes),
+            other_state=self.state_there,
+            records=ClientSecrets(
+                lambda: here, lambda: there, other, PREFIX, random_bytes, promotes=region == WEST
+            ),
             clock=clock,
             pause=self.patience.bounded(clock.advance),
+            secondary=region == WEST,
         )
         self.halves = Halves(
             self.admin,

@@ -20,6 +20,7 @@ _DAY: Final = 86_400
 _MAX_LABELS: Final = 20
 _MAX_VERSIONS: Final = 100
 _MAX_BATCH: Final = 20
+_VERSIONS_PAGE: Final = 40
 _SUFFIX: Final = "-AbCdEf"
 
 Tags = Sequence[Mapping[str, str]]
@@ -90,27 +91,30 @@ class Replicator:
     """
     Carries secrets from Region to Region, some *seconds* after they changed.
 
-    What concerns a Region that is down waits until it is back.
+    What concerns a Region that is down waits until it is back.  *detached* is
+    what the primary secret says of a replica that was promoted, which AWS does
+    not document; `None`: nothing.
     """
 
     aws: FakeAws
     seconds: float = 0.3
+    detached: str | None = "Detached"
     regions: dict[str, SecretsManager] = field(default_factory=dict)
-    _due: list[tuple[float, str, Callable[[], None]]] = field(default_factory=list)
+    _due: list[tuple[float, frozenset[str], Callable[[], None]]] = field(default_factory=list)
 
-    def later(self, region: str, work: Callable[[], None]) -> None:
-        """Do *work* in *region* after a while."""
-        self._due.append((self.aws.clock() + self.seconds, region, work))
+    def later(self, here: str, there: str, work: Callable[[], None]) -> None:
+        """Carry something from *here* to *there* after a while."""
+        self._due.append((self.aws.clock() + self.seconds, frozenset({here, there}), work))
         self.settle()
 
     def settle(self) -> None:
         """Do what is due."""
         waiting, self._due = self._due, []
-        for due, region, work in waiting:
-            if due <= self.aws.clock() and region not in self.aws.down:
+        for due, regions, work in waiting:
+            if due <= self.aws.clock() and not regions & self.aws.down:
                 work()
             else:
-                self._due.append((due, region, work))
+                self._due.append((due, regions, work))
 
 
 @dataclass
@@ -133,11 +137,13 @@ class SecretsManager:
 
     # What is read
 
-    def get_secret_value(self, *, SecretId: str, VersionStage: str = CURRENT) -> Answer:
+    def get_secret_value(
+        self, *, SecretId: str, VersionStage: str = CURRENT, VersionId: str = ""
+    ) -> Answer:
         secret = self._live(SecretId)
-        version = secret.holder(VersionStage)
-        if version is None:
-            raise AwsError("ResourceNotFoundException", f"no version with {VersionStage}")
+        version = VersionId or secret.holder(VersionStage)
+        if version is None or version not in secret.versions:
+            raise AwsError("ResourceNotFoundException", "no such version")
         return _value(secret, self._arn(secret), version)
 
     def batch_get_secret_value(self, *, SecretIdList: Sequence[str]) -> Answer:
@@ -160,6 +166,22 @@ class SecretsManager:
                 {"Region": region, "Status": status} for region, status in secret.replicas.items()
             ]
         return answer
+
+    def list_secret_version_ids(
+        self, *, SecretId: str, IncludeDeprecated: bool = False, NextToken: str = ""
+    ) -> Answer:
+        secret = self._find(SecretId)
+        versions = [
+            {"VersionId": each, "CreatedDate": _date(version.created_at)}
+            | ({"VersionStages": sorted(version.labels)} if version.labels else {})
+            for each, version in secret.versions.items()
+            if version.labels or IncludeDeprecated
+        ]
+        start = int(NextToken.removeprefix("from:") or 0)
+        page = versions[start : start + _VERSIONS_PAGE]
+        end = start + _VERSIONS_PAGE
+        more = {"NextToken": f"from:{end}"} if end < len(versions) else {}
+        return _named(secret, self._arn(secret)) | {"Versions": page} | more
 
     def list_secrets(
         self,
@@ -272,15 +294,47 @@ class SecretsManager:
     # Replicas
 
     def replicate_secret_to_regions(
-        self, *, SecretId: str, AddReplicaRegions: Sequence[Mapping[str, str]]
+        self,
+        *,
+        SecretId: str,
+        AddReplicaRegions: Sequence[Mapping[str, str]],
+        ForceOverwriteReplicaSecret: bool = False,
     ) -> Answer:
         secret = self._own(SecretId)
         for wanted in AddReplicaRegions:
-            if wanted["Region"] in secret.replicas:
+            region = wanted["Region"]
+            if region in secret.replicas:
                 raise AwsError("InvalidParameterException", "it has a replica there")
-            secret.replicas[wanted["Region"]] = "InProgress"
+            secret.replicas[region] = "InProgress"
+            if ForceOverwriteReplicaSecret:
+                there = self.replicator.regions[region]
+                self.replicator.later(
+                    self.region, region, partial(self._carry, secret, there, overwrite=True)
+                )
         self._changed(secret)
         return {"ARN": self._arn(secret)}
+
+    def stop_replication_to_replica(self, *, SecretId: str) -> Answer:
+        secret = self._live(SecretId)
+        if secret.primary_region is None:
+            raise AwsError("InvalidParameterException", "it is not a replica")
+        primary = self.replicator.regions[secret.primary_region]
+        secret.primary_region = None
+        self._list(secret)
+        self.replicator.later(
+            self.region, primary.region, partial(primary._detached, secret.name, self.region)
+        )
+        return {"ARN": self._arn(secret)}
+
+    def _detached(self, name: str, region: str) -> None:
+        """Learn that the replica in *region* is none any more."""
+        secret = self.secrets.get(name)
+        if secret is None or region not in secret.replicas:
+            return
+        if self.replicator.detached is None:
+            del secret.replicas[region]
+        else:
+            secret.replicas[region] = self.replicator.detached
 
     def remove_regions_from_replication(
         self, *, SecretId: str, RemoveReplicaRegions: Sequence[str]
@@ -290,7 +344,7 @@ class SecretsManager:
             if region not in secret.replicas:
                 raise AwsError("InvalidParameterException", "it has no replica there")
             there = self.replicator.regions[region]
-            self.replicator.later(region, partial(self._remove, secret, there))
+            self.replicator.later(self.region, region, partial(self._remove, secret, there))
         return {"ARN": self._arn(secret)}
 
     def _remove(self, secret: Secret, there: SecretsManager) -> None:
@@ -299,12 +353,13 @@ class SecretsManager:
             there._forget(secret.name)
         secret.replicas.pop(there.region, None)
 
-    def _carry(self, secret: Secret, there: SecretsManager) -> None:
+    def _carry(self, secret: Secret, there: SecretsManager, *, overwrite: bool = False) -> None:
         """Bring the replica of *secret* up to date."""
-        if secret.replicas.get(there.region, "Failed") == "Failed":
+        if secret.replicas.get(there.region, "Failed") in {"Failed", "Detached"}:
             return
         present = there.secrets.get(secret.name)
-        if present is not None and present.primary_region != self.region:
+        foreign = present is not None and present.primary_region != self.region
+        if foreign and not overwrite:
             secret.replicas[there.region] = "Failed"
             return
         there.secrets[secret.name] = secret.copy(self.region)
@@ -342,6 +397,8 @@ class SecretsManager:
 
     def restore_secret(self, *, SecretId: str) -> Answer:
         secret = self._find(SecretId)
+        if secret.primary_region is not None:
+            raise AwsError("InvalidParameterException", "not permitted on a replica")
         secret.deleted_at = secret.purged_at = None
         self._changed(secret)
         return _named(secret, self._arn(secret))
@@ -373,10 +430,10 @@ class SecretsManager:
     def _changed(self, secret: Secret) -> None:
         self._list(secret)
         for region, status in secret.replicas.items():
-            if status != "Failed":
+            if status not in {"Failed", "Detached"}:
                 secret.replicas[region] = "InProgress"
                 there = self.replicator.regions[region]
-                self.replicator.later(region, partial(self._carry, secret, there))
+                self.replicator.later(self.region, region, partial(self._carry, secret, there))
 
     def _forget(self, name: str) -> None:
         del self.secrets[name]
@@ -435,8 +492,8 @@ def _value(secret: Secret, arn: str, version: str) -> Answer:
     return _named(secret, arn) | {
         "VersionId": version,
         "SecretString": found.text,
-        "VersionStages": sorted(found.labels),
         "CreatedDate": _date(found.created_at),
+        **({"VersionStages": sorted(found.labels)} if found.labels else {}),
     }
 
 

@@ -281,6 +281,17 @@ class FakeStateStore(Failing):
     def writing(cls) -> FakeStateStore:
         return cls.of(RegionState(writer=True, took_over=False))
 
+    def hand_over_to(self, other: FakeStateStore) -> None:
+        """Write no more; *other* does."""
+        if self.stored is not None and other.stored is not None:
+            here, there = self.stored.value, other.stored.value
+            self.stored = Versioned(replace(here, writer=False), _new_version())
+            other.stored = Versioned(replace(there, writer=True), _new_version())
+
+    @classmethod
+    def standby(cls) -> FakeStateStore:
+        return cls.of(RegionState(writer=False, took_over=False))
+
     @classmethod
     def of(cls, state: RegionState) -> FakeStateStore:
         return cls(stored=Versioned(state, _new_version()))

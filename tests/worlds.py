@@ -164,6 +164,7 @@ class EnrollmentWorld:
     events: Events = field(default_factory=Events)
     store: FakeRecordStore = field(default_factory=FakeRecordStore)
     state: FakeStateStore = field(default_factory=FakeStateStore.writing)
+    other_state: FakeStateStore = field(default_factory=FakeStateStore.standby)
     key: FakeDeploymentKey = field(default_factory=FakeDeploymentKey)
     east: FakeAppClients = field(
         default_factory=lambda: FakeAppClients(user_pool_id=f"{EAST}_Fake00001")
@@ -179,6 +180,7 @@ class EnrollmentWorld:
             region=EAST,
             other_region=WEST,
             state=self.state,
+            other_state=self.other_state,
             records=self.store,
             clock=self.clock,
             pause=self.pauses.append,

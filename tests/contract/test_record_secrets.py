@@ -21,7 +21,7 @@ from chalicelib.errors import (
     VersionConflictError,
 )
 from chalicelib.model import ClientRecord, Replication, Status, Versioned, VersionId
-from chalicelib.secrets_store import CURRENT, STAGED
+from chalicelib.secrets_calls import CURRENT, STAGED
 from tests.contract.clients import lose_answer, lose_request, meanwhile
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsRecords, TwoRegions

@@ -63,8 +63,12 @@ def test_with_the_operators_policy_every_command_of_theirs_works(
     ctl("init")
     assert ctl("reconcile")["drift"] == []
     assert ctl("doctor")["failed"] == 0
-    ctl("failover", "--to=secondary")
-    ctl("failover", "--to=primary")
+    ctl("canary", "--scope=demo/read")
+    ctl("failover", "--to=secondary", "--settle=0")
+    during = ctl("enroll", "--name=during", "--scope=demo/read")
+    ctl("rotate", enrolled["client_id"])
+    ctl("delete", during["client_id"], "--yes")
+    ctl("failback", "--settle=0", "--ttl=0")
 
 
 def test_the_operators_policy_allows_nothing_beyond(own_cloud: Cloud) -> None:

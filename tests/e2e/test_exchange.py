@@ -249,12 +249,12 @@ def test_the_name_follows_a_failover_and_the_credential_goes_on_working(
     with pytest.raises(requests.ConnectionError):
         post_token(name, credential.pair)
     try:
-        surrogatectl("failover", "--to=secondary", "--timeout=60")
+        surrogatectl("failover", "--to=secondary", "--timeout=60", "--force")
         token = post_token(name, credential.pair).json()["access_token"]
         verified(breakable_cloud, "secondary", token)
     finally:
         breakable_cloud.set_region("primary", "up")
-        surrogatectl("failover", "--to=primary", "--timeout=60")
+        surrogatectl("failback", "--timeout=60", "--settle=1", "--ttl=1")
     verified(breakable_cloud, "primary", post_token(name, credential.pair).json()["access_token"])
 
 

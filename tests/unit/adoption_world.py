@@ -86,6 +86,7 @@ class AdoptionWorld:
     random_bytes: CountingBytes = field(default_factory=CountingBytes)
     store: FakeRecordStore = field(default_factory=FakeRecordStore)
     state: FakeStateStore = field(default_factory=FakeStateStore.writing)
+    other_state: FakeStateStore = field(default_factory=FakeStateStore.standby)
     key: FakeDeploymentKey = field(default_factory=FakeDeploymentKey)
     pauses: list[float] = field(default_factory=list)
     told: list[str] = field(default_factory=list)
@@ -110,7 +111,9 @@ class AdoptionWorld:
         self.told.append(f"{what} {done} {total}")
 
     def halves(self) -> Halves:
-        admin = Administration(EAST, WEST, self.state, self.store, self.clock, self.pause)
+        admin = Administration(
+            EAST, WEST, self.state, self.other_state, self.store, self.clock, self.pause
+        )
         return Halves(admin, self.pools, self.key)
 
     def app_client(

@@ -19,7 +19,6 @@ from chalicelib.model import (
     Deletion,
     Origin,
     Pending,
-    RegionState,
     Status,
     StoredSecret,
     Versioned,
@@ -27,7 +26,7 @@ from chalicelib.model import (
 from chalicelib.pace import Pace
 from chalicelib.reconcile import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.survey import Survey
-from tests.fakes import FakeAppClients, FakeRecordStore, FakeStateStore
+from tests.fakes import FakeAppClients, FakeRecordStore
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -61,7 +60,6 @@ class ReconcileWorld(LifecycleWorld):
         self.admin = replace(self.admin, pause=self.clock.advance)
         self.halves = replace(self.halves, admin=self.admin)
         self.deletion = replace(self.deletion, admin=self.admin, halves=self.halves)
-        self.other_state = FakeStateStore.of(RegionState(writer=False, took_over=False))
         self.replicas = Replicas(self.store)
         self.survey = Survey(self.admin, self.halves, self.other_state, self.replicas)
         self.reconcile = Reconcile(

@@ -19,10 +19,9 @@ from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
 from chalicelib.answers import speak_for
 from chalicelib.errors import AppClientsUnreachableError, StoreUnavailableError
-from chalicelib.model import ClientId, RegionState, Status
+from chalicelib.model import ClientId, Status
 from chalicelib.patience import Patience
 from chalicelib.telemetry import json_lines
-from tests.fakes import FakeStateStore
 from tests.gateway import Answer, Headers, call, event
 from tests.unit.lifecycle_world import LifecycleWorld
 from tests.worlds import ADOPTED, CALLER, EAST, WEST
@@ -270,8 +269,9 @@ def test_everything_that_is_wrong_is_told_in_one_problem(api: AdminApi) -> None:
 
 
 def test_a_standby_says_where_to_go() -> None:
-    state = FakeStateStore.of(RegionState(writer=False, took_over=False))
-    answer = AdminApi(AdminWorld(state=state)).enroll()
+    world = AdminWorld()
+    world.state.hand_over_to(world.other_state)
+    answer = AdminApi(world).enroll()
     assert_problem(answer, 409, "not-the-writing-region")
     assert (answer.json["region"], answer.json["writing_region"]) == (EAST, WEST)
 

@@ -687,7 +687,7 @@ def test_many_records_are_read_in_batches(world: AdoptionWorld) -> None:
 
 
 def test_only_the_writing_region_adopts(world: AdoptionWorld) -> None:
-    world.state = FakeStateStore.of(RegionState(writer=False, took_over=False))
+    world.state.hand_over_to(world.other_state)
     with pytest.raises(ProblemError) as refusal:
         world.keep(world.row())
     assert refusal.value.slug == "not-the-writing-region"

@@ -30,12 +30,11 @@ from chalicelib.model import (
     ClientRecord,
     Origin,
     Pending,
-    RegionState,
     Replication,
     Status,
 )
 from chalicelib.records import record_to_json
-from tests.fakes import Failing, FakeStateStore
+from tests.fakes import Failing
 from tests.worlds import CALLER, EAST, WEST, EnrollmentWorld
 
 OTHER_CALLER = "arn:aws:iam::123456789012:user/somebody-else"
@@ -171,7 +170,8 @@ def test_the_record_is_written_before_anything_in_cognito(world: EnrollmentWorld
 
 
 def test_only_the_region_that_writes_enrols() -> None:
-    world = EnrollmentWorld(state=FakeStateStore.of(RegionState(writer=False, took_over=True)))
+    world = EnrollmentWorld()
+    world.state.hand_over_to(world.other_state)
     problem = problem_of(world)
     assert (problem.status_code, problem.slug) == (409, "not-the-writing-region")
     assert EAST in problem.detail

@@ -39,7 +39,7 @@ from chalicelib.jwks import document as document_of
 from chalicelib.model import Origin, Replication, Status
 from chalicelib.problem import TYPE_PREFIX
 from tests.fake_keys import both_pools
-from tests.fakes import Events, Failing
+from tests.fakes import Events, Failing, FakeStateStore
 from tests.gateway import PUBLIC_URL, Answer, basic, call, event
 from tests.stages import PROJECT
 from tests.unit.api_world import (
@@ -601,6 +601,11 @@ def begun(begin: World) -> ApiWorld:
 
 def standby(api: ApiWorld) -> None:
     api.token.steer(writer=False)
+    api.admin.other_state.stored = FakeStateStore.writing().stored
+
+
+def fenced(api: ApiWorld) -> None:
+    api.token.steer(writer=False)
 
 
 def no_clients(api: ApiWorld) -> None:
@@ -646,6 +651,7 @@ def took_over(api: ApiWorld) -> None:
 WORLDS: list[World] = [
     as_it_is,
     standby,
+    fenced,
     no_clients,
     of_status(Status.ENROLLING),
     of_status(Status.DISABLED),

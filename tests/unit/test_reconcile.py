@@ -527,9 +527,10 @@ def test_both_regions_that_write_are_told_and_nothing_is_repaired(world: Reconci
     found = world.found()
     assert [(each.kind, each.repairable) for each in found] == [
         (Kind.WRITER, False),
-        (Kind.ORPHAN, True),
+        (Kind.UNKNOWN, False),
     ]
-    assert [world.reconcile.repair(drift).result for drift in found] == [Result.LEFT_ALONE] * 2
+    drift = Drift(Kind.ORPHAN, EAST, NOBODY, "", repairable=True, app_client_id=orphan)
+    assert world.reconcile.repair(drift).result is Result.FAILED
     assert orphan in world.east.made
 
 

@@ -141,6 +141,8 @@ def test_what_lacks_a_member_is_malformed(kind: str) -> None:
     for path in places(content):
         if isinstance(path[-1], int) or path in {("app_clients", "us-east-1"), OTHER_HALF}:
             continue  # a shorter list or map of halves is well-formed
+        if kind == "state" and path[0] in {"epoch", "allowed"}:
+            continue  # what a version before failback wrote has none
         text = changed(content, path, lambda parent, name: parent.pop(name))
         with pytest.raises(MalformedSecretError):
             READERS[kind](text)

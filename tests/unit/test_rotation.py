@@ -5,9 +5,8 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.errors import LogUnavailableError, ProblemError, VersionConflictError
-from chalicelib.model import ClientId, RegionState, SecretId, Status, VersionId
+from chalicelib.model import ClientId, SecretId, Status, VersionId
 from chalicelib.rotation import DEFAULT_OVERLAP_SECONDS, LATELY_SECONDS
-from tests.fakes import FakeStateStore
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -122,7 +121,7 @@ def test_an_unknown_client_is_named(world: LifecycleWorld) -> None:
 
 def test_the_standby_does_not_rotate(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
-    world.state.stored = FakeStateStore.of(RegionState(writer=False, took_over=False)).stored
+    world.state.hand_over_to(world.other_state)
     for change in (
         lambda: world.rotation.rotate(client_id, DAY),
         lambda: world.rotation.retire(client_id, SecretId("x"), force=True),

@@ -10,12 +10,11 @@ from chalicelib.drift import Drift, Kind
 from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
 from chalicelib.jwks import EMPTY
 from chalicelib.jwks_refresh import KeyRefresh
-from chalicelib.model import RegionState, Status
+from chalicelib.model import Status
 from chalicelib.pace import Pace
 from chalicelib.ports import at_once
 from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
-from tests.fakes import FakeStateStore
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
 from tests.unit.reconcile_world import ReconcileWorld
 from tests.worlds import EAST
@@ -145,7 +144,7 @@ def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> No
 
 
 def test_the_standby_does_nothing(world: LifecycleWorld, survey: FakeSurvey) -> None:
-    world.state.stored = FakeStateStore.of(RegionState(writer=False, took_over=False)).stored
+    world.state.hand_over_to(world.other_state)
     upkeep(world, survey)(plenty)
     assert survey.thorough == []
     assert [each["outcome"] for each in world.events.seen] == ["not-the-writing-region"]

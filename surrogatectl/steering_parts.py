@@ -1,0 +1,186 @@
+"""What `failover` and `failback` are made of, over AWS and the name that clients use."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import requests
+
+from chalicelib.aws import LOST_SECONDS, Connections
+from chalicelib.freshness import Backoff
+from chalicelib.pace import Pace
+from chalicelib.settings import Settings
+from chalicelib.wiring import AdminParts
+
+from .canary import CanarySecret, DirectCanary
+from .configuration import ROLES, Deployment
+from .copies import RecordCopies
+from .doctor import token_urls
+from .failback import Failback, Progress
+from .failback_links import Links
+from .failback_records import Return, Roll
+from .steering import Announce, Name, Side
+from .takeover import Failover, ReplicaCheck
+
+# Of 100 BatchGetSecretValue in a second, which everything in a Region shares.
+_READS_PER_SECOND: Final = 20.0
+# Each asks Cognito or Secrets Manager once for up to 100 clients.
+_LISTS_PER_SECOND: Final = 8.0
+# Of 10,000 GetSecretValue and DescribeSecret in a second; two or three for a client.
+_LOOKS_PER_SECOND: Final = 100.0
+# Of 50 writes in a second of Secrets Manager, four for a client; and of 5 of Cognito.
+_WRITES_PER_SECOND: Final = 4.0
+_REQUEST_SECONDS: Final = 3.0
+
+
+@dataclass(frozen=True)
+class SteeringParts:
+    """Both Regions of *deployment*, each with the operator's own role."""
+
+    deployment: Deployment
+
+    @property
+    def settings(self) -> Settings:
+        """The deployment's settings, as the primary Region sees them."""
+        return self.deployment.settings
+
+    @cached_property
+    def connections(self) -> dict[str, Connections]:
+        """Each Region's connections; one that is lost is given up together."""
+        return {
+            region.name: Connections(region, Backoff(time.time, LOST_SECONDS))
+            for region in (self.settings.primary, self.settings.secondary)
+        }
+
+    @cached_property
+    def primary(self) -> AdminParts:
+        """The administrators' parts in the primary Region."""
+        return self._parts(self.settings)
+
+    @cached_property
+    def secondary(self) -> AdminParts:
+        """The administrators' parts in the secondary Region, as it is when it stands alone."""
+        return self._parts(self.settings.seen_from_the_other_region())
+
+    def _parts(self, settings: Settings) -> AdminParts:
+        here, there = (self.connections[each.name] for each in (settings.own, settings.other))
+        return AdminParts(settings, here, there, time.time, time.sleep, secrets.token_bytes)
+
+    @property
+    def sides(self) -> tuple[Side, Side]:
+        """The primary Region's state and the secondary one's."""
+        primary, secondary = self.primary.admin, self.secondary.admin
+        return Side(primary.region, primary.state), Side(secondary.region, secondary.state)
+
+    @property
+    def name(self) -> Name:
+        """The name that clients use."""
+        url = self.settings.public_url
+        return Name(url, lambda: answering_region(url), time.monotonic, time.sleep)
+
+    @property
+    def canary_secrets(self) -> dict[str, CanarySecret]:
+        """The canary's credential, as each Region has it."""
+        return {
+            region: CanarySecret(connections.admin_secrets(), self.settings.secret_prefix)
+            for region, connections in self.connections.items()
+        }
+
+    @property
+    def try_canary(self) -> DirectCanary:
+        """Gets the canary a token, directly from a Region's own API."""
+        urls = token_urls(self.deployment)
+        regions = {role: self.deployment.region(role) for role in ROLES}
+        return DirectCanary(
+            {region.name: region for region in regions.values()},
+            {regions[role].name: url for role, url in urls.items()},
+            self.canary_secrets,
+        )
+
+    def failover(self, announce: Announce, settle_seconds: float) -> Failover:
+        """Return what lets the secondary Region take over."""
+        primary, secondary = self.sides
+        return Failover(
+            primary,
+            secondary,
+            self.name,
+            self.try_canary,
+            self._replicas(),
+            time.monotonic,
+            time.sleep,
+            announce,
+            settle_seconds,
+        )
+
+    def failback(self, announce: Announce, progress: Progress) -> Failback:
+        """Return what takes traffic and changes back to the primary Region."""
+        primary, secondary = self.sides
+        prefix = self.settings.secret_prefix
+        here = RecordCopies(
+            self.connections[primary.region].admin_secrets, secondary.region, prefix
+        )
+        there = RecordCopies(
+            self.connections[secondary.region].admin_secrets, primary.region, prefix
+        )
+        reads, writes = self._pace(_READS_PER_SECOND), self._pace(_WRITES_PER_SECOND)
+        pool = self.secondary.halves.pools[secondary.region]
+        return Failback(
+            primary,
+            secondary,
+            self.name,
+            self.try_canary,
+            Roll(
+                self.primary.admin.records,
+                self.secondary.admin.records,
+                pool,
+                self._pace(_LISTS_PER_SECOND),
+            ),
+            Return(
+                (primary.region, secondary.region),
+                here,
+                there,
+                self.secondary.halves,
+                self.secondary.deletion,
+                reads,
+                writes,
+            ),
+            Links(
+                here,
+                there,
+                self.primary.deletion,
+                self._pace(_LOOKS_PER_SECOND),
+                writes,
+                time.sleep,
+            ),
+            self._replicas(),
+            time.monotonic,
+            time.sleep,
+            announce,
+            progress,
+        )
+
+    def _replicas(self) -> ReplicaCheck:
+        return ReplicaCheck(
+            self.primary.admin.records,
+            self.secondary.admin.records,
+            self._pace(_READS_PER_SECOND),
+            time.sleep,
+        )
+
+    @staticmethod
+    def _pace(per_second: float) -> Pace:
+        return Pace(per_second, time.monotonic, time.sleep)
+
+
+def answering_region(public_url: str) -> str | None:
+    """Return the Region that answers at *public_url*, `None` if nobody does."""
+    try:
+        # A new connection each time: a kept one would stay where it is.
+        answer = requests.get(f"{public_url}/health", timeout=_REQUEST_SECONDS)
+        return str(answer.json().get("region"))
+    except (requests.RequestException, ValueError):
+        return None

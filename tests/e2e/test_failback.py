@@ -1,0 +1,114 @@
+"""The primary Region lost, work in the secondary one, and the way back; and the same planned."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from local.cloud import Cloud
+from tests.e2e.conftest import CommandLine, Credential
+from tests.e2e.tokens import post_token, verified
+
+ROLES = ("primary", "secondary")
+EAST, WEST = "us-east-1", "us-west-2"
+# The exchange knows a record for 30 seconds.
+_FRESH_SECONDS = 45
+
+
+@pytest.fixture
+def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
+    """Leave the primary Region as the one that serves and writes, whatever happened."""
+    ctl = CommandLine(breakable_cloud)
+    yield ctl
+    breakable_cloud.reset()
+    ctl("failback", "--settle=0", "--ttl=0", "--keep-all=secondary", "--force")
+
+
+def becomes(cloud: Cloud, credential: Credential, status: int) -> None:
+    """Fail unless both Regions come to answer *credential* with *status*."""
+    deadline = time.monotonic() + _FRESH_SECONDS
+    found: dict[str, int] = {}
+    while time.monotonic() < deadline:
+        found = {
+            role: post_token(cloud.endpoints[role], credential.pair).status_code for role in ROLES
+        }
+        if set(found.values()) == {status}:
+            return
+        time.sleep(0.5)
+    raise AssertionError(found)
+
+
+def failed_over(cloud: Cloud, credential: Credential) -> None:
+    token = post_token(cloud.endpoints["front_door"], credential.pair).json()["access_token"]
+    verified(cloud, "secondary", token)
+
+
+def test_with_the_primary_lost_everything_goes_on_and_comes_back(
+    breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    cloud = breakable_cloud
+    before, rotated, disabled, deleted = (enroll_everywhere() for _ in range(4))
+    cloud.set_region("primary", "refused")
+
+    refused = ctl.run("failover", "--to=secondary")
+    assert refused.returncode == 4
+    assert "--force" in refused.stderr
+    told = ctl.run("enroll", "--name=x", "--scope=demo/read")
+    assert told.returncode == 4
+    assert "failover --to secondary" in told.stderr
+    taken = ctl("failover", "--to=secondary", "--force")
+    assert taken["checks"]["canary"]["result"] == "passed"
+    assert taken["checks"]["replicas"]["result"] == "skipped"
+    assert not taken["fenced"]
+    failed_over(cloud, before)
+
+    answer = ctl("enroll", "--name=during", "--scope=demo/read")
+    assert answer["app_clients"] == {EAST: "pending", WEST: "ready"}
+    assert answer["replication"] == "suspended"
+    during = Credential(answer["client_id"], answer["client_secret"], answer)
+    answer = ctl("rotate", rotated.client_id)
+    newer = Credential(rotated.client_id, answer["client_secret"], answer)
+    ctl("disable", disabled.client_id)
+    ctl("delete", deleted.client_id, "--yes")
+    # The other way round nothing leads back but failback.
+    assert ctl.run("failover", "--to=primary").returncode == 3
+
+    cloud.set_region("primary", "up")
+    still = ctl.run("enroll", "--name=x", "--scope=demo/read", "--region=primary")
+    assert still.returncode == 3
+    assert WEST in still.stderr
+
+    back = ctl("failback", "--settle=1", "--ttl=1")
+    assert back["left"] == back["splits"] == []
+    assert back["counts"]["created"] == 1
+    assert back["counts"]["brought_forward"] == 3
+    for each in (before, rotated, newer, during):
+        becomes(cloud, each, 200)
+    for each in (disabled, deleted):
+        becomes(cloud, each, 401)
+    assert ctl("show", during.client_id)["app_clients"] == {EAST: "ready", WEST: "ready"}
+    assert ctl("show", rotated.client_id)["replication"] == "in_sync"
+    assert not [each for each in ctl("reconcile")["drift"] if each["kind"] == "replica"]
+    assert ctl("failover", "--to=primary")["already"]
+
+
+def test_a_planned_failover_and_back(
+    breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    cloud = breakable_cloud
+    before = enroll_everywhere()
+    taken = ctl("failover", "--to=secondary", "--settle=1")
+    assert {each["result"] for each in taken["checks"].values()} == {"passed"}
+    assert taken["fenced"]
+    failed_over(cloud, before)
+    answer = ctl("enroll", "--name=during", "--scope=demo/read")
+    assert answer["app_clients"] == {EAST: "ready", WEST: "ready"}
+    during = Credential(answer["client_id"], answer["client_secret"], answer)
+    back = ctl("failback", "--settle=1", "--ttl=1")
+    assert back["left"] == []
+    for each in (before, during):
+        becomes(cloud, each, 200)
+    after = enroll_everywhere()
+    assert after.enrolled["replication"] == "in_sync"

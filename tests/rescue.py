@@ -1,0 +1,120 @@
+"""`failover` and `failback` over `aws_worlds`: both Regions, the name, and a canary."""
+
+from __future__ import annotations
+
+from chalicelib import records
+from chalicelib.model import ClientId, IssuedCredentials, RegionState
+from chalicelib.pace import Pace
+from surrogatectl.canary import Problem
+from surrogatectl.copies import RecordCopies
+from surrogatectl.failback import Failback, Outcome, Waits
+from surrogatectl.failback_links import Links
+from surrogatectl.failback_records import Choices, Return, Roll
+from surrogatectl.steering import Name, Side
+from surrogatectl.takeover import Failover, ReplicaCheck
+from surrogatectl.takeover import Outcome as TakenOver
+from tests.aws_worlds import PREFIX, AwsWorld, Operators
+from tests.worlds import EAST, WEST
+
+URL = "https://auth.example.com"
+FAST = 1_000_000.0
+NO_CHOICE = Choices()
+
+
+class Rescue:
+    """
+    A process of an operator's at the command line.
+
+    The name leads to the secondary Region when that has taken over.  *canary*
+    is tried where it is not `None`.
+    """
+
+    def __init__(self, world: AwsWorld, canary: IssuedCredentials | None = None) -> None:
+        self.world = world
+        self.canary = canary
+        self.told: list[str] = []
+        self.primary, self.secondary = Operators(world, EAST), Operators(world, WEST)
+        clock = world.clock
+        self.sides = (
+            Side(EAST, self.primary.state),
+            Side(WEST, self.secondary.state),
+        )
+        self.name = Name(URL, self.answering, clock, clock.advance)
+        here, there = (world.aws.secrets_manager(world.secrets[each]) for each in (EAST, WEST))
+        self.copies = {
+            EAST: RecordCopies(lambda: here, WEST, PREFIX),
+            WEST: RecordCopies(lambda: there, EAST, PREFIX),
+        }
+
+    def _pace(self) -> Pace:
+        return Pace(FAST, self.world.clock, self.world.clock.advance)
+
+    def answering(self) -> str | None:
+        region = WEST if state(self.world, WEST).took_over else EAST
+        return None if region in self.world.aws.down else region
+
+    def try_canary(self, region: str) -> Problem | None:
+        if self.canary is None or self.world.gets_a_token(self.canary, region):
+            return None
+        return Problem(f"{region} refuses the canary.", refused=True)
+
+    def replicas(self) -> ReplicaCheck:
+        primary, secondary = self.primary.admin.records, self.secondary.admin.records
+        return ReplicaCheck(primary, secondary, self._pace(), self.world.clock.advance)
+
+    def failover(self, *, force: bool = False) -> TakenOver:
+        clock = self.world.clock
+        command = Failover(
+            *self.sides,
+            self.name,
+            self.try_canary,
+            self.replicas(),
+            clock,
+            clock.advance,
+            self.told.append,
+            30,
+        )
+        return command(force=force, timeout=60)
+
+    def failing_back(self) -> Failback:
+        clock = self.world.clock
+        here, there = self.copies[EAST], self.copies[WEST]
+        second = self.secondary
+        return Failback(
+            *self.sides,
+            self.name,
+            self.try_canary,
+            Roll(
+                self.primary.admin.records,
+                second.admin.records,
+                second.halves.pools[WEST],
+                self._pace(),
+            ),
+            Return(
+                (EAST, WEST),
+                here,
+                there,
+                second.halves,
+                second.deletion,
+                self._pace(),
+                self._pace(),
+            ),
+            Links(here, there, self.primary.deletion, self._pace(), self._pace(), clock.advance),
+            self.replicas(),
+            clock,
+            clock.advance,
+            self.told.append,
+        )
+
+    def failback(self, choices: Choices = NO_CHOICE, *, force: bool = False) -> Outcome:
+        return self.failing_back()(choices, Waits(settle=30, ttl=120, name=60), force=force)
+
+
+def state(world: AwsWorld, region: str) -> RegionState:
+    """Return a Region's state, looked at behind everybody's back."""
+    return records.state_from_json(world.secrets[region].secrets[f"{PREFIX}/region"].current.text)
+
+
+def version(world: AwsWorld, client_id: ClientId, region: str) -> str | None:
+    found = world.record_secrets(region).get(client_id)
+    return found.holder("AWSCURRENT") if found else None
