@@ -21,7 +21,8 @@ from chalicelib.errors import ServiceError, UnknownClientError
 from chalicelib.model import ClientId, Replication
 from chalicelib.pace import Pace
 from chalicelib.ports import Clock, Pause
-from chalicelib.secrets_store import CURRENT, ClientSecrets
+from chalicelib.secrets_calls import CURRENT
+from chalicelib.secrets_store import ClientSecrets
 from chalicelib.settings import RegionSettings
 
 from .operators import Connect
