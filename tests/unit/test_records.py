@@ -15,7 +15,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chalicelib.errors import MalformedSecretError
-from chalicelib.model import AppClient, ClientId, ClientRecord, Pending, RegionState
+from chalicelib.model import AppClient, ClientId, ClientRecord, Pending, RegionState, VersionId
 from chalicelib.records import (
     DEPLOYMENT_KEY_BYTES,
     SCHEMA,
@@ -25,6 +25,7 @@ from chalicelib.records import (
     record_to_json,
     state_from_json,
     state_to_json,
+    written_after,
 )
 from tests.worlds import ExchangeWorld
 
@@ -168,9 +169,29 @@ def test_a_member_of_another_type_is_malformed(stored: str, data: st.DataObject)
     except MalformedSecretError:
         return
     accepted, said = json.loads(written), json.loads(text)
-    if "denied" in said:
-        said["denied"] = sorted(set(said["denied"]))
+    for name in {"denied", "allowed"} & said.keys():
+        said[name] = sorted(set(said[name]))
     assert accepted == said, "what is accepted is what it says"
+
+
+def test_what_a_version_before_failback_wrote_is_read() -> None:
+    text = json.dumps({"schema": 1, "writer": True, "took_over": False, "denied": ["sgc_a"]})
+    assert state_from_json(text) == RegionState(
+        writer=True, took_over=False, denied=frozenset({ClientId("sgc_a")}), epoch=0
+    )
+
+
+@given(records)
+def test_a_record_says_which_version_it_took_the_place_of(record: ClientRecord) -> None:
+    text = record_to_json(record, VersionId("before"))
+    assert record_from_json(text) == record
+    assert written_after(text) == "before"
+    assert written_after(record_to_json(record)) is None
+
+
+@given(st.text() | st.from_type(int).map(str))
+def test_what_is_no_record_took_the_place_of_nothing(text: str) -> None:
+    assert written_after(text) is None
 
 
 @pytest.mark.parametrize("member", ["writer", "took_over", "denied"])
