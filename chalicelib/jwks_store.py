@@ -11,7 +11,8 @@ from .credentials import RandomBytes
 from .errors import MalformedSecretError, UnknownClientError, VersionConflictError
 from .jwks import KeySnapshot
 from .model import Versioned, VersionId
-from .secrets_store import Connect, _ask, _new_version, _read, _refused, _replace
+from .secrets_calls import ask, new_version, read_value, refused, replace_value
+from .secrets_store import Connect
 
 
 def jwks_secret_name(prefix: str) -> str:
@@ -31,7 +32,7 @@ class KeySetSecret:
     def read(self) -> Versioned[KeySnapshot]:
         """See `KeyStore.read`."""
         try:
-            return _read(self.client(), jwks_secret_name(self.prefix), jwks.snapshot_from_json)
+            return read_value(self.client(), jwks_secret_name(self.prefix), jwks.snapshot_from_json)
         except UnknownClientError:
             raise MalformedSecretError("The snapshot of keys is missing.") from None
 
@@ -39,20 +40,20 @@ class KeySetSecret:
         """See `KeyStore.writable`."""
         name = jwks_secret_name(self.prefix)
         try:
-            described = _ask(lambda: self.client().describe_secret(SecretId=name))
+            described = ask(lambda: self.client().describe_secret(SecretId=name))
         except ClientError as err:
-            raise _refused(err) from None
+            raise refused(err) from None
         return described.get("PrimaryRegion", self.region) == self.region
 
     def replace(self, snapshot: KeySnapshot, read: VersionId) -> VersionId:
         """See `KeyStore.replace`."""
         try:
-            return _replace(
+            return replace_value(
                 self.client(),
                 jwks_secret_name(self.prefix),
                 jwks.snapshot_to_json(snapshot),
                 read,
-                _new_version(self.random_bytes),
+                new_version(self.random_bytes),
             )
         except UnknownClientError:
             raise VersionConflictError from None

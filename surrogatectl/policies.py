@@ -75,9 +75,9 @@ class Names:
         """Return the ARNs of the snapshot of both pools' signing keys; *maybe* as in `state`."""
         return self._one("jwks", regions, maybe=maybe)
 
-    def canary(self, *regions: str) -> list[str]:
-        """Return the ARNs of the canary's credential, which may not exist yet."""
-        return self._one("canary", regions, maybe=True)
+    def canary(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the canary's credential; *maybe* as in `state`."""
+        return self._one("canary", regions, maybe=maybe)
 
     def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
         # AWS appends a hyphen and six characters that nobody knows before.
@@ -202,7 +202,7 @@ def operators_policy(names: Names) -> Document:
                     *names.state(*both, maybe=True),
                     *names.deployment_key(*both, maybe=True),
                     *names.keys(*both, maybe=True),
-                    *names.canary(*both),
+                    *names.canary(*both, maybe=True),
                 ],
             ),
             _LIST_SECRETS,
@@ -228,21 +228,14 @@ def operators_policy(names: Names) -> Document:
                     "secretsmanager:ReplicateSecretToRegions",
                     "secretsmanager:TagResource",
                 ],
-                [*names.deployment_key(*both, maybe=True), *names.keys(*both, maybe=True)],
-            ),
-            _allow("RefreshKeys", _WRITE_STATE, names.keys(*both)),
-            _allow(
-                "MakeReplicateAndRemoveCanary",
                 [
-                    "secretsmanager:CreateSecret",
-                    "secretsmanager:DeleteSecret",
-                    "secretsmanager:DescribeSecret",
-                    "secretsmanager:PutSecretValue",
-                    "secretsmanager:RemoveRegionsFromReplication",
-                    "secretsmanager:ReplicateSecretToRegions",
-                    "secretsmanager:TagResource",
+                    *names.deployment_key(*both, maybe=True),
+                    *names.keys(*both, maybe=True),
+                    *names.canary(*both, maybe=True),
                 ],
-                names.canary(*both),
+            ),
+            _allow(
+                "RefreshKeysAndCanary", _WRITE_STATE, [*names.keys(*both), *names.canary(*both)]
             ),
             _allow(
                 "MakeAppClientsAndLookAtPools",
