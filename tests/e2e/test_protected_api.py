@@ -118,12 +118,12 @@ def test_one_process_goes_on_through_a_failover_and_knows_the_client_by_one_name
     answers = [call(url, before)]
     cloud.set_region("primary", "refused")
     try:
-        surrogatectl("failover", "--to=secondary", "--timeout=60")
+        surrogatectl("failover", "--to=secondary", "--timeout=60", "--force")
         answers.append(call(url, token_from(name, credential)))
         answers.append(call(url, before))  # of the Region that is gone, and good until it expires
     finally:
         cloud.set_region("primary", "up")
-        surrogatectl("failover", "--to=primary", "--timeout=60")
+        surrogatectl("failback", "--timeout=60", "--settle=1", "--ttl=1")
     answers.append(call(url, token_from(name, credential)))
     assert [answer.status_code for answer in answers] == [200] * 4
     said = [answer.json() for answer in answers]
