@@ -18,7 +18,7 @@ from . import output
 from .common import deployment, output_option
 from .doctor import token_urls
 from .doctor_web import Internet
-from .status_findings import attention, epoch, should_lead_to, the_writer
+from .status_findings import attention, should_lead_to, the_writer
 from .status_look import IMPATIENT, WEB_SECONDS, RegionSeen, Seen, StatusLook
 from .status_replication import ReplicationLook, ReplicationSeen
 
@@ -121,7 +121,7 @@ def _region(seen: RegionSeen) -> dict[str, Any]:
         "answers": seen.answers,
         "problem": seen.problem or None,
         "writer": state.writer if state else None,
-        "epoch": epoch(seen) if state else None,
+        "epoch": state.epoch if state else None,
         "took_over": state.took_over if state else None,
         "denied": len(state.denied) if state else None,
         "healthy": seen.health == seen.name,
@@ -167,7 +167,7 @@ def _state(seen: RegionSeen, tell: Callable[[RegionState], str]) -> str:
 def _writes(seen: RegionSeen) -> str:
     if seen.state is None:
         return "not known"
-    return _yes(seen.state.writer) + (f" (epoch {epoch(seen)})" if epoch(seen) else "")
+    return _yes(seen.state.writer) + (f" (epoch {seen.state.epoch})" if seen.state.epoch else "")
 
 
 def _health(seen: RegionSeen) -> str:

@@ -6,22 +6,16 @@ from collections.abc import Iterator
 
 from .status_look import RegionSeen, Seen
 from .status_replication import ReplicationSeen
+from .steering import writes
 
 
 def the_writer(seen: Seen) -> RegionSeen | None:
-    """Return the Region that writes; `None` if none says so, or both do and none outranks."""
-    writers = [each for each in seen.both if each.state and each.state.writer]
-    if len(writers) == len(seen.both):
-        ranks = [epoch(each) for each in writers]
-        if ranks[0] == ranks[1]:
-            return None
-        return writers[ranks.index(max(ranks))]
-    return writers[0] if writers else None
-
-
-def epoch(seen: RegionSeen) -> int:
-    """Return by which succession of failovers a Region writes, 0 if there was none."""
-    return int(getattr(seen.state, "epoch", 0))
+    """Return the Region that writes; `None` if none does, or it cannot be said."""
+    primary, secondary = seen.both
+    if secondary.state is None:
+        return primary if primary.state and primary.state.writer else None
+    role = writes(primary.state, secondary.state)
+    return next((each for each in seen.both if each.role == role), None)
 
 
 def attention(seen: Seen, replication: ReplicationSeen | None, *, quick: bool) -> Iterator[str]:
@@ -70,13 +64,18 @@ def should_lead_to(seen: Seen) -> str | None:
 
 
 def _writers(seen: Seen) -> Iterator[str]:
-    if not all(each.state for each in seen.both):
-        return
-    claims = [each for each in seen.both if each.state and each.state.writer]
-    if not claims:
-        yield "No Region writes."
-    elif len(claims) == len(seen.both):
-        yield "Both Regions claim to write: see surrogatectl doctor."
+    primary, secondary = seen.both
+    writer = the_writer(seen)
+    if writer is secondary:
+        yield (
+            f"{secondary.name} writes, since a failover. When {primary.name} is well: "
+            "surrogatectl failback."
+        )
+    elif primary.state and secondary.state:
+        if writer is None:
+            yield "No Region writes: repeat the failover or failback that was interrupted."
+        elif secondary.state.writer:
+            yield "Both Regions claim to write: see surrogatectl doctor."
 
 
 def _replicas(replication: ReplicationSeen | None) -> Iterator[str]:

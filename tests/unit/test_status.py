@@ -150,13 +150,45 @@ def test_a_name_that_does_not_answer_needs_attention(deployed: Deployed) -> None
     assert deployed.attention() == ["The name does not answer."]
 
 
-def test_two_writers_and_none_need_attention(deployed: Deployed) -> None:
-    deployed.steer(WEST, writer=True)
-    assert the_writer(deployed.seen()) is None
-    assert deployed.attention() == ["Both Regions claim to write: see surrogatectl doctor."]
+FAIL_BACK = f"{WEST} writes, since a failover. When {EAST} is well: surrogatectl failback."
+
+
+def test_while_the_secondary_writes_a_failback_is_due(deployed: Deployed) -> None:
+    # The primary was lost before anybody could tell it to write no more.
+    deployed.steer(WEST, writer=True, took_over=True, epoch=1)
+    deployed.leads_to(WEST)
+    seen = deployed.seen()
+    assert the_writer(seen) is seen.secondary
+    assert deployed.attention() == [FAIL_BACK]
+    deployed.steer(EAST, epoch=1)
+    assert deployed.attention() == [FAIL_BACK]
+    deployed.lose(EAST)
+    assert deployed.attention() == [f"{EAST} (primary) does not answer.", FAIL_BACK]
+
+
+def test_no_writer_needs_attention(deployed: Deployed) -> None:
     for region in (EAST, WEST):
         deployed.steer(region)
-    assert deployed.attention() == ["No Region writes."]
+    assert the_writer(deployed.seen()) is None
+    assert deployed.attention() == [
+        "No Region writes: repeat the failover or failback that was interrupted."
+    ]
+
+
+def test_a_claim_that_is_outranked_needs_attention_in_the_secondary(deployed: Deployed) -> None:
+    deployed.steer(EAST, writer=True, epoch=2)
+    deployed.steer(WEST, writer=True, epoch=1)
+    seen = deployed.seen()
+    assert the_writer(seen) is seen.primary
+    assert deployed.attention() == ["Both Regions claim to write: see surrogatectl doctor."]
+
+
+def test_with_the_secondary_gone_the_primary_writes_if_it_says_so(deployed: Deployed) -> None:
+    deployed.lose(WEST)
+    seen = deployed.seen()
+    assert the_writer(seen) is seen.primary
+    deployed.steer(EAST)
+    assert the_writer(deployed.seen()) is None
 
 
 def test_a_state_that_is_missing_is_told_from_a_region_that_is_gone(deployed: Deployed) -> None:
