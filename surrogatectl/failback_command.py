@@ -19,7 +19,13 @@ from . import output
 from .common import Unavailable, deployment, output_option
 from .failback import Outcome, Progress, SplitsError, Waits
 from .failback_records import Choices, Keep, Split
-from .regions import announce, settle_option, steering_failures, timeout_option
+from .regions import (
+    announce,
+    settle_option,
+    simple_record_option,
+    steering_failures,
+    timeout_option,
+)
 from .steering_parts import SteeringParts
 
 # The TTL of the records in infra/routing.yaml, and as much again for resolvers that round it up.
@@ -71,6 +77,7 @@ class _KeepChoice(click.ParamType[tuple[ClientId, Keep]]):
 )
 @timeout_option
 @settle_option
+@simple_record_option
 @output_option
 def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     kept: tuple[tuple[ClientId, Keep], ...],
@@ -80,6 +87,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     ttl: float,
     timeout: int,
     settle: float,
+    simple_record: str | None,
     output_format: str,
 ) -> None:
     """
@@ -92,8 +100,9 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     Exit code 3: something has to be chosen or mended; 4: something does not
     answer.  Repeating it is safe, and goes on where it stopped.
     """
-    parts = SteeringParts(deployment())
+    parts = SteeringParts(deployment(), simple_record)
     with _progress(output_format) as report, steering_failures():
+        parts.require_record()
         command = parts.failback(announce(output_format), report)
         if abort:
             _abort(parts.settings.secondary.name, output_format, done=command.abort())

@@ -37,6 +37,16 @@ settle_option = click.option(
     help="Seconds to wait for calls to the admin API that are under way.",
 )
 
+simple_record_option = click.option(
+    "--simple-record",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Change the name's record in Route 53: where that is a simple one, and not those of "
+    "infra/routing.yaml. It needs us-east-1, and takes the record's TTL. NAME: whose record it "
+    "is, if not PUBLIC_URL's.",
+)
+
 
 @click.command()
 @click.option(
@@ -49,8 +59,16 @@ settle_option = click.option(
 )
 @timeout_option
 @settle_option
+@simple_record_option
 @output_option
-def failover(role: str, force: bool, timeout: int, settle: float, output_format: str) -> None:  # noqa: FBT001 - click
+def failover(  # noqa: PLR0913, PLR0917 - one argument per option
+    role: str,
+    force: bool,  # noqa: FBT001 - click
+    timeout: int,
+    settle: float,
+    simple_record: str | None,
+    output_format: str,
+) -> None:
     """
     Let the secondary Region take over: the traffic, and administrators' changes.
 
@@ -61,11 +79,12 @@ def failover(role: str, force: bool, timeout: int, settle: float, output_format:
     Exit code 3: a check failed; 4: one could not be made, or the name does not
     follow.  Repeating it is safe.
     """
-    parts = SteeringParts(deployment())
+    parts = SteeringParts(deployment(), simple_record)
     if role == "primary":
         _to_primary(parts, output_format)
         return
     with steering_failures():
+        parts.require_record()
         outcome = parts.failover(announce(output_format), settle)(force=force, timeout=timeout)
     if output_format == "json":
         document: dict[str, Any] = {"to": role, "region": parts.settings.secondary.name}

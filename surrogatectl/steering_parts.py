@@ -23,6 +23,8 @@ from .doctor import token_urls
 from .failback import Failback, Progress
 from .failback_links import Links
 from .failback_records import Return, Roll
+from .operators import connect
+from .simple_record import SimpleRecord, SimplyRecordedName, control_plane, host_of
 from .steering import Announce, Name, Side
 from .takeover import Failover, ReplicaCheck
 
@@ -39,9 +41,15 @@ _REQUEST_SECONDS: Final = 3.0
 
 @dataclass(frozen=True)
 class SteeringParts:
-    """Both Regions of *deployment*, each with the operator's own role."""
+    """
+    Both Regions of *deployment*, each with the operator's own role.
+
+    With *simple_record* the name does not follow by itself (see the module of that name): its
+    record is that of the host it says, or if that is empty, of the public URL's.
+    """
 
     deployment: Deployment
+    simple_record: str | None = None
 
     @property
     def settings(self) -> Settings:
@@ -80,7 +88,30 @@ class SteeringParts:
     def name(self) -> Name:
         """The name that clients use."""
         url = self.settings.public_url
-        return Name(url, lambda: answering_region(url), time.monotonic, time.sleep)
+        parts = (url, lambda: answering_region(url), time.monotonic, time.sleep)
+        return SimplyRecordedName(*parts, self.record) if self.record else Name(*parts)
+
+    @cached_property
+    def record(self) -> SimpleRecord | None:
+        """The simple record that has to be changed, if there is one."""
+        if self.simple_record is None:
+            return None
+        regions = {each.name: each for each in (self.settings.primary, self.settings.secondary)}
+        return SimpleRecord(
+            self.simple_record or host_of(self.settings.public_url),
+            lambda: connect("route53", control_plane(self.settings.primary)),
+            lambda region: connect("apigateway", regions[region]),
+        )
+
+    def require_record(self) -> None:
+        """
+        Look for the simple record before anything is changed, if Route 53 answers.
+
+        Raises:
+            NotAllowedError: If there is none, or it is not a simple one.
+        """
+        if self.record:
+            self.record.require()
 
     @property
     def canary_secrets(self) -> dict[str, CanarySecret]:
