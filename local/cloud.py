@@ -174,6 +174,8 @@ class Cloud:
             **self._state.settings,
             **urls,
             "FRONT_DOOR_URL": loopback_url(self._state.ports.front_door),
+            # How `surrogatectl drill` knows that it may take a Region away.
+            "LOCAL_CLOUD": str(self._directory.endpoints),
         }
 
     @property
