@@ -245,11 +245,19 @@ def operators_policy(names: Names) -> Document:
                 ],
                 names.user_pools(*both),
             ),
-            _allow("LookAtStacks", ["cloudformation:DescribeStacks"], stacks),
+            # In one statement, for the whole has to fit into a managed policy; none of the actions
+            # can be done to another kind of resource.
             _allow(
-                "LookAtFunctions",
-                ["lambda:GetFunctionConfiguration", "lambda:GetPolicy"],
-                functions,
+                "LookAtTheDeployment",
+                [
+                    "acm:DescribeCertificate",
+                    "apigateway:GET",
+                    "cloudformation:DescribeStacks",
+                    "lambda:GetFunctionConfiguration",
+                    "lambda:GetPolicy",
+                    "logs:FilterLogEvents",
+                ],
+                [*certificates, *domains, *stacks, *functions, *logs],
             ),
             # With an app client that does not exist: whether it adds the claim.
             _allow("AskTriggers", ["lambda:InvokeFunction"], triggers),
@@ -259,9 +267,6 @@ def operators_policy(names: Names) -> Document:
                 # Roles that CloudFormation makes are named after the stack.
                 ["arn:aws:iam::*:role/*"],
             ),
-            _allow("LookAtCustomDomains", ["apigateway:GET"], domains),
-            _allow("LookAtCertificates", ["acm:DescribeCertificate"], certificates),
-            _allow("ReadReportsOfDrift", ["logs:FilterLogEvents"], logs),
             # Take this one away when nothing is left to adopt.
             _allow(
                 "AdoptFromTable",
