@@ -142,30 +142,38 @@ class StatusLook:
 
     def _drift(self, region: RegionSettings) -> DriftReport | None:
         """Return the last report of the scheduled look for drift, of the last day."""
-        try:
-            return _last(self._lines(self.connect("logs", region), region))
-        except (ClientError, BotoCoreError):
-            return None
+        logs = self.connect("logs", region)
+        found = [_last(self._lines(logs, group)) for group in _scheduled(region.log_group)]
+        return max((each for each in found if each), key=lambda each: each.at, default=None)
 
-    def _lines(self, client: Any, region: RegionSettings) -> list[str]:  # noqa: ANN401 - a client
-        # The function that serves administrators does it; in the split stages that is another one.
-        group = region.log_group
-        if group.endswith("-token"):
-            group = group.removesuffix("-token") + "-admin"
+    def _lines(self, client: Any, group: str) -> list[str]:  # noqa: ANN401 - a client
         found: list[str] = []
         more: dict[str, str] = {}
-        for _ in range(_PAGES):
-            page = client.filter_log_events(
-                logGroupName=group,
-                startTime=int((self.clock() - _DAY) * 1_000),
-                filterPattern='"reconcile" "complete"',
-                **more,
-            )
-            found += [str(each.get("message", "")) for each in page["events"]]
-            if not page.get("nextToken"):
-                break
-            more = {"nextToken": page["nextToken"]}
+        try:
+            for _ in range(_PAGES):
+                page = client.filter_log_events(
+                    logGroupName=group,
+                    startTime=int((self.clock() - _DAY) * 1_000),
+                    filterPattern='"reconcile" "complete"',
+                    **more,
+                )
+                found += [str(each.get("message", "")) for each in page["events"]]
+                if not page.get("nextToken"):
+                    break
+                more = {"nextToken": page["nextToken"]}
+        except (ClientError, BotoCoreError):
+            return []  # there is no such group, or nobody says
         return found
+
+
+def _scheduled(log_group: str) -> tuple[str, str]:
+    """
+    Return the log groups of the scheduled function, beside that of the token surface.
+
+    It belongs to the stage that serves administrators: the same one, or its other half.
+    """
+    stage = log_group.removesuffix("-token")
+    return f"{stage}-upkeep", f"{stage}-admin-upkeep"
 
 
 def _last(lines: list[str]) -> DriftReport | None:

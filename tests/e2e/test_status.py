@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from local.cloud import Cloud
+from tests.e2e.administration import _SCHEDULED as SCHEDULED
 from tests.e2e.conftest import CommandLine, Credential
 
 Json = dict[str, Any]
@@ -47,6 +48,12 @@ def test_both_regions_are_shown_side_by_side(
         assert each["healthy"]
         assert each["ready"] == {"secrets_manager": True, "token_endpoint": True}
     assert shown["replication"]["in_sync"] == shown["replication"]["looked_at"] > 0
+    breakable_cloud.client("lambda", "primary", "root").invoke(
+        FunctionName="surrogate-credentials-primary-upkeep", Payload=json.dumps(SCHEDULED)
+    )
+    _, shown = status(surrogatectl, "--quick")
+    assert shown["regions"]["us-east-1"]["drift"]["complete"] is True
+    assert shown["regions"]["us-west-2"]["drift"] is None
     table = surrogatectl.run("status", "--quick")
     assert table.returncode in {0, 1}
     for words in ("us-east-1 (primary)", "us-west-2 (secondary)", "denied clients", "--quick"):

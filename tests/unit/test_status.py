@@ -281,7 +281,7 @@ def report(at: int, **kinds: int) -> str:
 
 
 def test_the_last_report_of_drift_counts(deployed: Deployed) -> None:
-    group = SETTINGS.primary.log_group
+    group = f"{SETTINGS.primary.log_group}-upkeep"
     lines = [report(10, orphan=2), report(20, orphan=0, stale=1), "no json", json.dumps([1])]
     deployed.logs[EAST].groups[group] = lines
     assert deployed.seen().primary.drift == DriftReport(20, {"stale": 1}, complete=True)
@@ -290,9 +290,14 @@ def test_the_last_report_of_drift_counts(deployed: Deployed) -> None:
     assert deployed.attention() == []
 
 
-def test_in_split_stages_the_other_function_reports_it(deployed: Deployed) -> None:
-    split = settings(LOG_GROUP_PRIMARY="/aws/lambda/ours-primary-token")
-    deployed.logs[EAST].groups["/aws/lambda/ours-primary-admin"] = [report(10)]
+@pytest.mark.parametrize(
+    "log_group", ["/aws/lambda/ours-primary-token", "/aws/lambda/ours-primary"]
+)
+def test_in_split_stages_it_is_the_admin_stage_that_reports(
+    deployed: Deployed, log_group: str
+) -> None:
+    split = settings(LOG_GROUP_PRIMARY=log_group)
+    deployed.logs[EAST].groups["/aws/lambda/ours-primary-admin-upkeep"] = [report(10)]
     look = StatusLook(split, URLS, deployed.connect, deployed.web, deployed.world.clock)
     assert look().primary.drift == DriftReport(10, {}, complete=True)
 
