@@ -75,9 +75,10 @@ class Names:
         """Return the ARNs of the snapshot of both pools' signing keys; *maybe* as in `state`."""
         return self._one("jwks", regions, maybe=maybe)
 
-    def canary(self, *regions: str, maybe: bool = False) -> list[str]:
-        """Return the ARNs of the canary's credential; *maybe* as in `state`."""
-        return self._one("canary", regions, maybe=maybe)
+    def canary(self, *regions: str) -> list[str]:
+        """Return the ARNs of the canary's credential, with its suffix and without."""
+        # One each: the operators' policy has to fit into a managed one.
+        return [self._secret(region, "canary*") for region in regions]
 
     def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
         # AWS appends a hyphen and six characters that nobody knows before.
@@ -202,7 +203,7 @@ def operators_policy(names: Names) -> Document:
                     *names.state(*both, maybe=True),
                     *names.deployment_key(*both, maybe=True),
                     *names.keys(*both, maybe=True),
-                    *names.canary(*both, maybe=True),
+                    *names.canary(*both),
                 ],
             ),
             _LIST_SECRETS,
@@ -231,7 +232,7 @@ def operators_policy(names: Names) -> Document:
                 [
                     *names.deployment_key(*both, maybe=True),
                     *names.keys(*both, maybe=True),
-                    *names.canary(*both, maybe=True),
+                    *names.canary(*both),
                 ],
             ),
             _allow(
