@@ -5,6 +5,8 @@ The Chalice CLI imports this file as well, before it talks to AWS: the stage's
 own Region becomes the SDK's, so that a deployment cannot land in another one.
 """
 
+from __future__ import annotations
+
 import os
 import secrets
 import time
@@ -13,33 +15,36 @@ from typing import Any
 
 from chalice.app import Chalice, CloudWatchEvent, Rate
 
-from chalicelib.admin_api import AdminSurface, admin_routes
 from chalicelib.answers import speak_for
 from chalicelib.aws import LOST_SECONDS, Connections
-from chalicelib.changes import Clients
 from chalicelib.credentials import SecretHasher
-from chalicelib.denials import Denials
-from chalicelib.enrollment import Enrollment
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.health import Health
 from chalicelib.jwks import KeyDocument, document
 from chalicelib.jwks_store import KeySetSecret
 from chalicelib.model import RegionState
-from chalicelib.pace import Pace
 from chalicelib.patience import Patience
 from chalicelib.recognition import Recognition
-from chalicelib.rotation import Rotation
 from chalicelib.secrets_store import ClientSecretsReader, StateSecret
 from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
 from chalicelib.token_api import TokenSurface, token_routes
 from chalicelib.token_endpoint import CognitoTokenEndpoint
-from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
-from chalicelib.use_log import CloudWatchUseLog
-from chalicelib.wiring import AdminParts
 
 settings = Settings.from_env(os.environ)
+if "admin" in settings.surfaces:
+    # A function that serves only tokens starts sooner without them.
+    from chalicelib.admin_api import AdminSurface, admin_routes
+    from chalicelib.changes import Clients
+    from chalicelib.denials import Denials
+    from chalicelib.enrollment import Enrollment
+    from chalicelib.pace import Pace
+    from chalicelib.rotation import Rotation
+    from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
+    from chalicelib.use_log import CloudWatchUseLog
+    from chalicelib.wiring import AdminParts
+
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.own.name
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
-import boto3
 from botocore.client import BaseClient
 from botocore.config import Config
 from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import EndpointConnectionError, HTTPClientError
+from botocore.session import Session, get_session
 
 from .freshness import Backoff
 from .ports import at_once
@@ -54,6 +54,10 @@ LOST_SECONDS: Final = 5.0
 
 C = TypeVar("C", bound=BaseClient)
 
+# botocore's own session: boto3 adds resources and transfers, which nothing here uses and
+# which a cold start would import.  One for all, since each reads AWS's endpoints for itself.
+_session: Final = cache(get_session)
+
 
 class Connections:
     """
@@ -72,11 +76,13 @@ class Connections:
         region: RegionSettings,
         lost: Backoff | None = None,
         require_time: Callable[[], None] = at_once,
+        session: Callable[[], Session] = _session,
     ) -> None:
-        """Connect to *region*."""
+        """Connect to *region*, with *session*'s credentials."""
         self._region = region
         self._lost = lost
         self._require_time = require_time
+        self._session = session
         self.exchange_secrets = cache(lambda: self._secrets(_EXCHANGE))
         self.admin_secrets = cache(lambda: self._bounded(self._secrets(_ADMIN)))
         self.admin_cognito = cache(lambda: self._bounded(self._cognito(_ADMIN)))
@@ -111,25 +117,34 @@ class Connections:
         return client
 
     def _secrets(self, config: Config) -> SecretsManagerClient:
-        return boto3.client(
-            "secretsmanager",
-            region_name=self._region.name,
-            endpoint_url=self._region.endpoint_url,
-            config=config,
+        return cast(
+            "SecretsManagerClient",
+            self._session().create_client(
+                "secretsmanager",
+                region_name=self._region.name,
+                endpoint_url=self._region.endpoint_url,
+                config=config,
+            ),
         )
 
     def _cognito(self, config: Config) -> CognitoIdentityProviderClient:
-        return boto3.client(
-            "cognito-idp",
-            region_name=self._region.name,
-            endpoint_url=self._region.endpoint_url,
-            config=config,
+        return cast(
+            "CognitoIdentityProviderClient",
+            self._session().create_client(
+                "cognito-idp",
+                region_name=self._region.name,
+                endpoint_url=self._region.endpoint_url,
+                config=config,
+            ),
         )
 
     def _logs(self) -> CloudWatchLogsClient:
-        return boto3.client(
-            "logs",
-            region_name=self._region.name,
-            endpoint_url=self._region.endpoint_url,
-            config=_ADMIN_ONCE,
+        return cast(
+            "CloudWatchLogsClient",
+            self._session().create_client(
+                "logs",
+                region_name=self._region.name,
+                endpoint_url=self._region.endpoint_url,
+                config=_ADMIN_ONCE,
+            ),
         )

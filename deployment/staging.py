@@ -7,6 +7,7 @@ in a zip are Chalice's, and a comparison with them would always fail.
 """
 
 import inspect
+import json
 import os
 import shutil
 import subprocess
@@ -36,8 +37,6 @@ _UNUSED = (
     "bin",
     "cffi",
     "pycparser",
-    "boto3/data",  # resources, an interface that is not used
-    "boto3/examples",
     "botocore/cacert.pem",  # certifi's is used
 )
 _UNUSED_KINDS = ("*.dist-info", "*.c", "*.h", "*.pyi", "py.typed", "tests", "examples-1.json")
@@ -154,9 +153,21 @@ def _reduce(vendor: Path) -> None:
     for pattern in _UNUSED_KINDS:
         for path in [*vendor.rglob(pattern)]:
             _remove(path)
-    for path in vendor.glob("botocore/data/*/"):
+    data = vendor / "botocore" / "data"
+    for path in data.glob("*/"):
         if path.name not in SERVICES:
             _remove(path)
+    for path in data.glob("endpoints.json"):
+        _reduce_endpoints(path)
+
+
+def _reduce_endpoints(path: Path) -> None:
+    """Leave of AWS's endpoints those of the services that are left; all are read at each start."""
+    endpoints = json.loads(path.read_text())
+    for partition in endpoints["partitions"]:
+        services = partition["services"]
+        partition["services"] = {name: services[name] for name in SERVICES if name in services}
+    path.write_text(json.dumps(endpoints, separators=(",", ":")))
 
 
 def _remove(path: Path) -> None:

@@ -47,10 +47,11 @@ class Aws:
     """Makes clients that sign with one access key."""
 
     def __init__(self, access_key_id: str = "AKIATESTS", secret_access_key: str = _ANY) -> None:
+        self.botocore_session = botocore.session.Session(session_vars=_ISOLATED)
         self.session = boto3.Session(
             aws_access_key_id=access_key_id,
             aws_secret_access_key=secret_access_key,
-            botocore_session=botocore.session.Session(session_vars=_ISOLATED),
+            botocore_session=self.botocore_session,
         )
 
     def secrets(self, region: str, endpoint: str, config: Config = PATIENT) -> SecretsManagerClient:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import boto3
 import pytest
+from botocore.session import Session
 
 from chalicelib.app_clients import PoolAppClients
 from chalicelib.aws import Connections
@@ -27,16 +25,13 @@ from tests.fakes import FakeClock
 from tests.worlds import EAST_POOL
 
 
-@pytest.fixture(autouse=True)
-def _credentials() -> Iterator[None]:
-    """Give the SDK's default session, which `Connections` uses, credentials."""
-    before, boto3.DEFAULT_SESSION = boto3.DEFAULT_SESSION, Aws().session
-    yield
-    boto3.DEFAULT_SESSION = before
+def signing() -> Session:
+    """Return a session with credentials that no environment has a say in."""
+    return Aws().botocore_session
 
 
 def connections(server: Loopback) -> Connections:
-    return Connections(region_at(server.url))
+    return Connections(region_at(server.url), session=signing)
 
 
 def clients(of: Connections) -> PoolAppClients:
@@ -103,7 +98,7 @@ def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve
 def test_a_region_where_nobody_listens_is_lost() -> None:
     """A refused connection, unlike one that is reset, has an exception of another family."""
     lost = Backoff(FakeClock(), 5.0)
-    connected = Connections(region_at("http://127.0.0.1:9"), lost)
+    connected = Connections(region_at("http://127.0.0.1:9"), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert not lost.open
@@ -111,7 +106,7 @@ def test_a_region_where_nobody_listens_is_lost() -> None:
 
 def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
     server, clock = serve(always(reset())), FakeClock()
-    connected = Connections(region_at(server.url), Backoff(clock, 5.0))
+    connected = Connections(region_at(server.url), Backoff(clock, 5.0), session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     asked = len(server.seen)
@@ -128,7 +123,7 @@ def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serv
 
 def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> None:
     server, lost = serve(in_turn(reset(), FAILING["500"])), Backoff(FakeClock(), 5.0)
-    connected = Connections(region_at(server.url), lost)
+    connected = Connections(region_at(server.url), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert len(server.seen) == 2
@@ -138,7 +133,7 @@ def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> No
 @pytest.mark.parametrize("name", ["500", "503", "throttled"])
 def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: str) -> None:
     server = serve(always(FAILING[name]))
-    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0))
+    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0), session=signing)
     for attempt in (1, 2):
         with pytest.raises((AppClientsUnreachableError, AppClientsThrottledError)):
             clients(connected).create(new_client_id(), ())
@@ -147,7 +142,7 @@ def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: 
 
 def test_the_exchange_s_own_client_is_not_held_back(serve: Serve) -> None:
     server = serve(always(reset()))
-    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0))
+    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0), session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     asked = len(server.seen)
@@ -173,7 +168,7 @@ class Time:
 
 def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
     server = serve(always(answer(200, {})))
-    connected = Connections(region_at(server.url), require_time=Time(0).require)
+    connected = Connections(region_at(server.url), require_time=Time(0).require, session=signing)
     pool = clients(connected)
     log = CloudWatchUseLog(connected.admin_logs, "a log group", FakeClock())
     for ask in (
@@ -189,7 +184,7 @@ def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
 
 def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> None:
     server = serve(always(FAILING["500"]))
-    connected = Connections(region_at(server.url), require_time=Time(1).require)
+    connected = Connections(region_at(server.url), require_time=Time(1).require, session=signing)
     with pytest.raises(OutOfTimeError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert len(server.seen) == 1
@@ -197,7 +192,7 @@ def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> N
 
 def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
     server, lost = serve(always(answer(200, {}))), Backoff(FakeClock(), 5.0)
-    connected = Connections(region_at(server.url), lost, Time(0).require)
+    connected = Connections(region_at(server.url), lost, Time(0).require, signing)
     with pytest.raises(OutOfTimeError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert lost.open
@@ -205,7 +200,7 @@ def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
 
 def test_the_exchange_has_a_deadline_of_its_own(serve: Serve) -> None:
     server = serve(always(FAILING["500"]))
-    connected = Connections(region_at(server.url), require_time=Time(0).require)
+    connected = Connections(region_at(server.url), require_time=Time(0).require, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.exchange_secrets, "surrogate").read()
     assert server.seen

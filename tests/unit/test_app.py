@@ -42,6 +42,7 @@ print(json.dumps({
     "default_region": os.environ.get("AWS_DEFAULT_REGION"),
     "own": app.own.name,
     "client": app.here.exchange_secrets().meta.region_name,
+    "modules": sorted(sys.modules),
 }))
 """
 # What a Lambda's environment holds, or a developer's shell: credentials that are none.
@@ -105,6 +106,23 @@ def test_the_surfaces_select_the_routes() -> None:
     assert set(token.found["routes"]) >= TOKEN_ROUTES
     assert set(admin.found["routes"]) >= ADMIN_ROUTES
     assert not set(token.found["routes"]) & set(admin.found["routes"])
+
+
+def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrators() -> None:
+    """Every cold start would pay for it."""
+    token = imported({**environment("primary"), "SURFACES": "token"})
+    admin = imported({**environment("primary"), "SURFACES": "admin"})
+    only_admin = {
+        f"chalicelib.{name}"
+        for name in ("admin_api", "administration", "enrollment", "reconcile", "wiring", "use_log")
+    }
+    assert only_admin <= set(admin.found["modules"])
+    assert not only_admin & set(token.found["modules"])
+
+
+def test_no_function_imports_an_sdk_that_it_does_not_use() -> None:
+    both = imported(environment("primary"))
+    assert not {"boto3", "s3transfer", "multiprocessing"} & set(both.found["modules"])
 
 
 @pytest.mark.parametrize(
