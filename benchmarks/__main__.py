@@ -18,11 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
+from benchmarks.environments import BUILD, ROOT
 
-ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-BUILD = ROOT / "build" / "benchmarks"
-NAMES = ("warm", "junk")
+NAMES = ("warm", "junk", "cold", "peers", "calls", "scale")
 
 
 def main() -> int:

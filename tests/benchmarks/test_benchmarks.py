@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,13 @@ from typing import Any
 
 import pytest
 
-from benchmarks.__main__ import ROOT
+from benchmarks.arrangement import token_event
+from benchmarks.calls import Trace, expected, model
+from benchmarks.environments import BUILD, ROOT
+from benchmarks.lambda_runtime import start
+from benchmarks.peers import Peer, cpu_ms, running, turn
+from benchmarks.region import TOKEN, Region, client, environment, serving
+from chalicelib.credentials import SecretHasher
 
 
 def run(name: str, out: Path) -> dict[str, Any]:
@@ -43,6 +50,79 @@ def test_junk_is_refused_and_what_it_leaves_behind_is_bounded(tmp_path: Path) ->
     assert whole - half < distinct / 4, "more than a stray block here and there"
 
 
+def test_a_function_is_started_as_lambda_would_and_its_first_token_is_timed() -> None:
+    """The clients of the Runtime API and of AWS are stand-ins here; `cold` takes AWS's own."""
+    region = Region()
+    issued, record = client(SecretHasher(secrets.token_bytes))
+    region.add(record)
+    stand_in = Path(__file__).parent / "stand_in"
+    with serving(region) as server:
+        environ = {**environment(server.url), "PYTHONPATH": f"{ROOT}:{stand_in}"}
+        started = start(Path(sys.executable), ROOT, token_event(issued), environ)
+    assert started.answer["statusCode"] == 200
+    assert json.loads(started.answer["body"])["access_token"] == TOKEN
+    assert 0 < started.ready_ms < started.answered_ms
+    assert started.cpu_ms > 0
+
+
+def test_a_function_that_does_not_start_says_why(tmp_path: Path) -> None:
+    (tmp_path / "app.py").write_text("raise RuntimeError('it is broken')")
+    stand_in = Path(__file__).parent / "stand_in"
+    environ = {**environment("http://127.0.0.1:9"), "PYTHONPATH": str(stand_in)}
+    with pytest.raises(RuntimeError, match="it is broken"):
+        start(Path(sys.executable), tmp_path, {}, environ)
+
+
+def test_a_peer_is_stopped_and_what_it_answers_wrongly_is_told(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "http.server", "$PORT", "--bind", "127.0.0.1"]
+    peer = Peer([*command, "--directory", str(tmp_path)], {}, requests=1)
+    issued, _ = client(SecretHasher(secrets.token_bytes))
+    with running(peer) as server:
+        assert cpu_ms(server.pid) > 0
+        with pytest.raises(RuntimeError, match="answered 501"):
+            turn(peer, server, issued, 1)
+    assert not (Path("/proc") / str(server.pid)).exists()
+
+
+def test_a_peer_that_does_not_start_says_why() -> None:
+    peer = Peer([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, requests=1)
+    with pytest.raises(RuntimeError, match="no such thing"), running(peer):
+        pass
+
+
+def test_the_calls_are_those_of_the_exchange(tmp_path: Path) -> None:
+    found = run("calls", tmp_path)
+    assert found["agrees"] is True
+    asked = found["without_reuse_per_exchange"]
+    assert (asked["cognito"], asked["secrets_manager"], asked["argon2"]) == (1, 2, 1)
+    for trace in found["traces"]:
+        assert trace["asked_cognito"] < trace["asked_exchanges"]
+        assert trace["asked_argon2"] <= trace["clients"] * trace["containers"]
+        assert trace["month_usd"]["all"] < trace["month_usd_without_reuse"]["all"]
+
+
+def test_a_trace_is_the_same_in_every_run() -> None:
+    trace = Trace(clients=7, containers=3, hours=1, per_hour=30)
+    assert [*trace.requests()] == [*trace.requests()]
+    assert model(trace) == model(trace)
+
+
+def test_what_is_expected_of_a_warm_fleet_is_what_the_model_finds() -> None:
+    clients, containers, per_hour = 40, 10, 60
+    minutes = model(Trace(clients, containers, 12, per_hour))
+    steady = minutes[4 * 60 :]
+    found = sum(steady) / len(steady) / 60
+    assert found == pytest.approx(expected(clients, containers, per_hour), rel=0.15)
+
+
+def test_administrators_calls_grow_with_what_they_ask_for(tmp_path: Path) -> None:
+    found = run("scale", tmp_path)
+    few, many = found["sizes"]
+    assert few["enrol"]["calls"] == many["enrol"]["calls"]
+    growth = many["clients"] / few["clients"]
+    assert many["reconcile"]["calls"] <= few["reconcile"]["calls"] * growth
+
+
 def test_an_unknown_benchmark_is_named() -> None:
     command = [sys.executable, "-m", "benchmarks", "cool"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
@@ -52,6 +132,6 @@ def test_an_unknown_benchmark_is_named() -> None:
 
 @pytest.mark.parametrize("quick", [True, False])
 def test_a_quick_run_does_not_replace_what_was_measured(quick: bool) -> None:  # noqa: FBT001
-    from benchmarks.__main__ import BUILD, RESULTS, where  # noqa: PLC0415
+    from benchmarks.__main__ import RESULTS, where  # noqa: PLC0415
 
     assert where(None, quick=quick) == (BUILD if quick else RESULTS)

@@ -1,0 +1,137 @@
+"""
+The administrators' side with many clients: calls and memory (bar 6).
+
+AWS is the tests' own, in memory, with the limits of its pages and batches; what asks it are the
+adapters and use cases as they are.  Time is a number, so pauses cost none.
+"""
+
+from __future__ import annotations
+
+import gc
+import tracemalloc
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from chalicelib.enrollment import EnrollmentRequest
+from tests.aws_worlds import AwsWorld, Operators
+from tests.fake_aws import Call, CarryOut
+from tests.worlds import CALLER
+
+_ENROLMENTS = 5
+_PAGE = 100
+
+
+@dataclass
+class Watched:
+    """Counts the calls of a world, without keeping them."""
+
+    world: AwsWorld
+    calls: Counter[str] = field(default_factory=Counter)
+
+    def __call__(self, number: int, call: Call, carry_out: CarryOut) -> Any:  # noqa: ANN401, ARG002
+        """Count *call*, and carry it out."""
+        self.calls[f"{call.service}:{call.operation}"] += 1
+        self.world.aws.calls.clear()
+        return carry_out()
+
+    def costs(self, work: Callable[[], object]) -> dict[str, Any]:
+        """Return the calls that *work* makes, and the most memory that it holds meanwhile."""
+        self.calls.clear()
+        gc.collect()
+        tracemalloc.start()
+        work()
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return {
+            "calls": sum(self.calls.values()),
+            "peak_kb": round(peak / 1024, 1),
+            "by_operation": dict(sorted(self.calls.items())),
+        }
+
+
+def run(*, quick: bool) -> dict[str, Any]:
+    """Enrol, list and reconcile at each size of one growing deployment."""
+    sizes = (10, 100) if quick else (100, 1_000, 10_000)
+    world = AwsWorld(strict=False)
+    operators = Operators(world)
+    watched = Watched(world)
+    world.aws.watch(watched)
+    found, number = [], 0
+    for size in sizes:
+        while number < size:
+            _enroll(operators, number)
+            number += 1
+        world.clock.advance(3_600)  # lists follow, and what is new has settled
+        found.append(
+            {
+                "clients": size,
+                "list": watched.costs(lambda: _list(operators)),
+                "reconcile": watched.costs(lambda: _reconcile(operators, thorough=True)),
+                "survey": watched.costs(lambda: _reconcile(operators, thorough=False)),
+                "enrol": _one_enrolment(watched, operators, number),
+            }
+        )
+        number += _ENROLMENTS
+    return {"sizes": found, "bars": _bars(found)}
+
+
+def _enroll(operators: Operators, number: int) -> None:
+    request = EnrollmentRequest(f"client {number}", ("demo/read",), (), None, None)
+    operators.enroll(request, CALLER)
+
+
+def _one_enrolment(watched: Watched, operators: Operators, number: int) -> dict[str, Any]:
+    """Return the worst of some."""
+    costs = [
+        watched.costs(lambda next_one=number + each: _enroll(operators, next_one))  # type: ignore[misc]
+        for each in range(_ENROLMENTS)
+    ]
+    return max(costs, key=lambda each: int(each["calls"]))
+
+
+def _list(operators: Operators) -> None:
+    cursor = None
+    while True:
+        page = operators.clients.list(cursor, _PAGE)
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+def _reconcile(operators: Operators, *, thorough: bool) -> None:
+    drift = [*operators.survey(lambda *_: None, thorough=thorough)]
+    if drift:
+        raise RuntimeError(f"There is drift where there should be none: {drift[0].kind}.")
+
+
+def _bars(found: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "one_enrolment_calls_growth": {
+            "at_most": 1.0,
+            "found": round(found[-1]["enrol"]["calls"] / found[0]["enrol"]["calls"], 3),
+        },
+        "one_enrolment_memory_growth": {
+            "at_most": 1.1,
+            "found": round(found[-1]["enrol"]["peak_kb"] / found[0]["enrol"]["peak_kb"], 3),
+        },
+        **{
+            f"reconcile_{what}_growth_over_clients_growth": {
+                "at_most": 1.0,
+                "found": _worst_growth(found, what),
+            }
+            for what in ("calls", "peak_kb")
+        },
+    }
+
+
+def _worst_growth(found: list[dict[str, Any]], what: str) -> float:
+    """Return the greatest growth of *what* from size to size, over that of the clients."""
+    growths = [
+        (after["reconcile"][what] / before["reconcile"][what])
+        / (after["clients"] / before["clients"])
+        for before, after in pairwise(found)
+    ]
+    return float(round(max(growths), 3))

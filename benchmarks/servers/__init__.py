@@ -1,0 +1,1 @@
+"""Token servers, ours and others', as WSGI applications and one Node program."""
