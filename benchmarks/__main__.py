@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import machine
-from benchmarks.environments import BUILD, ROOT
+from benchmarks.environments import BUILD, ROOT, python
 
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = ("warm", "junk", "cold", "peers", "calls", "scale")
@@ -45,7 +45,15 @@ def _each_in_a_process(names: Sequence[str], *, quick: bool, out: Path) -> int:
     failed = [name for name in names if not _run(name, quick=quick, out=out)]
     for name in failed:
         print(f"{name} failed", file=sys.stderr)
+    if not quick:
+        _plot(out)
     return 1 if failed else 0
+
+
+def _plot(out: Path) -> None:
+    """Draw all results of *out*."""
+    interpreter = python("plots", ROOT / "benchmarks" / "requirements-plots.txt")
+    subprocess.run([str(interpreter), "-m", "benchmarks.plots", str(out)], cwd=ROOT, check=True)
 
 
 def _run(name: str, *, quick: bool, out: Path) -> bool:
