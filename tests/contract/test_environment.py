@@ -121,7 +121,7 @@ def test_no_proxy_is_asked(run: Run) -> None:
     assert run.proxy.seen == []
     for name in ("token", "exchange secrets", "admin secrets", "cognito"):
         assert run.outcome(name, run.plain) == "answered"
-    assert len(run.requests(run.plain, "Boto3")) == 3
+    assert len(run.requests(run.plain, "Botocore")) == 3
     assert len(run.requests(run.plain, "python-requests")) == 1
 
 

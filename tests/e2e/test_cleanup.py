@@ -59,7 +59,8 @@ def test_with_the_operators_policy_every_command_of_theirs_works(
 ) -> None:
     enrolled = ctl("enroll", "--name=x", "--scope=demo/read")
     ctl("show", enrolled["client_id"])
-    ctl("rotate", enrolled["client_id"])
+    rotated = ctl("rotate", enrolled["client_id"])
+    ctl("retire", enrolled["client_id"], rotated["secret_id"], "--yes")
     ctl("init")
     assert ctl("reconcile")["drift"] == []
     assert ctl("doctor")["failed"] == 0

@@ -75,9 +75,9 @@ def test_last_use_is_shown_per_region_and_unknown_where_the_log_cannot_be_read(
 
 
 def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
-    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+    cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
 ) -> None:
-    credential = enroll()
+    credential = enroll_everywhere()
     before = _stored(cloud, credential)["app_clients"]["us-east-1"]
     rotate = ("rotate", credential.client_id, "--app-clients", "--older-than-hours=0")
     assert surrogatectl(*rotate[:-1])["app_clients"] == {"us-east-1": "idle", "us-west-2": "idle"}
