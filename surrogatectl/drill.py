@@ -6,7 +6,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -19,8 +19,8 @@ from . import output
 from .common import Failure, Unavailable, deployment, output_option
 from .configuration import ROLES, Deployment
 from .doctor import token_urls
-from .drill_backend import Backend
-from .drill_cloud import CloudGoneError, LocalCloud, NotTheLocalCloudError
+from .drill_backend import Backend, BackendError, started
+from .drill_cloud import VARIABLE, CloudGoneError, LocalCloud, NotTheLocalCloudError
 from .drill_events import Round
 from .drill_figures import Figures, Promise, figures, promises
 from .drill_figures import document as figures_document
@@ -82,22 +82,21 @@ def drill(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     Lose the primary Region of the local cloud under load; fail over and back.
 
-    Writes a page that a manager can read (drill.html), and drill.json.
+    Needs the local cloud: make up, then eval "$(make -s env)".  Writes a page
+    that a manager can read (drill.html), and drill.json.
     Exit code 0: every promise was kept; 1: one was broken.
     """
     found = deployment()
     cloud = _local_cloud(found)
     with _reports(report_dir):
         report_dir.mkdir(parents=True, exist_ok=True)
-    rehearsal = _rehearsal(found, cloud, rate, steady, recover_within)
     began = time.time()
-    parts = []
     try:
-        for mode in modes or MODES:
-            rehearsal.say(f"the primary Region is going to be lost: {mode}")
-            parts.append(_part(rehearsal(mode), recover_within))
-            if parts[-1].round.failed:
-                break  # nobody knows in what state the next one would begin
+        with _backend(found) as backend:
+            rehearsal = _rehearsal(found, cloud, backend, rate, steady, recover_within)
+            parts = _parts(rehearsal, modes or MODES, recover_within)
+    except BackendError as err:
+        raise Failure(str(err)) from None
     except CloudGoneError as err:
         raise Unavailable(str(err)) from None
     page = Page(parts, began, time.time(), cloud.time_scale, rate)
@@ -110,6 +109,16 @@ def drill(  # noqa: PLR0913, PLR0917 - one argument per option
     else:
         _print(page, report_dir)
     context.exit(bool(report["broken"]))
+
+
+def _parts(rehearsal: Rehearsal, modes: Sequence[str], recover_within: float) -> list[Part]:
+    parts = []
+    for mode in modes:
+        rehearsal.say(f"the primary Region is going to be lost: {mode}")
+        parts.append(_part(rehearsal(mode), recover_within))
+        if parts[-1].round.failed:
+            break  # nobody knows in what state the next one would begin
+    return parts
 
 
 @contextmanager
@@ -130,11 +139,20 @@ def _local_cloud(found: Deployment) -> LocalCloud:
     return cloud
 
 
-def _rehearsal(
-    found: Deployment, cloud: LocalCloud, rate: float, steady: float, recover_within: float
-) -> Rehearsal:
+def _backend(found: Deployment) -> AbstractContextManager[Backend]:
     settings: Settings = found.settings
-    backend = Backend.trusting(settings.primary, settings.secondary)
+    regions = {each.issuer: each.name for each in (settings.primary, settings.secondary)}
+    return started(Path(os.environ[VARIABLE]), regions)
+
+
+def _rehearsal(  # noqa: PLR0913, PLR0917 - what the options say
+    found: Deployment,
+    cloud: LocalCloud,
+    backend: Backend,
+    rate: float,
+    steady: float,
+    recover_within: float,
+) -> Rehearsal:
     urls = token_urls(found)
 
     def administrator(now: Stopwatch) -> Administrator:
@@ -143,7 +161,7 @@ def _rehearsal(
     return Rehearsal(
         cloud,
         backend,
-        settings.public_url,
+        found.settings.public_url,
         urls,
         administrator,
         rate,

@@ -150,6 +150,8 @@ def _judged(token: str, connection: _Connection, backend: Backend) -> tuple[Kind
         return Kind.WRONG, claims.region, "a token for a wrong secret"
     if claims.scopes != frozenset(connection.credential.scope.split()):
         return Kind.WRONG, claims.region, "a token with another scope"
+    if claims.client_id != connection.credential.client_id:
+        return Kind.WRONG, claims.region, "a token with another client's name, or with none"
     return Kind.TOKEN, claims.region, ""
 
 

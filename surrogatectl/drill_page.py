@@ -149,7 +149,7 @@ def _tiles(page: Page) -> str:
         _tile(
             "Tokens verified",
             _number(sum(each.tokens_verified for each in found)),
-            "by a backend that trusts both Regions",
+            "by a backend that was never restarted",
         ),
         _tile(
             "Changes kept",

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from authlib.integrations.requests_client import OAuth2Session
 
 from surrogatectl.configuration import Deployment
-from surrogatectl.drill_backend import Backend, Claims
+from surrogatectl.drill_backend import Backend, BackendError, Claims, started
 from surrogatectl.drill_cloud import LocalCloud, NotTheLocalCloudError
 from surrogatectl.drill_events import Kind
 from surrogatectl.drill_load import Credential, _Connection, _judged, _refused
@@ -17,8 +18,10 @@ from tests.worlds import EAST
 
 CREDENTIAL = Credential("sgc_a", "right", "wrong", "demo/read")
 TOKENS = {
-    "good": Claims(EAST, frozenset({"demo/read"})),
-    "other scope": Claims(EAST, frozenset({"demo/write"})),
+    "good": Claims(EAST, frozenset({"demo/read"}), "sgc_a"),
+    "other scope": Claims(EAST, frozenset({"demo/write"}), "sgc_a"),
+    "other client": Claims(EAST, frozenset({"demo/read"}), "sgc_b"),
+    "no name": Claims(EAST, frozenset({"demo/read"}), None),
 }
 
 
@@ -30,7 +33,7 @@ class Believing(Backend):
         return TOKENS.get(token)
 
 
-BACKEND = Believing(None, {})  # type: ignore[arg-type]
+BACKEND = Believing("", {})
 
 
 def connection(*, wrong: bool) -> _Connection:
@@ -43,6 +46,8 @@ def connection(*, wrong: bool) -> _Connection:
         ("good", False, Kind.TOKEN),
         ("good", True, Kind.WRONG),
         ("other scope", False, Kind.WRONG),
+        ("other client", False, Kind.WRONG),
+        ("no name", False, Kind.WRONG),
         ("forged", False, Kind.WRONG),
         ("forged", True, Kind.WRONG),
     ],
@@ -80,10 +85,16 @@ def test_a_credential_does_not_show_its_secrets() -> None:
     assert "wrong" not in repr(CREDENTIAL)
 
 
-def test_the_backend_believes_no_stranger() -> None:
-    backend = Backend.trusting(settings().primary, settings().secondary)
-    for token in ("", "no token", "a.b.c"):
-        assert backend.verify(token) is None
+def test_a_backend_that_cannot_be_asked_lets_nobody_in() -> None:
+    assert Backend("nowhere", {}).verify("a.b.c") is None
+
+
+def test_a_backend_that_does_not_start_says_why(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BackendError, match=r"examples/protected_api .* cannot read .*nowhere"),
+        started(tmp_path / "nowhere.json", {}),
+    ):
+        pass
 
 
 @pytest.mark.parametrize(
