@@ -21,7 +21,6 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m examples.protected_api", description=__doc__)
     parser.add_argument("--port", type=int, default=8300, help="0 is any (default: %(default)s)")
     parser.add_argument("--endpoints", type=Path, default=ENDPOINTS, help="the cloud's endpoints")
-    parser.add_argument("--keys", help="URL of a key set in which each key names its issuer")
     parser.add_argument("--client-names", type=Path, help="the published map of client names")
     arguments = parser.parse_args()
     try:
@@ -31,7 +30,7 @@ def main() -> int:
         return 1
     try:
         names = arguments.client_names and ClientNames.from_file(arguments.client_names)
-        verifier = verifier_for(endpoints, keys=arguments.keys, client_names=names)
+        verifier = verifier_for(endpoints, client_names=names)
         api = serve(verifier, arguments.port)
     except (ConfigurationError, OSError) as err:
         print(f"error: {err}", file=sys.stderr)

@@ -5,28 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from surrogate_verifier import ANY, FROM_ISSUERS, ClientNames, Issuer, Verifier, user_pool
+from surrogate_verifier import ANY, ClientNames, Issuer, Verifier, user_pool
 
 _ROLES = ("primary", "secondary")
 
 
 def verifier_for(
-    endpoints: Mapping[str, Any],
-    *,
-    keys: str | None = None,
-    client_names: ClientNames | None = None,
+    endpoints: Mapping[str, Any], *, client_names: ClientNames | None = None
 ) -> Verifier:
     """
     Return a verifier for the local cloud whose `endpoints.json` has *endpoints*.
 
-    *keys* is the URL of a key set in which each key names its issuer; without it,
-    each pool's keys come from the pool.  On AWS, `surrogatectl trust --for python`
-    prints what stands here.
+    Keys come from the service's own key set, under the name that follows a failover.  On
+    AWS, `surrogatectl trust --for python` prints what stands here.
     """
     issuers = [_pool(endpoints, role) for role in _ROLES]
     verifier = Verifier(
         issuers,
-        keys=keys or FROM_ISSUERS,
+        keys=f"{endpoints['front_door']}/.well-known/jwks.json",
         token_use="access",  # noqa: S106 - a kind of token
         scopes=ANY,  # each route says its own
         clients=ANY,

@@ -49,9 +49,11 @@ def token_from(base_url: str, credential: Credential, **form: str) -> str:
 
 
 @pytest.fixture
-def example(cloud: Cloud, enroll: Enroll, tmp_path: Path) -> Iterator[tuple[str, Credential]]:
+def example(
+    cloud: Cloud, enroll_everywhere: Callable[[], Credential], tmp_path: Path
+) -> Iterator[tuple[str, Credential]]:
     """Start the example as a process of its own; return its URL and a client that it knows."""
-    credential = enroll()
+    credential = enroll_everywhere()
     names, endpoints = tmp_path / "names.json", tmp_path / "endpoints.json"
     names.write_text(json.dumps(names_document(cloud, credential)))
     endpoints.write_text(json.dumps(cloud.endpoints))
@@ -136,6 +138,24 @@ def test_one_process_goes_on_through_a_failover_and_knows_the_client_by_one_name
         pools[0],
     ]
     assert said[0]["app_client_id"] != said[1]["app_client_id"]
+
+
+def test_a_backend_that_starts_while_a_region_is_gone_has_that_regions_keys(
+    breakable_cloud: Cloud, surrogatectl: CommandLine, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    cloud = breakable_cloud
+    credential = enroll_everywhere()
+    name = cloud.endpoints["front_door"]
+    before = token_from(name, credential)
+    cloud.set_region("primary", "refused")
+    try:
+        surrogatectl("failover", "--to=secondary", "--timeout=60")
+        with serve(verifier_for(cloud.endpoints)) as api:
+            assert call(api.url, before).status_code == 200
+            assert call(api.url, token_from(name, credential)).status_code == 200
+    finally:
+        cloud.set_region("primary", "up")
+        surrogatectl("failover", "--to=primary", "--timeout=60")
 
 
 def test_it_can_be_started_and_stopped_from_a_program(cloud: Cloud) -> None:

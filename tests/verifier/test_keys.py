@@ -228,12 +228,79 @@ def test_an_unknown_key_after_a_failed_refresh_may_be_a_new_one(world: World) ->
     assert verifier.verify(world.east.token())
 
 
-def test_an_issuer_that_the_shared_key_set_does_not_have_is_unavailable(world: World) -> None:
+# -- a shared key set, and the issuers behind it ---------------------------------------------------
+
+
+def test_keys_that_the_shared_set_does_not_have_are_asked_of_their_issuer(world: World) -> None:
     world.server.documents[SHARED_URL] = world.shared(world.east)
     verifier = world.verifier(keys=SHARED_URL)
     assert verifier.verify(world.east.token())
-    with pytest.raises(KeysUnavailableError):
-        verifier.verify(world.west.token())
+    assert verifier.verify(world.west.token())
+    assert world.server.asked == [SHARED_URL, world.west.issuer.key_set_url]
+
+
+def test_a_new_key_that_is_not_published_yet_is_found_with_its_issuer(world: World) -> None:
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.verify(world.east.token())
+    rotated = new_key(world)
+    assert verifier.verify(rotated.token())
+    world.monotonic.now += 3600  # refreshed from a shared set that still lags behind
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert verifier.verify_at_once(rotated.token())
+
+
+def test_without_the_shared_set_the_issuers_are_asked(world: World) -> None:
+    world.server.down.add(SHARED_URL)
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.load_keys()
+    assert verifier.verify_at_once(world.east.token())
+    assert verifier.verify_at_once(world.west.token())
+
+
+def test_the_issuers_are_left_alone_while_the_shared_set_suffices(world: World) -> None:
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.load_keys()
+    for hour in range(5):
+        world.monotonic.now = hour * 3600.0
+        verifier.verify(world.east.token())
+        world.run_background()
+    assert set(world.server.asked) == {SHARED_URL}
+
+
+def test_an_unknown_key_of_a_lost_issuer_may_be_a_new_one(world: World) -> None:
+    world.server.down.add(world.east.issuer.key_set_url)
+    verifier = world.verifier(keys=SHARED_URL)
+    assert verifier.verify(world.east.token())
+    for _ in range(3):
+        with pytest.raises(KeysUnavailableError):
+            verifier.verify(world.east.token(header={"kid": "perhaps-new"}))
+    assert world.server.asked == [SHARED_URL, world.east.issuer.key_set_url]
+
+
+def test_unknown_keys_cost_one_fetch_of_each_place_per_pause(world: World) -> None:
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.load_keys()
+    world.monotonic.now += 10
+    for number in range(20):
+        with pytest.raises(UnknownKeyError):
+            verifier.verify(world.east.token(header={"kid": f"made-up-{number}"}))
+    assert world.server.asked == [SHARED_URL, SHARED_URL, world.east.issuer.key_set_url]
+
+
+def test_the_issuers_own_word_on_a_key_wins(world: World) -> None:
+    """Who writes the shared set cannot take a key's ID over once its issuer was asked."""
+    forger = pool(EAST, kid=world.east.kid, key="attacker")
+    verifier = world.verifier(keys=SHARED_URL)
+    verifier.verify(world.east.token())
+    verifier.verify(new_key(world).token())  # which its issuer has to be asked for
+    world.server.documents[SHARED_URL] = world.shared(forger, world.west)
+    world.monotonic.now += 3600
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert verifier.verify(world.east.token())
+    with pytest.raises(SignatureError):
+        verifier.verify(forger.token())
 
 
 def test_a_fetch_that_fails_is_logged_without_a_token(

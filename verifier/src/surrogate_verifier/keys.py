@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,19 +117,21 @@ class _State:
     loaded_at: float | None = None
     failed: bool = False
     refreshing: bool = False
+    keys: dict[str, Keys] = field(default_factory=dict)
 
 
 class KeyRing:
     """
-    The keys of every issuer, from *sources* and from *snapshot* (a key set that names issuers).
+    The keys of every issuer: from *snapshot* to begin with, then from the issuer's sources.
 
-    Without sources, the snapshot is all there ever is.
+    *sources* has them for each issuer in the order in which they are asked.  The last one
+    is the issuer's own: what that does not have, there is not.  Without sources, the
+    snapshot is all there ever is.
     """
 
     def __init__(  # noqa: PLR0913 - given by name
         self,
-        issuers: Sequence[str],
-        sources: Sequence[Source],
+        sources: Mapping[str, Sequence[Source]],
         snapshot: Mapping[str, Keys],
         *,
         fetch: Fetch,
@@ -137,11 +139,10 @@ class KeyRing:
         monotonic: Callable[[], float],
         background: Callable[[Callable[[], None]], None],
     ) -> None:
-        self._keys: dict[str, Keys] = {issuer: snapshot.get(issuer, {}) for issuer in issuers}
-        shared = next((source for source in sources if source.issuer is None), None)
-        own = {source.issuer: source for source in sources if source.issuer is not None}
-        self._source_of = {issuer: own.get(issuer, shared) for issuer in issuers}
-        self._states = {source: _State() for source in sources}
+        self._sources = sources
+        self._states = {source: _State() for each in sources.values() for source in each}
+        self._keys: dict[str, Keys] = {issuer: snapshot.get(issuer, {}) for issuer in sources}
+        self._merging = threading.Lock()
         self._fetch = fetch
         self._pace = pace
         self._monotonic = monotonic
@@ -151,7 +152,7 @@ class KeyRing:
         """Return a key if it is known now, without waiting for anything."""
         key = self._keys[issuer].get(key_id)
         if key is not None:
-            self._refresh_if_old(issuer)
+            self._refresh_what_is_old(issuer)
         return key
 
     def find(self, issuer: str, key_id: str) -> RSAPublicKey:
@@ -163,19 +164,19 @@ class KeyRing:
             KeysUnavailableError: If the issuer's keys could not be fetched.
         """
         key = self.known(issuer, key_id)
-        if key is not None:
-            return key
-        source = self._source_of[issuer]
-        if source is None:
-            raise UnknownKeyError
-        state = self._states[source]
-        with state.lock:  # whoever comes meanwhile waits for this one fetch, and then looks again
-            key = self._keys[issuer].get(key_id)
-            if key is None and self._may_fetch(state):
-                self._load(source, state)
+        unavailable = False
+        for source in self._sources[issuer] if key is None else ():
+            state = self._states[source]
+            # Whoever comes meanwhile waits for this one fetch, and then looks again.
+            with state.lock:
                 key = self._keys[issuer].get(key_id)
-            # After a failure nobody can say that the issuer does not have this key.
-            unavailable = state.failed or not self._keys[issuer]
+                if key is None and self._may_fetch(state):
+                    self._load(source, state)
+                    key = self._keys[issuer].get(key_id)
+                # After a failure nobody can say that the issuer does not have this key.
+                unavailable = state.failed or not self._keys[issuer]
+            if key is not None:
+                break
         if key is not None:
             return key
         if unavailable:
@@ -184,24 +185,31 @@ class KeyRing:
 
     def load(self) -> None:
         """
-        Fetch every key set that may be fetched now: at start, so that the first request need not.
+        Fetch the key sets that may be fetched now: at start, so that the first request need not.
 
         It does not fail: what cannot be fetched is fetched when it is needed.
         """
-        for source, state in self._states.items():
-            with state.lock:
-                if self._may_fetch(state):
-                    self._load(source, state)
+        for issuer, sources in self._sources.items():
+            for source in sources:
+                state = self._states[source]
+                with state.lock:
+                    if self._may_fetch(state):
+                        self._load(source, state)
+                if self._keys[issuer]:
+                    break
 
     def _may_fetch(self, state: _State) -> bool:
         tried = state.tried_at
         return tried is None or self._monotonic() - tried >= self._pace.cool_down
 
-    def _refresh_if_old(self, issuer: str) -> None:
-        source = self._source_of[issuer]
-        if source is None:
-            return
-        state = self._states[source]
+    def _refresh_what_is_old(self, issuer: str) -> None:
+        for number, source in enumerate(self._sources[issuer]):
+            state = self._states[source]
+            # A source behind the first is refreshed if it was needed once.
+            if not number or state.loaded_at is not None:
+                self._refresh_if_old(source, state)
+
+    def _refresh_if_old(self, source: Source, state: _State) -> None:
         loaded = state.loaded_at
         if loaded is not None and self._monotonic() - loaded < self._pace.refresh_after:
             return
@@ -230,7 +238,7 @@ class KeyRing:
             state.refreshing = False
 
     def _load(self, source: Source, state: _State) -> None:
-        """Fetch *source* and take over what is in it. The lock is held."""
+        """Fetch *source* and take over what is in it. The source's lock is held."""
         state.failed = True
         try:
             found = self._usable(source, self._fetch(source.url))
@@ -240,12 +248,22 @@ class KeyRing:
             _log.warning("key set not refreshed: %s: %s", source.url, type(err).__name__)
         else:
             # An issuer that the new set says nothing of keeps what it had.
-            self._keys.update(found)
+            state.keys.update(found)
+            self._merge(found)
             state.failed = False
             state.loaded_at = self._monotonic()
         finally:
             # After the fetch: one that takes longer than the pause must not follow itself at once.
             state.tried_at = self._monotonic()
+
+    def _merge(self, issuers: Iterable[str]) -> None:
+        """Put together what the sources have; the issuer's own comes last, and wins."""
+        with self._merging:  # sources are loaded beside each other
+            for issuer in issuers:
+                merged: dict[str, RSAPublicKey] = {}
+                for source in self._sources[issuer]:
+                    merged |= self._states[source].keys.get(issuer, {})
+                self._keys[issuer] = merged
 
     def _usable(self, source: Source, body: bytes) -> dict[str, dict[str, RSAPublicKey]]:
         try:

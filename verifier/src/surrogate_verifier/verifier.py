@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
@@ -68,7 +68,8 @@ class Verifier:
     Args:
         issuers: Those whose tokens are accepted; see `user_pool`.
         keys: `FROM_ISSUERS`, or the URL of one key set in which each key names its issuer, such
-            as `https://auth.example.com/.well-known/jwks.json`.
+            as `https://auth.example.com/.well-known/jwks.json`.  The issuer itself is then
+            asked for keys that are not in it.
         token_use: `access` for what machines get; `id` for ID tokens.
         scopes: The scopes that a token must have.
         clients: The clients that are allowed.
@@ -153,7 +154,7 @@ class Verifier:
         verifier = cls.__new__(cls)
         verifier._build(  # noqa: SLF001 - our own
             issuers,
-            (),
+            {issuer.url: () for issuer in issuers},
             token_use=token_use,
             scopes=scopes,
             clients=clients,
@@ -172,7 +173,7 @@ class Verifier:
     def _build(  # noqa: PLR0913 - given by name
         self,
         issuers: Collection[Issuer],
-        sources: Collection[Source],
+        sources: Mapping[str, Sequence[Source]],
         *,
         token_use: str,
         scopes: Collection[str] | Anything,
@@ -203,8 +204,7 @@ class Verifier:
         self._clock = clock
         self._signatures = jwt.PyJWS(algorithms=[ALGORITHM])
         self._ring = KeyRing(
-            [*self._issuers],
-            [*sources],
+            sources,
             snapshot,
             fetch=fetch,
             pace=pace,
@@ -305,20 +305,25 @@ class Verifier:
 
 def _sources(
     issuers: Collection[Issuer], keys: KeyOrigin | str, *, loopback_http: bool
-) -> list[Source]:
+) -> dict[str, list[Source]]:
+    """Return where each issuer's keys come from, in the order in which it is asked."""
+    first: list[Source] = []
     if isinstance(keys, str):
-        return [Source(checked_url("keys", keys, loopback_http=loopback_http), None)]
-    if keys is not FROM_ISSUERS:
+        first.append(Source(checked_url("keys", keys, loopback_http=loopback_http), None))
+    elif keys is not FROM_ISSUERS:
         raise ConfigurationError("keys: must be FROM_ISSUERS or the URL of a key set.")
-    return [
-        Source(
-            checked_url(
-                f"jwks_url of {issuer.url}", issuer.key_set_url, loopback_http=loopback_http
+    return {
+        issuer.url: [
+            *first,
+            Source(
+                checked_url(
+                    f"jwks_url of {issuer.url}", issuer.key_set_url, loopback_http=loopback_http
+                ),
+                issuer.url,
             ),
-            issuer.url,
-        )
+        ]
         for issuer in issuers
-    ]
+    }
 
 
 def _issuer_urls(issuers: Collection[Issuer]) -> frozenset[str]:
