@@ -10,6 +10,8 @@ from __future__ import annotations
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
+from chalicelib.errors import ServiceError
+
 from . import (
     cleanup,
     clients,
@@ -21,6 +23,7 @@ from . import (
     output,
     regions,
     status,
+    trust,
 )
 from .adopt import adopt_command
 from .app_clients import app_clients
@@ -47,6 +50,7 @@ _COMMANDS = (
     *drill.COMMANDS,
     *regions.COMMANDS,
     *failback_command.COMMANDS,
+    *trust.COMMANDS,
     adopt_command,
     app_clients,
     attach_trigger,

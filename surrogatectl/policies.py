@@ -20,7 +20,7 @@ Document = dict[str, Any]
 Statement = dict[str, Any]
 
 OPERATORS_POLICY = Path("infra/operators-policy.json")
-_EXAMPLE = "_EXAMPLE"
+EXAMPLE = "_EXAMPLE"
 _SURFACES = "token admin"
 
 
@@ -115,7 +115,7 @@ class Names:
 
     def _pool(self, region: str) -> str:
         pool = self.pools[region]
-        return "*" if _EXAMPLE in pool else pool
+        return "*" if EXAMPLE in pool else pool
 
 
 def all_policies(config: Config) -> dict[Path, Document]:
