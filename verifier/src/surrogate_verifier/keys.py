@@ -8,7 +8,9 @@ what is known as it is: an issuer may be gone for hours, its tokens stay verifia
 from __future__ import annotations
 
 import logging
+import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,6 +122,11 @@ class _State:
     keys: dict[str, Keys] = field(default_factory=dict)
 
 
+def _unlock(ring: KeyRing | None) -> None:
+    if ring is not None:
+        ring.after_fork()
+
+
 class KeyRing:
     """
     The keys of every issuer: from *snapshot* to begin with, then from the issuer's sources.
@@ -147,6 +154,20 @@ class KeyRing:
         self._pace = pace
         self._monotonic = monotonic
         self._background = background
+        if hasattr(os, "register_at_fork"):
+            ring = weakref.ref(self)
+            os.register_at_fork(after_in_child=lambda: _unlock(ring()))
+
+    def after_fork(self) -> None:
+        """
+        Let go, in a child process, of what threads of the parent held: they are not here.
+
+        A server may load the application first and fork then, at any moment of a refresh.
+        """
+        self._merging = threading.Lock()
+        for state in self._states.values():
+            state.lock = threading.Lock()
+            state.refreshing = False
 
     def known(self, issuer: str, key_id: str) -> RSAPublicKey | None:
         """Return a key if it is known now, without waiting for anything."""
