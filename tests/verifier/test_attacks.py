@@ -221,6 +221,7 @@ ATTACKS: dict[str, tuple[Attack, type[VerifierError]]] = {
         MalformedTokenError,
     ),
     "payload very deep": (payload('{"a":' * 1500 + "1" + "}" * 1500), MalformedTokenError),
+    "payload of many lists": (payload('{"a":[' + "[]," * 1500 + "[]]}"), MalformedTokenError),
     "payload with a byte order mark": (payload(b"\xef\xbb\xbf{}"), MalformedTokenError),
     "header no object": (header('"RS256"'), MalformedTokenError),
     "header no JSON": (header("alg: RS256"), MalformedTokenError),

@@ -32,6 +32,8 @@ _KEY_ID = re.compile(r"[\x21-\x7e]{1,256}")
 # Keys that come with the token, and extensions that whoever does not know must refuse (RFC 7515
 # §4.1).  Cognito sends none of them.
 _REFUSED_MEMBERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
+# Tokens have a handful, key sets one or two per key.
+_MOST_BRACKETS = 512
 _TYPES = frozenset({"jwt", "at+jwt"})
 
 
@@ -109,6 +111,9 @@ def json_object(text: bytes) -> dict[str, Any]:
         MalformedTokenError: If it is none.
         DuplicateMemberError: If an object in it has a member twice.
     """
+    # How deep Python's parser goes differs by its version; this does not.
+    if text.count(b"{") + text.count(b"[") > _MOST_BRACKETS:
+        raise MalformedTokenError
     try:
         found = _DECODER.decode(text.decode())
     except (ValueError, RecursionError):  # not UTF-8, not JSON, an endless number, a deep nest
