@@ -10,8 +10,6 @@ from __future__ import annotations
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.errors import ServiceError
-
 from . import (
     cleanup,
     clients,
