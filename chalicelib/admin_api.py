@@ -8,10 +8,10 @@ and how it ended.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import wraps
-from typing import Any
+from typing import Any, TypeVar
 
 from chalice.app import Blueprint, IAMAuthorizer, Request, Response
 
@@ -39,6 +39,8 @@ from .problem import problem_response
 from .rotation import Rotation
 from .telemetry import crash
 
+T = TypeVar("T")
+
 _ANY = ["*/*"]
 _INTERNAL = ProblemError(500, "internal", "The service failed", "The log says where.")
 
@@ -60,47 +62,78 @@ class AdminSurface:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a view answers, and what the audit line says of it beyond the path."""
+    """What a view answers."""
 
     body: Mapping[str, Any] = field(repr=False)
     status_code: int = 200
     version: VersionId | None = None
     location: str | None = None
-    client_id: ClientId | None = None
-    secret_id: SecretId | None = None
-    concerned: Mapping[str, Iterable[ClientId]] = field(default_factory=dict)
 
 
-View = Callable[[AdminSurface, AdminRequest, str], Answer]
-"""Answers a request of the caller with that ARN."""
+@dataclass(slots=True)
+class Audit:
+    """
+    Who asks for what, noted as soon as it is known: whatever becomes of it, the line is left.
+
+    *caller* is an ARN, empty until the request is known to have one.
+    """
+
+    action: str
+    client_id: ClientId | None
+    secret_id: SecretId | None
+    caller: str = ""
+    concerned: dict[str, Iterable[ClientId]] = field(default_factory=dict)
+
+    def named(self, client_id: ClientId, secret_id: SecretId) -> None:
+        """Note which client it is about, and which secret."""
+        self.client_id, self.secret_id = client_id, secret_id
+
+    def line(self, outcome: str) -> dict[str, Any]:
+        """Return the line for the log."""
+        return {
+            "event": "admin",
+            "action": self.action,
+            "caller": self.caller or None,
+            "client_id": loggable(self.client_id) if self.client_id else None,
+            "secret_id": self.secret_id,
+            "outcome": outcome,
+        } | {name: sorted(map(loggable, each)) for name, each in self.concerned.items()}
+
+
+View = Callable[[AdminSurface, AdminRequest, Audit], Answer]
+"""Answers a request, and notes for the audit what the path does not say."""
 
 
 def admin_routes(surface: AdminSurface) -> Blueprint:
     """Return the routes of *surface*."""
     routes = Blueprint(__name__)
-    for method, path, action, view in _ROUTES:
+    for method, path, action, view, query in _ROUTES:
         routes.route(
             path,
             methods=[method],
             authorizer=IAMAuthorizer(),
             content_types=_ANY,
             name=view.__name__,
-        )(_audited(surface, routes, action, view))
+        )(_audited(surface, routes, action, view, query))
     return routes
 
 
 def _audited(
-    surface: AdminSurface, routes: Blueprint, action: str, view: View
+    surface: AdminSurface, routes: Blueprint, action: str, view: View, query: tuple[str, ...]
 ) -> Callable[..., Response]:
     @wraps(view)
     def answer(**path: str) -> Response:
         surface.patience.begin()
-        request = routes.current_request
-        caller: str | None = None
-        answered: Answer | None = None
+        audit = Audit(
+            action,
+            _well_formed(path, "client_id", is_client_id, ClientId),
+            _well_formed(path, "secret_id", SECRET_ID.fullmatch, SecretId),
+        )
         try:
-            caller = _caller(request)
-            answered = view(surface, _admin_request(request, path), caller)
+            audit.caller = _caller(routes.current_request)
+            request = _admin_request(routes.current_request, path)
+            parse.require_known_query(request, query)
+            answered = view(surface, request, audit)
         except ProblemError as problem:
             outcome, response = problem.slug, problem_response(problem)
         except Exception as err:  # noqa: BLE001 - no text of an error leaves this function
@@ -108,32 +141,18 @@ def _audited(
             outcome, response = _INTERNAL.slug, problem_response(_INTERNAL)
         else:
             outcome, response = "done", _response(answered)
-        surface.emit(_audit_line(action, caller, path, answered, outcome))
+        surface.emit(audit.line(outcome))
         return response
 
     return answer
 
 
-def _audit_line(
-    action: str, caller: str | None, path: Mapping[str, str], answered: Answer | None, outcome: str
-) -> dict[str, Any]:
-    client_id = _well_formed(path, "client_id", is_client_id) or (answered and answered.client_id)
-    secret_id = _well_formed(path, "secret_id", SECRET_ID.fullmatch)
-    concerned = answered.concerned if answered else {}
-    return {
-        "event": "admin",
-        "action": action,
-        "caller": caller,
-        "client_id": loggable(ClientId(client_id)) if client_id else None,
-        "secret_id": (answered and answered.secret_id) or secret_id,
-        "outcome": outcome,
-    } | {name: sorted(map(loggable, client_ids)) for name, client_ids in concerned.items()}
-
-
-def _well_formed(path: Mapping[str, str], name: str, fits: Callable[[str], object]) -> str | None:
+def _well_formed(
+    path: Mapping[str, str], name: str, fits: Callable[[str], object], kind: Callable[[str], T]
+) -> T | None:
     """Return what *path* has under *name* if it is that: else it might be a secret."""
     text = path.get(name, "")
-    return text if fits(text) else None
+    return kind(text) if fits(text) else None
 
 
 def _caller(request: Request) -> str:
@@ -175,10 +194,10 @@ def _response(answer: Answer) -> Response:
     return Response(json.dumps(body), headers, answer.status_code)
 
 
-def enroll(surface: AdminSurface, request: AdminRequest, caller: str) -> Answer:
+def enroll(surface: AdminSurface, request: AdminRequest, audit: Audit) -> Answer:
     """Enrol a client (field names of RFC 7591)."""
     asked = parse.parse_enrollment(request, surface.clock())
-    enrolled = surface.enrollment(asked, caller)
+    enrolled = surface.enrollment(asked, audit.caller, audit.named)
     return Answer(
         _client(enrolled.record)
         | {
@@ -189,19 +208,17 @@ def enroll(surface: AdminSurface, request: AdminRequest, caller: str) -> Answer:
         201,
         enrolled.version,
         f"/clients/{enrolled.record.client_id}",
-        enrolled.record.client_id,
-        enrolled.issued.secret_id,
     )
 
 
-def list_clients(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def list_clients(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """List clients, a page at a time."""
     page = surface.clients.list(*parse.parse_page(request))
     clients = [_summary(summary) for summary in page.items]
     return Answer({"clients": clients, "cursor": page.cursor})
 
 
-def show_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def show_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Show a client; with `last_used=true` also when its secrets were last used."""
     shown = surface.clients.show(parse.parse_client_id(request))
     body = _client(shown.record) | {"replication": shown.replication}
@@ -210,7 +227,7 @@ def show_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> A
     return Answer(body, version=shown.version)
 
 
-def change_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def change_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Change a client's name, scopes, addresses, expiry or status."""
     client_id = parse.parse_client_id(request)
     changes = parse.parse_changes(request, surface.clock())
@@ -220,7 +237,7 @@ def change_client(surface: AdminSurface, request: AdminRequest, _caller: str) ->
     )
 
 
-def delete_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def delete_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Delete a client; it can be restored for `recovery_days`."""
     deleted = surface.deletion.delete(
         parse.parse_client_id(request),
@@ -240,7 +257,7 @@ def delete_client(surface: AdminSurface, request: AdminRequest, _caller: str) ->
     )
 
 
-def restore_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def restore_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Restore a deleted client."""
     restored = surface.deletion.restore(parse.parse_client_id(request))
     return Answer(
@@ -248,12 +265,13 @@ def restore_client(surface: AdminSurface, request: AdminRequest, _caller: str) -
     )
 
 
-def rotate_secret(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def rotate_secret(surface: AdminSurface, request: AdminRequest, audit: Audit) -> Answer:
     """Give a client a new secret; the previous one stays valid for `overlap_seconds`."""
     rotated = surface.rotation.rotate(
         parse.parse_client_id(request),
         parse.parse_overlap(request),
         parse.parse_if_match(request),
+        audit.named,
     )
     return Answer(
         _client(rotated.record)
@@ -264,11 +282,10 @@ def rotate_secret(surface: AdminSurface, request: AdminRequest, _caller: str) ->
         },
         201,
         rotated.version,
-        secret_id=rotated.issued.secret_id,
     )
 
 
-def retire_secret(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def retire_secret(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Make one secret stop authenticating; `force=true` without evidence that it is unused."""
     retired = surface.rotation.retire(
         parse.parse_client_id(request),
@@ -276,10 +293,12 @@ def retire_secret(surface: AdminSurface, request: AdminRequest, _caller: str) ->
         force=parse.parse_flag(request, "force"),
         if_match=parse.parse_if_match(request),
     )
-    return Answer(_client(retired.value), version=retired.version)
+    return Answer(
+        _client(retired.record) | {"replication": retired.replication}, version=retired.version
+    )
 
 
-def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Start the rotation of the real Cognito secrets, or take it as far as it goes now."""
     client_id = parse.parse_client_id(request)
     older_than = parse.parse_older_than(request)
@@ -288,47 +307,53 @@ def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _caller: st
     return Answer({"client_id": client_id, "app_clients": dict(steps)})
 
 
-def list_denials(surface: AdminSurface, _request: AdminRequest, _caller: str) -> Answer:
+def list_denials(surface: AdminSurface, _request: AdminRequest, _audit: Audit) -> Answer:
     """Show whom this Region denies."""
     return _denials(surface, surface.denials.list())
 
 
-def change_denials(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def change_denials(surface: AdminSurface, request: AdminRequest, audit: Audit) -> Answer:
     """Deny clients in this Region, and allow others again."""
     asked = parse.parse_denials(request)
+    audit.concerned = {"denied": asked.deny, "allowed": asked.allow}
     denied = surface.denials.change(asked.deny, asked.allow)
-    concerned = {"denied": asked.deny, "allowed": asked.allow}
-    return replace(_denials(surface, denied), concerned=concerned)
+    return _denials(surface, denied, asked.deny)
 
 
-def deny_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def deny_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Deny one client in this Region."""
-    return _denials(surface, surface.denials.change([parse.parse_client_id(request)], []))
+    deny = [parse.parse_client_id(request)]
+    return _denials(surface, surface.denials.change(deny, []), deny)
 
 
-def allow_client(surface: AdminSurface, request: AdminRequest, _caller: str) -> Answer:
+def allow_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
     """Take the denial of one client in this Region away."""
     return _denials(surface, surface.denials.change([], [parse.parse_client_id(request)]))
 
 
-def _denials(surface: AdminSurface, denied: Iterable[ClientId]) -> Answer:
-    return Answer({"region": surface.denials.region, "denied": sorted(denied)})
+def _denials(
+    surface: AdminSurface, denied: Iterable[ClientId], asked: Sequence[ClientId] = ()
+) -> Answer:
+    # Denied all the same: the record may be out of reach, or on its way here.
+    unknown = {"unknown": sorted(surface.clients.unknown(asked))} if asked else {}
+    return Answer({"region": surface.denials.region, "denied": sorted(denied)} | unknown)
 
 
-_ROUTES: tuple[tuple[str, str, str, View], ...] = (
-    ("POST", "/clients", "enroll", enroll),
-    ("GET", "/clients", "list", list_clients),
-    ("GET", "/clients/{client_id}", "show", show_client),
-    ("PATCH", "/clients/{client_id}", "change", change_client),
-    ("DELETE", "/clients/{client_id}", "delete", delete_client),
-    ("POST", "/clients/{client_id}/restore", "restore", restore_client),
-    ("POST", "/clients/{client_id}/secrets", "rotate", rotate_secret),
-    ("DELETE", "/clients/{client_id}/secrets/{secret_id}", "retire", retire_secret),
-    ("POST", "/clients/{client_id}/app-clients", "rotate-app-clients", rotate_app_clients),
-    ("GET", "/denials", "list-denials", list_denials),
-    ("POST", "/denials", "change-denials", change_denials),
-    ("PUT", "/denials/{client_id}", "deny", deny_client),
-    ("DELETE", "/denials/{client_id}", "allow", allow_client),
+_ROUTES: tuple[tuple[str, str, str, View, tuple[str, ...]], ...] = (
+    # method, path, action in the audit, view, parameters of the query
+    ("POST", "/clients", "enroll", enroll, ()),
+    ("GET", "/clients", "list", list_clients, ("cursor", "limit")),
+    ("GET", "/clients/{client_id}", "show", show_client, ("last_used",)),
+    ("PATCH", "/clients/{client_id}", "change", change_client, ()),
+    ("DELETE", "/clients/{client_id}", "delete", delete_client, ("recovery_days",)),
+    ("POST", "/clients/{client_id}/restore", "restore", restore_client, ()),
+    ("POST", "/clients/{client_id}/secrets", "rotate", rotate_secret, ()),
+    ("DELETE", "/clients/{client_id}/secrets/{secret_id}", "retire", retire_secret, ("force",)),
+    ("POST", "/clients/{client_id}/app-clients", "rotate-app-clients", rotate_app_clients, ()),
+    ("GET", "/denials", "list-denials", list_denials, ()),
+    ("POST", "/denials", "change-denials", change_denials, ()),
+    ("PUT", "/denials/{client_id}", "deny", deny_client, ()),
+    ("DELETE", "/denials/{client_id}", "allow", allow_client, ()),
 )
 
 

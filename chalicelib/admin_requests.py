@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, TypeVar
@@ -190,6 +190,19 @@ def parse_flag(request: AdminRequest, name: str) -> bool:
         ProblemError: If it has something else than true or false.
     """
     return _query(request, name, _flag, default="false")
+
+
+def require_known_query(request: AdminRequest, known: Collection[str]) -> None:
+    """
+    Make sure that the query has only *known* parameters: a typo must not pass silently.
+
+    Raises:
+        ProblemError: If it has others; it names them.
+    """
+    told = f"known are {', '.join(sorted(known))}" if known else "there is none here"
+    unknown = {name[:64]: f"is unknown; {told}" for name in request.query if name not in known}
+    if unknown:
+        raise _invalid(unknown)
 
 
 def parse_client_id(request: AdminRequest) -> ClientId:

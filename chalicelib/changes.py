@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypedDict
@@ -20,6 +21,7 @@ from .errors import (
     AppClientsUnreachableError,
     InvalidCursorError,
     ProblemError,
+    ServiceError,
     UnknownAppClientError,
 )
 from .halves import Halves
@@ -37,6 +39,7 @@ from .model import (
     Versioned,
     VersionId,
 )
+from .ports import BATCH
 
 
 class Changes(TypedDict, total=False):
@@ -75,6 +78,23 @@ class Clients:
         found = self.admin.find(client_id)
         replication = self.admin.replication(client_id, found.version)
         return Shown(found.value, found.version, replication)
+
+    def unknown(self, client_ids: Sequence[ClientId]) -> tuple[ClientId, ...]:
+        """
+        Return which of *client_ids* have no record, or one that was deleted.
+
+        Where the records cannot be read, or not in time, nobody is called
+        unknown: no answer is no record missing.
+        """
+        unknown: tuple[ClientId, ...] = ()
+        for start in range(0, len(client_ids), BATCH):
+            batch = client_ids[start : start + BATCH]
+            try:
+                found = self.admin.records.read_many(batch)
+            except ServiceError:
+                break
+            unknown += tuple(each for each in batch if each not in found)
+        return unknown
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         """

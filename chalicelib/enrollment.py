@@ -52,6 +52,7 @@ from .model import (
     Versioned,
     VersionId,
 )
+from .ports import Named, unheard
 
 REPEAT_SECONDS: Final = 600
 """How long a repeat with the same idempotency key replaces what nobody received."""
@@ -102,9 +103,11 @@ class Enrollment:
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
 
-    def __call__(self, request: EnrollmentRequest, caller: str) -> Enrolled:
+    def __call__(self, request: EnrollmentRequest, caller: str, named: Named = unheard) -> Enrolled:
         """
         Enrol a client for *caller* (an ARN).
+
+        *named* is told both IDs before anything is written.
 
         Raises:
             ProblemError: If it is not possible; nothing is left behind, or the
@@ -119,6 +122,7 @@ class Enrollment:
         else:
             client_id = credentials.derived_client_id(key, caller, request.idempotency_key)
         issued = credentials.issue(client_id, self.random_bytes)
+        named(client_id, issued.secret_id)
         mark = request.mark(caller, issued.secret_id)
         record = ClientRecord(
             client_id=client_id,

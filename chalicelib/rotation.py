@@ -22,10 +22,9 @@ from .model import (
     Replication,
     SecretId,
     StoredSecret,
-    Versioned,
     VersionId,
 )
-from .ports import LastUses, UseLog
+from .ports import LastUses, Named, UseLog, unheard
 
 DEFAULT_OVERLAP_SECONDS: Final = 7 * 86_400
 MAX_OVERLAP_SECONDS: Final = 90 * 86_400
@@ -46,6 +45,15 @@ class Rotated:
 
 
 @dataclass(frozen=True, slots=True)
+class Retired:
+    """A client with one secret less."""
+
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
 class Rotation:
     """
     Rotates and retires client secrets.
@@ -59,10 +67,16 @@ class Rotation:
     random_bytes: RandomBytes = field(repr=False)
 
     def rotate(
-        self, client_id: ClientId, overlap_seconds: int, if_match: VersionId | None = None
+        self,
+        client_id: ClientId,
+        overlap_seconds: int,
+        if_match: VersionId | None = None,
+        named: Named = unheard,
     ) -> Rotated:
         """
         Give *client_id* a new secret; the previous one stays valid for *overlap_seconds*.
+
+        *named* is told the new secret's ID before anything is written.
 
         Raises:
             ProblemError: If two secrets are live already, or it is not possible.
@@ -70,6 +84,7 @@ class Rotation:
         self.admin.require_writer()
         now = int(self.admin.clock())
         issued = credentials.issue(client_id, self.random_bytes)
+        named(client_id, issued.secret_id)
         new = self.hasher.hash(issued, now=now)
 
         def change(record: ClientRecord) -> ClientRecord:
@@ -91,7 +106,7 @@ class Rotation:
         *,
         force: bool,
         if_match: VersionId | None = None,
-    ) -> Versioned[ClientRecord]:
+    ) -> Retired:
         """
         Make *secret_id* of *client_id* stop authenticating.
 
@@ -114,7 +129,9 @@ class Rotation:
             kept = (secret for secret in record.secrets if secret.secret_id != secret_id)
             return replace(record, secrets=tuple(kept))
 
-        return self.admin.update(client_id, if_match, change)
+        retired = self.admin.update(client_id, if_match, change)
+        replication = self.admin.replicate(client_id, retired.version)
+        return Retired(retired.value, retired.version, replication)
 
     def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:
         """Return per Region when each secret was last used; `None` where nobody can say."""

@@ -11,7 +11,7 @@ there may be more of it than fits into any run.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -28,6 +28,9 @@ from .survey import Survey
 
 ROTATIONS_PER_SECOND: Final = 0.5
 """A step of a rotation makes up to five calls to Cognito, whose quotas others share."""
+
+SCHEDULE: Final = "schedule"
+"""Who is said to have done what is done on a schedule."""
 
 _PAGE: Final = 100
 _DAY: Final = 86_400
@@ -101,13 +104,28 @@ class Upkeep:
 
     def _advance(self, client_id: ClientId, due_before: int) -> list[str]:
         self.pace.wait()
+        steps: dict[str, str] = {}
         try:
-            return list(self.rotation.advance(client_id, due_before=due_before).values())
+            steps |= self.rotation.advance(client_id, due_before=due_before)
         except ProblemError as problem:
-            self.emit(
-                {"event": "upkeep", "outcome": problem.slug, "client_id": loggable(client_id)}
-            )
+            self._audit(client_id, problem.slug, steps)
             return ["failed"]
+        self._audit(client_id, "done", steps)
+        return list(steps.values())
+
+    def _audit(self, client_id: ClientId, outcome: str, steps: Mapping[str, str]) -> None:
+        """Leave the line that an administrator's call would."""
+        self.emit(
+            {
+                "event": "admin",
+                "action": "rotate-app-clients",
+                "caller": SCHEDULE,
+                "client_id": loggable(client_id),
+                "secret_id": None,
+                "outcome": outcome,
+                "app_clients": dict(steps),
+            }
+        )
 
     def _records(self) -> Iterator[ClientRecord]:
         cursor: str | None = None

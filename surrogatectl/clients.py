@@ -243,6 +243,13 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
         ),
     )
     _show(f"Retired {secret_id}: {answer['client_name']}", answer, output_format)
+    ends = [each["expires_at"] for each in answer["secrets"]]
+    if ends and all(ends):
+        click.echo(
+            f"The secret that is left ends {output.date(max(ends))} UTC, as the rotation said: "
+            "rotate before, or the client gets no tokens then.",
+            err=True,
+        )
 
 
 @click.command()

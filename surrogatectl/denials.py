@@ -69,8 +69,11 @@ def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -
     }
     messages = [f"{region}: {each.message}" for region, each in failed.items()]
     denied = {region: each.denied for region, each in zip(regions, told, strict=True)}
+    # A replica may be on its way: unknown is who has no record in any Region that looked.
+    looked = [each.unknown for each in told if each.unknown is not None]
+    unknown = sorted(frozenset.intersection(*looked)) if looked else []
     if output_format == "json":
-        output.print_json({"denied": denied, "failed": messages})
+        output.print_json({"denied": denied, "failed": messages, "unknown": unknown})
     else:
         output.print_facts(
             "Denied",
@@ -79,16 +82,23 @@ def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -
                 for region, each in denied.items()
             ],
         )
+    for each in unknown:
+        click.echo(f"There is no client {each}: a typo? It is denied all the same.", err=True)
     if failed:
         raise together(list(failed.values()), "\n".join(messages))
 
 
 @dataclass(frozen=True, slots=True)
 class _Told:
-    """Whom a Region denies, `None` if nobody can say, and why it did not do what was asked."""
+    """
+    Whom a Region denies, `None` if nobody can say, and why it did not do what was asked.
+
+    *unknown* are those asked about that it knows no client of; `None`: it did not look.
+    """
 
     denied: list[str] | None
     failure: Failure | None = None
+    unknown: frozenset[str] | None = None
 
 
 def _told(found: Deployment, role: str, body: dict[str, Any] | None) -> _Told:
@@ -101,7 +111,8 @@ def _told(found: Deployment, role: str, body: dict[str, Any] | None) -> _Told:
     except AdminApiError as err:
         answers = body is not None and failure(err).exit_code != Unavailable.exit_code
         return _Told(_listed(api) if answers else None, failure(err))
-    return _Told(answer["denied"])
+    unknown = frozenset(answer["unknown"]) if "unknown" in answer else None
+    return _Told(answer["denied"], unknown=unknown)
 
 
 def _listed(api: AdminClient) -> list[str] | None:

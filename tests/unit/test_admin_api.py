@@ -18,8 +18,13 @@ from hypothesis import strategies as st
 from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
 from chalicelib.answers import speak_for
-from chalicelib.errors import AppClientsUnreachableError, StoreUnavailableError
-from chalicelib.model import ClientId, Status
+from chalicelib.denials import MAX_DENIED
+from chalicelib.errors import (
+    AppClientsUnreachableError,
+    OutcomeUnknownError,
+    StoreUnavailableError,
+)
+from chalicelib.model import ClientId, RegionState, Status, Versioned, VersionId
 from chalicelib.patience import Patience
 from chalicelib.telemetry import json_lines
 from tests.gateway import Answer, Headers, call, event
@@ -346,6 +351,50 @@ def test_a_change_of_what_somebody_else_changed_meanwhile_is_not_made(api: Admin
     assert api.world.store.stored[client_id].value.client_name == "first"
 
 
+@each_route
+def test_a_parameter_of_the_query_that_there_is_not_is_named(
+    api: AdminApi, method: str, resource: str
+) -> None:
+    """A mistyped recovery_days must not become the default."""
+    answer = api.call(method, resource, VALID.get((method, resource)), query=[("limt", "1")])
+    assert_problem(answer, 400, "invalid-request")
+    assert [each["field"] for each in answer.json["errors"]] == ["limt"]
+    assert not api.world.store.calls
+
+
+def test_a_client_that_nobody_knows_is_denied_and_said_to_be_unknown(api: AdminApi) -> None:
+    """In an emergency a typo would leave the one denied that is not meant."""
+    known = api.enroll().json["client_id"]
+    many = [f"sgc_{letter * 26}" for letter in "abcdefghijklmnopqrstuvw"]
+    answer = api.call("POST", "/denials", {"deny": [*many, known]})
+    assert answer.json["unknown"] == sorted(many)
+    assert set(answer.json["denied"]) == {*many, known}
+    one = api.call("PUT", "/denials/{client_id}", client_id=NOBODY)
+    assert one.json["unknown"] == [NOBODY]
+    assert api.call("PUT", "/denials/{client_id}", client_id=known).json["unknown"] == []
+    assert "unknown" not in api.call("DELETE", "/denials/{client_id}", client_id=known).json
+
+
+def test_where_records_cannot_be_read_nobody_is_called_unknown(api: AdminApi) -> None:
+    api.world.store.failures["read_many"] = [StoreUnavailableError()]
+    answer = api.call("PUT", "/denials/{client_id}", client_id=NOBODY)
+    assert (answer.status, answer.json["unknown"], answer.json["denied"]) == (200, [], [NOBODY])
+
+
+def test_a_retired_secret_is_told_with_how_far_that_has_come(api: AdminApi) -> None:
+    first = api.enroll().json
+    client_id = first["client_id"]
+    api.call("POST", "/clients/{client_id}/secrets", client_id=client_id)
+    api.world.store.lag = True
+    retired = api.call(
+        "DELETE",
+        "/clients/{client_id}/secrets/{secret_id}",
+        client_id=client_id,
+        secret_id=first["secret_id"],
+    )
+    assert (retired.status, retired.json["replication"]) == (200, "in_progress")
+
+
 @pytest.mark.parametrize("client_id", ["x", "sgc_short", "..", "%2e%2e", "clients"])
 @pytest.mark.parametrize(
     ("method", "resource"), [each for each in ROUTES if "{client_id}" in each[1]]
@@ -444,6 +493,53 @@ def test_the_audit_says_who_was_denied_and_allowed_in_bulk(api: AdminApi) -> Non
     (line,) = api.audit
     assert line["denied"] == [NOBODY]
     assert line["allowed"] == [credentials.loggable(ADOPTED)]
+
+
+def test_the_audit_says_who_was_to_be_denied_when_the_list_is_full(api: AdminApi) -> None:
+    full = frozenset(ClientId(f"{number:064}") for number in range(MAX_DENIED))
+    state = RegionState(writer=True, took_over=False, denied=full)
+    api.world.state.stored = Versioned(state, VersionId("full"))
+    refused = api.call("POST", "/denials", {"deny": [NOBODY], "allow": [ADOPTED]})
+    assert_problem(refused, 409, "denials-full")
+    (line,) = api.audit
+    assert (line["denied"], line["allowed"]) == ([NOBODY], [credentials.loggable(ADOPTED)])
+
+
+@pytest.mark.parametrize("step", ["create", "replace"])
+def test_the_audit_names_a_client_whose_enrolment_failed(api: AdminApi, step: str) -> None:
+    """It may be there all the same: whoever looks for it needs its ID."""
+    failure = OutcomeUnknownError() if step == "replace" else StoreUnavailableError()
+    api.world.store.failures[step] = [failure]
+    answer = api.enroll()
+    assert answer.status == 503
+    (line,) = api.audit
+    assert credentials.CLIENT_ID.fullmatch(line["client_id"])
+    assert credentials.SECRET_ID.fullmatch(line["secret_id"])
+    if step == "replace":
+        assert answer.json["client_id"] == line["client_id"]
+        stored = api.world.record(line["client_id"]).secrets[0]
+        assert stored.secret_id == line["secret_id"]
+
+
+def test_the_audit_names_a_secret_whose_rotation_failed(api: AdminApi) -> None:
+    client_id = api.enroll().json["client_id"]
+    api.world.store.failures["replace"] = [OutcomeUnknownError()]
+    answer = api.call("POST", "/clients/{client_id}/secrets", client_id=client_id)
+    assert_problem(answer, 503, "outcome-unknown")
+    line = api.audit[-1]
+    assert line["client_id"] == client_id
+    assert credentials.SECRET_ID.fullmatch(line["secret_id"])
+    assert line["secret_id"] != api.audit[0]["secret_id"]
+
+
+@each_route
+def test_the_audit_names_who_was_asked_about_even_if_nobody_was_asked(
+    api: AdminApi, method: str, resource: str
+) -> None:
+    api.call(method, resource, user_arn=None)
+    (line,) = api.audit
+    assert line["client_id"] == (NOBODY if "{client_id}" in resource else None)
+    assert line["secret_id"] == (NO_SECRET if "{secret_id}" in resource else None)
 
 
 def test_nothing_of_cognitos_is_answered(api: AdminApi) -> None:

@@ -175,6 +175,35 @@ def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
     assert "us-east-1" in ended.stderr
 
 
+def test_a_client_that_no_region_knows_is_told(regions: TwoRegions) -> None:
+    """A client of a moment ago may have no replica yet: one Region that knows it is enough."""
+    regions.primary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[OTHER])
+    regions.secondary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[CLIENT, OTHER])
+    ended = regions.run("deny", CLIENT, OTHER, "--output=json")
+    assert (ended.exit_code, outcome(ended)["unknown"]) == (0, [OTHER])
+    assert f"no client {OTHER}" in ended.stderr
+    assert CLIENT not in ended.stderr
+    regions.secondary.answer = lambda *_: UNAVAILABLE
+    assert outcome(regions.run("deny", CLIENT, OTHER, "--output=json"))["unknown"] == [OTHER]
+
+
+# What is left
+
+
+@pytest.mark.parametrize(("ends", "told"), [([86_400], True), ([0], False), ([0, 86_400], False)])
+def test_the_end_of_the_only_secret_that_is_left_is_told(
+    regions: TwoRegions,
+    ends: list[int],
+    told: bool,  # noqa: FBT001
+) -> None:
+    """Who retires the new secret after a rotation has the old one, which ends by itself."""
+    secrets = [{"secret_id": SECRET_ID, "created_at": 0, "expires_at": each} for each in ends]
+    regions.primary.answer = lambda *_: done(**SHOWN | {"secrets": secrets})
+    ended = regions.run("retire", CLIENT, "bcdefghi", "--yes")
+    assert ended.exit_code == 0
+    assert ("1970-01-02" in ended.stderr) is told
+
+
 # How it ends
 
 

@@ -17,7 +17,7 @@ from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.unit.lifecycle_world import DAY, LifecycleWorld
 from tests.unit.reconcile_world import ReconcileWorld
-from tests.worlds import EAST
+from tests.worlds import EAST, WEST
 
 
 class FakeSurvey:
@@ -205,6 +205,25 @@ def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: 
     (done,) = [each for each in world.events.seen if each.get("steps")]
     assert done["steps"]["failed"] == 1
     assert done["steps"]["started"] == 2
+
+
+def test_each_rotation_leaves_a_line_in_the_audit(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    """Like an administrator's, with the schedule as the one who did it."""
+    enrolled = {world.enrolled().issued.client_id for _ in range(2)}
+    world.clock.advance(91 * DAY)
+    world.east.failures["add_secret"] = [AppClientsThrottledError()]
+    upkeep(world, survey)(plenty)
+    lines = [each for each in world.events.seen if each["event"] == "admin"]
+    assert {each["client_id"] for each in lines} == enrolled
+    assert {(each["action"], each["caller"], each["secret_id"]) for each in lines} == {
+        ("rotate-app-clients", "schedule", None)
+    }
+    assert {each["outcome"]: each["app_clients"] for each in lines} == {
+        "cognito-throttled": {},
+        "done": {EAST: "started", WEST: "idle"},
+    }
 
 
 def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurvey) -> None:
