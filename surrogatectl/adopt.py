@@ -26,6 +26,7 @@ from .adopt_parts import Parts, adoption_parts, dynamodb
 from .adopt_plan import Terms
 from .adopt_report import WARNING, print_report, progress_bar, summary
 from .adopt_rows import Outcome, Standing
+from .audit import audit_option, audited
 from .common import Failure, confirm, deployment, failure, output_option, yes_option
 from .configuration import ROLES
 
@@ -59,10 +60,11 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option(
     "--accept-scope-differences",
     is_flag=True,
-    help="Where two app clients' scopes differ, grant those that both have (`reconcile --repair` "
-    "then takes the others away from them).",
+    help="Where two app clients' scopes differ, grant those that both have. The app clients keep "
+    "the others, which no token gets through here.",
 )
 @click.option("--dry-run", is_flag=True, help="Look at everything, write nothing.")
+@audit_option
 @yes_option
 @output_option
 @click.pass_context
@@ -79,6 +81,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
     new_credentials: Path | None,
     accept_scope_differences: bool,  # noqa: FBT001
     dry_run: bool,  # noqa: FBT001
+    audit_file: Path | None,
     yes: bool,  # noqa: FBT001
     output_format: str,
 ) -> None:
@@ -108,12 +111,14 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
     order: dict[str, int] = {}
     try:
         settings = deployment().settings
-        parts = adoption_parts(settings, Terms(keep_credentials, accept_scope_differences))
+        terms = Terms(keep_credentials, accept_scope_differences)
         rows = _noted(source.rows(settings), order)
         if dry_run:
-            outcomes = _examined(parts, rows).outcomes
+            outcomes = _examined(adoption_parts(settings, terms), rows).outcomes
         else:
-            outcomes = _adopted(parts, rows, new_credentials, yes=yes)
+            with audited(audit_file, "adopt", settings.primary) as audit:
+                parts = adoption_parts(settings, terms, audit)
+                outcomes = _adopted(parts, rows, new_credentials, yes=yes)
     except ProblemError as problem:
         told = {"title": problem.title, "detail": problem.detail, "status": problem.status_code}
         raise failure(AdminApiError(told)) from None

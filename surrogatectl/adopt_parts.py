@@ -19,6 +19,7 @@ from chalicelib.settings import RegionSettings, Settings
 from .adopt_examine import PER_SECOND, Examiner
 from .adopt_plan import Terms
 from .adopt_write import Adopter
+from .audit import Audit, unaudited
 from .common import Conflict
 from .parts import writing_parts
 
@@ -36,9 +37,9 @@ class Parts:
     adopt: Adopter
 
 
-def adoption_parts(settings: Settings, terms: Terms) -> Parts:
+def adoption_parts(settings: Settings, terms: Terms, audit: Audit = unaudited) -> Parts:
     """
-    Return the parts, at work in the Region that writes.
+    Return the parts, at work in the Region that writes; *audit* is told what they do.
 
     Raises:
         Failure: If no Region says that it writes, or does not answer, or the
@@ -60,7 +61,7 @@ def adoption_parts(settings: Settings, terms: Terms) -> Parts:
             app_client_name(settings.secret_prefix, ClientId("")),
             terms,
         ),
-        Adopter(parts.halves, SecretHasher(secrets.token_bytes), secrets.token_bytes, names),
+        Adopter(parts.halves, SecretHasher(secrets.token_bytes), secrets.token_bytes, names, audit),
     )
 
 

@@ -38,6 +38,7 @@ from .adopt_examine import Already, Examination
 from .adopt_file import CredentialsFile, CredentialsFileError
 from .adopt_known import Progress, require_unburied
 from .adopt_rows import Adoptable, Outcome, RefusedError, Standing
+from .audit import Audit, unaudited
 
 _CREATE_PAUSES: Final = (0.0, 1.0, 3.0)
 _REPLICATION_PAUSES: Final = (0.0, 0.5, 1.0, 2.0, 4.0)
@@ -68,13 +69,15 @@ class Adopter:
     """
     Makes clients of the app clients that were examined.
 
-    *regions* are the primary Region's name and the secondary's.
+    *regions* are the primary Region's name and the secondary's; *audit* is
+    told of every client that was tried.
     """
 
     halves: Halves
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
     regions: tuple[str, str]
+    audit: Audit = unaudited
 
     def __call__(
         self, examined: Examination, file: CredentialsFile | None, progress: Progress
@@ -109,6 +112,8 @@ class Adopter:
                     reason = stopped = str(err)
                 except RefusedError as err:
                     reason = str(err)
+                if reason:
+                    self.audit(adoptable.client_id, (), "stopped" if stopped else "refused")
             standing = Standing.REFUSED if reason else Standing.ADOPTED
             outcomes += adoptable.outcomes(standing, reason)
             progress("adopting", number, len(examined.adoptable))
@@ -134,11 +139,13 @@ class Adopter:
         }
         secrets = tuple(self.hasher.hash(each, now=now) for each in issued)
         try:
-            return self._create(plan.record(adoptable, secrets, app_clients, now))
+            version = self._create(plan.record(adoptable, secrets, app_clients, now))
         except (_LostError, _DeniedError):
             if file is not None and added:
                 file.take_back()
             raise
+        self.audit(adoptable.client_id, [each.secret_id for each in secrets], "done")
+        return version
 
     def _issued(
         self, adoptable: Adoptable, file: CredentialsFile

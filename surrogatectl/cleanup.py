@@ -15,6 +15,7 @@ from chalicelib.pace import Pace
 from chalicelib.settings import Settings
 
 from . import output
+from .audit import audit_option, audited
 from .cleanup_plan import APP_CLIENTS_PER_SECOND, SECRETS_PER_SECOND, Cleanup, Inventory
 from .common import Failure, Unavailable, deployment, output_option
 from .operators import NoAnswerError, connect
@@ -25,8 +26,9 @@ _STAGES: Final = ("primary", "secondary")
 @click.command("cleanup")
 @click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
 @click.option("--yes", is_flag=True, help="Do not ask for the prefix.")
+@audit_option
 @output_option
-def cleanup(output_format: str, *, dry_run: bool, yes: bool) -> None:
+def cleanup(output_format: str, *, dry_run: bool, yes: bool, audit_file: Path | None) -> None:
     """
     Remove every client, both Regions' states, the deployment key and our app clients.
 
@@ -48,9 +50,12 @@ def cleanup(output_format: str, *, dry_run: bool, yes: bool) -> None:
             _print(found, named=dry_run)
         if not dry_run and len(found):
             _confirm(settings.secret_prefix, len(found), yes=yes)
-            for step in work.remove(found, time.sleep):
-                click.echo(step, err=True)
-                steps.append(step)
+            with audited(audit_file, "cleanup", settings.primary) as audit:
+                audit(None, (), "begun", things=len(found))
+                for step in work.remove(found, time.sleep):
+                    click.echo(step, err=True)
+                    steps.append(step)
+                audit(None, (), "done", steps=len(steps))
             left = work.inventory()
             if left.app_clients:
                 raise Failure(f"{len(left.app_clients)} app clients are left; run it again.")

@@ -7,6 +7,8 @@ of things does not allow it), 4 unavailable (try again later).
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -26,6 +28,7 @@ from . import (
 from .adopt import adopt_command
 from .app_clients import app_clients
 from .attach_trigger import attach_trigger
+from .audit import audit_option, audited
 from .bootstrap import initialise
 from .common import aws_failure, deployment, output_option
 from .keys import refresh_jwks
@@ -61,11 +64,15 @@ for command in _COMMANDS:
 
 
 @main.command()
+@audit_option
 @output_option
-def init(output_format: str) -> None:
+def init(audit_file: Path | None, output_format: str) -> None:
     """Make the two Regions' states, the deployment key and the snapshot of the pools' keys."""
+    found = deployment()
     try:
-        done = initialise(deployment())
+        with audited(audit_file, "init", found.settings.primary) as audit:
+            done = initialise(found)
+            audit(None, (), "done", made=sum(each == "created" for each in done.values()))
     except (ClientError, BotoCoreError) as err:
         raise aws_failure("Secrets Manager", err) from None
     if output_format == "json":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import click
@@ -15,6 +16,7 @@ from chalicelib.drift import Outcome, Result
 from chalicelib.survey import Progress as Report
 
 from . import output
+from .audit import audit_option, audited
 from .common import Failure, deployment, output_option, yes_option
 from .common import confirm as confirmed
 from .parts import writing_parts
@@ -27,24 +29,38 @@ from .parts import writing_parts
     is_flag=True,
     help="Take what Cognito lists to be as the records say: minutes for 10,000, not an hour.",
 )
+@audit_option
 @yes_option
 @output_option
-def reconcile(repair: bool, quick: bool, yes: bool, output_format: str) -> None:  # noqa: FBT001 - click
+def reconcile(
+    repair: bool,  # noqa: FBT001 - click
+    quick: bool,  # noqa: FBT001 - click
+    audit_file: Path | None,
+    yes: bool,  # noqa: FBT001 - click
+    output_format: str,
+) -> None:
     """
     Find what is not as the records say, in both Regions.
 
     Exit code 0: there is none, or all of it was repaired; 1: some is left.
     """
-    parts = writing_parts(deployment().settings)
+    settings = deployment().settings
+    parts = writing_parts(settings)
     if repair:
         confirmed(
             "Repair deletes app clients that carry our mark and that no record refers to. Go on?",
             yes=yes,
         )
     outcomes: list[Outcome] = []
-    with _progress(output_format) as report:
+    told = audited(audit_file if repair else None, "reconcile", settings.primary)
+    with told as audit, _progress(output_format) as report:
         for drift in parts.survey(report, thorough=not quick):
-            outcome = parts.reconcile.repair(drift) if repair else Outcome(drift, Result.LEFT_ALONE)
+            outcome = Outcome(drift, Result.LEFT_ALONE)
+            if repair:
+                outcome = parts.reconcile.repair(drift)
+                audit(
+                    drift.client_id, (), outcome.result, kind=drift.kind, repaired_in=drift.region
+                )
             outcomes.append(outcome)
     if output_format == "json":
         output.print_json({"drift": [_document(each, repair=repair) for each in outcomes]})

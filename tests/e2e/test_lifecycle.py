@@ -297,6 +297,17 @@ def test_every_admin_action_leaves_an_audit_line(
     assert all(line["caller"].endswith(":user/operator") for line in lines if "caller" in line)
 
 
+def test_what_goes_past_the_admin_api_leaves_its_line_where_the_operator_says(
+    surrogatectl: CommandLine, scratch: Path
+) -> None:
+    """STS says who it was: the same ARN as the function's own audit has."""
+    path = scratch / "audit.jsonl"
+    surrogatectl("init", f"--audit-file={path}")
+    (line,) = [json.loads(each) for each in path.read_text().splitlines()]
+    assert (line["event"], line["action"], line["outcome"]) == ("admin", "init", "done")
+    assert line["caller"].endswith(":user/operator")
+
+
 def _stored(cloud: Cloud, credential: Credential) -> dict[str, dict[str, dict[str, str]]]:
     value = cloud.client("secretsmanager", "primary", "root").get_secret_value(
         SecretId=f"surrogate/clients/{credential.client_id}"

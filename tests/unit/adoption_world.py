@@ -29,6 +29,7 @@ from surrogatectl.adopt_file import CredentialsFile
 from surrogatectl.adopt_plan import Terms
 from surrogatectl.adopt_rows import BadRow, Outcome, Pair, Row, Standing
 from surrogatectl.adopt_write import Adopter
+from surrogatectl.audit import Audit, unaudited
 from tests.fakes import (
     CountingBytes,
     FakeAppClient,
@@ -159,10 +160,14 @@ class AdoptionWorld:
         return examine(rows, self.progress)
 
     def adopt(
-        self, *rows: Row | BadRow, terms: Terms = NEW, file: CredentialsFile | None = None
+        self,
+        *rows: Row | BadRow,
+        terms: Terms = NEW,
+        file: CredentialsFile | None = None,
+        audit: Audit = unaudited,
     ) -> dict[str, Outcome]:
         """Examine and adopt; return the outcomes by where the row stood."""
-        adopter = Adopter(self.halves(), self.hasher, self.random_bytes, (EAST, WEST))
+        adopter = Adopter(self.halves(), self.hasher, self.random_bytes, (EAST, WEST), audit)
         outcomes = adopter(self.examine(*rows, terms=terms), file, self.progress)
         by_row = {outcome.where: outcome for outcome in outcomes}
         assert len(by_row) == len(outcomes)

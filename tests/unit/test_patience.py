@@ -19,7 +19,7 @@ from botocore.exceptions import ReadTimeoutError
 from chalice.app import Chalice
 
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import own_words
+from chalicelib.answers import speak_for
 from chalicelib.errors import LogUnavailableError, OutOfTimeError
 from chalicelib.model import Status
 from chalicelib.patience import CLEAR_UP_SECONDS, WORK_SECONDS, Patience
@@ -57,7 +57,7 @@ class SlowScene(Scene):
             emit=self.events,
         )
         self.app = Chalice(app_name="slow", configure_logs=False)
-        self.app.register_middleware(own_words, "http")
+        speak_for(self.app)
         self.app.register_blueprint(admin_routes(surface))
 
     def fall_ill(self) -> None:
