@@ -7,7 +7,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -20,20 +19,6 @@ from tests.e2e.tokens import SECONDS, post_token
 
 Enroll = Callable[..., Credential]
 ROLES = ("primary", "secondary")
-
-
-def names_document(cloud: Cloud, *credentials: Credential) -> dict[str, Any]:
-    """Return the map from app clients to surrogates, as operators publish it."""
-    clients: dict[str, dict[str, str]] = {}
-    for credential in credentials:
-        stored = cloud.client("secretsmanager", "primary", "root").get_secret_value(
-            SecretId=f"surrogate/clients/{credential.client_id}"
-        )["SecretString"]
-        for app_client in json.loads(stored)["app_clients"].values():
-            pool = app_client["user_pool_id"]
-            issuer = f"https://cognito-idp.{pool.partition('_')[0]}.amazonaws.com/{pool}"
-            clients.setdefault(issuer, {})[app_client["app_client_id"]] = credential.client_id
-    return {"clients": clients}
 
 
 def call(url: str, token: str | None, method: str = "GET") -> requests.Response:
@@ -50,12 +35,16 @@ def token_from(base_url: str, credential: Credential, **form: str) -> str:
 
 @pytest.fixture
 def example(
-    cloud: Cloud, enroll_everywhere: Callable[[], Credential], tmp_path: Path
+    cloud: Cloud,
+    surrogatectl: CommandLine,
+    enroll_everywhere: Callable[[], Credential],
+    tmp_path: Path,
 ) -> Iterator[tuple[str, Credential]]:
     """Start the example as a process of its own; return its URL and a client that it knows."""
     credential = enroll_everywhere()
     names, endpoints = tmp_path / "names.json", tmp_path / "endpoints.json"
-    names.write_text(json.dumps(names_document(cloud, credential)))
+    published = surrogatectl.run("app-clients", f"--file={names}")
+    assert published.returncode == 0, published.stderr
     endpoints.write_text(json.dumps(cloud.endpoints))
     process = subprocess.Popen(
         [
@@ -149,13 +138,13 @@ def test_a_backend_that_starts_while_a_region_is_gone_has_that_regions_keys(
     before = token_from(name, credential)
     cloud.set_region("primary", "refused")
     try:
-        surrogatectl("failover", "--to=secondary", "--timeout=60")
+        surrogatectl("failover", "--to=secondary", "--timeout=60", "--force")
         with serve(verifier_for(cloud.endpoints)) as api:
             assert call(api.url, before).status_code == 200
             assert call(api.url, token_from(name, credential)).status_code == 200
     finally:
         cloud.set_region("primary", "up")
-        surrogatectl("failover", "--to=primary", "--timeout=60")
+        surrogatectl("failback", "--timeout=60", "--settle=1", "--ttl=1")
 
 
 def test_it_can_be_started_and_stopped_from_a_program(cloud: Cloud) -> None:
