@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from botocore.exceptions import ClientError, ParamValidationError
 
@@ -56,6 +56,11 @@ _MAX_DESCRIPTION = 2_048
 
 T = TypeVar("T")
 
+
+class _Encryption(TypedDict, total=False):
+    KmsKeyId: str
+
+
 Connect = Callable[[], "SecretsManagerClient"]
 """Returns an AWS client, made when it is first asked for."""
 
@@ -73,6 +78,11 @@ def state_secret_name(prefix: str) -> str:
 def deployment_secret_name(prefix: str) -> str:
     """Return the name of the secret that holds the deployment key."""
     return f"{prefix}/deployment"
+
+
+def encrypted_with(kms_key: str | None) -> _Encryption:
+    """Return the argument that has a new secret encrypted with *kms_key*, if there is one."""
+    return {} if kms_key is None else {"KmsKeyId": kms_key}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +109,8 @@ class ClientSecrets:
     *here* connects to this Region, *there* to the other one, whose name is
     *other_region*.  With *promotes*, for the Region that stands in for the
     other one, a replica becomes a secret of its own when it is first written.
+    New secrets are encrypted with *kms_key*, their replicas with
+    *replica_kms_key*, by default with the Region's `aws/secretsmanager`.
     """
 
     here: Connect = field(repr=False)
@@ -107,6 +119,8 @@ class ClientSecrets:
     prefix: str
     random_bytes: RandomBytes = field(repr=False)
     promotes: bool = False
+    kms_key: str | None = None
+    replica_kms_key: str | None = None
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         """See `RecordReader.read`."""
@@ -122,6 +136,7 @@ class ClientSecrets:
                     Description=description(record),
                     SecretString=records.record_to_json(record),
                     Tags=tags(record),
+                    **encrypted_with(self.kms_key),
                 ),
                 shows="VersionId",
             )
@@ -240,7 +255,9 @@ class ClientSecrets:
             ask(
                 lambda: self.here().replicate_secret_to_regions(
                     SecretId=self._name(client_id),
-                    AddReplicaRegions=[{"Region": self.other_region}],
+                    AddReplicaRegions=[
+                        {"Region": self.other_region, **encrypted_with(self.replica_kms_key)}
+                    ],
                 )
             )
         except ClientError as err:

@@ -22,6 +22,12 @@ _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Visible characters, none of which starts a query, a fragment or credentials.
 _URL = re.compile(r"((?![?#@])[\x21-\x7e])+")
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
+# A key's ID, its ARN, or an alias; not one of AWS's own aliases, which nobody has to name.
+_KMS_KEY_ID = re.compile(
+    r"(arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:key/)?"
+    r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})"
+    r"|alias/(?!aws/)[A-Za-z0-9/_-]{1,250}"
+)
 _LOOPBACK = "127.0.0.1"
 
 SURFACES = frozenset({"token", "admin"})
@@ -40,7 +46,8 @@ class RegionSettings:
 
     *token_endpoint* is the URL of its Cognito token endpoint, *log_group* where
     its function logs; *endpoint_url* replaces the AWS endpoints in the local
-    cloud.
+    cloud.  Secrets there are encrypted with the key *kms_key_id*, or with the
+    Region's `aws/secretsmanager` if it is `None`.
     """
 
     name: str
@@ -48,6 +55,7 @@ class RegionSettings:
     token_endpoint: str
     log_group: str
     endpoint_url: str | None
+    kms_key_id: str | None = None
 
     @property
     def issuer(self) -> str:
@@ -152,6 +160,7 @@ def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
             default=f"/aws/lambda/surrogate-credentials-{role.lower()}",
         ),
         endpoint_url=_read(environ, f"ENDPOINT_URL_{role}", _url_if_any, default=""),
+        kms_key_id=_read(environ, f"KMS_KEY_ID_{role}", _key_if_any(name), default=""),
     )
 
 
@@ -184,6 +193,20 @@ def _matching(pattern: re.Pattern[str], what: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if not pattern.fullmatch(text):
             raise ValueError(f"must be {what}.")
+        return text
+
+    return parse
+
+
+def _key_if_any(region: str) -> Callable[[str], str | None]:
+    def parse(text: str) -> str | None:
+        if not text:
+            return None
+        found = _KMS_KEY_ID.fullmatch(text)
+        if not found:
+            raise ValueError("must be the ID or ARN of a KMS key, or a name like alias/surrogate.")
+        if found["region"] not in {None, region}:
+            raise ValueError(f"is not a key of {region}; a replica has an ARN of its own.")
         return text
 
     return parse

@@ -51,7 +51,7 @@ class AdminParts:
             other_region=other.name,
             state=self._state(self.here),
             other_state=self._state(self.there),
-            records=self._records(self.here, self.there, other, promotes=self._secondary),
+            records=self._records(self.here, self.there, own, other, promotes=self._secondary),
             clock=self.clock,
             pause=self.pause,
             secondary=self._secondary,
@@ -117,7 +117,7 @@ class AdminParts:
     @cached_property
     def survey(self) -> Survey:
         """Looks for drift."""
-        other_records = self._records(self.there, self.here, self.settings.own)
+        other_records = self._records(self.there, self.here, self.settings.other, self.settings.own)
         return Survey(self.admin, self.halves, self.admin.other_state, other_records)
 
     @cached_property
@@ -139,6 +139,7 @@ class AdminParts:
         self,
         here: Connections,
         there: Connections,
+        own: RegionSettings,
         other: RegionSettings,
         *,
         promotes: bool = False,
@@ -150,6 +151,8 @@ class AdminParts:
             self.settings.secret_prefix,
             self.random_bytes,
             promotes,
+            own.kms_key_id,
+            other.kms_key_id,
         )
 
     def _pool(self, region: RegionSettings, connections: Connections) -> PoolAppClients:

@@ -18,7 +18,11 @@ from chalicelib import jwks, records
 from chalicelib.aws import Connections
 from chalicelib.jwks_store import jwks_secret_name
 from chalicelib.model import RegionState
-from chalicelib.secrets_store import deployment_secret_name, state_secret_name
+from chalicelib.secrets_store import (
+    deployment_secret_name,
+    encrypted_with,
+    state_secret_name,
+)
 from chalicelib.wiring import AdminParts
 
 from .configuration import ROLES, Deployment
@@ -43,6 +47,7 @@ def initialise(deployment: Deployment) -> dict[str, str]:
             state_secret_name(prefix),
             records.state_to_json(state),
             "state",
+            region.kms_key_id,
         )
         done[f"{region.name} {state_secret_name(prefix)}"] = "created" if made else "exists"
     key = secrets.token_bytes(records.DEPLOYMENT_KEY_BYTES)
@@ -80,11 +85,17 @@ def _signing_keys(deployment: Deployment) -> dict[str, str]:
 def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:
     settings = deployment.settings
     client = Connections(settings.primary).admin_secrets()
-    made = _create(client, name, text, kind)
+    made = _create(client, name, text, kind, settings.primary.kms_key_id)
     replicas = client.describe_secret(SecretId=name).get("ReplicationStatus", [])
     if not any(replica.get("Region") == settings.secondary.name for replica in replicas):
         client.replicate_secret_to_regions(
-            SecretId=name, AddReplicaRegions=[{"Region": settings.secondary.name}]
+            SecretId=name,
+            AddReplicaRegions=[
+                {
+                    "Region": settings.secondary.name,
+                    **encrypted_with(settings.secondary.kms_key_id),
+                }
+            ],
         )
     return {
         f"{settings.primary.name} {name}": "created" if made else "exists",
@@ -92,10 +103,15 @@ def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict
     }
 
 
-def _create(client: SecretsManagerClient, name: str, text: str, kind: str) -> bool:
+def _create(
+    client: SecretsManagerClient, name: str, text: str, kind: str, kms_key: str | None
+) -> bool:
     try:
         client.create_secret(
-            Name=name, SecretString=text, Tags=[{"Key": "surrogate:kind", "Value": kind}]
+            Name=name,
+            SecretString=text,
+            Tags=[{"Key": "surrogate:kind", "Value": kind}],
+            **encrypted_with(kms_key),
         )
     except ClientError as err:
         if err.response["Error"]["Code"] == "ResourceExistsException":

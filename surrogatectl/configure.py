@@ -36,6 +36,7 @@ FROM_STACK: Final = {
     "TokenEndpoint": "OAUTH_HOST_{role}",
     "LogGroupName": "LOG_GROUP_{role}",
     "PublicUrl": "PUBLIC_URL",
+    "KmsKeyArn": "KMS_KEY_ID_{role}",
 }
 """Which output of `infra/region.yaml` is which setting; the role is compared."""
 
@@ -210,6 +211,8 @@ def _endpoints(settings: Settings, environ: Mapping[str, str]) -> Settings:
 @click.option("--user-pool-id-secondary", "USER_POOL_ID_SECONDARY", help="Instead of a stack.")
 @click.option("--token-endpoint-primary", "OAUTH_HOST_PRIMARY", help="The URL; same purpose.")
 @click.option("--token-endpoint-secondary", "OAUTH_HOST_SECONDARY", help="The URL; same purpose.")
+@click.option("--kms-key-id-primary", "KMS_KEY_ID_PRIMARY", help="A key's ID or ARN, or alias/….")
+@click.option("--kms-key-id-secondary", "KMS_KEY_ID_SECONDARY", help="The same there.")
 @click.option("--public-url", "PUBLIC_URL", help="What clients call: https://auth.example.com.")
 @click.option("--secret-prefix", "SECRET_PREFIX", help="Names of secrets and app clients start so.")
 @click.option("--dry-run", is_flag=True, help="Check and show, write nothing.")

@@ -20,6 +20,7 @@ from chalicelib.pace import Pace
 from chalicelib.secrets_store import StateSecret, deployment_secret_name, state_secret_name
 from chalicelib.settings import RegionSettings, Settings
 
+from .doctor_key import kms_key
 from .doctor_look import OK, Look, days_left
 from .findings import Finding, failed, ok, warning
 from .operators import AbsentError, UnreachableError, ask
@@ -190,7 +191,8 @@ def _role_of(look: Look, region: RegionSettings, name: str) -> Iterator[Finding]
             settings.secondary.name,
             settings.secret_prefix,
             look.app_name,
-            {each.name: each.user_pool_id for each in (settings.primary, settings.secondary)},
+            {each.name: each.user_pool_id for each in look.regions},
+            {each.name: each.kms_key_id for each in look.regions if each.kms_key_id},
         ),
         region.name,
         variables.get("SURFACES", "token admin").split(),
@@ -222,8 +224,10 @@ def _settings_of(
         "USER_POOL_ID_PRIMARY": settings.primary.user_pool_id,
         "USER_POOL_ID_SECONDARY": settings.secondary.user_pool_id,
         "SECRET_PREFIX": settings.secret_prefix,
+        "KMS_KEY_ID_PRIMARY": settings.primary.kms_key_id or "",
+        "KMS_KEY_ID_SECONDARY": settings.secondary.kms_key_id or "",
     }
-    other = sorted(each for each, value in wanted.items() if variables.get(each) != value)
+    other = sorted(each for each, value in wanted.items() if variables.get(each, "") != value)
     if other:
         yield failed(
             "settings",
@@ -327,6 +331,7 @@ def certificate(look: Look, _role: str, region: RegionSettings) -> Iterator[Find
 PER_REGION: Final[tuple[Check, ...]] = (
     state,
     deployment_key,
+    kms_key,
     function,
     functions_role,
     pool,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,18 +21,24 @@ Statement = dict[str, Any]
 
 OPERATORS_POLICY = Path("infra/operators-policy.json")
 EXAMPLE = "_EXAMPLE"
+_ALIAS = "alias/"
 _SURFACES = "token admin"
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What a deployment's resources are called; *pools* maps a Region to its user pool's ID."""
+    """
+    What a deployment's resources are called.
+
+    *pools* maps a Region to its user pool's ID, *kms_keys* to its KMS key if one is configured.
+    """
 
     primary: str
     secondary: str
     prefix: str
     app_name: str
     pools: Mapping[str, str]
+    kms_keys: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, config: Config) -> Names:
@@ -47,6 +53,14 @@ class Names:
             {
                 primary: common["USER_POOL_ID_PRIMARY"],
                 secondary: common["USER_POOL_ID_SECONDARY"],
+            },
+            {
+                region: key
+                for region, key in (
+                    (primary, common.get("KMS_KEY_ID_PRIMARY")),
+                    (secondary, common.get("KMS_KEY_ID_SECONDARY")),
+                )
+                if key
             },
         )
 
@@ -113,6 +127,14 @@ class Names:
             f"arn:aws:cognito-idp:{region}:*:userpool/{self._pool(region)}" for region in regions
         ]
 
+    def kms_key(self, region: str) -> str:
+        """Return the ARN of the KMS key of *region*; an alias stands for whatever it leads to."""
+        named = self.kms_keys[region]
+        if named.startswith("arn:"):
+            return named
+        which = "*" if named.startswith(_ALIAS) else named
+        return f"arn:aws:kms:{region}:*:key/{which}"
+
     def _pool(self, region: str) -> str:
         pool = self.pools[region]
         return "*" if EXAMPLE in pool else pool
@@ -150,6 +172,7 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
                 [*names.clients(own), *names.state(own), *names.keys(own)],
             )
         )
+        statements.extend(_use_keys(names, {own: ["kms:Decrypt"]}))
     return _document(statements)
 
 
@@ -180,6 +203,35 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
     yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs(surfaces))
+    yield from _use_keys(names, {own: _ENCRYPT_HERE, other: _ENCRYPT_REPLICAS})
+
+
+def _use_keys(names: Names, needed: Mapping[str, Sequence[str]]) -> Iterator[Statement]:
+    """
+    Allow the actions on the Regions' own keys, if they have any, over Secrets Manager only.
+
+    For the Region's `aws/secretsmanager` nobody needs permissions.
+    """
+    for region, actions in needed.items():
+        if region in names.kms_keys:
+            sid = f"Use{'Primary' if region == names.primary else 'Secondary'}KmsKey"
+            yield _over_secrets_manager(names, sid, actions, [region])
+
+
+def _over_secrets_manager(
+    names: Names, sid: str, actions: Sequence[str], regions: Sequence[str]
+) -> Statement:
+    services = [f"secretsmanager.{each}.amazonaws.com" for each in names.both]
+    aliases = [key for each in regions if (key := names.kms_keys[each]).startswith(_ALIAS)]
+    # A policy cannot name an alias as a resource.
+    by_alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": sorted({*aliases})}}
+    return {
+        **_allow(sid, actions, [names.kms_key(region) for region in regions]),
+        "Condition": {
+            "StringEquals": {"kms:ViaService": services},
+            **(by_alias if aliases else {}),
+        },
+    }
 
 
 def operators_policy(names: Names) -> Document:
@@ -274,8 +326,24 @@ def operators_policy(names: Names) -> Document:
                 ["dynamodb:Scan"],
                 [f"arn:aws:dynamodb:{region}:*:table/*" for region in both],
             ),
+            *_operators_keys(names),
         ]
     )
+
+
+def _operators_keys(names: Names) -> Iterator[Statement]:
+    """Allow them both Regions' keys, in few words: the policy has to fit into a managed one."""
+    if not names.kms_keys:
+        return
+    by_alias = {each for each, key in names.kms_keys.items() if key.startswith(_ALIAS)}
+    for sid, regions in (
+        ("UseKmsKeys", sorted({*names.kms_keys} - by_alias)),
+        ("UseKmsKeysByAlias", sorted(by_alias)),
+    ):
+        if regions:
+            yield _over_secrets_manager(names, sid, _ENCRYPT_REPLICAS, regions)
+    keys = [names.kms_key(region) for region in names.both if region in names.kms_keys]
+    yield _allow("LookAtKmsKeys", ["kms:DescribeKey"], keys)
 
 
 _WRITE_RECORDS = [
@@ -292,6 +360,9 @@ _WRITE_RECORDS = [
 ]
 _PROMOTE = "secretsmanager:StopReplicationToReplica"
 _FAIL_BACK = ["secretsmanager:ListSecretVersionIds", _PROMOTE]
+# What AWS documents for CreateSecret and PutSecretValue, and for the key of a replica.
+_ENCRYPT_HERE = ["kms:Decrypt", "kms:GenerateDataKey"]
+_ENCRYPT_REPLICAS = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
 _WRITE_STATE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",

@@ -154,6 +154,20 @@ class FakeDomains:
 
 
 @dataclass
+class FakeKeys:
+    """KMS of one Region: *keys* maps ARNs to the state of the key, *aliases* names to ARNs."""
+
+    keys: dict[str, str] = field(default_factory=dict)
+    aliases: dict[str, str] = field(default_factory=dict)
+
+    def describe_key(self, *, KeyId: str) -> Json:
+        arn = self.aliases.get(KeyId, KeyId)
+        if arn not in self.keys:
+            raise refusal("NotFoundException")
+        return {"KeyMetadata": {"Arn": arn, "KeyState": self.keys[arn]}}
+
+
+@dataclass
 class FakeConnect:
     """`Connect` to *services*, by service and Region; a Region in *lost* is out of reach."""
 

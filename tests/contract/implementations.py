@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
@@ -139,6 +139,10 @@ class AwsRecords:
 
     def name(self, client_id: ClientId) -> str:
         return secrets_store.client_secret_name(self.prefix, client_id)
+
+    def with_keys(self, here: str, there: str) -> ClientSecrets:
+        """Return a store that has a KMS key of its own in each Region."""
+        return replace(self.store, kms_key=here, replica_kms_key=there)
 
     def other_region_is_gone(self) -> None:
         nowhere = f"http://{LOOPBACK}:{closed_port()}"

@@ -30,6 +30,9 @@ from tests.contract.samples import assert_tells_nothing, record
 PUT, MOVE, LOOK = "PutSecretValue", "UpdateSecretVersionStage", "DescribeSecret"
 
 CANNOT = {
+    ("moto", "test_a_record_and_its_replica_are_each_encrypted_with_their_regions_key"): (
+        "moto ignores the key of a replica"
+    ),
     ("moto", "test_a_record_that_is_buried_between_staging_and_moving_is_unknown"): (
         "moto takes UpdateSecretVersionStage for a secret that is marked for deletion"
     ),
@@ -396,3 +399,28 @@ def test_a_standalone_secret_of_the_same_name_is_no_replica(world: AwsRecords) -
     created, version = created_in(world)
     world.there.create_secret(Name=world.name(created.client_id), SecretString="{}")
     assert world.store.replication(created.client_id, version) is Replication.MISSING
+
+
+# Encryption
+
+
+def test_a_record_and_its_replica_are_each_encrypted_with_their_regions_key(
+    world: AwsRecords,
+) -> None:
+    store, created = world.with_keys("alias/here", "alias/there"), record()
+    version = store.create(created)
+    store.replicate(created.client_id)
+    name = world.name(created.client_id)
+    assert world.behind.describe_secret(SecretId=name)["KmsKeyId"] == "alias/here"
+    assert world.there.describe_secret(SecretId=name)["KmsKeyId"] == "alias/there"
+    assert store.replication(created.client_id, version) is Replication.IN_SYNC
+    store.replace(created, version)
+    assert world.behind.describe_secret(SecretId=name)["KmsKeyId"] == "alias/here"
+
+
+def test_without_a_key_of_ones_own_none_is_named(world: AwsRecords) -> None:
+    created, _ = created_in(world)
+    world.store.replicate(created.client_id)
+    name = world.name(created.client_id)
+    for client in (world.behind, world.there):
+        assert "KmsKeyId" not in client.describe_secret(SecretId=name)

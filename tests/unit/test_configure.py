@@ -71,6 +71,12 @@ def test_a_stacks_outputs_become_settings() -> None:
     }
 
 
+def test_a_stack_that_makes_a_key_tells_it() -> None:
+    arn = "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"
+    settings = from_stack({**OUTPUTS, "KmsKeyArn": arn}, "primary", "x")
+    assert settings["KMS_KEY_ID_PRIMARY"] == arn
+
+
 @pytest.mark.parametrize("outputs", [OUTPUTS, {}])
 def test_another_stack_than_that_of_the_role_is_refused(outputs: dict[str, str]) -> None:
     with pytest.raises(Failure, match="Role=secondary"):

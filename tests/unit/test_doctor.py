@@ -26,6 +26,7 @@ from tests.operator_fakes import (
     FakeConnect,
     FakeDomains,
     FakeFunctions,
+    FakeKeys,
     FakePool,
     FakeWeb,
     refusal,
@@ -154,6 +155,55 @@ def _say_nothing(_outcome: str, **_: str) -> None:
     """Take the place of the trigger's log."""
 
 
+ARN = "arn:aws:kms:{region}:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab"
+
+
+@dataclass
+class WithKeys(Deployed):
+    """The same with a KMS key in each Region; *encrypted* says what with, by Region."""
+
+    encrypted: dict[str, str | None] = field(
+        default_factory=lambda: {each: ARN.format(region=each) for each in (EAST, WEST)}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.keys = {}
+        for name in (EAST, WEST):
+            arn = ARN.format(region=name)
+            self.keys[name] = FakeKeys({arn: "Enabled"}, {"alias/surrogate": arn})
+            self.connect.services["kms", name] = self.keys[name]
+            there = self.connect.services["secretsmanager", name]
+            self.connect.services["secretsmanager", name] = Encrypting(there, self.encrypted, name)
+
+    def said(self, **changes: str) -> list[Finding]:
+        """Return what is said of the keys; both are configured by their ARN, but for *changes*."""
+        named = {
+            "KMS_KEY_ID_PRIMARY": ARN.format(region=EAST),
+            "KMS_KEY_ID_SECONDARY": ARN.format(region=WEST),
+        }
+        configured = settings(**{**named, **changes})
+        look = Look(configured, {}, self.connect, self.web, clock=self.clock, pause=lambda _: None)
+        return [each for each in examine(look) if each.check == "KMS key"]
+
+
+@dataclass
+class Encrypting:
+    """Secrets Manager that tells what its secrets are encrypted with."""
+
+    secrets_manager: Any
+    encrypted: dict[str, str | None]
+    region: str
+
+    def describe_secret(self, **parameters: Any) -> Any:
+        key = self.encrypted[self.region]
+        told = {"KmsKeyId": key} if key else {}
+        return {**self.secrets_manager.describe_secret(**parameters), **told}
+
+    def __getattr__(self, operation: str) -> Any:
+        return getattr(self.secrets_manager, operation)
+
+
 def _variables(region: str) -> dict[str, str]:
     return {
         "APP_REGION": region,
@@ -236,6 +286,66 @@ def test_a_clock_that_is_wrong_is_found_from_what_aws_answers(
     services = deployed.connect.services
     services["secretsmanager", WEST] = Dated(services["secretsmanager", WEST], there)
     assert wrong(deployed) == ([("clock", WEST, level)] if level else [])
+
+
+def test_without_keys_of_ones_own_nothing_is_said_of_them() -> None:
+    assert not [each for each in Deployed().look() if each.check == "KMS key"]
+
+
+@pytest.mark.parametrize("named", [ARN.format(region=EAST), "alias/surrogate"])
+def test_keys_that_are_enabled_and_used_are_well(named: str) -> None:
+    deployed = WithKeys()
+    deployed.encrypted[EAST] = named  # as AWS tells it, or as it was told
+    for configured in (ARN.format(region=EAST), "alias/surrogate"):
+        said = deployed.said(KMS_KEY_ID_PRIMARY=configured)
+        assert [each.level for each in said] == [Level.OK, Level.OK]
+
+
+@pytest.mark.parametrize("state", ["Disabled", "PendingDeletion", "Unavailable"])
+def test_a_key_that_cannot_be_used_is_found(state: str) -> None:
+    deployed = WithKeys()
+    deployed.keys[WEST].keys[ARN.format(region=WEST)] = state
+    (here, there) = deployed.said()
+    assert (here.level, there.level) == (Level.OK, Level.FAILED)
+    assert f"(KMS_KEY_ID_SECONDARY) is {state}" in there.detail
+
+
+def test_a_key_that_does_not_exist_is_found() -> None:
+    (here, _) = WithKeys().said(KMS_KEY_ID_PRIMARY="alias/none")
+    assert here.level is Level.FAILED
+    assert "There is no alias/none (KMS_KEY_ID_PRIMARY)" in here.detail
+
+
+def test_secrets_that_another_key_encrypts_are_found() -> None:
+    deployed = WithKeys()
+    another = ARN.format(region=EAST).replace("1234", "4321")
+    deployed.keys[EAST].keys[another] = "Enabled"
+    for encrypted in (None, another):
+        deployed.encrypted[EAST] = encrypted
+        (here, there) = deployed.said()
+        assert (here.level, there.level) == (Level.WARNING, Level.OK)
+        assert "surrogate/region, surrogate/deployment are not encrypted" in here.detail
+
+
+def test_a_secret_whose_key_is_gone_is_one_that_another_key_encrypts() -> None:
+    deployed = WithKeys()
+    deployed.encrypted[EAST] = "alias/gone"
+    assert deployed.said()[0].level is Level.WARNING
+
+
+def test_a_function_that_was_deployed_with_another_key_is_found() -> None:
+    deployed = WithKeys()
+    look = Look(
+        settings(KMS_KEY_ID_PRIMARY="alias/surrogate"),
+        {},
+        deployed.connect,
+        deployed.web,
+        clock=deployed.clock,
+        pause=lambda _: None,
+    )
+    found = [each for each in examine(look) if each.check == "settings"]
+    assert all("another KMS_KEY_ID_PRIMARY" in each.detail for each in found)
+    assert {each.region for each in found} == {EAST, WEST}
 
 
 def test_a_missing_state_is_found_and_no_writer_is_claimed() -> None:

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from surrogatectl.policies import OPERATORS_POLICY, Names, all_policies, stage_policy, text
+from surrogatectl.policies import (
+    OPERATORS_POLICY,
+    Names,
+    all_policies,
+    operators_policy,
+    stage_policy,
+    text,
+)
 from tests.stages import PROJECT
 
 CONFIG = json.loads((PROJECT / ".chalice" / "config.json").read_text())
@@ -114,3 +122,76 @@ def test_each_statement_of_the_operators_is_explained_or_needs_no_wildcard() -> 
     for sid, _, resources in statements(all_policies(CONFIG)[OPERATORS_POLICY]):
         if "*" in resources:
             assert f"`{sid}`" in explained
+
+
+# Keys of one's own
+
+KEYS = {
+    "eu-west-1": "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+    "eu-north-1": "alias/surrogate",
+}
+WITH_KEYS = replace(NAMES, kms_keys=KEYS)
+
+
+def on_keys(document: dict[str, Any]) -> dict[str, tuple[list[str], list[str], dict[str, Any]]]:
+    """Return the statements about KMS: actions, resources and conditions."""
+    return {
+        each["Sid"]: (_many(each["Action"]), _many(each["Resource"]), each.get("Condition", {}))
+        for each in document["Statement"]
+        if any(action.startswith("kms:") for action in _many(each["Action"]))
+    }
+
+
+def test_without_keys_of_ones_own_no_policy_speaks_of_kms() -> None:
+    for path, document in all_policies(CONFIG).items():
+        assert "kms" not in text(document).lower(), path
+
+
+def test_the_token_surface_decrypts_with_its_own_regions_key_and_nothing_else() -> None:
+    document = stage_policy(WITH_KEYS, "eu-west-1", ["token"], "primary-token")
+    ((actions, resources, condition),) = on_keys(document).values()
+    assert (actions, resources) == (["kms:Decrypt"], [KEYS["eu-west-1"]])
+    over = condition["StringEquals"]["kms:ViaService"]
+    assert over == [f"secretsmanager.{each}.amazonaws.com" for each in ("eu-west-1", "eu-north-1")]
+
+
+def test_the_admin_surface_encrypts_here_and_replicas_there() -> None:
+    for surfaces in (["admin"], ["token", "admin"]):
+        found = on_keys(stage_policy(WITH_KEYS, "eu-west-1", surfaces, "primary"))
+        assert {sid: actions for sid, (actions, _, _) in found.items()} == {
+            "UsePrimaryKmsKey": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "UseSecondaryKmsKey": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
+        }
+        assert all("kms:ViaService" in each["StringEquals"] for _, _, each in found.values())
+
+
+def test_an_alias_stands_for_the_key_that_it_leads_to() -> None:
+    found = on_keys(stage_policy(WITH_KEYS, "eu-north-1", ["token"], "secondary-token"))
+    ((_, resources, condition),) = found.values()
+    assert resources == ["arn:aws:kms:eu-north-1:*:key/*"]
+    assert condition["ForAnyValue:StringEquals"] == {"kms:ResourceAliases": ["alias/surrogate"]}
+
+
+def test_operators_may_use_the_keys_over_secrets_manager_and_look_at_them() -> None:
+    found = on_keys(operators_policy(WITH_KEYS))
+    assert set(found) == {"UseKmsKeys", "UseKmsKeysByAlias", "LookAtKmsKeys"}
+    for sid, (actions, resources, condition) in found.items():
+        if sid.startswith("Use"):
+            assert "kms:ViaService" in condition["StringEquals"]
+            assert len(resources) == 1
+        else:
+            assert actions == ["kms:DescribeKey"]
+            assert len(resources) == 2
+
+
+@pytest.mark.parametrize("key", [KEYS["eu-west-1"], "alias/surrogate"])
+def test_the_operators_policy_fits_with_keys_too(key: str) -> None:
+    names = replace(Names.of(CONFIG), kms_keys={"us-east-1": key, "us-west-2": key})
+    assert len(json.dumps(operators_policy(names), separators=(",", ":"))) <= 6_144
+
+
+def test_the_configuration_names_the_keys() -> None:
+    common = {**CONFIG["environment_variables"], "KMS_KEY_ID_PRIMARY": "alias/x"}
+    assert Names.of({**CONFIG, "environment_variables": common}).kms_keys == {
+        "us-east-1": "alias/x"
+    }

@@ -64,6 +64,17 @@ MALFORMED = {
     "FRESH_SECONDS": ["", "0", "301", "30s"],
     "STALE_SECONDS": ["", "29", "86401", "15m"],
     "ROTATE_APP_CLIENTS_AFTER_DAYS": ["", "-1", "3651", "1.5", "30d", "never"],
+    "KMS_KEY_ID_PRIMARY": [
+        " ",
+        "surrogate",
+        "alias/",
+        "alias/aws/secretsmanager",
+        "1234abcd-12ab-34cd-56ef-1234567890a",
+        "mrk-1234abcd12ab34cd56ef1234567890ab\n",
+        "arn:aws:kms:us-east-1:111122223333:alias/surrogate",
+        "arn:aws:kms:us-west-2:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+    ],
+    "KMS_KEY_ID_SECONDARY": ["key", "arn:aws:kms:us-west-2::key/x"],
     "SURFACES": ["", " ", "tokens", "token,admin", "token Admin"],
 }
 
@@ -204,3 +215,28 @@ def test_a_lambda_in_its_own_region_starts() -> None:
 
 def test_a_region_in_somebodys_shell_means_nothing() -> None:
     assert settings(AWS_REGION="eu-central-1", AWS_DEFAULT_REGION="x").own.name == "us-east-1"
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "1234abcd-12ab-34cd-56ef-1234567890ab",
+        "mrk-1234abcd12ab34cd56ef1234567890ab",
+        "arn:aws:kms:us-east-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+        "arn:aws-cn:kms:us-east-1:111122223333:key/1234abcd-12ab-34cd-56ef-1234567890ab",
+        "alias/surrogate",
+        "alias/aws-surrogate/records",
+    ],
+)
+def test_a_kms_key_is_named_by_id_arn_or_alias(key: str) -> None:
+    assert settings(KMS_KEY_ID_PRIMARY=key).primary.kms_key_id == key
+
+
+def test_without_a_name_there_is_no_kms_key_of_ones_own() -> None:
+    for found in (settings(), settings(KMS_KEY_ID_PRIMARY="", KMS_KEY_ID_SECONDARY="")):
+        assert (found.primary.kms_key_id, found.secondary.kms_key_id) == (None, None)
+
+
+def test_an_alias_may_be_the_same_in_both_regions() -> None:
+    both = settings(KMS_KEY_ID_PRIMARY="alias/surrogate", KMS_KEY_ID_SECONDARY="alias/surrogate")
+    assert both.primary.kms_key_id == both.secondary.kms_key_id == "alias/surrogate"
