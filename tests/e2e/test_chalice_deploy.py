@@ -7,13 +7,7 @@ already; nothing else of it differs. Log groups are not Chalice's: infra/region.
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,73 +16,28 @@ import requests
 from deployment import limits
 from deployment.stages import load_config
 from local.cloud import Cloud
-from local.deploy import without_aws_variables
 from tests.e2e.conftest import CommandLine, Credential
+from tests.e2e.rehearsal import ROLES, Inventory, Rehearsal, added, inventory
 from tests.e2e.tokens import SECONDS, post_token, verified
 
 APP = "surrogate-credentials-rehearsal"
-ROLES = ("primary", "secondary")
-
-
-@dataclass(frozen=True)
-class Rehearsal:
-    """A copy of the project, and the shell that somebody deploys it from."""
-
-    cloud: Cloud
-    project: Path
-
-    def chalice(self, *arguments: str, **shell: str) -> subprocess.CompletedProcess[str]:
-        """Run Chalice in a shell that has credentials, and no Region but that of *shell*."""
-        operator = {
-            key: value
-            for key, value in self.cloud.environment.items()
-            if key in {"AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
-        }
-        return subprocess.run(
-            [str(Path(sys.executable).with_name("chalice")), *arguments],
-            cwd=self.project,
-            env={**without_aws_variables(os.environ), **operator, **shell},
-            input='{"unknown": "event"}',
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def succeed(self, *arguments: str, **shell: str) -> str:
-        done = self.chalice(*arguments, **shell)
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
-
-    def deployed(self, role: str) -> dict[str, dict[str, Any]]:
-        """Return what Chalice noted of the stage *role*, by kind of resource."""
-        text = (self.project / ".chalice" / "deployed" / f"{role}.json").read_text()
-        return {found["resource_type"]: found for found in json.loads(text)["resources"]}
-
-    def base_url(self, role: str) -> str:
-        endpoint = self.cloud.endpoints["region_endpoints"][role]
-        api_id = self.deployed(role)["rest_api"]["rest_api_id"]
-        return f"{endpoint}/_aws/execute-api/{api_id}/api"
 
 
 @pytest.fixture(scope="module")
 def rehearsal(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rehearsal]:
-    project = tmp_path_factory.mktemp("rehearsal") / "project"
-    cloud.copy_project(project)
-    path = project / ".chalice" / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), "app_name": APP}))
-    made = Rehearsal(cloud, project)
+    made = Rehearsal.new(cloud, tmp_path_factory.mktemp("rehearsal") / "project", APP)
     yield made
     for role in ROLES:
         made.chalice("delete", "--stage", role)
 
 
 @pytest.fixture(scope="module")
-def before(cloud: Cloud) -> dict[str, set[str]]:
-    return _inventory(cloud)
+def before(cloud: Cloud) -> Inventory:
+    return inventory(cloud)
 
 
 @pytest.fixture(scope="module")
-def deployed(rehearsal: Rehearsal, before: dict[str, set[str]]) -> Rehearsal:
+def deployed(rehearsal: Rehearsal, before: Inventory) -> Rehearsal:
     """Deploy one stage with no Region in the shell, the other with wrong ones."""
     rehearsal.succeed("deploy", "--stage", "primary")
     wrong = {"AWS_DEFAULT_REGION": "us-east-1", "AWS_REGION": "eu-west-1"}
@@ -97,17 +46,17 @@ def deployed(rehearsal: Rehearsal, before: dict[str, set[str]]) -> Rehearsal:
 
 
 def test_each_stage_lands_in_its_own_region_whatever_the_shell_says(
-    cloud: Cloud, deployed: Rehearsal, before: dict[str, set[str]]
+    cloud: Cloud, deployed: Rehearsal, before: Inventory
 ) -> None:
-    added = _added(cloud, before)
+    new = added(cloud, before)
     for role in ROLES:
         functions = {f"{APP}-{role}", f"{APP}-{role}-upkeep"}
-        assert added.pop(f"{role} functions") == functions
-        assert len(added.pop(f"{role} schedules")) == 1
-        assert len(added.pop(f"{role} APIs")) == 1
+        assert new.pop(f"{role} functions") == functions
+        assert len(new.pop(f"{role} schedules")) == 1
+        assert len(new.pop(f"{role} APIs")) == 1
         region = cloud.endpoints["regions"][role]
         assert f":{region}:" in deployed.deployed(role)["lambda_function"]["lambda_arn"]
-    assert added == {
+    assert new == {
         "roles": {f"{APP}-{role}-{name}" for role in ROLES for name in ("api_handler", "upkeep")}
     }
 
@@ -192,29 +141,7 @@ def test_logs_and_invoke_get_the_region_from_the_shell(
     assert deployed.chalice("logs", *function, **region).returncode == 0
 
 
-def test_deletion_leaves_nothing(
-    cloud: Cloud, deployed: Rehearsal, before: dict[str, set[str]]
-) -> None:
+def test_deletion_leaves_nothing(cloud: Cloud, deployed: Rehearsal, before: Inventory) -> None:
     for role in ROLES:
         deployed.succeed("delete", "--stage", role)
-    assert _added(cloud, before) == {}
-
-
-def _added(cloud: Cloud, before: dict[str, set[str]]) -> dict[str, set[str]]:
-    now = _inventory(cloud)
-    return {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}
-
-
-def _inventory(cloud: Cloud) -> dict[str, set[str]]:
-    """Return what Chalice makes, in both Regions."""
-    found: dict[str, set[str]] = {}
-    for role in ROLES:
-        functions = cloud.client("lambda", role).list_functions()["Functions"]
-        found[f"{role} functions"] = {function["FunctionName"] for function in functions}
-        apis = cloud.client("apigateway", role).get_rest_apis()["items"]
-        found[f"{role} APIs"] = {api["id"] for api in apis}
-        rules = cloud.client("events", role).list_rules()["Rules"]
-        found[f"{role} schedules"] = {rule["Name"] for rule in rules}
-    roles = cloud.client("iam").list_roles()["Roles"]
-    found["roles"] = {role["RoleName"] for role in roles}
-    return found
+    assert added(cloud, before) == {}
