@@ -384,3 +384,35 @@ def test_the_dashboard_is_json_and_shows_both_regions_side_by_side() -> None:
             side = "${Secondary}" if widget["x"] else "${Primary}"
             assert widget["properties"]["region"] == side
     assert sides[0] == sides[12]
+
+
+# The limit by source address
+
+
+def test_the_limit_by_address_is_off_by_default_and_shows_nobodys_credentials() -> None:
+    assert REGION["Parameters"]["RequestsPerAddress"]["Default"] == 0
+    off = {"Fn::Not": [{"Fn::Equals": [{"Ref": "RequestsPerAddress"}, 0]}]}
+    assert REGION["Conditions"]["LimitsAddresses"] == off
+    kinds = ("AWS::WAFv2::WebACL", "AWS::WAFv2::WebACLAssociation")
+    guarded = [each for each in REGION["Resources"].values() if each["Type"] in kinds]
+    assert len(guarded) == len(kinds)
+    assert {each["Condition"] for each in guarded} == {"LimitsAddresses"}
+    (acl,) = resources(REGION, kinds[0]).values()
+    # A sampled request shows its headers, Authorization too.
+    for each in (acl, *acl["Rules"]):
+        assert each["VisibilityConfig"]["SampledRequestsEnabled"] is False
+
+
+def test_an_address_that_asks_too_often_gets_an_oauth_answer() -> None:
+    (acl,) = resources(REGION, "AWS::WAFv2::WebACL").values()
+    (rule,) = acl["Rules"]
+    limit = rule["Statement"]["RateBasedStatement"]
+    assert limit["AggregateKeyType"] == "IP"  # never a header, which callers write themselves
+    assert limit["Limit"] == {"Ref": "RequestsPerAddress"}
+    answer = rule["Action"]["Block"]["CustomResponse"]
+    headers = {each["Name"]: each["Value"] for each in answer["ResponseHeaders"]}
+    assert (answer["ResponseCode"], headers["Cache-Control"]) == (429, "no-store")
+    body = acl["CustomResponseBodies"][answer["CustomResponseBodyKey"]]
+    assert body["ContentType"] == "APPLICATION_JSON"
+    assert json.loads(body["Content"])["error"] == "temporarily_unavailable"
+    assert acl["DefaultAction"] == {"Allow": {}}
