@@ -115,6 +115,11 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
         rows = _noted(source.rows(settings), order)
         if dry_run:
             outcomes = _examined(adoption_parts(settings, terms), rows).outcomes
+            if not (keep_credentials or new_credentials):
+                click.echo(
+                    "Note: without --dry-run, name a --credentials-file, or --keep-credentials.",
+                    err=True,
+                )
         else:
             with audited(audit_file, "adopt", settings.primary) as audit:
                 parts = adoption_parts(settings, terms, audit)

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from . import output
-from .admin_client import AdminClient
+from .admin_client import AdminApiError, AdminClient
 from .common import (
     Length,
     Unavailable,
@@ -30,6 +30,7 @@ from .common import (
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 _DAY = 86_400
+_NOT_FOUND = 404
 
 
 @click.command()
@@ -377,8 +378,22 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
 @output_option
 def restore(client_id: str, role: str | None, output_format: str) -> None:
     """Restore a deleted client, with new app clients."""
-    answer = ask(role, lambda api: api.call("POST", f"/clients/{client_id}/restore"))
-    _show(f"Restored: {answer['client_name']}", answer, output_format)
+    path = f"/clients/{client_id}"
+    there = ask(role, lambda api: _is_there(api, path))
+    # Where it is there, this goes on with a restoration that ended half-way, if there was one.
+    answer = ask(role, lambda api: api.call("POST", f"{path}/restore"))
+    done = "It was not deleted" if there else "Restored"
+    _show(f"{done}: {answer['client_name']}", answer, output_format)
+
+
+def _is_there(api: AdminClient, path: str) -> bool:
+    try:
+        api.call("GET", path)
+    except AdminApiError as err:
+        if err.status == _NOT_FOUND:
+            return False
+        raise
+    return True
 
 
 def _show_secret(

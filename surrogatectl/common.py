@@ -24,6 +24,17 @@ _BAD_GATEWAY = 502
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
+# What the API's fields are called here.
+_OPTIONS = {
+    "allowed_cidrs": "--allow-cidr",
+    "client_name": "--name",
+    "client_secret_expires_at": "--expires",
+    "older_than_seconds": "--older-than-hours",
+    "overlap_seconds": "--overlap-days",
+    "recovery_days": "--recovery-days",
+    "scope": "--scope",
+}
+
 T = TypeVar("T")
 
 
@@ -174,13 +185,20 @@ def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
 
 def failure(err: AdminApiError) -> Failure:
     """Return *err* as a failure with the exit code that fits."""
-    message = f"{err.problem.get('title', 'It failed')}. {err}"
+    message = f"{err.problem.get('title', 'It failed')}. {err}{_options(err)}"
     if err.status in _CONFLICTS:
         return Conflict(message)
     # The gateway's own 502 is a function that broke; ours is a pool that refuses.
     if err.status in _UNAVAILABLE or (err.slug, err.status) == ("gateway", _BAD_GATEWAY):
         return Unavailable(message)
     return Failure(message)
+
+
+def _options(err: AdminApiError) -> str:
+    """Return which options the fields are that the API names."""
+    fields = [each.get("field") for each in err.problem.get("errors", [])]
+    named = [_OPTIONS[each] for each in fields if each in _OPTIONS]
+    return f" (Options: {', '.join(named)}.)" if named else ""
 
 
 def aws_failure(service: str, err: ClientError | BotoCoreError) -> Failure:

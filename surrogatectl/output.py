@@ -8,12 +8,18 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import click
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+
+# What a column's borders take, and how narrow prose may become.
+_FRAME: Final = 3
+_READABLE: Final = 24
+_UNBOUNDED: Final = 10_000
 
 
 def print_json(document: Mapping[str, Any]) -> None:
@@ -32,20 +38,56 @@ def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under *columns*, for people."""
+    """
+    Print rows under *columns*, for people.
+
+    Where the screen is too narrow for that, each row is a block of lines.
+    """
     table = Table()
+    last = len(columns) - 1
     for number, column in enumerate(columns):
-        # The first column is there to be copied.
-        table.add_column(column, overflow="fold", no_wrap=number == 0)
+        # Only the last column is prose, and can do with less than it has.
+        table.add_column(column, overflow="fold", no_wrap=number != last)
     for row in rows:
         table.add_row(*map(Text, row))  # what people typed is no markup
-    _print(title, table)
+    console = _console(table)
+    if _fits(columns, rows, console.width):
+        _print(title, table)
+    else:
+        _print(title, _blocks(columns, rows))
+
+
+def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> bool:
+    widths = [max(map(cell_len, cells)) for cells in zip(columns, *rows, strict=True)]
+    room = width - sum(widths[:-1]) - _FRAME * len(columns) - 1
+    return room >= min(widths[-1], _READABLE)
+
+
+def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for row in rows:
+        told = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
+        for column, cell in told:
+            table.add_row(column, Text(cell))
+        table.add_section()
+    return table
 
 
 def _print(title: str, table: Table) -> None:
-    console = Console()
+    console = _console(table)
     console.print(title, markup=False, highlight=False)
     console.print(table)
+
+
+def _console(table: Table) -> Console:
+    """Return a console as wide as the screen; where there is none, a line is not folded."""
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(width=_UNBOUNDED)
+        console = Console(width=max(console.measure(table).maximum, 80))
+    return console
 
 
 def date(at: int, zero: str = "") -> str:

@@ -92,14 +92,14 @@ def _print(outcomes: list[Outcome], *, repair: bool) -> None:
         return
     output.print_table(
         f"{len(outcomes)} findings",
-        ("client ID", "kind", "Region", "detail", "repair"),
+        ("client ID", "kind", "Region", "repair", "detail"),
         [
             (
                 each.drift.client_id or "-",
                 each.drift.kind,
                 each.drift.region,
-                each.drift.detail,
                 _told(each, repair=repair),
+                each.drift.detail,
             )
             for each in outcomes
         ],

@@ -162,6 +162,7 @@ def test_a_table_is_adopted_after_a_dry_run_and_no_row_twice(
     dry = surrogatectl.run(*arguments, "--dry-run")
     found = report(dry, exit_code=1)
     assert writes(cloud) == []
+    assert "without --dry-run, name a --credentials-file" in dry.stderr
     assert found["counts"] == {
         "adopted": 0,
         "already_adopted": 0,

@@ -211,8 +211,11 @@ def test_deleted_everywhere_and_restored_with_new_app_clients(
                 UserPoolId=cloud.endpoints["user_pools"][role],
                 ClientId=before[region]["app_client_id"],
             )
-    restored = surrogatectl("restore", credential.client_id)
-    assert restored["status"] == "active"
+    restored = surrogatectl.run("restore", credential.client_id)
+    assert restored.stdout.startswith("Restored: e2e"), restored.stderr
+    again = surrogatectl.run("restore", credential.client_id)
+    assert again.stdout.startswith("It was not deleted: e2e"), again.stderr
+    assert surrogatectl("show", credential.client_id)["status"] == "active"
     for role in ROLES:
         assert eventually(
             lambda role=role: (

@@ -18,6 +18,55 @@ def test_what_people_typed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> N
     assert "[/x]" in shown
 
 
+WIDE = ("client ID", "name", "status", "origin", "since", "expires")
+CLIENT = ("sgc_" + "a" * 26, "billing of west", "active", "enrolled", "2026-11-01 10:00", "never")
+
+
+def test_on_a_narrow_screen_a_row_is_a_block_and_nothing_is_torn(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    output.print_table("clients", WIDE, [CLIENT, CLIENT])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    for name, value in zip(WIDE, CLIENT, strict=True):
+        assert len([line for line in lines if name in line and value in line]) == 2
+
+
+def test_on_a_screen_that_is_wide_enough_a_row_is_a_line(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    output.print_table("clients", WIDE, [CLIENT])
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if CLIENT[0] in line]
+    assert all(value in line for value in CLIENT)
+
+
+def test_only_prose_is_folded_and_not_to_shreds(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    prose = "The Region does not answer, and nothing else was looked at there. " * 3
+    output.print_table("checks", ("", "Check", "What"), [("failed", "certificate", prose)])
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80
+    assert [line for line in lines if "failed" in line and "certificate" in line]
+
+
+def test_where_there_is_no_screen_a_row_is_a_line_however_long(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    row = (*CLIENT[:-1], "x" * 300)
+    output.print_table("clients", WIDE, [row])
+    assert len([line for line in capsys.readouterr().out.splitlines() if row[-1] in line]) == 1
+
+
+def test_an_empty_table_has_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table("0 clients", WIDE, [])
+    assert "client ID" in capsys.readouterr().out
+
+
 def test_a_date_is_utc() -> None:
     assert output.date(1_800_000_000) == "2027-01-15 08:00"
     assert output.date(0, zero="never") == "never"
