@@ -7,7 +7,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class CommandLine:
 @dataclass(frozen=True)
 class Credential:
     client_id: str
-    client_secret: str
+    client_secret: str = field(repr=False)
     enrolled: Json
 
     @property
