@@ -14,14 +14,15 @@ from local import deploy
 from local.cloud import Cloud
 from local.rollout import DEPENDENCIES
 
-STAGES = ("primary-token", "primary-admin")
+STAGES = ("primary-token", "primary-admin", "secondary-token")
 
 
 @dataclass(frozen=True)
 class SplitStage:
-    """One of them; *role* is what its function runs as."""
+    """One of them; *role* is what its function runs as, *region* the role of its Region."""
 
     name: str
+    region: str
     base_url: str
     function: str
     role: str
@@ -29,10 +30,11 @@ class SplitStage:
 
 @dataclass(frozen=True)
 class Split:
-    """Both of the primary Region, and the zip that they run."""
+    """Both of the primary Region, what serves tokens in the other one, and the zip they run."""
 
     token: SplitStage
     admin: SplitStage
+    standby: SplitStage
     archive: Path
 
 
@@ -42,31 +44,31 @@ def deploy_split(cloud: Cloud, directory: Path) -> Split:
     config = load_config(directory / "project")
     vendor = deploy.dependencies(directory / "project", DEPENDENCIES)
     staged = staging.stage(directory / "project", directory / "staged", config, vendor=vendor)
-    token, admin = (_deploy(cloud, staged, name, directory / name) for name in STAGES)
-    return Split(token, admin, directory / token.name / "deployment.zip")
+    token, admin, standby = (_deploy(cloud, staged, name, directory / name) for name in STAGES)
+    return Split(token, admin, standby, directory / token.name / "deployment.zip")
 
 
 def _deploy(cloud: Cloud, staged: Path, name: str, output: Path) -> SplitStage:
     archive = staging.archive(staged, name, output)
     template: dict[str, Any] = json.loads((output / "sam.json").read_text())
+    region = name.partition("-")[0]
     api_id = deploy.deploy(
-        partial(_root_client, cloud),
+        partial(_root_client, cloud, region),
         f"split-{name}",
         deploy.Package(template, archive.read_bytes(), "api"),
         replace=False,
     )
     function = f"surrogate-credentials-{name}"
-    found = cloud.client("lambda", "primary", "root").get_function_configuration(
-        FunctionName=function
-    )
-    endpoint = cloud.endpoints["region_endpoints"]["primary"]
+    found = cloud.client("lambda", region, "root").get_function_configuration(FunctionName=function)
+    endpoint = cloud.endpoints["region_endpoints"][region]
     return SplitStage(
         name,
+        region,
         f"{endpoint}/_aws/execute-api/{api_id}/api",
         function,
         found["Role"].rpartition("/")[2],
     )
 
 
-def _root_client(cloud: Cloud, service: str) -> Any:
-    return cloud.client(service, "primary", "root")
+def _root_client(cloud: Cloud, region: str, service: str) -> Any:
+    return cloud.client(service, region, "root")

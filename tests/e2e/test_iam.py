@@ -1,6 +1,10 @@
 """
 What the roles of the split stages may do is exactly what they need.
 
+Shown where the primary Region writes, and for what serves tokens in the other one. The policies
+of the other stages are the same ones with the Regions changed places, or with both surfaces:
+tests/unit/test_policies.py.
+
 The emulator enforces IAM. Each permission (an action on a resource) is taken out of a role's policy
 in turn; then something that the stage does must fail. Not covered: what Lambda itself does with the
 role, which is to write the function's log.
@@ -10,6 +14,7 @@ from __future__ import annotations
 
 import copy
 import json
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
@@ -29,7 +34,7 @@ from tests.e2e.administration import (
     refresh_keys,
     upkeep,
 )
-from tests.e2e.split import Split
+from tests.e2e.split import Split, SplitStage
 from tests.e2e.tokens import post_token
 
 Document = dict[str, Any]
@@ -115,24 +120,31 @@ class Roles:
         }
 
 
-def _roles(cloud: Cloud, stage: str, functions: Sequence[str]) -> Roles:
-    client = cloud.client("lambda", "primary", "root")
+def _roles(cloud: Cloud, stage: SplitStage, functions: Sequence[str]) -> Roles:
+    client = cloud.client("lambda", stage.region, "root")
     found = [client.get_function_configuration(FunctionName=name)["Role"] for name in functions]
     names = tuple(arn.rpartition("/")[2] for arn in found)
-    return Roles(cloud, names, _policy(stage))
+    return Roles(cloud, names, _policy(stage.name))
 
 
 @pytest.fixture
 def admin_roles(breakable_cloud: Cloud, split: Split) -> Iterator[Roles]:
     function = split.admin.function
-    roles = _roles(breakable_cloud, split.admin.name, [function, f"{function}-upkeep"])
+    roles = _roles(breakable_cloud, split.admin, [function, f"{function}-upkeep"])
     yield roles
     roles.restrict(roles.policy)
 
 
 @pytest.fixture
 def token_roles(breakable_cloud: Cloud, split: Split) -> Iterator[Roles]:
-    roles = _roles(breakable_cloud, split.token.name, [split.token.function])
+    roles = _roles(breakable_cloud, split.token, [split.token.function])
+    yield roles
+    roles.restrict(roles.policy)
+
+
+@pytest.fixture
+def standby_roles(breakable_cloud: Cloud, split: Split) -> Iterator[Roles]:
+    roles = _roles(breakable_cloud, split.standby, [split.standby.function])
     yield roles
     roles.restrict(roles.policy)
 
@@ -147,9 +159,9 @@ def administration(breakable_cloud: Cloud, split: Split) -> Administration:
 
 
 def test_the_deployed_roles_have_the_policies_of_the_files(
-    admin_roles: Roles, token_roles: Roles
+    admin_roles: Roles, token_roles: Roles, standby_roles: Roles
 ) -> None:
-    for roles in (admin_roles, token_roles):
+    for roles in (admin_roles, token_roles, standby_roles):
         iam = roles.cloud.client("iam", "primary", "root")
         for role in roles.names:
             (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -215,29 +227,48 @@ def _outcome(operation: Operation, administration: Administration) -> Outcome:
 def test_the_token_role_needs_everything_that_it_may_do(
     token_roles: Roles, administration: Administration, split: Split
 ) -> None:
+    _assert_all_is_needed(token_roles, administration, split.token)
+
+
+def test_the_token_role_of_the_other_region_needs_everything_that_it_may_do(
+    standby_roles: Roles, administration: Administration, split: Split
+) -> None:
+    _assert_all_is_needed(standby_roles, administration, split.standby)
+
+
+def _assert_all_is_needed(roles: Roles, administration: Administration, stage: SplitStage) -> None:
     def serves() -> set[int]:
         status, credential = administration.call(
             "POST", "/clients", {"client_name": "iam", "scope": "demo/read"}
         )
         assert status == 201
-        _start_cold(token_roles.cloud, split)
+        _await_replica(administration, credential["client_id"])
+        _start_cold(roles.cloud, stage)
         pair = (credential["client_id"], credential["client_secret"])
-        keys = requests.get(f"{split.token.base_url}/.well-known/jwks.json", timeout=10)
-        return {post_token(split.token.base_url, pair).status_code, keys.status_code}
+        keys = requests.get(f"{stage.base_url}/.well-known/jwks.json", timeout=10)
+        return {post_token(stage.base_url, pair).status_code, keys.status_code}
 
-    permissions = _permissions(token_roles.policy)
+    permissions = _permissions(roles.policy)
     assert serves() == {200}
     for permission in permissions:
-        token_roles.restrict(_without(token_roles.policy, permission))
+        roles.restrict(_without(roles.policy, permission))
         assert 503 in serves(), permission
-    token_roles.restrict(token_roles.policy)
+    roles.restrict(roles.policy)
     assert serves() == {200}
 
 
-def _start_cold(cloud: Cloud, split: Split) -> None:
+def _await_replica(administration: Administration, client_id: str) -> None:
+    for _ in range(120):
+        if administration.call("GET", f"/clients/{client_id}")[1]["replication"] == "in_sync":
+            return
+        time.sleep(0.5)
+    raise AssertionError("The other Region does not have the record.")
+
+
+def _start_cold(cloud: Cloud, stage: SplitStage) -> None:
     """Have the function forget what it knows."""
-    client = cloud.client("lambda", "primary", "root")
-    name = split.token.function
+    client = cloud.client("lambda", stage.region, "root")
+    name = stage.function
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
     again = str(int(variables.get("COLD_STARTS", "0")) + 1)
     client.update_function_configuration(

@@ -78,6 +78,52 @@ def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
             assert all(":eu-north-1:" in each for each in resources)
 
 
+@pytest.mark.parametrize("surface", ["token", "admin"])
+def test_the_secondarys_policy_is_the_primarys_with_the_regions_changed_places(
+    surface: str,
+) -> None:
+    """What the end-to-end tests show to be needed in one Region is needed in the other."""
+    here = stage_policy(NAMES, "eu-west-1", [surface], f"primary-{surface}")
+    there = stage_policy(NAMES, "eu-north-1", [surface], f"secondary-{surface}")
+    assert rights(there) == {(action, _mirrored(resource)) for action, resource in rights(here)}
+
+
+@pytest.mark.parametrize(
+    ("region", "role"), [("eu-west-1", "primary"), ("eu-north-1", "secondary")]
+)
+def test_a_stage_that_serves_both_may_do_what_its_split_stages_may_and_nothing_more(
+    region: str, role: str
+) -> None:
+    def without_logs(surfaces: list[str], stage: str) -> set[tuple[str, str]]:
+        allowed = rights(stage_policy(NAMES, region, surfaces, stage))
+        return {each for each in allowed if not each[0].startswith("logs:")}
+
+    both = without_logs(["token", "admin"], role)
+    split = [without_logs([surface], f"{role}-{surface}") for surface in ("token", "admin")]
+    assert both == split[0] | split[1]
+
+
+def rights(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (action, resource)
+        for _, actions, resources in statements(document)
+        for action in actions
+        for resource in resources
+    }
+
+
+def _mirrored(resource: str) -> str:
+    """Return *resource* in the other Region, of the other Region's stage and pool."""
+    for one, other in (
+        ("eu-west-1", "eu-north-1"),
+        ("app-primary", "app-secondary"),
+        ("userpool/a", "userpool/b"),
+    ):
+        found, put = (one, other) if one in resource else (other, one)
+        resource = resource.replace(found, put)
+    return resource
+
+
 def test_the_policies_name_configured_pools_and_no_others() -> None:
     for surfaces in (["admin"], ["token", "admin"]):
         document = text(stage_policy(NAMES, "eu-west-1", surfaces, "primary"))
