@@ -324,7 +324,7 @@ def test_secrets_that_another_key_encrypts_are_found() -> None:
         deployed.encrypted[EAST] = encrypted
         (here, there) = deployed.said()
         assert (here.level, there.level) == (Level.WARNING, Level.OK)
-        assert "surrogate/region, surrogate/deployment are not encrypted" in here.detail
+        assert "surrogate/region, surrogate/deployment, surrogate/jwks are not" in here.detail
 
 
 def test_a_secret_whose_key_is_gone_is_one_that_another_key_encrypts() -> None:
