@@ -290,8 +290,11 @@ class Failback:
     ) -> Outcome:
         tally, client_ids = Tally(), self.roll()
         for number, client_id in enumerate(client_ids, start=1):
-            self.links.one(client_id, choices, tally)
+            self.links.one(client_id, choices, tally, late=already)
             self.progress("replicating again", number, len(client_ids))
+        for each in tally.splits:
+            told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
+            tally.left.append(Left(each.client_id, told))
         replicas = self.replicas()
         steps("replication", f"replication from {self.primary.region}: {_told(tally)}")
         return Outcome(

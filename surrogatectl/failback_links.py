@@ -20,7 +20,7 @@ from chalicelib.pace import Pace
 from chalicelib.ports import Pause
 
 from .copies import Copies, Standing, was_current
-from .failback_records import Choices, Keep, Left, Tally, is_unfinished
+from .failback_records import Choices, Keep, Left, Return, Tally, is_unfinished
 
 # A replica goes a moment after it was told to.
 _FORGET_PAUSES: Final = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -28,7 +28,7 @@ _ON_ITS_WAY: Final = frozenset({"InSync", "InProgress", "Pending"})
 
 RELINKED: Final = "replicated_again"
 BURIED: Final = "buried"
-REMOVED: Final = "removed_unfinished"
+REMOVED: Final = "removed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +42,17 @@ class Links:
     primary: Copies
     secondary: Copies
     deletion: DeletionAndRestore
+    bring_back: Return
     looks: Pace
     writes: Pace
     pause: Pause
 
-    def one(self, client_id: ClientId, choices: Choices, tally: Tally) -> None:
+    def one(self, client_id: ClientId, choices: Choices, tally: Tally, *, late: bool) -> None:
         """
         Replicate the record of *client_id*, unless it is replicated; note what was done.
+
+        *late*: the primary Region writes for long.  What only the other one has is
+        then not brought back by itself: it may have been deleted since.
 
         Raises:
             ServiceError: If a Region does not answer.
@@ -58,6 +62,11 @@ class Links:
         if there is not None and there.replica_of is not None:
             return
         try:
+            if there is not None and self._is_removed(client_id, tally):
+                there = None
+            if there is not None:
+                self._look_again(client_id, there, choices, tally, late=late)
+                there = self.secondary.standing(client_id)
             self._relink(client_id, there, choices, tally)
         except UnknownClientError:
             tally.left.append(Left(client_id, "It went away at this moment."))
@@ -69,11 +78,7 @@ class Links:
         self, client_id: ClientId, there: Standing | None, choices: Choices, tally: Tally
     ) -> None:
         here = self.primary.standing(client_id)
-        if there is not None and self._is_removed(client_id, tally):
-            there = None
         if here is None:
-            if there is not None:
-                tally.left.append(Left(client_id, "The primary Region has no record of it."))
             return
         if here.buried:
             self._buried(client_id, there, choices, tally)
@@ -108,6 +113,40 @@ class Links:
             tally.left.append(Left(client_id, f"Of its deletion: {', '.join(left)}."))
         else:
             _count(tally, BURIED)
+
+    def _look_again(
+        self,
+        client_id: ClientId,
+        there: Standing,
+        choices: Choices,
+        tally: Tally,
+        *,
+        late: bool,
+    ) -> None:
+        """Bring back what lists did not show before; who wrote after whom is seen as ever."""
+        here = self.primary.standing(client_id)
+        if here is None:
+            self._stranger(client_id, choices, tally, late=late)
+        elif not here.buried and here.current != there.current:
+            self.bring_back.batch([client_id], choices, tally)
+
+    def _stranger(self, client_id: ClientId, choices: Choices, tally: Tally, *, late: bool) -> None:
+        """Bring a client back that only the secondary Region knows, or say so, or let it go."""
+        choice = choices.of(client_id)
+        if choice is None and not late:
+            choice = Keep.SECONDARY  # lists did not show it before
+        if choice is Keep.SECONDARY:
+            self.bring_back.batch([client_id], choices, tally)
+            return
+        found = self.secondary.stored([client_id]).get(client_id)
+        record = found.record if found else None
+        if choice is Keep.PRIMARY or (record and record.status is Status.DELETED):
+            self.writes.wait()
+            self.secondary.destroy(client_id)
+            _count(tally, REMOVED)
+        else:
+            why = "The primary Region has no record of it: --keep it, or let it go."
+            tally.left.append(Left(client_id, why))
 
     def _is_removed(self, client_id: ClientId, tally: Tally) -> bool:
         """Remove what was left of an enrolment; return whether it was that."""

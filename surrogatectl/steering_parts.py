@@ -159,6 +159,15 @@ class SteeringParts:
         )
         reads, writes = self._pace(_READS_PER_SECOND), self._pace(_WRITES_PER_SECOND)
         pool = self.secondary.halves.pools[secondary.region]
+        bring_back = Return(
+            (primary.region, secondary.region),
+            here,
+            there,
+            self.secondary.halves,
+            self.secondary.deletion,
+            reads,
+            writes,
+        )
         return Failback(
             primary,
             secondary,
@@ -170,19 +179,12 @@ class SteeringParts:
                 pool,
                 self._pace(_LISTS_PER_SECOND),
             ),
-            Return(
-                (primary.region, secondary.region),
-                here,
-                there,
-                self.secondary.halves,
-                self.secondary.deletion,
-                reads,
-                writes,
-            ),
+            bring_back,
             Links(
                 here,
                 there,
                 self.primary.deletion,
+                bring_back,
                 self._pace(_LOOKS_PER_SECOND),
                 writes,
                 time.sleep,

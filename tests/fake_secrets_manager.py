@@ -107,6 +107,11 @@ class Replicator:
         self._due.append((self.aws.clock() + self.seconds, frozenset({here, there}), work))
         self.settle()
 
+    def hurry(self) -> None:
+        """Have everything be due that is on its way."""
+        now = self.aws.clock()
+        self._due = [(min(due, now), regions, work) for due, regions, work in self._due]
+
     def settle(self) -> None:
         """Do what is due."""
         waiting, self._due = self._due, []

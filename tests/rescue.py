@@ -80,6 +80,15 @@ class Rescue:
         clock = self.world.clock
         here, there = self.copies[EAST], self.copies[WEST]
         second = self.secondary
+        bring_back = Return(
+            (EAST, WEST),
+            here,
+            there,
+            second.halves,
+            second.deletion,
+            self._pace(),
+            self._pace(),
+        )
         return Failback(
             *self.sides,
             self.name,
@@ -90,16 +99,16 @@ class Rescue:
                 second.halves.pools[WEST],
                 self._pace(),
             ),
-            Return(
-                (EAST, WEST),
+            bring_back,
+            Links(
                 here,
                 there,
-                second.halves,
-                second.deletion,
+                self.primary.deletion,
+                bring_back,
                 self._pace(),
                 self._pace(),
+                clock.advance,
             ),
-            Links(here, there, self.primary.deletion, self._pace(), self._pace(), clock.advance),
             self.replicas(),
             clock,
             clock.advance,

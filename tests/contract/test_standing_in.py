@@ -1,0 +1,239 @@
+"""
+What a Region that stands in for the other one, and failback, ask of Secrets Manager.
+
+The same suite runs over the AWS of the crash tests and over the local cloud.
+(moto has no StopReplicationToReplica.)
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.errors import StoreRefusedError, VersionConflictError
+from chalicelib.model import ClientRecord, Status, Versioned, VersionId
+from chalicelib.records import record_to_json
+from chalicelib.secrets_calls import CURRENT, STAGED
+from chalicelib.secrets_store import ClientSecrets
+from surrogatectl.copies import RecordCopies, Stored, was_current
+from tests.contract.conftest import CLOUD
+from tests.contract.implementations import AwsRecords, TwoRegions
+from tests.contract.samples import new_client_id, record
+from tests.worlds import EAST, WEST
+
+_SECONDS = 20.0
+
+
+@pytest.fixture(params=["memory", CLOUD])
+def implementation(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+class World(AwsRecords):
+    """Records of the primary Region, and the secondary one when it stands alone."""
+
+    def __init__(self, regions: TwoRegions) -> None:
+        super().__init__(regions)
+        self.standing_in = ClientSecrets(
+            lambda: self.there,
+            lambda: self.here,
+            EAST,
+            self.prefix,
+            secrets.token_bytes,
+            promotes=True,
+        )
+        self.copies = RecordCopies(lambda: self.here, WEST, self.prefix)
+        self.copies_there = RecordCopies(lambda: self.there, EAST, self.prefix)
+
+    def replicated(self) -> tuple[ClientRecord, VersionId]:
+        created = record()
+        version = self.store.create(created)
+        self.store.replicate(created.client_id)
+        until(lambda: self.copies_there.stored([created.client_id]))
+        return created, version
+
+
+@pytest.fixture
+def world(regions: TwoRegions) -> World:
+    return World(regions)
+
+
+def until(true: Callable[[], object]) -> None:
+    deadline = time.monotonic() + _SECONDS
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_replica_is_promoted_when_it_is_first_written(world: World) -> None:
+    created, version = world.replicated()
+    standing = world.copies_there.standing(created.client_id)
+    assert standing is not None
+    assert standing.replica_of == EAST
+    changed = replace(created, client_name="written there")
+    second = world.standing_in.replace(changed, version)
+    assert world.standing_in.read(created.client_id) == Versioned(changed, second)
+    standing = world.copies_there.standing(created.client_id)
+    assert standing is not None
+    assert (standing.replica_of, standing.current) == (None, second)
+    assert version in world.copies_there.labels(created.client_id)
+    assert world.store.read(created.client_id) == Versioned(created, version)
+    third = world.standing_in.replace(created, second)
+    assert world.standing_in.read(created.client_id).version == third
+
+
+def test_only_the_region_that_stands_in_promotes(world: World) -> None:
+    created, version = world.replicated()
+    with pytest.raises(StoreRefusedError):
+        world.writer_there().replace(replace(created, client_name="there"), version)
+    standing = world.copies_there.standing(created.client_id)
+    assert standing is not None
+    assert standing.replica_of == EAST
+
+
+def test_whoever_writes_over_another_version_is_refused_there_too(world: World) -> None:
+    created, version = world.replicated()
+    world.standing_in.replace(replace(created, client_name="first"), version)
+    with pytest.raises(VersionConflictError):
+        world.standing_in.replace(replace(created, client_name="too late"), version)
+
+
+def test_lists_show_what_was_written_there(world: World) -> None:
+    created, version = world.replicated()
+    world.standing_in.replace(replace(created, client_name="there"), version)
+    assert world.standing_in.peek(created.client_id).value.client_name == "there"
+
+
+def test_restoring_a_replica_that_nobody_deleted_changes_nothing(world: World) -> None:
+    created, version = world.replicated()
+    world.standing_in.unbury(created.client_id)
+    assert world.standing_in.read(created.client_id) == Versioned(created, version)
+
+
+def test_a_record_says_what_it_was_written_over(world: World) -> None:
+    created, version = world.replicated()
+    second = world.standing_in.replace(replace(created, client_name="second"), version)
+    third = world.standing_in.replace(replace(created, client_name="third"), second)
+    found = world.copies_there.stored([created.client_id])[created.client_id]
+    assert (found.version, found.after) == (third, second)
+    before = world.copies_there.version(created.client_id, second)
+    assert before is not None
+    assert before.after == version
+    assert before.record == replace(created, client_name="second")
+    first = world.copies_there.version(created.client_id, version)
+    assert first is not None
+    assert first.after is None
+
+
+def test_a_version_that_never_was_is_none(world: World) -> None:
+    created, _ = world.replicated()
+    assert world.copies.version(created.client_id, VersionId("0" * 32)) is None
+    assert world.copies.standing(new_client_id()) is None
+    assert world.copies.stored([new_client_id()]) == {}
+
+
+def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
+    created, version = world.replicated()
+    changed = replace(created, client_name="written there", status=Status.ACTIVE)
+    second = world.standing_in.replace(changed, version)
+    found = world.copies_there.stored([created.client_id])[created.client_id]
+    for _ in range(2):
+        world.copies.stage(created.client_id, found)
+    assert not was_current(world.copies.labels(created.client_id), second)
+    assert world.store.read(created.client_id).version == version
+    for _ in range(2):  # a repeat finds it done
+        world.copies.move(created.client_id, CURRENT, to=second, instead_of=version)
+    assert world.store.read(created.client_id) == Versioned(changed, second)
+    assert was_current(world.copies.labels(created.client_id), second)
+    world.copies.describe(created.client_id, changed)
+    assert world.store.peek(created.client_id).value.client_name == "written there"
+
+
+def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
+    created, version = world.replicated()
+    second = world.store.replace(replace(created, client_name="somebody else's"), version)
+    staged = Stored(record_to_json(created, version), VersionId("f" * 32))
+    world.copies.stage(created.client_id, staged)
+    with pytest.raises(VersionConflictError):
+        world.copies.move(created.client_id, CURRENT, to=staged.version, instead_of=version)
+    assert world.store.read(created.client_id).version == second
+
+
+def test_a_version_is_put_behind_the_current_one(world: World) -> None:
+    created, version = world.replicated()
+    current = world.store.replace(replace(created, client_name="kept"), version)
+    behind = Stored(record_to_json(created, version), VersionId("e" * 32))
+    world.copies.stage(created.client_id, behind)
+    world.copies.move(created.client_id, STAGED, to=current, instead_of=behind.version)
+    labels = world.copies.labels(created.client_id)
+    assert labels[behind.version] == frozenset()
+    assert was_current(labels, behind.version)
+    assert world.store.read(created.client_id).version == current
+
+
+def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
+    created = record()
+    stored = Stored(record_to_json(created), VersionId("a" * 32))
+    for _ in range(2):
+        world.copies.create(created.client_id, stored)
+    assert world.store.read(created.client_id) == Versioned(created, stored.version)
+    assert world.store.peek(created.client_id).value.status == created.status
+    with pytest.raises(VersionConflictError):
+        world.copies.create(
+            created.client_id, Stored(record_to_json(record()), VersionId("b" * 32))
+        )
+
+
+def test_a_buried_record_is_told_and_can_be_taken_out_again(world: World) -> None:
+    created = record()
+    version = world.store.create(created)
+    world.store.bury(created.client_id, 7)
+    standing = world.copies.standing(created.client_id)
+    assert standing is not None
+    assert standing.buried
+    assert world.copies.stored([created.client_id]) == {}
+    assert version in world.copies.labels(created.client_id)
+    world.copies.unbury(created.client_id)
+    assert created.client_id in world.copies.stored([created.client_id])
+
+
+def test_replication_runs_again_over_what_was_promoted(world: World) -> None:
+    created, version = world.replicated()
+    second = world.standing_in.replace(replace(created, client_name="there"), version)
+    found = world.copies_there.stored([created.client_id])[created.client_id]
+    world.copies.stage(created.client_id, found)
+    world.copies.move(created.client_id, CURRENT, to=second, instead_of=version)
+    standing = world.copies.standing(created.client_id)
+    assert standing is not None
+    if standing.replica is not None:
+        world.copies.unreplicate(created.client_id)
+        until(lambda: getattr(world.copies.standing(created.client_id), "replica", "") is None)
+    world.copies.replicate(created.client_id, overwrite=True)
+    until(lambda: getattr(world.copies_there.standing(created.client_id), "replica_of", "") == EAST)
+    third = world.store.replace(replace(created, client_name="and on"), second)
+    until(
+        lambda: world.copies_there.stored([created.client_id])[created.client_id].version == third
+    )
+
+
+def test_what_stands_there_is_not_overwritten_unless_that_is_asked_for(world: World) -> None:
+    created = record()
+    world.store.create(created)
+    stored = Stored(record_to_json(created), VersionId("c" * 32))
+    world.copies_there.create(created.client_id, stored)
+    world.copies.replicate(created.client_id, overwrite=False)
+    until(lambda: getattr(world.copies.standing(created.client_id), "replica", "") == "Failed")
+    assert world.copies_there.stored([created.client_id])[created.client_id] == stored
+
+
+def test_what_was_promoted_can_be_removed(world: World) -> None:
+    created, version = world.replicated()
+    world.standing_in.replace(replace(created, client_name="there"), version)
+    for _ in range(2):
+        world.copies_there.destroy(created.client_id)
+    until(lambda: world.copies_there.standing(created.client_id) is None)
+    assert world.store.read(created.client_id).version == version
