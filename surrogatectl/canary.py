@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.credentials import secret_id
 from chalicelib.model import ClientId, IssuedCredentials
 from chalicelib.secrets_calls import CURRENT
+from chalicelib.secrets_store import encrypted_with
 from chalicelib.settings import RegionSettings
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class CanarySecret:
 
     client: SecretsManagerClient = field(repr=False)
     prefix: str
+    kms_key: str | None = None
 
     def read(self) -> IssuedCredentials | None:
         """
@@ -95,9 +97,9 @@ class CanarySecret:
             ClientId(client_id), secret_id(client_secret), client_secret=client_secret
         )
 
-    def write(self, issued: IssuedCredentials, other_region: str) -> None:
+    def write(self, issued: IssuedCredentials, other: RegionSettings) -> None:
         """
-        Keep *issued*, here and, replicated, in *other_region*.
+        Keep *issued*, here and, replicated, in the *other* Region.
 
         Raises:
             ClientError, BotoCoreError: If Secrets Manager does not do it.
@@ -114,25 +116,27 @@ class CanarySecret:
                 Name=self._name,
                 SecretString=text,
                 Tags=[{"Key": "surrogate:kind", "Value": "canary"}],
+                **encrypted_with(self.kms_key),
             )
         except ClientError as err:
             if err.response.get("Error", {}).get("Code") != "ResourceExistsException":
                 raise
             self.client.put_secret_value(SecretId=self._name, SecretString=text)
-        self.replicate(other_region)
+        self.replicate(other)
 
-    def replicate(self, other_region: str) -> None:
+    def replicate(self, other: RegionSettings) -> None:
         """
-        Start the replication to *other_region*, unless it is replicated.
+        Start the replication to the *other* Region, unless it is replicated.
 
         Raises:
             ClientError, BotoCoreError: If Secrets Manager does not do it.
         """
         described = self.client.describe_secret(SecretId=self._name)
         rows = described.get("ReplicationStatus", [])
-        if not any(row.get("Region") == other_region for row in rows):
+        if not any(row.get("Region") == other.name for row in rows):
             self.client.replicate_secret_to_regions(
-                SecretId=self._name, AddReplicaRegions=[{"Region": other_region}]
+                SecretId=self._name,
+                AddReplicaRegions=[{"Region": other.name, **encrypted_with(other.kms_key_id)}],
             )
 
     @property

@@ -36,7 +36,13 @@ from chalicelib.secrets_calls import (
     outage,
     refused,
 )
-from chalicelib.secrets_store import Connect, client_secret_name, description, tags
+from chalicelib.secrets_store import (
+    Connect,
+    client_secret_name,
+    description,
+    encrypted_with,
+    tags,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -199,11 +205,17 @@ class Copies(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RecordCopies:
-    """`Copies` on Secrets Manager; the replicas are in *other_region*."""
+    """
+    `Copies` on Secrets Manager; the replicas are in *other_region*.
+
+    *kms_key* and *replica_kms_key* are those of `ClientSecrets`.
+    """
 
     connect: Connect = field(repr=False)
     other_region: str
     prefix: str
+    kms_key: str | None = None
+    replica_kms_key: str | None = None
 
     def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, Stored]:
         """See `Copies.stored`."""
@@ -304,6 +316,7 @@ class RecordCopies:
                     Name=self._name(client_id),
                     ClientRequestToken=stored.version,
                     SecretString=stored.text,
+                    **encrypted_with(self.kms_key),
                     **told,
                 )
             )
@@ -360,7 +373,9 @@ class RecordCopies:
         self._asked(
             lambda: self._client.replicate_secret_to_regions(
                 SecretId=self._name(client_id),
-                AddReplicaRegions=[{"Region": self.other_region}],
+                AddReplicaRegions=[
+                    {"Region": self.other_region, **encrypted_with(self.replica_kms_key)}
+                ],
                 ForceOverwriteReplicaSecret=overwrite,
             )
         )

@@ -128,7 +128,7 @@ def canary(scope: str, name: str, output_format: str) -> None:
     secret, or made anew.
     """
     parts = SteeringParts(deployment())
-    primary, secondary = parts.settings.primary.name, parts.settings.secondary.name
+    primary, secondary = parts.settings.primary.name, parts.settings.secondary
     kept = parts.canary_secrets[primary]
     try:
         issued = kept.read()

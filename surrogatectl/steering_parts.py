@@ -117,8 +117,12 @@ class SteeringParts:
     def canary_secrets(self) -> dict[str, CanarySecret]:
         """The canary's credential, as each Region has it."""
         return {
-            region: CanarySecret(connections.admin_secrets(), self.settings.secret_prefix)
-            for region, connections in self.connections.items()
+            region.name: CanarySecret(
+                self.connections[region.name].admin_secrets(),
+                self.settings.secret_prefix,
+                region.kms_key_id,
+            )
+            for region in (self.settings.primary, self.settings.secondary)
         }
 
     @property
@@ -151,11 +155,20 @@ class SteeringParts:
         """Return what takes traffic and changes back to the primary Region."""
         primary, secondary = self.sides
         prefix = self.settings.secret_prefix
+        ours, theirs = self.settings.primary, self.settings.secondary
         here = RecordCopies(
-            self.connections[primary.region].admin_secrets, secondary.region, prefix
+            self.connections[ours.name].admin_secrets,
+            theirs.name,
+            prefix,
+            ours.kms_key_id,
+            theirs.kms_key_id,
         )
         there = RecordCopies(
-            self.connections[secondary.region].admin_secrets, primary.region, prefix
+            self.connections[theirs.name].admin_secrets,
+            ours.name,
+            prefix,
+            theirs.kms_key_id,
+            ours.kms_key_id,
         )
         reads, writes = self._pace(_READS_PER_SECOND), self._pace(_WRITES_PER_SECOND)
         pool = self.secondary.halves.pools[secondary.region]

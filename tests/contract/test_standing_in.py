@@ -237,3 +237,18 @@ def test_what_was_promoted_can_be_removed(world: World) -> None:
         world.copies_there.destroy(created.client_id)
     until(lambda: world.copies_there.standing(created.client_id) is None)
     assert world.store.read(created.client_id).version == version
+
+
+def test_what_failback_makes_is_encrypted_with_each_regions_own_key(
+    world: World, implementation: str
+) -> None:
+    if implementation == "memory":
+        pytest.skip("the memory has no keys")
+    created = record()
+    copies = replace(world.copies, kms_key="alias/here", replica_kms_key="alias/there")
+    copies.create(created.client_id, Stored(record_to_json(created), VersionId("a" * 32)))
+    copies.replicate(created.client_id, overwrite=True)
+    name = world.name(created.client_id)
+    until(lambda: world.copies_there.standing(created.client_id))
+    for client, key in ((world.here, "alias/here"), (world.there, "alias/there")):
+        assert client.describe_secret(SecretId=name)["KmsKeyId"] == key

@@ -60,13 +60,15 @@ def found(surrogatectl: CommandLine) -> Callable[..., list[Json]]:
     return found
 
 
-def test_what_init_makes_is_encrypted_with_the_regions_own_keys(
+def test_what_init_and_canary_make_is_encrypted_with_the_regions_own_keys(
     keys: Keys, surrogatectl: CommandLine, found: Callable[..., list[Json]]
 ) -> None:
     done = surrogatectl.run("init", **keys.settings)
     assert done.returncode == 0, done.stderr
+    # The canary is enrolled by the deployed functions, which have no keys here; its credential not.
+    assert surrogatectl.run("canary", "--scope=demo/read", **keys.settings).returncode == 0
     for role in ROLES:
-        for name in ("region", "deployment", "jwks"):
+        for name in ("region", "deployment", "jwks", "canary"):
             assert keys.key_of(role, name) == keys.arns[role]
     assert [each["level"] for each in found(**keys.settings)] == ["ok", "ok"]
 

@@ -82,13 +82,17 @@ class Story:
 
     def _disturbed(self, work: Callable[[], object], act: Act) -> None:
         """Do *work*, which perhaps ends half-way; then find out what became of it."""
+        before = self.world.records(self.region)
         self.world.aws.watch(crash_before(act.ends))
         try:
             work()
         except Crash:
             self.world.aws.watch()
+            after = self.world.records(self.region)
             for client_id in self.model:
-                self.look(client_id, self.region)
+                # What was not changed here may have been changed in the Region that is gone.
+                if after.get(client_id) != before.get(client_id):
+                    self.look(client_id, self.region)
         except ProblemError:
             pass
         self.world.aws.watch()
