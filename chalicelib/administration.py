@@ -140,7 +140,10 @@ class Administration:
         """
         Replace the record of *client_id* by what *change* makes of it.
 
-        *change* may be called several times, with what others wrote meanwhile.
+        *change* may be called several times, with what others wrote meanwhile.  What
+        changes nothing is not written, except in the secondary Region: there the
+        record may be older than the one in the Region that is gone, and what an
+        operator confirmed must not be undone by failback without a question.
 
         Raises:
             ProblemError: If there is no such record, or not the version that
@@ -149,7 +152,7 @@ class Administration:
         for _ in range(_ATTEMPTS):
             found = self.find(client_id, if_match)
             record = change(found.value)
-            if record == found.value:
+            if record == found.value and not self.secondary:
                 return found
             with store_problems(self.region):
                 try:

@@ -123,6 +123,23 @@ def test_a_deletion_in_the_secondary_is_finished_by_failback(scene: Scene, rescu
     assert scene.works(scene.handed_out[0]) == [True, True]
 
 
+def test_what_was_confirmed_in_the_secondary_is_not_undone_by_what_it_never_heard_of(
+    scene: Scene, rescue: Rescue
+) -> None:
+    scene.world.secrets[EAST].replicator.seconds = 100_000
+    scene.operators.clients.change(scene.client_id, {"status": Status.DISABLED})
+    lose_primary(scene, rescue)
+    # There it is enabled already, and the operator relies on the answer.
+    scene.operators.clients.change(scene.client_id, {"status": Status.ACTIVE})
+    scene.world.secrets[EAST].replicator.hurry()
+    find_primary(scene)
+    with pytest.raises(SplitsError) as asked:
+        rescue.failback()
+    assert [each.client_id for each in asked.value.splits] == [scene.client_id]
+    rescue.failback(Choices(rest=Keep.SECONDARY))
+    assert scene.works(scene.handed_out[0]) == [True, True]
+
+
 def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) -> None:
     lose_primary(scene, rescue)
     find_primary(scene)
