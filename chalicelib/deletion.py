@@ -198,6 +198,9 @@ class DeletionAndRestore:
             raise _gone(client_id)
         if found.value.status is Status.DELETED:
             found = self._revive(found, key)
+        else:
+            # Live already: nothing to write, unless this Region cannot know it (see `update`).
+            found = self.admin.update(client_id, found.version, lambda record: record)
         require_live(found.value)
         replication = self.admin.replicate(client_id, found.version)
         return Restored(found.value, found.version, replication)

@@ -131,6 +131,7 @@ def test_what_was_confirmed_in_the_secondary_is_not_undone_by_what_it_never_hear
     lose_primary(scene, rescue)
     # There it is enabled already, and the operator relies on the answer.
     scene.operators.clients.change(scene.client_id, {"status": Status.ACTIVE})
+    scene.world.secrets[EAST].replicator.seconds = 0.3
     scene.world.secrets[EAST].replicator.hurry()
     find_primary(scene)
     with pytest.raises(SplitsError) as asked:
@@ -138,6 +139,26 @@ def test_what_was_confirmed_in_the_secondary_is_not_undone_by_what_it_never_hear
     assert [each.client_id for each in asked.value.splits] == [scene.client_id]
     rescue.failback(Choices(rest=Keep.SECONDARY))
     assert scene.works(scene.handed_out[0]) == [True, True]
+
+
+def test_a_client_that_was_restored_in_the_secondary_is_not_deleted_without_a_question(
+    scene: Scene, rescue: Rescue
+) -> None:
+    other = scene.enroll("deleted just before")
+    scene.world.clock.advance(LATER)
+    scene.world.secrets[EAST].replicator.seconds = 100_000
+    scene.operators.deletion.delete(other, 7)
+    lose_primary(scene, rescue)
+    scene.operators.deletion.restore(other)
+    scene.world.secrets[EAST].replicator.seconds = 0.3
+    scene.world.secrets[EAST].replicator.hurry()
+    find_primary(scene)
+    with pytest.raises(SplitsError) as asked:
+        rescue.failback()
+    assert [each.client_id for each in asked.value.splits] == [other]
+    rescue.failback(Choices(rest=Keep.SECONDARY))
+    settled(scene)  # its app clients were deleted with it: `reconcile` makes new ones
+    assert scene.works(scene.handed_out[-1]) == [True, True]
 
 
 def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) -> None:
