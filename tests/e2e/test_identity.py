@@ -10,11 +10,12 @@ import jwt
 import pytest
 import requests
 
-from chalicelib import records
 from chalicelib.model import AppClient
+from examples.protected_api import verifier_for
 from local.cloud import Cloud
+from surrogate_verifier import ClientNames
 from tests.e2e.conftest import CommandLine, Credential
-from tests.e2e.tokens import SECONDS, post_token, verified
+from tests.e2e.tokens import SECONDS, half, post_token, token_without_exchange, verified
 
 ROLES = ("primary", "secondary")
 
@@ -88,27 +89,9 @@ def test_a_refresh_with_a_region_lost_keeps_its_keys(
 # One name
 
 
-def half(cloud: Cloud, credential: Credential, role: str) -> AppClient:
-    """Return the Cognito side of a client, as somebody who stole it would have it."""
-    text = cloud.client("secretsmanager", role, "root").get_secret_value(
-        SecretId=f"surrogate/clients/{credential.client_id}", VersionStage="AWSCURRENT"
-    )["SecretString"]
-    found = records.record_from_json(text).app_clients[cloud.endpoints["regions"][role]]
-    assert isinstance(found, AppClient)
-    return found
-
-
 def ask_cognito(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> dict[str, Any]:
     """Return the claims of a token that Cognito gives without the exchange."""
-    told = {"aws_client_metadata": json.dumps(metadata)} if metadata else {}
-    answer = requests.post(
-        f"{cloud.endpoints['region_endpoints'][role]}/oauth2/token",
-        auth=(stolen.app_client_id, stolen.client_secret),
-        data={"grant_type": "client_credentials", **told},
-        timeout=SECONDS,
-    )
-    assert answer.status_code == 200, answer.text
-    return verified(cloud, role, answer.json()["access_token"])
+    return verified(cloud, role, token_without_exchange(cloud, role, stolen, **metadata))
 
 
 def test_tokens_of_both_regions_name_the_client_alike(
@@ -132,7 +115,7 @@ def test_who_holds_a_real_cognito_secret_cannot_name_another_client(
 ) -> None:
     thief, victim = enroll_everywhere(), enroll_everywhere()
     for role in ROLES:
-        stolen, other = half(cloud, thief, role), half(cloud, victim, role)
+        stolen, other = (half(cloud, each.client_id, role) for each in (thief, victim))
         for mac in (other.mac, stolen.mac, "0" * 64):
             claims = ask_cognito(
                 cloud, role, stolen, surrogate_client_id=victim.client_id, surrogate_mac=mac
@@ -149,7 +132,7 @@ def test_one_region_s_proof_is_none_in_the_other(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()
-    here, there = (half(cloud, credential, role) for role in ROLES)
+    here, there = (half(cloud, credential.client_id, role) for role in ROLES)
     claims = ask_cognito(
         cloud,
         "secondary",
@@ -165,7 +148,7 @@ def test_a_lost_deployment_key_costs_the_claim_and_no_token(
 ) -> None:
     """A function that starts while Secrets Manager is ill; one that runs knows the key."""
     credential, cloud = enroll(), breakable_cloud
-    stolen = half(cloud, credential, "primary")
+    stolen = half(cloud, credential.client_id, "primary")
     told = {"surrogate_client_id": credential.client_id, "surrogate_mac": stolen.mac}
     functions = cloud.client("lambda", "primary", "root")
     name = "surrogate-credentials-primary-trigger"
@@ -196,7 +179,15 @@ def test_the_map_says_the_same_as_the_claim(
         assert clients[claims["iss"]][claims["client_id"]] == claims["surrogate_client_id"]
     done = surrogatectl.run("app-clients", "--file", str(tmp_path / "map.json"))
     assert done.returncode == 0, done.stderr
-    assert json.loads((tmp_path / "map.json").read_text())["clients"].keys() == clients.keys()
+    path = tmp_path / "map.json"
+    assert json.loads(path.read_text())["clients"].keys() == clients.keys()
+    # What a backend of Lite pools has: tokens without the claim, and the map.
+    verifier = verifier_for(cloud.endpoints, client_names=ClientNames.from_file(path))
+    for role in ROLES:
+        own = half(cloud, credential.client_id, role)
+        token = verifier.verify(token_without_exchange(cloud, role, own))
+        assert "surrogate_client_id" not in token.claims
+        assert token.client_id == credential.client_id
 
 
 # A pool that was brought

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import subprocess
+import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from local.cloud import ROOT, Cloud
+from surrogatectl.trust_backends import BACKENDS
+from surrogatectl.trust_facts import KEY_SET, Trust, TrustedPool
 from tests.e2e.conftest import CommandLine
-from tests.e2e.tokens import post_token
+from tests.e2e.envoy import Envoy, NoEnvoyError, install, validated
+from tests.e2e.tokens import SECONDS, half, post_token, token_without_exchange
 
 ROLES = ("primary", "secondary")
 NODE = ("aws-jwt-verify", "jose")
 PYTHON = ("python", "pyjwt", "joserfc")
+OTHERS = ("pyjwt", "joserfc", *NODE, "envoy")
 PROJECT = ROOT / "tests" / "node"
 
 
@@ -81,6 +86,48 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+@pytest.fixture(scope="module")
+def envoy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Install the Envoy that is pinned; return the program."""
+    try:
+        return install(tmp_path_factory.mktemp("envoy"))
+    except NoEnvoyError as err:
+        if os.environ.get("CI"):
+            pytest.fail(f"There is no Envoy here, and CI must have it: {err}")
+        pytest.skip(f"There is no Envoy here: its configuration is NOT tested. {err}")
+
+
+Start = Callable[[str], Envoy]
+
+
+@pytest.fixture
+def envoy_with(envoy: Path, tmp_path: Path) -> Iterator[Start]:
+    """Return what starts an Envoy with what is printed for it."""
+    running: list[Envoy] = []
+
+    def start(text: str) -> Envoy:
+        running.append(Envoy(envoy, text, tmp_path / f"envoy-{len(running)}"))
+        return running[-1]
+
+    yield start
+    for each in running:
+        each.close()
+
+
+def envoy_backend(envoy: Envoy) -> Verify:
+    """Return what asks for something behind *envoy*, which says what the token said."""
+
+    def verify(token: str) -> dict[str, Any]:
+        answer = envoy.call(token)
+        if answer.status_code in (401, 403):
+            raise RefusedError(answer.text)
+        assert answer.status_code == 200, answer.text
+        claims: dict[str, Any] = json.loads(answer.headers["x-said"])
+        return claims
+
+    return verify
+
+
 def printed(cloud: Cloud, backend: str, *options: str) -> str:
     answer = CommandLine(cloud)("trust", f"--for={backend}", *options)
     assert answer["for"] == backend
@@ -113,16 +160,11 @@ def python_backend(directory: Path, text: str) -> Verify:
 
 
 @pytest.fixture
-def backend_for(
-    cloud: Cloud, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[Callable[..., Verify]]:
-    """Return what starts a backend with the configuration that is printed for it."""
+def start_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Verify]]:
+    """Return what starts a process of Node that verifies with a module."""
     processes: list[subprocess.Popen[str]] = []
 
-    def start(backend: str, *options: str) -> Verify:
-        text = printed(cloud, backend, *options)
-        if backend in PYTHON:
-            return python_backend(tmp_path, text)
+    def start(backend: str, text: str) -> Verify:
         directory: Path = request.getfixturevalue("node")
         module = directory / f"{backend}-{len(processes)}-{tmp_path.name}.mjs"
         module.write_text(text)
@@ -153,6 +195,27 @@ def backend_for(
         process.communicate(timeout=30)
 
 
+@pytest.fixture
+def backend_for(
+    cloud: Cloud,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    start_node: Callable[[str, str], Verify],
+) -> Callable[..., Verify]:
+    """Return what starts a backend with the configuration that is printed for it."""
+
+    def start(backend: str, *options: str) -> Verify:
+        text = printed(cloud, backend, *options)
+        if backend in PYTHON:
+            return python_backend(tmp_path, text)
+        if backend == "envoy":
+            start_envoy: Start = request.getfixturevalue("envoy_with")
+            return envoy_backend(start_envoy(text))
+        return start_node(backend, text)
+
+    return start
+
+
 def forged(token: str, **claims: Any) -> str:
     """Return a token that says what *token* says and *claims*, signed by somebody else."""
     header = jwt.get_unverified_header(token)
@@ -180,7 +243,7 @@ def unsigned(token: str) -> str:
     return f"{head}.{token.split('.')[1]}."
 
 
-@pytest.mark.parametrize("backend", [*PYTHON, *NODE])
+@pytest.mark.parametrize("backend", ["python", *OTHERS])
 def test_a_backend_takes_both_regions_tokens_also_when_one_is_lost_and_no_others(
     breakable_cloud: Cloud,
     backend_for: Callable[..., Verify],
@@ -211,7 +274,7 @@ def test_a_backend_takes_both_regions_tokens_also_when_one_is_lost_and_no_others
             assert verify(reader.tokens[role])
 
 
-@pytest.mark.parametrize("backend", [*PYTHON[1:], *NODE])
+@pytest.mark.parametrize("backend", OTHERS)
 def test_with_the_map_of_names_only_the_app_clients_in_it_may_come(
     cloud: Cloud,
     backend_for: Callable[..., Verify],
@@ -228,3 +291,80 @@ def test_with_the_map_of_names_only_the_app_clients_in_it_may_come(
         assert verify(known.tokens[role])
         with pytest.raises(RefusedError):
             verify(stranger.tokens[role])
+
+
+# -- what is printed for AWS, where it differs -----------------------------------------------------
+
+
+def of_aws(pool_ids: dict[str, str], app_clients: tuple[str, ...] | None = None) -> Trust:
+    """Return what a deployment on AWS with these pools is to trust."""
+    pools = []
+    for role, pool_id in pool_ids.items():
+        region = pool_id.partition("_")[0]
+        issuer = f"https://cognito-idp.{region}.amazonaws.com/{pool_id}"
+        pools.append(TrustedPool(role, region, pool_id, issuer, issuer + KEY_SET, app_clients))
+    trust = Trust(tuple(pools), "https://auth.example.com", ("demo/read",))
+    assert not trust.is_local
+    return trust
+
+
+def test_aws_jwt_verify_takes_both_regions_tokens_with_what_is_printed_for_aws(
+    cloud: Cloud, start_node: Callable[[str, str], Verify], clients: tuple[Enrolled, Enrolled]
+) -> None:
+    """With the keys given beforehand: the pools' own addresses cannot be reached from here."""
+    reader, writer = clients
+    pool_ids = {role: cloud.endpoints["user_pools"][role] for role in ROLES}
+    given = ""
+    for role, pool_id in pool_ids.items():
+        door = cloud.endpoints["region_endpoints"][role]
+        keys = requests.get(f"{door}/{pool_id}{KEY_SET}", timeout=SECONDS).json()
+        given += f"verifier.cacheJwks({json.dumps(keys)}, {json.dumps(pool_id)});\n"
+    verify = start_node("aws-jwt-verify", BACKENDS["aws-jwt-verify"](of_aws(pool_ids)) + given)
+    for role in ROLES:
+        assert verify(reader.tokens[role])["iss"].endswith(pool_ids[role])
+        for bad in (writer.tokens[role], forged(reader.tokens[role]), reader.tokens[role][:-8]):
+            with pytest.raises(RefusedError):
+                verify(bad)
+
+
+@pytest.mark.parametrize("app_clients", [None, ("app1", "app2"), ()])
+def test_envoy_understands_what_is_printed_for_aws(
+    envoy: Path, tmp_path: Path, app_clients: tuple[str, ...] | None
+) -> None:
+    pool_ids = {"primary": "us-east-1_EXAMPLE11", "secondary": "us-west-2_EXAMPLE22"}
+    validated(envoy, BACKENDS["envoy"](of_aws(pool_ids, app_clients)), tmp_path)
+
+
+# -- what only Envoy does --------------------------------------------------------------------------
+
+
+def test_envoy_keeps_a_lost_regions_keys_however_often_it_asks_for_them(
+    breakable_cloud: Cloud, envoy_with: Start, clients: tuple[Enrolled, Enrolled]
+) -> None:
+    text = printed(breakable_cloud, "envoy")
+    hurried = text.replace("cache_duration: 300s", "cache_duration: 1s").replace(
+        "failed_refetch_duration: 10s", "failed_refetch_duration: 0.1s"
+    )
+    assert hurried.count("duration: 1s") == hurried.count("duration: 0.1s") == len(ROLES)
+    envoy = envoy_with(hurried)
+    breakable_cloud.set_region("primary", "refused")
+    deadline = time.monotonic() + 60
+    while envoy.count("jwks_fetch_failed") < 5:
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    for role in ROLES:
+        assert envoy.call(clients[0].tokens[role]).status_code == 200
+
+
+def test_envoy_tells_the_backend_who_came_and_nobody_else_can(
+    cloud: Cloud, envoy_with: Start, clients: tuple[Enrolled, Enrolled]
+) -> None:
+    envoy = envoy_with(printed(cloud, "envoy"))
+    known, other = clients
+    for role in ROLES:
+        answer = envoy.call(known.tokens[role], **{"x-client-id": other.client_id})
+        assert answer.headers["x-upstream-client-id"] == known.client_id
+        nameless = token_without_exchange(cloud, role, half(cloud, known.client_id, role))
+        answer = envoy.call(nameless, **{"x-client-id": other.client_id})
+        assert answer.status_code == 200
+        assert "x-upstream-client-id" not in answer.headers

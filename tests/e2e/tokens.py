@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import jwt
 import requests
 
+from chalicelib import records
+from chalicelib.model import AppClient
 from local.cloud import Cloud
 
 SECONDS = 10
@@ -37,3 +40,27 @@ def verified(cloud: Cloud, role: str, token: str) -> dict[str, Any]:
         options={"require": ["exp", "iat", "iss"], "verify_aud": False},
     )
     return claims
+
+
+def half(cloud: Cloud, client_id: str, role: str) -> AppClient:
+    """Return the Cognito side of a client, as somebody who stole it would have it."""
+    text = cloud.client("secretsmanager", role, "root").get_secret_value(
+        SecretId=f"surrogate/clients/{client_id}", VersionStage="AWSCURRENT"
+    )["SecretString"]
+    found = records.record_from_json(text).app_clients[cloud.endpoints["regions"][role]]
+    assert isinstance(found, AppClient)
+    return found
+
+
+def token_without_exchange(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> str:
+    """Return a token that Cognito gives to who holds its own secret."""
+    told = {"aws_client_metadata": json.dumps(metadata)} if metadata else {}
+    answer = requests.post(
+        f"{cloud.endpoints['region_endpoints'][role]}/oauth2/token",
+        auth=(stolen.app_client_id, stolen.client_secret),
+        data={"grant_type": "client_credentials", **told},
+        timeout=SECONDS,
+    )
+    assert answer.status_code == 200, answer.text
+    token: str = answer.json()["access_token"]
+    return token
