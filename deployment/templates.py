@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from chalicelib.problem import TYPE_PREFIX
 from deployment.stages import Config, surfaces
 
 Document = dict[str, Any]
@@ -32,15 +33,17 @@ def all_merges(config: Config) -> dict[Path, Document]:
 
 def merged(config: Config, stage: str) -> Document:
     """Return what is added to the template of *stage*."""
-    serves_tokens = "token" in surfaces(config, stage)
+    served = surfaces(config, stage)
+    serves_tokens = "token" in served
     rate = (_TOKEN_RATE, _TOKEN_BURST) if serves_tokens else (_ADMIN_RATE, _ADMIN_BURST)
     api: Document = {
         "MethodSettings": [_method_settings(*rate)],
         # Said, or SAM makes a second API stage, "Stage", which none of these settings limit.
         "OpenApiVersion": "2.0",
+        "GatewayResponses": _oauth_answers(also_admin="admin" in served)
+        if serves_tokens
+        else _problem_answers(),
     }
-    if serves_tokens:
-        api["GatewayResponses"] = _gateway_responses(also_admin="admin" in surfaces(config, stage))
     # Named as `chalice deploy` names them, and as the stage's policy knows their log groups.
     name = f"{config['app_name']}-{stage}"
     resources = {
@@ -65,12 +68,11 @@ def _method_settings(rate: int, burst: int) -> Document:
     }
 
 
-def _gateway_responses(*, also_admin: bool) -> Document:
+def _oauth_answers(*, also_admin: bool) -> Document:
     """
     Return the answers of the gateway itself as RFC 6749, section 5.2, has them.
 
-    Where administrators use the same API, the answers that only they get keep the gateway's words,
-    which say what their policy lacks.
+    Where administrators use the same API, the answers that only they get are problems.
     """
     responses = {
         "DEFAULT_4XX": _oauth("invalid_request", "The request is not understood."),
@@ -78,10 +80,10 @@ def _gateway_responses(*, also_admin: bool) -> Document:
         # What the gateway calls a path or method that the API does not have. Where administrators
         # use the same API it is an unsigned request of theirs as well: 403.
         "MISSING_AUTHENTICATION_TOKEN": _oauth(
-            "invalid_request",
-            "There is nothing at this path.",
-            status=None if also_admin else 404,
-        ),
+            "invalid_request", "There is nothing at this path for a request that is not signed."
+        )
+        if also_admin
+        else _oauth("invalid_request", "There is nothing at this path.", status=404),
         "REQUEST_TOO_LARGE": _oauth("invalid_request", "The request is too large."),
         "UNSUPPORTED_MEDIA_TYPE": _oauth("invalid_request", "The media type is not supported."),
         "THROTTLED": _oauth("temporarily_unavailable", "Too many requests.", retry=True),
@@ -95,24 +97,50 @@ def _gateway_responses(*, also_admin: bool) -> Document:
         ),
     }
     if also_admin:
-        words = {
-            "ResponseTemplates": {"application/json": '{"message":$context.error.messageString}'}
-        }
-        for kind in ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"):
-            responses[kind] = words
+        responses |= dict.fromkeys(_ONLY_ADMINISTRATORS, _REFUSED)
     return dict(sorted(responses.items()))
+
+
+def _problem_answers() -> Document:
+    """Return the answers of the gateway itself as RFC 9457 has them."""
+    busy = _problem("gateway-throttled", "Too many requests", retry=True)
+    late = _problem("gateway-failed", "The service is not available", status=503, retry=True)
+    responses = {
+        "DEFAULT_4XX": _problem("gateway-refused", "The gateway does not understand the request"),
+        "DEFAULT_5XX": _problem("gateway-failed", "The gateway failed"),
+        **dict.fromkeys(("THROTTLED", "QUOTA_EXCEEDED"), busy),
+        **dict.fromkeys(("INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT"), late),
+        "MISSING_AUTHENTICATION_TOKEN": _REFUSED,
+        **dict.fromkeys(_ONLY_ADMINISTRATORS, _REFUSED),
+    }
+    return dict(sorted(responses.items()))
+
+
+def _problem(slug: str, title: str, *, status: int | None = None, retry: bool = False) -> Document:
+    # The detail is what the gateway says, quoted by itself: it tells what a policy lacks.
+    start = json.dumps({"type": TYPE_PREFIX + slug, "title": title})[:-1]
+    return _answer(start + ', "detail": $context.error.messageString}', status, retry=retry)
 
 
 def _oauth(
     error: str, description: str, *, status: int | None = None, retry: bool = False
 ) -> Document:
-    headers = {"Cache-Control": "'no-store'", **({"Retry-After": "'1'"} if retry else {})}
     body = json.dumps({"error": error, "error_description": description})
+    return _answer(body, status, retry=retry)
+
+
+def _answer(body: str, status: int | None, *, retry: bool) -> Document:
+    headers = {"Cache-Control": "'no-store'", **({"Retry-After": "'1'"} if retry else {})}
     response: Document = {
         "ResponseParameters": {"Headers": headers},
+        # The one media type that the gateway is known to answer whoever asks for whatever.
         "ResponseTemplates": {"application/json": body},
     }
     return response if status is None else {"StatusCode": status, **response}
+
+
+_ONLY_ADMINISTRATORS = ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED")
+_REFUSED = _problem("gateway-refused", "Not signed by somebody who may do this")
 
 
 def text(document: Mapping[str, Any]) -> str:

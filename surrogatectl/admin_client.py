@@ -14,6 +14,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 
 _SECONDS = (3.05, 30)
+_FORBIDDEN = 403
+# What deployment/templates.py calls what the gateway answers by itself.
+_GATEWAY = "gateway"
 
 
 class AdminApiError(Exception):
@@ -126,13 +129,21 @@ def _content(answer: requests.Response, region: str) -> dict[str, Any]:
         content = {}
     if answer.ok:
         return content
-    if "type" not in content:
-        # The gateway's own words.
-        detail = content.get("message") or content.get("Message") or answer.reason
-        content = {
-            "type": "gateway",
-            "title": "Refused by the gateway",
-            "detail": f"{region}: {detail}. Does your IAM policy allow execute-api:Invoke on this "
-            "API?",
-        }
-    raise AdminApiError({**content, "status": answer.status_code})
+    raise AdminApiError({**_problem(answer, content, region), "status": answer.status_code})
+
+
+def _problem(
+    answer: requests.Response, content: Mapping[str, Any], region: str
+) -> Mapping[str, Any]:
+    """Return the problem; what the gateway says by itself is put into words that help."""
+    slug = str(content.get("type", _GATEWAY)).rpartition(":")[2]
+    if not slug.startswith(_GATEWAY):
+        return content
+    words = ("detail", "message", "Message", "error_description")
+    said = next((content[each] for each in words if content.get(each)), answer.reason)
+    if answer.status_code == _FORBIDDEN:
+        title = "Refused by the gateway"
+        said = f"{said} Does your IAM policy allow execute-api:Invoke on this API?"
+    else:
+        title = f"The gateway answered {answer.status_code}"
+    return {"type": _GATEWAY, "title": title, "detail": f"{region}: {said}"}

@@ -11,6 +11,7 @@ import pytest
 from pytest_socket import enable_socket
 
 from surrogatectl.admin_client import AdminApiError, AdminClient
+from surrogatectl.common import failure
 
 
 class Recorder(BaseHTTPRequestHandler):
@@ -76,9 +77,34 @@ def test_the_gateways_own_refusal_says_what_to_look_at(
     recorder: tuple[type[Recorder], str],
 ) -> None:
     handler, url = recorder
-    handler.answer = (403, json.dumps({"message": "Forbidden"}))
-    with pytest.raises(AdminApiError, match="execute-api:Invoke"):
+    told = {"type": "urn:surrogate-credentials:problem:gateway-refused", "detail": "Forbidden"}
+    for body in ({"message": "Forbidden"}, told):
+        handler.answer = (403, json.dumps(body))
+        with pytest.raises(AdminApiError, match=r"Forbidden.*execute-api:Invoke"):
+            AdminClient(url, "us-east-1").call("GET", "/clients")
+
+
+@pytest.mark.parametrize("status", [429, 502, 503, 504])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"message": "Endpoint request timed out"},
+        {"error": "server_error", "error_description": "Endpoint request timed out"},
+        {
+            "type": "urn:surrogate-credentials:problem:gateway-failed",
+            "detail": "Endpoint request timed out",
+        },
+    ],
+)
+def test_a_gateway_that_is_busy_or_ill_is_not_blamed_on_the_policy(
+    recorder: tuple[type[Recorder], str], body: dict[str, str], status: int
+) -> None:
+    handler, url = recorder
+    handler.answer = (status, json.dumps(body))
+    with pytest.raises(AdminApiError, match="Endpoint request timed out") as raised:
         AdminClient(url, "us-east-1").call("GET", "/clients")
+    assert "IAM" not in str(raised.value)
+    assert failure(raised.value).exit_code == 4
 
 
 def test_a_region_that_does_not_answer_is_named() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.problem import TYPE_PREFIX
 from deployment import staging, templates
 from deployment.archive import normalize
 from deployment.stages import (
@@ -95,21 +96,57 @@ def test_every_function_has_reserved_concurrency_and_the_api_is_regional() -> No
             assert function["reserved_concurrency"] == 1
 
 
+_ONLY_ADMINISTRATORS = {"ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"}
+
+
+def _said(response: dict[str, Any]) -> dict[str, Any]:
+    """Return the body, with what the gateway would put in place of its own words."""
+    body = response["ResponseTemplates"]["application/json"]
+    said: dict[str, Any] = json.loads(
+        body.replace("$context.error.messageString", json.dumps("Forbidden"))
+    )
+    return said
+
+
 @pytest.mark.parametrize("stage", TOKEN_STAGES)
 def test_the_gateways_own_answers_are_oauth_errors_that_nobody_stores(stage: str) -> None:
     responses = dict(_api(stage)["GatewayResponses"])
     if "admin" in surfaces(CONFIG, stage):
-        for kind in ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED"):
-            del responses[kind]
+        for kind in _ONLY_ADMINISTRATORS:
+            assert _said(responses.pop(kind)).keys() == {"type", "title", "detail"}
     assert {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED", "REQUEST_TOO_LARGE"} <= responses.keys()
     for response in responses.values():
-        body = json.loads(response["ResponseTemplates"]["application/json"])
+        body = _said(response)
         assert body.keys() == {"error", "error_description"}
         # RFC 6749, section 5.2; the last two are those that this service adds (ADR 3).
         assert body["error"] in {"invalid_request", "server_error", "temporarily_unavailable"}
         headers = response["ResponseParameters"]["Headers"]
         assert headers["Cache-Control"] == "'no-store'"
         assert ("Retry-After" in headers) is (body["error"] == "temporarily_unavailable")
+
+
+def test_what_the_gateway_cannot_tell_apart_it_does_not_claim_to() -> None:
+    """An unsigned request of an administrator and a path that is not there look the same to it."""
+    for stage in ("primary", "secondary"):
+        answer = _api(stage)["GatewayResponses"]["MISSING_AUTHENTICATION_TOKEN"]
+        assert "not signed" in _said(answer)["error_description"]
+        assert "StatusCode" not in answer
+
+
+@pytest.mark.parametrize("stage", [each for each in CONFIG["stages"] if each.endswith("-admin")])
+def test_the_gateways_own_answers_to_administrators_are_problems(stage: str) -> None:
+    responses = _api(stage)["GatewayResponses"]
+    assert responses.keys() >= _ONLY_ADMINISTRATORS | {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED"}
+    for kind, response in responses.items():
+        body = _said(response)
+        assert body["type"].startswith(TYPE_PREFIX)
+        assert body["detail"] == "Forbidden"  # what the gateway says by itself
+        headers = response["ResponseParameters"]["Headers"]
+        assert headers["Cache-Control"] == "'no-store'"
+        later = kind in {
+            "THROTTLED", "QUOTA_EXCEEDED", "INTEGRATION_FAILURE", "INTEGRATION_TIMEOUT",
+        }  # fmt: skip
+        assert ("Retry-After" in headers) is later
 
 
 def test_every_service_that_the_function_calls_is_in_the_reduced_package() -> None:
