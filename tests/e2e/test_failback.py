@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -112,3 +114,37 @@ def test_a_planned_failover_and_back(
         becomes(cloud, each, 200)
     after = enroll_everywhere()
     assert after.enrolled["replication"] == "in_sync"
+
+
+def test_the_secondary_promotes_by_a_permission_of_its_own(
+    breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    credential = enroll_everywhere()
+    ctl("failover", "--to=secondary", "--settle=1")
+    with without(breakable_cloud, "secretsmanager:StopReplicationToReplica"):
+        refused = ctl.run("disable", credential.client_id)
+        assert refused.returncode != 0
+        assert post_token(breakable_cloud.endpoints["secondary"], credential.pair).ok
+    ctl("disable", credential.client_id)
+
+
+@contextmanager
+def without(cloud: Cloud, action: str) -> Iterator[None]:
+    """Take *action* out of the policy of the secondary Region's role."""
+    functions = cloud.client("lambda", "secondary", "root").list_functions()["Functions"]
+    (role,) = {
+        each["Role"].rpartition("/")[2]
+        for each in functions
+        if each["FunctionName"] == "surrogate-credentials-secondary"
+    }
+    iam = cloud.client("iam", "primary", "root")
+    (name,) = iam.list_role_policies(RoleName=role)["PolicyNames"]
+    found = iam.get_role_policy(RoleName=role, PolicyName=name)["PolicyDocument"]
+    policy = json.loads(found) if isinstance(found, str) else found
+    assert action in json.dumps(policy)
+    less = json.dumps(policy).replace(action, "sts:GetCallerIdentity")
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=less)
+    try:
+        yield
+    finally:
+        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
