@@ -21,7 +21,7 @@ from benchmarks import machine
 from benchmarks.environments import BUILD, ROOT, python
 
 RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("warm", "junk", "cold", "peers", "calls", "scale")
+NAMES = ("warm", "junk", "cold", "peers", "calls", "scale", "verifier", "trigger")
 
 
 def main() -> int:

@@ -1,49 +1,49 @@
 """
-What verifying a token costs, beside plain PyJWT: `python -m benchmarks.verifier`.
+What verifying a token costs, beside plain PyJWT: `make bench ONLY=verifier`.
 
-Both verify the same token with the same key, in turns, so that whatever else the machine
-does meets both.  The ratio is what to look at; the times are this machine's.
+All verify the same token with the same key, in turns, so that whatever else the machine
+does meets all of them.  The ratio is what to look at; the times are this machine's.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import statistics
 import time
 from base64 import urlsafe_b64encode
 from collections.abc import Callable
+from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
-from surrogate_verifier import Verifier, user_pool
+from benchmarks.measure import Plan, in_turns, pin, summary
+from surrogate_verifier import TokenError, Verifier, user_pool
 
 ISSUER = user_pool("us-east-1_EXAMPLE11")
 OTHER = user_pool("us-west-2_EXAMPLE22")
-ROUNDS = 40
-CALLS = 100
+SCOPE = "demo/read"
+PLAIN = "pyjwt_with_the_key_at_hand"
 
 
-def main() -> None:
-    """Measure, and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--output", choices=("table", "json"), default="table")
-    arguments = parser.parse_args()
+def run(*, quick: bool) -> dict[str, Any]:
+    """Measure in this process."""
     key = generate_private_key(65537, 2048)
-    measured = _in_turns(_contenders(key, _token(key)), arguments.rounds)
-    base = measured["PyJWT, issuer's key at hand"]
-    rows = [
-        {"what": what, "us": round(us, 1), "ratio": round(us / base, 2)}
-        for what, us in measured.items()
-    ]
-    if arguments.output == "json":
-        print(json.dumps({"rounds": arguments.rounds, "calls": CALLS, "results": rows}, indent=2))
-        return
-    print(f"median of {arguments.rounds} rounds of {CALLS} calls each, in turns; RS256, 2048 bits")
-    for row in rows:
-        print(f"{row['us']:>9} µs  {row['ratio']:>5}  {row['what']}")
+    contenders = _contenders(key, _token(key))
+    plan = Plan(3, 20) if quick else Plan(101, 200)
+    pin()
+    found = summary(in_turns(contenders, plan), PLAIN)
+    return {
+        "subjects": found,
+        "rounds": plan.rounds,
+        "calls": plan.calls,
+        "bars": {
+            "all_checks": {"at_most": 1.5, "found": _ratio(found, "verifier_all_checks")},
+            "a_forged_signature": {"at_most": 1.5, "found": _ratio(found, "verifier_forged")},
+        },
+    }
+
+
+def _ratio(found: dict[str, Any], subject: str) -> float:
+    return float(found[subject][f"ratio_to_{PLAIN}"])
 
 
 def _contenders(key: RSAPrivateKey, token: str) -> dict[str, Callable[[], object]]:
@@ -54,10 +54,11 @@ def _contenders(key: RSAPrivateKey, token: str) -> dict[str, Callable[[], object
         _snapshot(key),
         [ISSUER, OTHER],
         token_use="access",  # noqa: S106 - a kind of token
-        scopes={"demo/read"},
+        scopes={SCOPE},
         clients={"sgc_" + "a" * 26},
     )
-    bad_signature = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BBBB")
+    forged = token[:-4] + ("AAAA" if not token.endswith("AAAA") else "BAAA")
+    oversized = token + "A" * 20_000
 
     def plain() -> object:
         return jwt.decode(
@@ -79,33 +80,27 @@ def _contenders(key: RSAPrivateKey, token: str) -> dict[str, Callable[[], object
             issuer=unverified["payload"]["iss"],
             options={"require": ["exp", "iat", "iss"], "verify_aud": False},
         )
-        return claims["token_use"] == "access" and "demo/read" in claims["scope"].split()  # noqa: S105
+        if claims["token_use"] != "access" or SCOPE not in claims["scope"].split():  # noqa: S105
+            raise AssertionError
+        return claims
 
-    def refused() -> object:
-        try:
-            return verifier.verify(bad_signature)
-        except Exception as err:  # noqa: BLE001 - the outcome is what is timed
-            return err
+    def refused(bad: str) -> Callable[[], None]:
+        def call() -> None:
+            try:
+                verifier.verify(bad)
+            except TokenError:
+                return
+            raise AssertionError
+
+        return call
 
     return {
-        "PyJWT, issuer's key at hand": plain,
-        "PyJWT, issuer and key chosen by hand": with_choice_of_key,
-        "surrogate_verifier, all checks": lambda: verifier.verify(token),
-        "surrogate_verifier, a forged signature": refused,
+        PLAIN: plain,
+        "pyjwt_with_key_chosen_by_hand": with_choice_of_key,
+        "verifier_all_checks": lambda: verifier.verify(token),
+        "verifier_forged": refused(forged),
+        "verifier_oversized": refused(oversized),
     }
-
-
-def _in_turns(contenders: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Return the median microseconds per call of each."""
-    times: dict[str, list[float]] = {what: [] for what in contenders}
-    for turn in range(rounds + 1):
-        for what, call in contenders.items():
-            began = time.perf_counter()
-            for _ in range(CALLS):
-                call()
-            if turn:  # the first round warms up
-                times[what].append((time.perf_counter() - began) / CALLS * 1e6)
-    return {what: statistics.median(each) for what, each in times.items()}
 
 
 def _token(key: RSAPrivateKey) -> str:
@@ -137,7 +132,3 @@ def _snapshot(key: RSAPrivateKey) -> dict[str, object]:
         "e": "AQAB",
     }
     return {"keys": [{**jwk, "iss": ISSUER.url}, {**jwk, "iss": OTHER.url}]}
-
-
-if __name__ == "__main__":
-    main()

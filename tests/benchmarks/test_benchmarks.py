@@ -50,6 +50,19 @@ def test_junk_is_refused_and_what_it_leaves_behind_is_bounded(tmp_path: Path) ->
     assert whole - half < distinct / 4, "more than a stray block here and there"
 
 
+def test_the_verifier_is_measured_against_plain_pyjwt(tmp_path: Path) -> None:
+    found = run("verifier", tmp_path)
+    assert found["subjects"]["pyjwt_with_the_key_at_hand"]["ratio_to_pyjwt_with_the_key_at_hand"]
+    assert "verifier_all_checks" in found["subjects"]
+
+
+def test_the_trigger_is_measured_cold_and_stamps_the_token_that_it_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    found = run("trigger", tmp_path)
+    assert {"empty", "imports", "first_token", "warm_token"} <= found["subjects"].keys()
+
+
 def test_a_function_is_started_as_lambda_would_and_its_first_token_is_timed() -> None:
     """The clients of the Runtime API and of AWS are stand-ins here; `cold` takes AWS's own."""
     region = Region()
