@@ -240,3 +240,11 @@ def test_without_a_name_there_is_no_kms_key_of_ones_own() -> None:
 def test_an_alias_may_be_the_same_in_both_regions() -> None:
     both = settings(KMS_KEY_ID_PRIMARY="alias/surrogate", KMS_KEY_ID_SECONDARY="alias/surrogate")
     assert both.primary.kms_key_id == both.secondary.kms_key_id == "alias/surrogate"
+
+
+def test_keys_are_asked_for_over_https_at_a_host_made_of_the_pools_id() -> None:
+    found = settings()
+    for region in (found.primary, found.secondary):
+        name, _, _ = region.user_pool_id.partition("_")
+        issuer = f"https://cognito-idp.{name}.amazonaws.com/{region.user_pool_id}"
+        assert (region.issuer, region.jwks_url) == (issuer, f"{issuer}/.well-known/jwks.json")
