@@ -46,11 +46,14 @@ def main() -> int:
     print(
         """  make up                                    # the same cloud, left running
   eval "$(make -s env)"
-  .venv/bin/surrogatectl enroll --name my-service --scope 'demo/read'
-  curl -u '<client ID>:<client secret>' -d grant_type=client_credentials \\
-       "$FRONT_DOOR_URL/oauth2/token"
-  .venv/bin/python -m local region primary refused   # lose it
-  .venv/bin/surrogatectl failover --to secondary --force   # and the same curl works again
+  .venv/bin/surrogatectl enroll --name my-service --scope 'demo/read' \\
+              --secret-file my-service.secret
+  token() { printf 'user = "%s:%s"' "$1" "$(cat "$2")" | curl -sS --config - \\
+              -d grant_type=client_credentials "$FRONT_DOOR_URL/oauth2/token"; }
+  token '<client ID>' my-service.secret
+  .venv/bin/python -m local region primary refused         # lose it
+  .venv/bin/surrogatectl failover --to secondary --force
+  token '<client ID>' my-service.secret                    # the same credential works again
   .venv/bin/surrogatectl enroll --name meanwhile --scope 'demo/read'
   .venv/bin/python -m local region primary up
   .venv/bin/surrogatectl failback --settle 1 --ttl 1

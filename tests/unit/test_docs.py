@@ -54,6 +54,32 @@ def test_every_option_says_what_it_is_for() -> None:
                 assert option.help, f"{name} {option.opts}"
 
 
+def test_no_option_or_argument_takes_a_secret() -> None:
+    """Everybody on the machine can read them (invariant 1); secrets come and go by files."""
+    for name, command in main.commands.items():
+        for parameter in command.params:
+            if "secret" in (parameter.name or ""):
+                told = f"{name} {parameter.opts}"
+                is_file = isinstance(parameter.type, click.Path | click.File)
+                assert is_file or parameter.name == "secret_id", told
+
+
+_SECRET_IN_ARGUMENTS = re.compile(r"(?:-u|--user)[ =]?\S*:|client_secret=|sgs_\w", re.ASCII)
+
+
+@pytest.mark.parametrize(
+    "path", [*DOCUMENTS, ROOT / "local" / "demo.py"], ids=lambda path: path.name
+)
+def test_no_command_that_we_show_has_a_secret_in_its_arguments(path: Path) -> None:
+    shown = [line for line in path.read_text().splitlines() if "curl" in line]
+    assert not [line for line in shown if _SECRET_IN_ARGUMENTS.search(line)]
+
+
+def test_a_secret_in_arguments_would_be_found() -> None:
+    for shown in ("curl -u 'sgc_…:sgs_…' x", "curl --user=a:b x", "curl -d client_secret=x"):
+        assert _SECRET_IN_ARGUMENTS.search(shown), shown
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
