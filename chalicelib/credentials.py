@@ -233,7 +233,9 @@ class SecretHasher:
         """Return what is stored of *credentials*."""
         return StoredSecret(
             secret_id=credentials.secret_id,
-            hash=self._argon2.hash(credentials.client_secret),
+            hash=self._argon2.hash(
+                credentials.client_secret, salt=self._random_bytes(self._argon2.salt_len)
+            ),
             created_at=now,
         )
 
