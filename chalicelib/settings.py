@@ -21,6 +21,7 @@ _USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]_[0-9A-Za-z]{1,55}")
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Visible characters, none of which starts a query, a fragment or credentials.
 _URL = re.compile(r"((?![?#@])[\x21-\x7e])+")
+_COGNITO = "amazoncognito.com"
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
 # A key's ID, its ARN, or an alias; not one of AWS's own aliases, which nobody has to name.
 _KMS_KEY_ID = re.compile(
@@ -123,7 +124,7 @@ class Settings:
             other=secondary if own is primary else primary,
             surfaces=_read(environ, "SURFACES", _surfaces, default="token admin"),
             secret_prefix=_read(environ, "SECRET_PREFIX", _prefix),
-            public_url=_read(environ, "PUBLIC_URL", base_url),
+            public_url=_read(environ, "PUBLIC_URL", _origin),
             # Cognito allows 5 minutes to 1 day.
             access_token_seconds=_read(
                 environ, "ACCESS_TOKEN_SECONDS", _seconds(300, 86_400), default="3600"
@@ -152,7 +153,7 @@ def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
     return RegionSettings(
         name=name,
         user_pool_id=user_pool_id,
-        token_endpoint=_read(environ, f"OAUTH_HOST_{role}", _token_endpoint),
+        token_endpoint=_read(environ, f"OAUTH_HOST_{role}", _token_endpoint(name)),
         log_group=_read(
             environ,
             f"LOG_GROUP_{role}",
@@ -272,8 +273,25 @@ def base_url(text: str) -> str:
     return text.rstrip("/")
 
 
-def _token_endpoint(text: str) -> str:
+def _origin(text: str) -> str:
     url = base_url(text)
-    if not url.endswith("/oauth2/token"):
-        raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")
+    if urlsplit(url).path:
+        # RFC 8414 §3.1: its metadata would stand before the path, where nobody serves it.
+        raise ValueError("must be a URL of a host, with no path.")
     return url
+
+
+def _token_endpoint(region: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        url = base_url(text)
+        if not url.endswith("/oauth2/token"):
+            raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")
+        # A custom domain does not tell its Region; Cognito's own does.
+        host = urlsplit(url).hostname or ""
+        of_cognito = host == _COGNITO or host.endswith(f".{_COGNITO}")
+        here = tuple(f".{auth}.{region}.{_COGNITO}" for auth in ("auth", "auth-fips"))
+        if of_cognito and not host.endswith(here):
+            raise ValueError(f"is not a token endpoint of {region}.")
+        return url
+
+    return parse

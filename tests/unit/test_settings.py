@@ -53,11 +53,20 @@ MALFORMED = {
         "",
         "https://example.auth.us-east-1.amazoncognito.com",
         "https://example.auth.us-east-1.amazoncognito.com/oauth2/token?x",
+        "https://example.auth.us-west-2.amazoncognito.com/oauth2/token",
+        "https://example.auth-fips.us-west-2.amazoncognito.com/oauth2/token",
+        "https://EXAMPLE.AUTH.US-WEST-2.AMAZONCOGNITO.COM/oauth2/token",
+        "https://example.auth.us-west-2.amazoncognito.com:443/oauth2/token",
+        "https://amazoncognito.com/oauth2/token",
         *[url.format(path="/oauth2/token") for url in URLS],
     ],
-    "OAUTH_HOST_SECONDARY": ["", "https://example.com/oauth2/authorize"],
+    "OAUTH_HOST_SECONDARY": ["", "https://example.com/oauth2/authorize", TOKEN_URL],
     "SECRET_PREFIX": ["", "a/b", "-a", "a" * 33, "a b", "é", "a\n"],
-    "PUBLIC_URL": ["", *[url.format(path="") for url in URLS]],
+    "PUBLIC_URL": [
+        "",
+        "https://auth.example.com/api",
+        *[url.format(path="") for url in URLS],
+    ],
     "ENDPOINT_URL_PRIMARY": [url.format(path="") for url in URLS],
     "ENDPOINT_URL_SECONDARY": ["http://10.0.0.1:4566"],
     "ACCESS_TOKEN_SECONDS": ["", "299", "86401", "-1", "3600.0", "1e3", "x", "٣٦٠٠", " 3600"],
@@ -157,7 +166,6 @@ def test_whatever_a_setting_holds_it_is_named_or_accepted(name: str, value: str)
     [
         ("https://auth.example.com", "https://auth.example.com"),
         ("https://auth.example.com/", "https://auth.example.com"),
-        ("https://auth.example.com/api/", "https://auth.example.com/api"),
         ("https://auth.example.com:8443", "https://auth.example.com:8443"),
         ("http://127.0.0.1:4566", "http://127.0.0.1:4566"),
     ],
@@ -165,6 +173,34 @@ def test_whatever_a_setting_holds_it_is_named_or_accepted(name: str, value: str)
 def test_a_url_is_https_or_loopback_and_kept_without_the_last_slash(value: str, kept: str) -> None:
     found = settings(PUBLIC_URL=value, ENDPOINT_URL_PRIMARY=value)
     assert (found.public_url, found.own.endpoint_url) == (kept, kept)
+
+
+def test_an_endpoint_may_have_a_path_and_the_public_url_none() -> None:
+    """Below a path the metadata of RFC 8414 would be at another address, which nobody serves."""
+    assert settings(ENDPOINT_URL_PRIMARY="https://a.example/b/").own.endpoint_url == (
+        "https://a.example/b"
+    )
+    assert "no path" in wrong(PUBLIC_URL="https://auth.example.com/api")
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "example.auth.us-east-1.amazoncognito.com",
+        "example.auth-fips.us-east-1.amazoncognito.com",
+        "example.auth.us-east-1.amazoncognito.com:443",
+        "auth.example.com",
+        "us-west-2.example.com",
+        "amazoncognito.com.example.com",
+        "notamazoncognito.com",
+    ],
+)
+def test_a_token_endpoint_at_cognito_is_of_its_region_and_a_custom_domain_anywhere(
+    host: str,
+) -> None:
+    """Invariant 4: an exchange that is sent to the other Region would fail with it."""
+    url = f"https://{host}/oauth2/token"
+    assert settings(OAUTH_HOST_PRIMARY=url).primary.token_endpoint == url
 
 
 def test_one_region_is_not_two() -> None:
