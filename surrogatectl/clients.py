@@ -69,7 +69,8 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
             )
         except Unavailable as unavailable:
             repeat = f"To repeat this very request: --idempotency-key {key}"
-            raise Unavailable(f"{unavailable.message}\n{repeat}") from None
+            told = unavailable.document | {"idempotency_key": key}
+            raise Unavailable(f"{unavailable.message}\n{repeat}", told) from None
         if file:
             print(answer.pop("client_secret"), file=file)
     _show_secret(f"Enrolled: {answer['client_name']}", answer, secret_file, output_format)

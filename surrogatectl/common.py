@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import boto3
 import click
@@ -15,6 +15,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.aws import UNREACHABLE
 from chalicelib.credentials import SECRET_ID, is_client_id
 
+from . import output
 from .admin_client import AdminApiError, AdminClient
 from .configuration import ROLES, ConfigurationError, Deployment, find_deployment
 
@@ -38,20 +39,55 @@ _OPTIONS = {
 T = TypeVar("T")
 
 
+class Commands(click.Group):
+    """Commands whose failure is the one JSON document, for programs, if nothing else was."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
+        """Run the command that *ctx* names."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except click.ClickException as err:
+            if output.is_awaited(ctx):
+                failed = err if isinstance(err, Failure) else Failure(err.message)
+                output.print_json(failed.document)
+            raise
+
+
 class Failure(click.ClickException):
-    """What went wrong and how to mend it."""
+    """
+    What went wrong and how to mend it.
+
+    *problem* is the admin API's problem document (RFC 9457), if that is whose
+    answer it is.
+    """
+
+    title = "It failed"
+
+    def __init__(self, message: str, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(message)
+        self.problem = dict(problem or {})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The failure for programs: the problem document, or one in its form."""
+        own = {"type": "about:blank", "title": self.title, "detail": self.message}
+        return self.problem or own
 
 
 class Conflict(Failure):
     """The state of things does not allow it, or somebody else was faster."""
 
     exit_code = 3
+    title = "Not as things are"
 
 
 class Unavailable(Failure):
     """Something does not answer; try again later."""
 
     exit_code = 4
+    title = "Try again later"
 
 
 def _client_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
@@ -84,12 +120,21 @@ region_option = click.option(
     type=click.Choice(ROLES),
     help="Ask this Region's admin API.  Default: the Region that writes.",
 )
+
+
+def _output(context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    output.choose(context, value)
+    return value
+
+
 output_option = click.option(
     "--output",
     "output_format",
     type=click.Choice(["table", "json"]),
     default="table",
     show_default=True,
+    callback=_output,
+    is_eager=True,
     help="A table for people, or one JSON document for programs.",
 )
 
@@ -179,7 +224,8 @@ def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
     standby = found.region("secondary").name
     return Unavailable(
         f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
-        "away: surrogatectl failover --to secondary, and repeat this."
+        "away: surrogatectl failover --to secondary, and repeat this.",
+        silent.problem,
     )
 
 
@@ -187,11 +233,11 @@ def failure(err: AdminApiError) -> Failure:
     """Return *err* as a failure with the exit code that fits."""
     message = f"{err.problem.get('title', 'It failed')}. {err}{_options(err)}"
     if err.status in _CONFLICTS:
-        return Conflict(message)
+        return Conflict(message, err.problem)
     # The gateway's own 502 is a function that broke; ours is a pool that refuses.
     if err.status in _UNAVAILABLE or (err.slug, err.status) == ("gateway", _BAD_GATEWAY):
-        return Unavailable(message)
-    return Failure(message)
+        return Unavailable(message, err.problem)
+    return Failure(message, err.problem)
 
 
 def _options(err: AdminApiError) -> str:

@@ -30,12 +30,12 @@ from .app_clients import app_clients
 from .attach_trigger import attach_trigger
 from .audit import audit_option, audited
 from .bootstrap import initialise
-from .common import aws_failure, deployment, output_option
+from .common import Commands, aws_failure, deployment, output_option
 from .keys import refresh_jwks
 from .reconcile import reconcile
 
 
-@click.group()
+@click.group(cls=Commands)
 @click.version_option(package_name="surrogate-credentials")
 def main() -> None:
     """Surrogate client credentials for Amazon Cognito in two AWS Regions."""

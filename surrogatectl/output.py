@@ -20,10 +20,24 @@ from rich.text import Text
 _FRAME: Final = 3
 _READABLE: Final = 24
 _UNBOUNDED: Final = 10_000
+_AWAITED: Final = "surrogatectl.json-document-awaited"
+
+
+def choose(context: click.Context, output_format: str) -> None:
+    """Note that the command of *context* and its parents is to print in *output_format*."""
+    context.meta[_AWAITED] = output_format == "json"
+
+
+def is_awaited(context: click.Context) -> bool:
+    """Return whether a program still waits for its one JSON document."""
+    return bool(context.meta.get(_AWAITED))
 
 
 def print_json(document: Mapping[str, Any]) -> None:
     """Print *document* on standard output, for programs."""
+    context = click.get_current_context(silent=True)
+    if context is not None:
+        context.meta[_AWAITED] = False
     click.echo(json.dumps(document, indent=2))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from click.testing import Result
 from pytest_socket import enable_socket
 
 from surrogatectl.common import worst
+from surrogatectl.main import main
 from tests.unit.command_line import TwoRegions, done, problem, two_regions
 
 CLIENT = "sgc_" + "a" * 26
@@ -233,6 +235,57 @@ def test_the_exit_code_says_what_kind_of_failure_it_was(
     ended = regions.run("show", CLIENT, "--region", "primary")
     assert ended.exit_code == code
     assert isinstance(ended.exception, SystemExit)
+
+
+def test_a_failure_is_a_document_for_programs(regions: TwoRegions) -> None:
+    """As the admin API told it; people read the same on standard error."""
+    status, told = problem(412, "changed-meanwhile", fields={"If-Match": "is another version"})
+    regions.primary.answer = lambda *_: (status, told)
+    ended = regions.run("disable", CLIENT, "--output", "json")
+    assert (ended.exit_code, outcome(ended)) == (3, json.loads(told))
+    assert "changed-meanwhile" in ended.stderr
+    for people in (
+        regions.run("disable", CLIENT),
+        regions.run("disable", CLIENT, "--output=table"),
+    ):
+        assert (people.exit_code, people.stdout) == (3, "")
+
+
+def test_a_failure_that_is_none_of_the_admin_apis_is_a_document_in_the_same_form(
+    regions: TwoRegions, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    ended = regions.run("rotate", CLIENT, "--secret-file", str(taken), "--output", "json")
+    assert (ended.exit_code, regions.primary.seen) == (1, [])
+    assert outcome(ended)["detail"] in ended.stderr
+    assert set(outcome(ended)) == {"type", "title", "detail"}
+
+
+def test_a_lost_enrolment_tells_programs_how_to_repeat_it(regions: TwoRegions) -> None:
+    for double in (regions.primary, regions.secondary):
+        double.answer = lambda *_: UNAVAILABLE
+    ended = regions.run("enroll", "--name=n", "--scope=demo/read", "--output=json")
+    assert (ended.exit_code, outcome(ended)["status"]) == (4, 503)
+    assert outcome(ended)["idempotency_key"] in ended.stderr
+
+
+def test_there_is_one_document_however_it_ends(regions: TwoRegions) -> None:
+    """What a command told before it failed is not followed by another document."""
+    denying(regions)
+    regions.primary.answer = lambda *_: FORBIDDEN
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert ended.exit_code == 1
+    assert set(outcome(ended)) == {"denied", "failed", "unknown"}
+
+
+def test_every_command_has_a_document_for_programs() -> None:
+    without = {
+        name
+        for name, command in main.commands.items()
+        if not any("--output" in each.opts for each in command.params)
+    }
+    assert without == set()
 
 
 def test_a_region_out_of_reach_is_unavailable(regions: TwoRegions) -> None:
