@@ -7,19 +7,39 @@ handed out.  An `Operation` is what an operator does in one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryFile
 
 from chalicelib.app_client_rotation import Step
+from chalicelib.app_clients import app_client_name
 from chalicelib.changes import Changes
+from chalicelib.credentials import secret_id
 from chalicelib.drift import Outcome
 from chalicelib.enrollment import EnrollmentRequest
-from chalicelib.model import ClientId, IssuedCredentials, Origin, Status
+from chalicelib.errors import ProblemError
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientId,
+    IssuedCredentials,
+    Origin,
+    Status,
+)
+from chalicelib.pace import Pace
+from surrogatectl.adopt_examine import PER_SECOND, Examiner
+from surrogatectl.adopt_file import CredentialsFile
+from surrogatectl.adopt_plan import Terms
+from surrogatectl.adopt_rows import Pair, Row, Standing
+from surrogatectl.adopt_write import Adopter
 from tests.aws_worlds import PREFIX, REGIONS, AwsWorld, Operators
 from tests.fake_aws import Call, Crash, crash_after_first
-from tests.worlds import CALLER, EAST, WEST
+from tests.fake_cognito import CognitoTokens
+from tests.unit.adoption_world import cognito_secret
+from tests.worlds import CALLER, EAST, WEST, cheap_hasher
 
 READ, WRITE = "demo/read", "demo/write"
 DAY = 86_400
@@ -33,6 +53,7 @@ class Scene:
         self.world = AwsWorld(strict=strict)
         self.operators = Operators(self.world)
         self.handed_out: list[IssuedCredentials] = []
+        self.credentials_file = b""
         self.client_id = self.enroll("the first one", scopes)
         self.world.clock.advance(2 * DAY)
         self.now = int(self.world.clock())
@@ -82,6 +103,66 @@ class Scene:
                     found.settings["ClientName"] = "people's own"
         self.world.write_by_hand(self.client_id, origin=Origin.ADOPTED)
         self.world.record_secrets(EAST)[self.client_id].tags["surrogate:origin"] = "adopted"
+
+    def bring(self) -> None:
+        """Make a pair of app clients that are their owner's, and that nobody adopted yet."""
+        pairs = []
+        for number, region in enumerate(REGIONS, start=1):
+            pool, secret = self.world.pools[region], cognito_secret(number)
+            made = pool.create_user_pool_client(
+                UserPoolId=pool.user_pool_id,
+                ClientName="billing",
+                GenerateSecret=True,
+                AllowedOAuthFlows=["client_credentials"],
+                AllowedOAuthScopes=[READ],
+                AllowedOAuthFlowsUserPoolClient=True,
+            )
+            app_client_id = made["UserPoolClient"]["ClientId"]
+            secrets = pool.clients[app_client_id].secrets
+            secrets |= {each: (secret, at) for each, (_, at) in secrets.items()}
+            pairs.append(Pair(AppClientId(app_client_id), secret))
+        self.brought = Row("the pair", *pairs)
+
+    def adopt_brought(self, *, keep: bool) -> None:
+        """
+        Adopt the pair as a run of the command does; what it reports as adopted is handed out.
+
+        Raises:
+            ProblemError: If it was not adopted.
+        """
+        row, halves = self.brought, self.operators.halves
+        terms = Terms(keep, accept_scope_differences=False)
+        world, mark = self.world, app_client_name(PREFIX, ClientId(""))
+        clock = world.clock
+        endpoints = {each: CognitoTokens(world.pools[each], clock) for each in REGIONS}
+        paces = {each: Pace(PER_SECOND, clock, clock.advance) for each in REGIONS}
+        examine = Examiner(halves, endpoints, paces, REGIONS, mark, terms)
+        adopter = Adopter(halves, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS)
+        with self._credentials_file() as paper:
+            file = None if keep else paper
+            (outcome,) = adopter(examine([row], unreported), file, unreported)
+        if outcome.standing is Standing.REFUSED or outcome.client_id is None:
+            raise ProblemError(503, "not-adopted", "Not adopted", outcome.reason)
+        primary = row.primary
+        held = IssuedCredentials(
+            ClientId(primary.app_client_id), secret_id(primary.client_secret), primary.client_secret
+        )
+        issued = file.find(outcome.client_id) if file else held
+        assert issued is not None
+        if issued not in self.handed_out:
+            self.handed_out.append(issued)
+
+    @contextmanager
+    def _credentials_file(self) -> Iterator[CredentialsFile]:
+        """Open what the process before left on the disk, and leave it there whatever happens."""
+        with TemporaryFile() as disk:
+            disk.write(self.credentials_file)
+            disk.seek(0)
+            try:
+                yield CredentialsFile(Path("credentials"), disk.fileno())
+            finally:
+                disk.seek(0)
+                self.credentials_file = disk.read()
 
     def reconcile(self) -> list[Outcome]:
         return list(self.operators.reconcile(unseen))
@@ -139,6 +220,10 @@ def writes(calls: Sequence[Call]) -> list[tuple[int, Call]]:
 
 def unseen(done: int, total: int | None) -> None:
     """Watch no progress."""
+
+
+def unreported(what: str, done: int, total: int | None) -> None:
+    """Watch no progress of an adoption."""
 
 
 def nothing(scene: Scene) -> None:
@@ -220,6 +305,20 @@ def _only_the_new_one_works(scene: Scene) -> None:
     _last_works(scene)
     for issued in scene.handed_out[:-1]:
         assert scene.works(issued) == [False, False]
+
+
+def _adopted(scene: Scene) -> None:
+    """Fail unless the pair is a client's now, and its app clients are their owner's still."""
+    _last_works(scene)
+    record = scene.world.record(scene.handed_out[-1].client_id)
+    assert record.origin is Origin.ADOPTED
+    for region, pair in zip(REGIONS, (scene.brought.primary, scene.brought.secondary), strict=True):
+        half = record.app_clients[region]
+        assert isinstance(half, AppClient)
+        assert half.app_client_id == pair.app_client_id
+        found = scene.world.pools[region].clients[pair.app_client_id]
+        assert found.settings["ClientName"] == "billing"
+    assert len(scene.handed_out) == 2
 
 
 def _retired(scene: Scene) -> None:
@@ -329,6 +428,12 @@ OPERATIONS = {
     ),
     "rotate the app clients": Operation(
         Scene.rotate_app_clients, done=_fully_rotated, documented=frozenset({"conflict"})
+    ),
+    "adopt with new credentials": Operation(
+        lambda scene: scene.adopt_brought(keep=False), prepare=Scene.bring, done=_adopted
+    ),
+    "adopt and keep the credentials": Operation(
+        lambda scene: scene.adopt_brought(keep=True), prepare=Scene.bring, done=_adopted
     ),
     "delete an adopted client": Operation(
         _delete, prepare=Scene.adopt, done=_deleted, voids=of_the_client, documented=_GONE
