@@ -17,6 +17,7 @@ from botocore.httpsession import URLLib3Session
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 # No profile, no configuration files: only what is passed in.
@@ -65,6 +66,9 @@ class Aws:
         return self.session.client(
             "cognito-idp", region_name=region, endpoint_url=endpoint, config=config
         )
+
+    def logs(self, region: str, endpoint: str, config: Config = PATIENT) -> CloudWatchLogsClient:
+        return self.session.client("logs", region_name=region, endpoint_url=endpoint, config=config)
 
 
 def lose_answer(client: SecretsManagerClient, operation: str) -> None:

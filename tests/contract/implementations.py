@@ -6,7 +6,9 @@ A *world* holds a port's implementation and what a test has to do behind its bac
 
 from __future__ import annotations
 
+import json
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
@@ -14,13 +16,14 @@ from typing import TYPE_CHECKING, Protocol
 
 from chalicelib import records, secrets_store
 from chalicelib.app_clients import PoolAppClients
-from chalicelib.errors import UnknownClientError
+from chalicelib.errors import LogUnavailableError, UnknownClientError
 from chalicelib.model import (
     AppClient,
     AppClientId,
     ClientId,
     ClientRecord,
     RegionState,
+    SecretId,
     Versioned,
 )
 from chalicelib.ports import (
@@ -31,6 +34,7 @@ from chalicelib.ports import (
     RecordStore,
     StateStore,
     TokenEndpoint,
+    UseLog,
 )
 from chalicelib.secrets_store import (
     ClientSecrets,
@@ -39,6 +43,7 @@ from chalicelib.secrets_store import (
     StateSecret,
 )
 from chalicelib.token_endpoint import CognitoTokenEndpoint
+from chalicelib.use_log import CloudWatchUseLog
 from tests.contract.clients import IMPATIENT, PATIENT, REPEATING, Aws
 from tests.contract.loopback import LOOPBACK, Answer, Choose, Loopback, Seen, answer, closed_port
 from tests.contract.samples import app_client, new_client_id, unique
@@ -48,11 +53,13 @@ from tests.fakes import (
     FakeRecordStore,
     FakeStateStore,
     FakeTokenEndpoint,
+    FakeUseLog,
 )
 from tests.worlds import EAST, WEST
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
 WRONG_SECRET = "this_is_not_the_secret_of_anybody"
@@ -78,6 +85,9 @@ class TwoRegions:
 
     def cognito(self, region: str) -> CognitoIdentityProviderClient:
         return self.aws.cognito(region, self.endpoints[region])
+
+    def logs(self, region: str) -> CloudWatchLogsClient:
+        return self.aws.logs(region, self.endpoints[region])
 
 
 class RecordsWorld(Protocol):
@@ -358,3 +368,55 @@ class CloudCognito:
             client_secret=client_secret,
         )
         self.endpoint = CognitoTokenEndpoint(f"{regions.endpoints[region]}/oauth2/token", clock)
+
+
+class LogWorld(Protocol):
+    """`UseLog` of a Region whose function has logged nothing yet."""
+
+    @property
+    def log(self) -> UseLog: ...
+
+    def used(self, client_id: ClientId, secret_id: SecretId, at: int) -> None:
+        """Have a client get a token with one of its secrets."""
+
+    def lose(self) -> None:
+        """Have the log gone."""
+
+
+class FakeLog:
+    """The fake."""
+
+    def __init__(self) -> None:
+        self.log = FakeUseLog()
+
+    def used(self, client_id: ClientId, secret_id: SecretId, at: int) -> None:
+        self.log.uses[secret_id] = max(at, self.log.uses.get(secret_id, 0))
+
+    def lose(self) -> None:
+        self.log.failures["last_uses"] = [LogUnavailableError("gone")]
+
+
+class AwsLog:
+    """The adapter, and a log group of its own."""
+
+    def __init__(self, regions: TwoRegions) -> None:
+        self.logs, self.group = regions.logs(EAST), f"/aws/lambda/contract-{unique()}"
+        self.logs.create_log_group(logGroupName=self.group)
+        self.log = CloudWatchUseLog(lambda: self.logs, self.group, time.time)
+
+    def used(self, client_id: ClientId, secret_id: SecretId, at: int) -> None:
+        found = {"event": "exchange", "outcome": "issued"}
+        self.write(at, json.dumps(found | {"client_id": client_id, "secret_id": secret_id}))
+
+    def write(self, at: int, line: str) -> None:
+        """Log *line*, in a stream of its own: within one, time goes forward."""
+        stream = unique()
+        self.logs.create_log_stream(logGroupName=self.group, logStreamName=stream)
+        self.logs.put_log_events(
+            logGroupName=self.group,
+            logStreamName=stream,
+            logEvents=[{"timestamp": at * 1000, "message": line}],
+        )
+
+    def lose(self) -> None:
+        self.logs.delete_log_group(logGroupName=self.group)
