@@ -16,6 +16,7 @@ from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -533,6 +534,7 @@ def test_a_missing_grant_type_is_an_invalid_request(api: TokenApi) -> None:
 
 
 @rfc("6749", "5.2", "Another grant_type: unsupported_grant_type")
+@rfc("9700", "2.4", "The resource owner password credentials grant is not offered")
 @pytest.mark.parametrize(
     "grant_type",
     [
@@ -548,6 +550,20 @@ def test_another_grant_type_is_not_supported(api: TokenApi, grant_type: str) -> 
     answer = api.form([("grant_type", grant_type)], headers=[basic(*_pair(api))])
     assert_refused(answer, 400, "unsupported_grant_type")
     assert_untouched(api)
+
+
+@rfc("9700", "4.15", "A client ID is never that of a user: no sub of Cognito's is one")
+@given(st.uuids())
+def test_no_users_sub_is_a_client_id(sub: UUID) -> None:
+    """Neither one of ours nor an adopted one: no backend mistakes a user for a client."""
+    assert not credentials.is_client_id(str(sub))
+
+
+@rfc("9700", "2.3", "A token has no more than was asked for")
+def test_a_client_may_ask_for_less_than_it_was_granted(api: TokenApi) -> None:
+    api.form([GRANT, ("scope", "demo/read")], headers=[basic(*_pair(api))])
+    ((_, scope, _),) = api.world.endpoint.requests
+    assert scope == "demo/read"
 
 
 @rfc("6749", "5.2", "unauthorized_client does not occur: every client may use the one grant")
@@ -788,6 +804,7 @@ def metadata(api: TokenApi) -> Any:
     return answer.json
 
 
+@rfc("9700", "2.6", "Metadata is published")
 @rfc("8414", "3", "The metadata is at /.well-known/oauth-authorization-server, as JSON")
 def test_the_metadata_is_json(api: TokenApi) -> None:
     answer = api.call(method="GET", path=METADATA)
