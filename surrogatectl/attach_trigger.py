@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -19,6 +20,7 @@ from botocore.exceptions import ParamValidationError
 from chalicelib.settings import RegionSettings
 
 from . import output
+from .audit import audit_option, audited_run
 from .common import Conflict, Failure, confirm, deployment, output_option, yes_option
 from .configuration import ROLES
 from .operators import AbsentError, Connect, NoAnswerError, ask, connect
@@ -195,10 +197,16 @@ def _plain(pool: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
     help="Only to this Region's pool.  Default: to both, one after the other.",
 )
 @click.option("--function", "name", help="Default: surrogate-credentials-<role>-trigger.")
+@audit_option
 @yes_option
 @output_option
 def attach_trigger(
-    roles: tuple[str, ...], name: str | None, output_format: str, *, yes: bool
+    roles: tuple[str, ...],
+    name: str | None,
+    audit_file: Path | None,
+    output_format: str,
+    *,
+    yes: bool,
 ) -> None:
     """
     Have a pool that you brought stamp surrogate_client_id into machine tokens.
@@ -212,7 +220,8 @@ def attach_trigger(
     for role in roles or ROLES:
         region = found.region(role)
         try:
-            arn, new = attach(connect, region, name or trigger_name(role), agree)
+            with audited_run(audit_file, "attach-trigger", region):
+                arn, new = attach(connect, region, name or trigger_name(role), agree)
         except NoAnswerError as err:
             raise Failure(f"{region.name}: {err}") from None
         done[region.name] = {"function": arn, "attached": new}

@@ -76,6 +76,28 @@ def audited(
         yield _lines(file, action, region.name, caller(region, connected), time.time)
 
 
+@contextmanager
+def audited_run(
+    path: Path | None, action: str, region: RegionSettings, connected: Connect = connect
+) -> Iterator[None]:
+    """
+    Append a line before what concerns the deployment as a whole, and one after it.
+
+    A run that is killed has the first one only.
+
+    Raises:
+        click.ClickException: If the file cannot be written; nothing was done then.
+    """
+    with audited(path, action, region, connected) as audit:
+        audit(None, (), "begun")
+        try:
+            yield
+        except BaseException:
+            audit(None, (), "failed")
+            raise
+        audit(None, (), "done")
+
+
 def _lines(
     file: TextIO, action: str, region: str, caller: str, clock: Callable[[], float]
 ) -> Audit:

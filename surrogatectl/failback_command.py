@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -16,6 +17,7 @@ from rich.progress import Progress as Bar
 from chalicelib.model import ClientId
 
 from . import output
+from .audit import audit_option, audited_run
 from .common import Unavailable, deployment, output_option
 from .failback import Outcome, Progress, SplitsError, Waits
 from .failback_records import Choices, Keep, Split
@@ -78,6 +80,7 @@ class _KeepChoice(click.ParamType[tuple[ClientId, Keep]]):
 @timeout_option
 @settle_option
 @simple_record_option
+@audit_option
 @output_option
 def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     kept: tuple[tuple[ClientId, Keep], ...],
@@ -88,6 +91,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     timeout: int,
     settle: float,
     simple_record: str | None,
+    audit_file: Path | None,
     output_format: str,
 ) -> None:
     """
@@ -101,7 +105,8 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     answer.  Repeating it is safe, and goes on where it stopped.
     """
     parts = SteeringParts(deployment(), simple_record)
-    with _progress(output_format) as report, steering_failures():
+    audited = audited_run(audit_file, "failback", parts.settings.primary)
+    with audited, _progress(output_format) as report, steering_failures():
         parts.require_record()
         command = parts.failback(announce(output_format), report)
         if abort:

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any, Final
 
 import click
@@ -17,6 +18,7 @@ from chalicelib.model import ClientId, IssuedCredentials
 
 from . import output
 from .admin_client import AdminClient
+from .audit import audit_option, audited_run
 from .canary import CanaryError
 from .common import Conflict, Failure, Unavailable, ask, aws_failure, deployment, output_option
 from .configuration import ROLES
@@ -60,6 +62,7 @@ simple_record_option = click.option(
 @timeout_option
 @settle_option
 @simple_record_option
+@audit_option
 @output_option
 def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str,
@@ -67,6 +70,7 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     timeout: int,
     settle: float,
     simple_record: str | None,
+    audit_file: Path | None,
     output_format: str,
 ) -> None:
     """
@@ -83,7 +87,8 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     if role == "primary":
         _to_primary(parts, output_format)
         return
-    with steering_failures():
+    audited = audited_run(audit_file, "failover", parts.settings.secondary)
+    with audited, steering_failures():
         parts.require_record()
         outcome = parts.failover(announce(output_format), settle)(force=force, timeout=timeout)
     if output_format == "json":

@@ -16,7 +16,8 @@ from chalicelib.errors import StoreRefusedError
 from chalicelib.model import ClientId, SecretId
 from chalicelib.settings import RegionSettings
 from surrogatectl.adopt_file import credentials_file
-from surrogatectl.audit import Audit, audited, caller
+from surrogatectl.audit import Audit, audited, audited_run, caller
+from surrogatectl.main import main
 from tests.operator_fakes import refusal, settings
 from tests.unit.adoption_world import AdoptionWorld
 from tests.worlds import ADOPTED, CALLER, EAST
@@ -121,3 +122,30 @@ def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
     with audited(None, "adopt", PRIMARY, Sts()) as audit:
         audit(OURS, (), "done")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_leaves_a_line_before_and_one_after(path: Path) -> None:
+    with audited_run(path, "failover", PRIMARY, Sts()):
+        (begun,) = lines(path)
+    with pytest.raises(KeyboardInterrupt), audited_run(path, "failover", PRIMARY, Sts()):
+        raise KeyboardInterrupt
+    assert [each["outcome"] for each in lines(path)] == ["begun", "done", "begun", "failed"]
+    assert (begun["caller"], begun["action"], begun["client_id"]) == (CALLER, "failover", None)
+
+
+def test_every_command_that_changes_something_past_the_admin_api_has_an_audit() -> None:
+    audited_ones = {
+        name
+        for name, command in main.commands.items()
+        if any(parameter.name == "audit_file" for parameter in command.params)
+    }
+    # `refresh-jwks` does what the schedule does; `canary` enrols over the admin API.
+    assert audited_ones == {
+        "adopt",
+        "attach-trigger",
+        "cleanup",
+        "failback",
+        "failover",
+        "init",
+        "reconcile",
+    }
