@@ -48,11 +48,17 @@ class Commands(click.Group):
             return super().invoke(ctx)
         except click.UsageError:
             raise
-        except click.ClickException as err:
-            if output.is_awaited(ctx):
-                failed = err if isinstance(err, Failure) else Failure(err.message)
-                output.print_json(failed.document)
+        except click.Abort:
+            _tell(ctx, Failure("It was not confirmed. For scripts: --yes."))
             raise
+        except click.ClickException as err:
+            _tell(ctx, err if isinstance(err, Failure) else Failure(err.message))
+            raise
+
+
+def _tell(context: click.Context, failed: Failure) -> None:
+    if output.is_awaited(context):
+        output.print_json(failed.document)
 
 
 class Failure(click.ClickException):

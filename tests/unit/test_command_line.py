@@ -262,6 +262,12 @@ def test_a_failure_that_is_none_of_the_admin_apis_is_a_document_in_the_same_form
     assert set(outcome(ended)) == {"type", "title", "detail"}
 
 
+def test_what_nobody_confirmed_is_a_document_for_programs(regions: TwoRegions) -> None:
+    ended = regions.run("delete", CLIENT, "--output=json")
+    assert (ended.exit_code, regions.primary.seen) == (1, [])
+    assert "--yes" in outcome(ended)["detail"]
+
+
 def test_a_lost_enrolment_tells_programs_how_to_repeat_it(regions: TwoRegions) -> None:
     for double in (regions.primary, regions.secondary):
         double.answer = lambda *_: UNAVAILABLE
