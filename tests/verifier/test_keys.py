@@ -474,6 +474,35 @@ def test_known_keys_wait_for_nobody(world: World) -> None:
     assert isinstance(results[0], UnknownKeyError)
 
 
+def test_a_flood_of_made_up_key_ids_holds_up_one_thread_of_an_outage(world: World) -> None:
+    """The first one waits for an issuer that hangs; the others are told at once to come again."""
+    server = SlowServer(world.server.documents)
+    server.go.set()
+    verifier = world.verifier(fetch=server)
+    verifier.load_keys()
+    server.down.add(world.east.issuer.key_set_url)
+    made_up = world.east.token(header={"kid": "made-up"})
+    world.monotonic.now += 10
+    with pytest.raises(KeysUnavailableError):
+        verifier.verify(made_up)
+    server.down.clear()  # from here on it takes its time, and then answers
+    server.entered.clear()
+    server.go.clear()
+    world.monotonic.now += 10
+    threads, results = in_threads(1, lambda: verifier.verify(made_up))
+    assert server.entered.wait(30)
+    for _ in range(100):
+        with pytest.raises(KeysUnavailableError):
+            verifier.verify(made_up)
+    assert verifier.verify(world.east.token())
+    assert not results
+    server.go.set()
+    threads[0].join(30)
+    assert isinstance(results[0], UnknownKeyError)
+    with pytest.raises(UnknownKeyError):  # the outage is over, and the pause is not
+        verifier.verify(made_up)
+
+
 def test_rotation_under_load_refuses_nobody(world: World) -> None:
     verifier = world.verifier(pace=Pace(cool_down=1, refresh_after=1), background=in_a_thread)
     verifier.load_keys()

@@ -112,7 +112,7 @@ def in_a_thread(work: Callable[[], None]) -> None:
 
 @dataclass(slots=True)
 class _State:
-    """What is known of one source. Written under its lock, read without."""
+    """What is known of one source: *failed* is of the last fetch that ended. Read without lock."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     tried_at: float | None = None
@@ -188,14 +188,22 @@ class KeyRing:
         unavailable = False
         for source in self._sources[issuer] if key is None else ():
             state = self._states[source]
-            # Whoever comes meanwhile waits for this one fetch, and then looks again.
-            with state.lock:
+            # Whoever comes meanwhile waits for this one fetch, and then looks again.  Not at a
+            # place that failed before: that may hang, and a flood of made-up key IDs would have
+            # every thread of a server wait for it.
+            lock = state.lock
+            if not lock.acquire(blocking=not state.failed):
+                unavailable = True
+                continue
+            try:
                 key = self._keys[issuer].get(key_id)
                 if key is None and self._may_fetch(state):
                     self._load(source, state)
                     key = self._keys[issuer].get(key_id)
                 # After a failure nobody can say that the issuer does not have this key.
                 unavailable = state.failed or not self._keys[issuer]
+            finally:
+                lock.release()
             if key is not None:
                 break
         if key is not None:
@@ -260,7 +268,7 @@ class KeyRing:
 
     def _load(self, source: Source, state: _State) -> None:
         """Fetch *source* and take over what is in it. The source's lock is held."""
-        state.failed = True
+        failed = True
         try:
             found = self._usable(source, self._fetch(source.url))
         except FetchError as err:
@@ -271,9 +279,10 @@ class KeyRing:
             # An issuer that the new set says nothing of keeps what it had.
             state.keys.update(found)
             self._merge(found)
-            state.failed = False
+            failed = False
             state.loaded_at = self._monotonic()
         finally:
+            state.failed = failed
             # After the fetch: one that takes longer than the pause must not follow itself at once.
             state.tried_at = self._monotonic()
 
