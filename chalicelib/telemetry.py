@@ -13,8 +13,10 @@ import json
 import sys
 import traceback
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Final, TextIO
 
+from .freshness import REMEMBERED
 from .ports import Clock, Emit
 
 NAMESPACE: Final = "SurrogateCredentials"
@@ -45,27 +47,38 @@ _DRIFT = frozenset({"drift", "pending"})
 
 def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
     """Return a function that writes each event as one line to *stream*."""
+    head = f'{{"region":{_encode(region)},"at":'
 
     def emit(event: Mapping[str, Any]) -> None:
         at = clock()
-        line = _encode({"region": region, "at": at, **event})
         if event.get("event") == "exchange":
-            counted = f'"exchanges":1,"drift":{int(event["outcome"] in _DRIFT)}'
-            line = _with_metrics(line, counted, at, _EXCHANGE_METRICS)
-        elif event.get("event") == "reconcile":
-            counted = f'"drift_found":{sum(event["drift"].values())}'
-            line = _with_metrics(line, counted, at, _RECONCILE_METRICS)
+            rest = f"{_exchange(tuple(event.items()))}{int(at * 1000)}}}}}"
+        else:
+            rest = _rest(event, at)
         out = stream or sys.stdout
-        out.write(line + "\n")
+        out.write(f"{head}{at!r},{rest}\n")
         out.flush()
 
     return emit
 
 
-def _with_metrics(line: str, counted: str, at: float, metrics: str) -> str:
-    """Add *counted* to the JSON object *line*, and what makes CloudWatch count it."""
-    about = f'{{"Timestamp":{int(at * 1000)},"CloudWatchMetrics":{metrics}}}'
-    return f'{line[:-1]},{counted},"_aws":{about}}}'
+@lru_cache(REMEMBERED)  # a client's next exchange says what its last one said, but for the time
+def _exchange(items: tuple[tuple[str, Any], ...]) -> str:
+    """Return the line of an exchange from its event on, up to the time of its metrics."""
+    event = dict(items)
+    counted = f'"exchanges":1,"drift":{int(event["outcome"] in _DRIFT)}'
+    about = f'{{"CloudWatchMetrics":{_EXCHANGE_METRICS},"Timestamp":'
+    return f'{_encode(event)[1:-1]},{counted},"_aws":{about}'
+
+
+def _rest(event: Mapping[str, Any], at: float) -> str:
+    """Return the line of any other event from there on."""
+    members = _encode(event)[1:]
+    if event.get("event") != "reconcile":
+        return members
+    counted = f'"drift_found":{sum(event["drift"].values())}'
+    about = f'{{"Timestamp":{int(at * 1000)},"CloudWatchMetrics":{_RECONCILE_METRICS}}}'
+    return f'{members[:-1]},{counted},"_aws":{about}}}'
 
 
 def crash(err: BaseException) -> dict[str, Any]:

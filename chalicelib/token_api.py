@@ -27,6 +27,7 @@ _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 # None to check: Chalice would refuse a media type in its own words.
 _ANY: list[str] = []
 _JSON = {"Content-Type": "application/json"}
+_LENGTH = len("authorization")
 _UNAVAILABLE = 503
 _NOT_MODIFIED = 304
 # A key that a pool adds is in the snapshot within a quarter of an hour.
@@ -157,18 +158,16 @@ def _answer(surface: TokenSurface, request: Request) -> oauth.HttpResponse:
 
 
 def _http_request(request: Request) -> oauth.HttpRequest:
-    body = request.raw_body
+    body, headers = request.raw_body, request.headers
     many = request.to_original_event().get("multiValueHeaders") or {}
-    authorization = [
-        value
-        for name, values in many.items()
-        if len(name) == len("authorization") and name.lower() == "authorization"
-        for value in values
-    ]
-    if not authorization and "authorization" in request.headers:
-        authorization = [request.headers["authorization"]]
+    authorization: list[str] = []
+    for name in many:
+        if len(name) == _LENGTH and name.lower() == "authorization":
+            authorization += many[name]
+    if not authorization and "authorization" in headers:
+        authorization = [headers["authorization"]]
     return oauth.HttpRequest(
-        content_type=request.headers.get("content-type"),
+        content_type=headers.get("content-type"),
         authorization=authorization,
         query=list(request.query_params or {}),
         body=body.encode() if isinstance(body, str) else body,

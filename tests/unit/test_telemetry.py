@@ -62,6 +62,22 @@ def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
     }
 
 
+def test_what_an_exchange_said_before_it_says_again_with_the_time_of_now() -> None:
+    """It is encoded once: nothing of another event, and no time, may be left in it."""
+    stream, clock = io.StringIO(), FakeClock(1_800_000_000.25)
+    emit = json_lines("us-east-1", clock, stream)
+    others = [{**EVENT, "client_id": "sgc_y"}, {**EVENT, "outcome": "drift"}]
+    for event in (EVENT, *others, EVENT):
+        emit(event)
+        clock.advance(60)
+    first, *between, last = map(json.loads, stream.getvalue().splitlines())
+    assert last.pop("at") - first.pop("at") == 180
+    assert last["_aws"].pop("Timestamp") - first["_aws"].pop("Timestamp") == 180_000
+    assert first == last
+    assert [line["client_id"] for line in between] == ["sgc_y", "sgc_x"]
+    assert [line["outcome"] for line in between] == ["issued", "drift"]
+
+
 def test_region_and_outcome_are_the_only_dimensions() -> None:
     """A dimension that a caller could choose would make a metric for each of its values."""
     (line,) = emitted(EVENT)
