@@ -45,6 +45,37 @@ print(json.dumps({
     "modules": sorted(sys.modules),
 }))
 """
+# What a snapshot of the function that has been imported would hold, for all who start from it.
+SNAPSHOT = """
+import json, os, sys
+drawn = []
+
+def note(frame, event, argument):
+    if event == "c_call" and getattr(argument, "__name__", "") in {"urandom", "getrandom"}:
+        drawn.append(frame.f_code.co_filename)
+
+sys.setprofile(note)
+import app
+sys.setprofile(None)
+opened = {
+    int(name): os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
+}
+at_import = len(drawn)
+surface = app.token_surface()
+keys = [app.hasher._process_key, surface.exchange.recognition._process_key]
+known = [*surface.exchange.states._known, *surface.exchange.records._known]
+
+sys.setprofile(note)
+app.hasher.verify("sgc_somebody", "sgs_something", ())
+sys.setprofile(None)
+print(json.dumps({
+    "drawn_at_import": at_import,
+    "drawn_by_a_request": len(drawn) - at_import,
+    "sockets": [path for number, path in opened.items() if number > 2 and "socket:" in path],
+    "keys": [key is not None for key in keys],
+    "known": len(known),
+}))
+"""
 # What a Lambda's environment holds, or a developer's shell: credentials that are none.
 SHELL = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
@@ -66,9 +97,9 @@ class Imported:
     found: dict[str, Any]
 
 
-def imported(environ: dict[str, str]) -> Imported:
+def imported(environ: dict[str, str], probe: str = PROBE) -> Imported:
     done = subprocess.run(
-        [sys.executable, "-c", PROBE],
+        [sys.executable, "-c", probe],
         cwd=PROJECT,
         env={**SHELL, **environ},
         capture_output=True,
@@ -123,6 +154,17 @@ def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrator
 def test_no_function_imports_an_sdk_that_it_does_not_use() -> None:
     both = imported(environment("primary"))
     assert not {"boto3", "s3transfer", "multiprocessing"} & set(both.found["modules"])
+
+
+def test_a_snapshot_shares_nothing_random_secret_or_connected() -> None:
+    """SnapStart starts many functions from one that was imported once."""
+    app = imported({**environment("primary"), "SURFACES": "token"}, SNAPSHOT)
+    assert app.code == 0, app.errors
+    assert app.found["drawn_at_import"] == 0
+    assert app.found["drawn_by_a_request"] > 0, "or the probe would see none at import either"
+    assert app.found["sockets"] == []
+    assert app.found["keys"] == [False, False]
+    assert app.found["known"] == 0
 
 
 @pytest.mark.parametrize(
