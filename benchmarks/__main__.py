@@ -17,11 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine
+from benchmarks import machine, report
 from benchmarks.environments import BUILD, ROOT, python
-
-RESULTS = ROOT / "benchmarks" / "results"
-NAMES = ("warm", "junk", "cold", "peers", "calls", "scale", "verifier", "trigger")
+from benchmarks.report import DOCUMENT, NAMES, RESULTS
 
 
 def main() -> int:
@@ -43,17 +41,21 @@ def _each_in_a_process(names: Sequence[str], *, quick: bool, out: Path) -> int:
     """Run each of *names* in a process of its own; go on after one that fails."""
     out.mkdir(parents=True, exist_ok=True)
     failed = [name for name in names if not _run(name, quick=quick, out=out)]
+    if not quick:
+        report.write(out, DOCUMENT if out == RESULTS else None)
+        if not _plot(out):
+            failed.append("plots")
+        report.show(out)
     for name in failed:
         print(f"{name} failed", file=sys.stderr)
-    if not quick:
-        _plot(out)
     return 1 if failed else 0
 
 
-def _plot(out: Path) -> None:
-    """Draw all results of *out*."""
+def _plot(out: Path) -> bool:
+    """Draw all results of *out*; return whether it could be done."""
     interpreter = python("plots", ROOT / "benchmarks" / "requirements-plots.txt")
-    subprocess.run([str(interpreter), "-m", "benchmarks.plots", str(out)], cwd=ROOT, check=True)
+    command = [str(interpreter), "-m", "benchmarks.plots", str(out)]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def _run(name: str, *, quick: bool, out: Path) -> bool:
@@ -72,6 +74,7 @@ def _here(name: str, *, quick: bool, out: Path) -> None:
     text = json.dumps(found, indent=1) + "\n"
     with tempfile.NamedTemporaryFile("w", dir=out, suffix=".tmp", delete=False) as written:
         written.write(text)
+    Path(written.name).chmod(0o644)
     Path(written.name).replace(out / f"{name}.json")
     _show(found)
 
@@ -85,11 +88,8 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _bar(bar: dict[str, Any]) -> str:
-    value, least, most = bar["found"], bar.get("at_least"), bar.get("at_most")
-    kept = (least is None or value >= least) and (most is None or value <= most)
-    between = f"{least} to {most}" if least is not None and most is not None else None
-    wanted = between or (f"at most {most}" if least is None else f"at least {least}")
-    return f"{value} ({wanted}): {'kept' if kept else 'NOT KEPT'}"
+    met = "met" if report.met(bar) else "NOT MET"
+    return f"{bar['found']} ({report.wanted(bar)}): {met}"
 
 
 def _parser() -> argparse.ArgumentParser:

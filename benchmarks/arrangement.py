@@ -70,7 +70,7 @@ class Arrangement:
     """The token surface, with as many clients as are asked for."""
 
     def __init__(self, region: Region) -> None:
-        self._region = region
+        self.region = region
         self._hasher = SecretHasher(secrets.token_bytes)
         self._cheap_hasher = SecretHasher(
             secrets.token_bytes, argon2=PasswordHasher.from_parameters(CHEAPEST)
@@ -88,7 +88,7 @@ class Arrangement:
     def client(self, *, cheap: bool = False) -> IssuedCredentials:
         """Store a client; return its credentials.  A *cheap* one's hash took no time to make."""
         issued, record = client(self._cheap_hasher if cheap else self._hasher)
-        self._region.add(record)
+        self.region.add(record)
         return issued
 
     def quiet_exchange(self) -> Exchange:

@@ -20,10 +20,12 @@ from matplotlib import pyplot as plt
 Found = Mapping[str, Any]
 
 _BASES = {
-    "no_op": "a Chalice route that does nothing with the same event",
+    "no_op": "that of a Chalice route that does nothing",
     "pyjwt_with_the_key_at_hand": "PyJWT, told the key beforehand",
 }
-_OURS, _OTHERS, _BAR = "#2a6f97", "#b0b7bf", "#c1121f"
+# So that the line of a bar does not run through a number.
+_PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+_OURS, _OTHERS, _BAR = "#2a6f97", "#7d8791", "#c1121f"
 
 
 def main() -> None:
@@ -55,12 +57,12 @@ def _ratios(found: Found, title: str, bars: Mapping[str, float], base: str = "no
     others = (base, "pyjwt_with_key_chosen_by_hand")
     colours = [_OTHERS if name in others else _OURS for name in names]
     drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colours)
-    axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
+    axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8, bbox=_PLATE)
     for label, at in bars.items():
-        axes.axvline(at, color=_BAR, linestyle="--", linewidth=1)
-        axes.text(at, len(names) - 0.4, label, color=_BAR, fontsize=7, ha="center")
-    axes.invert_yaxis()
-    axes.set_xlim(0, max(values) * 1.15)
+        axes.axvline(at, color=_BAR, linestyle="--", linewidth=1, zorder=0)
+        axes.text(at + 0.01, -0.65, label, color=_BAR, fontsize=7, va="center")
+    axes.set_ylim(len(names) - 0.5, -0.9)
+    axes.set_xlim(0, max(*values, *bars.values()) * 1.15)
     axes.set_xlabel(f"CPU time ÷ {_BASES[base]}")
     axes.set_title(title, fontsize=10)
 
@@ -96,9 +98,13 @@ def _cold(found: Found) -> None:
     values = [found["subjects"][name]["cpu_ms"] for name in names]
     colours = [_OURS if name == "packaged" else _OTHERS for name in names]
     drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colours)
-    axes.bar_label(drawn, fmt="%.0f ms", padding=3, fontsize=8)
-    axes.invert_yaxis()
+    axes.bar_label(drawn, fmt="%.0f ms", padding=3, fontsize=8, bbox=_PLATE)
     axes.set_xlim(0, max(values) * 1.15)
+    bar = found["bars"]["cpu"]["at_most"]
+    at = bar * found["subjects"]["untouched"]["cpu_ms"]
+    axes.axvline(at, color=_BAR, linestyle="--", linewidth=1, zorder=0)
+    axes.text(at + 4, -0.65, f"bar {bar}", color=_BAR, fontsize=7, va="center")
+    axes.set_ylim(len(names) - 0.5, -0.9)
     axes.set_xlabel("CPU time from the process's start to the first token")
     axes.set_title("A cold start under AWS's runtime client", fontsize=10)
 
@@ -128,6 +134,8 @@ def _calls(found: Found) -> None:
     left.axhline(
         quota["without_reuse_per_second"], color=_OTHERS, linestyle="--", label="without reuse"
     )
+    if met_at := quota["met_at_containers"]:
+        left.axvline(met_at, color=_BAR, linestyle=":", label=f"met at {met_at:,} containers")
     shared = quota["shared_tier"]["cognito_per_second"]
     left.axhline(shared, color="#5a9367", linestyle=":", label="a tier that all containers share")
     left.set_xscale("log")
@@ -135,30 +143,34 @@ def _calls(found: Found) -> None:
     left.set_xlabel("containers that are kept warm")
     left.set_ylabel("requests to Cognito per second, steady")
     left.set_title(f"{quota['clients']:,} clients that ask every minute", fontsize=10)
-    left.legend(fontsize=7)
+    left.legend(fontsize=7, framealpha=1)
     for point in points:
         if point["containers"] in {1, 10, 100, 1_000}:
             series = [value / 60 for value in point["per_minute"]]
-            right.plot(series, linewidth=1, label=f"{point['containers']:,} containers")
-    right.axhline(quota["limit_per_second"], color=_BAR, linestyle="--", linewidth=1)
+            right.plot(series, linewidth=1, label=f"{point['containers']:,}")
+    limit = quota["limit_per_second"]
+    right.axhline(limit, color=_BAR, linestyle="--", linewidth=1, label="Cognito's quota")
     right.set_xlabel("minutes since all containers started")
     right.set_ylabel("requests to Cognito per second")
     right.set_title("After a start from nothing, a failover for instance", fontsize=10)
-    right.legend(fontsize=7)
+    right.set_ylim(top=1.4 * limit)
+    right.legend(fontsize=7, title="containers", title_fontsize=7, ncols=5, loc="upper center")
 
 
 def _scale(found: Found) -> None:
     sizes = [each["clients"] for each in found["sizes"]]
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
-    for name, label in (
-        ("enrol", "enrol one"),
-        ("list", "list all"),
-        ("survey", "survey, scheduled"),
-        ("reconcile", "survey, thorough"),
+    for name, style, label in (
+        ("enrol", "o-", "enrol one"),
+        ("list", "s-", "list all"),
+        ("reconcile", "D-", "reconcile, all that is stored"),
+        ("survey", "v--", "reconcile, as scheduled"),
     ):
-        left.plot(sizes, [each[name]["calls"] for each in found["sizes"]], "o-", label=label)
-        right.plot(sizes, [each[name]["peak_kb"] for each in found["sizes"]], "o-", label=label)
-    for axes, title in ((left, "AWS calls"), (right, "peak memory, KB")):
+        left.plot(sizes, [each[name]["calls"] for each in found["sizes"]], style, label=label)
+        right.plot(sizes, [each[name]["peak_kb"] for each in found["sizes"]], style, label=label)
+    left.set_ylabel("calls")
+    right.set_ylabel("KB")
+    for axes, title in ((left, "Calls to AWS"), (right, "Memory at its peak")):
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_xlabel("clients")

@@ -60,9 +60,10 @@ def client(hasher: SecretHasher) -> tuple[IssuedCredentials, ClientRecord]:
 
 @dataclass
 class Region:
-    """What is stored, and how it is answered."""
+    """What is stored, how it is answered, and how often it was *asked*."""
 
     records: dict[str, str] = field(default_factory=dict, repr=False)
+    asked: int = 0
 
     def add(self, record: ClientRecord) -> None:
         """Store *record*."""
@@ -70,6 +71,7 @@ class Region:
 
     def choose(self, seen: Seen) -> Answer:
         """Answer as the service would that *seen* is for."""
+        self.asked += 1
         if seen.path == "/oauth2/token":
             token = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
             return answer(200, token)

@@ -108,21 +108,25 @@ def _reconcile(operators: Operators, *, thorough: bool) -> None:
 
 
 def _bars(found: list[dict[str, Any]]) -> dict[str, Any]:
+    least, most = found[0]["clients"], found[-1]["clients"]
     return {
         "one_enrolment_calls_growth": {
+            "says": f"calls of one enrolment, {most:,} clients ÷ {least:,}",
             "at_most": 1.0,
             "found": round(found[-1]["enrol"]["calls"] / found[0]["enrol"]["calls"], 3),
         },
         "one_enrolment_memory_growth": {
+            "says": f"memory of one enrolment, {most:,} clients ÷ {least:,}",
             "at_most": 1.1,
             "found": round(found[-1]["enrol"]["peak_kb"] / found[0]["enrol"]["peak_kb"], 3),
         },
         **{
             f"reconcile_{what}_growth_over_clients_growth": {
+                "says": f"growth of reconcile's {words} ÷ growth of clients, worst step",
                 "at_most": 1.0,
                 "found": _worst_growth(found, what),
             }
-            for what in ("calls", "peak_kb")
+            for what, words in (("calls", "calls"), ("peak_kb", "memory"))
         },
     }
 

@@ -73,10 +73,12 @@ def run(*, quick: bool) -> dict[str, Any]:
         "processes": times,
         "bars": {
             "own_imports_ms": {
+                "says": "ms of CPU that the trigger's own imports take",
                 "at_most": 25,
                 "found": round(cold["imports"]["cpu_ms"] - cold["empty"]["cpu_ms"], 1),
             },
             "cold_start_of_cognitos_five_seconds_ms": {
+                "says": "ms of CPU from the trigger's start to its first token",
                 "at_most": COGNITO_WAITS_MS / 5,
                 "found": cold["first_token"]["cpu_ms"],
             },

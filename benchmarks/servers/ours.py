@@ -1,7 +1,8 @@
 """
 The token surface behind a WSGI server, as thin as an adapter can be.
 
-With `NOTHING_KEPT` in the environment each request finds empty caches: the cost of a miss.
+With `WHICH=nothing_kept` in the environment each request finds empty caches: the cost of a miss.
+With `WHICH=no_op` the adapter leads to a Chalice route that does nothing: what is not ours of it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ import secrets
 import sys
 import time
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import lru_cache
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,12 +21,14 @@ from typing import TYPE_CHECKING, Any
 from chalice.app import Chalice
 
 import app as composed
-from chalicelib.answers import speak_for
+from benchmarks.arrangement import no_op, served
 from chalicelib.credentials import SecretHasher
 from chalicelib.exchange import Exchange, TokenCache
 from chalicelib.freshness import LastKnown
+from chalicelib.model import TokenRequest, TokenResponse
+from chalicelib.oauth import HttpRequest
 from chalicelib.recognition import Recognition
-from chalicelib.token_api import TokenSurface, token_routes
+from chalicelib.token_api import TokenSurface
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
@@ -49,12 +53,13 @@ class Gateway:
         return [body]
 
 
+@lru_cache(64)
+def _name(variable: str) -> str:
+    return variable[5:].replace("_", "-")
+
+
 def _event(environ: WSGIEnvironment) -> dict[str, Any]:
-    headers = {
-        name[5:].replace("_", "-"): value
-        for name, value in environ.items()
-        if name.startswith("HTTP_")
-    }
+    headers = {_name(name): environ[name] for name in environ if name[:5] == "HTTP_"}
     headers["Content-Type"] = environ.get("CONTENT_TYPE", "")
     length = int(environ.get("CONTENT_LENGTH") or 0)
     path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
@@ -78,37 +83,44 @@ def _event(environ: WSGIEnvironment) -> dict[str, Any]:
     }
 
 
-class ForgetfulGateway(Gateway):
-    """Answers each request from nothing, over the connections that there are."""
+@dataclass(frozen=True, slots=True)
+class Forgetful:
+    """Exchanges each request from nothing, over the connections that there are."""
 
-    def __init__(self, surface: TokenSurface) -> None:
-        self._surface = surface
+    exchange: Exchange
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        """Answer one request."""
-        exchange = self._surface.exchange
-        if not isinstance(exchange, Exchange):
-            raise TypeError
+    def again(self, _sent: HttpRequest) -> TokenResponse | None:
+        """Recognise nobody."""
+        return None
+
+    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
+        """See `Exchange.__call__`."""
         fresh = replace(
-            exchange,
-            states=_anew(exchange.states),
-            records=_anew(exchange.records),
+            self.exchange,
+            states=_anew(self.exchange.states),
+            records=_anew(self.exchange.records),
             hasher=SecretHasher(secrets.token_bytes),
             tokens=TokenCache(time.time),
             recognition=Recognition(secrets.token_bytes),
         )
-        app = Chalice(app_name="forgetful", configure_logs=False)
-        speak_for(app)
-        app.register_blueprint(token_routes(replace(self._surface, exchange=fresh)))
-        return Gateway(app)(environ, start_response)
+        return fresh(request, sent)
 
 
 def _anew(known: LastKnown[Any, Any]) -> LastKnown[Any, Any]:
     return LastKnown(known._load, fresh=300, stale=900, clock=time.time)  # noqa: SLF001
 
 
-application = (
-    ForgetfulGateway(composed.token_surface())
-    if "NOTHING_KEPT" in os.environ
-    else Gateway(composed.app)
-)
+def _forgetful(surface: TokenSurface) -> Chalice:
+    if not isinstance(surface.exchange, Exchange):
+        raise TypeError
+    return served(replace(surface, exchange=Forgetful(surface.exchange)))
+
+
+def _chosen(which: str) -> Chalice:
+    """Return what is to be measured behind the adapter."""
+    if which == "no_op":
+        return no_op()
+    return _forgetful(composed.token_surface()) if which == "nothing_kept" else composed.app
+
+
+application = Gateway(_chosen(os.environ.get("WHICH", "")))
