@@ -253,11 +253,17 @@ class Failback:
         Let go of the traffic, in the very state whose denials the primary Region has.
 
         Raises:
+            NotAllowedError: If the secondary Region writes again: what it wrote is not here.
             NoAnswerError: If the state cannot be written.
         """
         for _ in range(_ATTEMPTS):
             try:
                 found = self.secondary.state.read()
+                if found.value.writer:
+                    raise NotAllowedError(
+                        f"{self.secondary.region} writes again: another failback was given up "
+                        "meanwhile. The traffic stays where it is; repeat this."
+                    )
                 if not found.value.took_over and not found.value.allowed:
                     return
                 denied = self.primary.steer(partial(_merged, found.value)).denied

@@ -33,6 +33,7 @@ from .steering import (
     NoAnswerError,
     NotAllowedError,
     Side,
+    SteeringError,
     Steps,
     fenced,
     in_batches,
@@ -180,6 +181,8 @@ class Failover:
         epoch = max(secondary.epoch, primary.epoch if primary else 0) + 1
         state = self.secondary.steer(lambda found: _taken_over(found, epoch, already=already))
         steps("state_written", f"{self.secondary.region}: takes the traffic, and writes")
+        if is_fenced:
+            self._keep_fenced(state.epoch)
         self.name.await_region(self.secondary.region, timeout)
         steps("name_follows", f"{self.name.url}: answers from {self.secondary.region}")
         return Outcome(checks, steps.done, state.epoch, is_fenced, already)
@@ -243,23 +246,59 @@ class Failover:
         if not force and self.settle_seconds:
             self.pause(self.settle_seconds)
             steps("settled", "calls that were under way have ended")
-            self._judge_again()
+            self._judge_again(epoch + 1)
         return True
 
-    def _judge_again(self) -> None:
+    def _judge_again(self, epoch: int) -> None:
         """
         Make sure that what was written meanwhile is replicated, too.
 
+        *epoch* is that of the fence, which is taken away if it is not.
+
         Raises:
-            NotAllowedError: If it is not; the primary Region writes again.
+            NotAllowedError: If it is not; the primary Region writes again, unless
+                somebody else let the secondary one take over meanwhile.
+            NoAnswerError: If nobody can tell whether somebody did.
         """
         check = self.replicas()
-        if check.result is not Result.PASSED:
-            self.primary.steer(lambda state: replace(state, writer=True))
+        if check.result is Result.PASSED:
+            return
+        self._require_not_overtaken()
+        self.primary.steer(
+            lambda state: replace(state, writer=True) if state.epoch == epoch else state
+        )
+        try:
+            # Who takes over at this moment has not seen that the fence is gone.
+            self._require_not_overtaken()
+        except SteeringError:
+            self.primary.steer(fenced(epoch))
+            raise
+        raise NotAllowedError(
+            f"{check.detail} {self.primary.region} writes again; nothing else was changed. "
+            "To take over all the same: --force."
+        )
+
+    def _require_not_overtaken(self) -> None:
+        """
+        Make sure that the secondary Region has not taken over.
+
+        Raises:
+            NotAllowedError: If it has.
+            NoAnswerError: If it does not answer.
+        """
+        secondary = self.secondary.look()
+        if secondary.took_over or secondary.writer:
             raise NotAllowedError(
-                f"{check.detail} {self.primary.region} writes again; nothing else was changed. "
-                "To take over all the same: --force."
+                f"Meanwhile somebody else let {self.secondary.region} take over. "
+                "This failover stops here: run `surrogatectl status`."
             )
+
+    def _keep_fenced(self, epoch: int) -> None:
+        """Fence the primary Region again if somebody, giving up, took the fence away just now."""
+        found = self.primary.glance()
+        if found is not None and found.writer:
+            self.primary.steer(fenced(epoch))
+            self.announce(f"{self.primary.region}: fenced again")
 
 
 def _taken_over(found: RegionState, epoch: int, *, already: bool) -> RegionState:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import pytest
 
 from chalicelib.drift import Result
 from chalicelib.enrollment import EnrollmentRequest
 from chalicelib.errors import ProblemError
-from chalicelib.model import AppClient, Pending, Replication, Status
+from chalicelib.model import AppClient, Pending, RegionState, Replication, Status, VersionId
+from chalicelib.secrets_store import StateSecret
+from surrogatectl.canary import Problem
 from surrogatectl.failback import SplitsError
 from surrogatectl.failback_records import Choices, Keep
-from surrogatectl.steering import NoAnswerError, NotAllowedError
+from surrogatectl.steering import NoAnswerError, NotAllowedError, Side
+from surrogatectl.takeover import Check, Failover
 from surrogatectl.takeover import Result as CheckResult
 from tests.aws_worlds import REGIONS, Operators
 from tests.rescue import Rescue, state, version
@@ -86,6 +92,66 @@ def test_without_the_primary_a_failover_has_to_be_forced(scene: Scene, rescue: R
     assert outcome.checks["canary"].result is CheckResult.PASSED
     assert not outcome.fenced
     assert state(scene.world, WEST).writer
+
+
+def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
+    scene: Scene, rescue: Rescue
+) -> None:
+    other = Rescue(scene.world, scene.handed_out[0])
+    found = iter([Check(CheckResult.PASSED, "current"), Check(CheckResult.FAILED, "behind")])
+
+    def settle(_: float) -> None:
+        other.failover(force=True)
+
+    with pytest.raises(NotAllowedError, match="somebody else"):
+        failing_over(rescue, lambda: next(found), settle)(force=False, timeout=60)
+    here, there = state(scene.world, EAST), state(scene.world, WEST)
+    assert (here.writer, there.writer, there.took_over) == (False, True, True)
+
+
+def test_a_failover_that_stops_lets_the_primary_write_again(scene: Scene, rescue: Rescue) -> None:
+    found = iter([Check(CheckResult.PASSED, "current"), Check(CheckResult.FAILED, "behind")])
+    with pytest.raises(NotAllowedError, match="writes again"):
+        failing_over(rescue, lambda: next(found), scene.world.clock.advance)(
+            force=False, timeout=60
+        )
+    here, there = state(scene.world, EAST), state(scene.world, WEST)
+    assert (here.writer, there.writer, there.took_over) == (True, False, False)
+
+
+def test_a_fence_that_somebody_took_away_at_the_last_moment_is_put_up_again(
+    scene: Scene, rescue: Rescue
+) -> None:
+    primary, secondary = rescue.sides
+
+    class Meddling(StateSecret):
+        def replace(self, state: RegionState, read: VersionId) -> VersionId:
+            primary.steer(lambda found: replace(found, writer=True))
+            return super().replace(state, read)
+
+    store = secondary.state
+    assert isinstance(store, StateSecret)
+    meddled = Meddling(store.client, store.prefix, store.random_bytes)
+    rescue.sides = (primary, Side(WEST, meddled))
+    rescue.failover()
+    here, there = state(scene.world, EAST), state(scene.world, WEST)
+    assert (here.writer, there.writer, there.took_over) == (False, True, True)
+
+
+def failing_over(
+    rescue: Rescue, replicas: Callable[[], Check], pause: Callable[[float], None]
+) -> Failover:
+    clock = rescue.world.clock
+    return Failover(
+        *rescue.sides,
+        rescue.name,
+        rescue.try_canary,
+        replicas,
+        clock,
+        pause,
+        rescue.told.append,
+        30,
+    )
 
 
 def test_writes_in_the_secondary_are_brought_back(scene: Scene, rescue: Rescue) -> None:
@@ -247,6 +313,26 @@ def test_failback_can_be_given_up_while_the_traffic_has_not_moved(
     assert state(scene.world, WEST).writer
     assert not rescue.failing_back().abort()
     scene.rotate(0)  # it writes again
+
+
+def test_the_traffic_does_not_move_if_the_secondary_was_let_write_again(
+    scene: Scene, rescue: Rescue
+) -> None:
+    lose_primary(scene, rescue)
+    find_primary(scene)
+
+    class GivingUp(Rescue):
+        def try_canary(self, region: str) -> Problem | None:
+            if not state(self.world, WEST).writer:  # both are fenced
+                Rescue(self.world).failing_back().abort()
+            return super().try_canary(region)
+
+    with pytest.raises(NotAllowedError, match="writes again"):
+        GivingUp(scene.world).failback()
+    here, there = state(scene.world, EAST), state(scene.world, WEST)
+    assert (here.writer, there.writer, there.took_over) == (False, True, True)
+    rescue.failback()
+    settled(scene)
 
 
 def test_when_the_traffic_has_moved_failback_cannot_be_given_up(
