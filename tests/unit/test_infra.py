@@ -283,7 +283,7 @@ def test_the_trigger_s_role_reads_the_deployment_key_and_writes_its_own_log() ->
     (role,) = resources(REGION, "AWS::IAM::Role").values()
     assert role.keys() == {"AssumeRolePolicyDocument", "Policies"}
     (policy,) = role["Policies"]
-    logs, key = policy["PolicyDocument"]["Statement"]
+    logs, key, _ = policy["PolicyDocument"]["Statement"]
     assert logs["Action"] == ["logs:CreateLogStream", "logs:PutLogEvents"]
     assert logs["Resource"]["Fn::Sub"].endswith(
         ":log-group:/aws/lambda/${AppName}-${Role}-trigger:*"
@@ -291,6 +291,17 @@ def test_the_trigger_s_role_reads_the_deployment_key_and_writes_its_own_log() ->
     assert key["Action"] == "secretsmanager:GetSecretValue"
     assert key["Resource"]["Fn::Sub"].endswith(":secret:${NamePrefix}/deployment-??????")
     assert deployment_secret_name("${NamePrefix}") == "${NamePrefix}/deployment"
+
+
+def test_the_trigger_s_role_decrypts_the_deployment_key_and_nothing_else() -> None:
+    """Whatever KMS key it is encrypted with; without that no token would be stamped."""
+    (role,) = resources(REGION, "AWS::IAM::Role").values()
+    decrypt = role["Policies"][0]["PolicyDocument"]["Statement"][2]
+    assert decrypt["Action"] == "kms:Decrypt"
+    via = decrypt["Condition"]["StringEquals"]["kms:ViaService"]["Fn::Sub"]
+    assert via.startswith("secretsmanager.${AWS::Region}.")
+    secret = decrypt["Condition"]["StringLike"]["kms:EncryptionContext:SecretARN"]["Fn::Sub"]
+    assert secret.endswith(":${AWS::AccountId}:secret:${NamePrefix}/deployment-??????")
 
 
 def test_the_trigger_is_attached_to_a_pool_that_is_made_here_and_may_have_one() -> None:
