@@ -102,7 +102,7 @@ def attach(
     *agree* is asked before anything is changed, and raises if the answer is no.
 
     Raises:
-        Conflict: If the pool has a trigger.
+        Conflict: If the pool has a trigger, or was changed while *agree* was being asked.
         Failure: If it cannot have one, or was changed in more than that.
         NoAnswerError: If AWS does not do what it is asked.
     """
@@ -133,6 +133,8 @@ def attach(
         )
     _check_permission(functions, arn, str(pool["Arn"]))
     agree(f"Attach {arn} to the pool {region.user_pool_id}?")
+    # An update sends every setting back: those of now, not those of before the question.
+    _require_unchanged(pool, _described(cognito, region))
     try:
         ask(lambda: cognito.update_user_pool(**request_for(cognito, pool, arn)))
     except ParamValidationError as err:
@@ -161,10 +163,19 @@ def _check_permission(functions: Any, arn: str, pool_arn: str) -> None:  # noqa:
         )
 
 
+def _require_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    different = _different(before, now)
+    if (before.get("LambdaConfig") or {}) != (now.get("LambdaConfig") or {}):
+        different.append("LambdaConfig")
+    if different:
+        raise Conflict(
+            f"Meanwhile somebody changed the pool's {', '.join(different)}. Nothing was changed "
+            "here: look at it, and repeat this."
+        )
+
+
 def _compare(before: Mapping[str, Any], after: Mapping[str, Any], arn: str) -> None:
-    passing = {"LambdaConfig", "LastModifiedDate", "EstimatedNumberOfUsers"}
-    names = (before.keys() | after.keys()) - passing
-    different = sorted(name for name in names if _plain(before, name) != _plain(after, name))
+    different = _different(before, after)
     if attached(after) != arn or _other_triggers(before) != _other_triggers(after):
         different.append("LambdaConfig")
     if different:
@@ -172,6 +183,13 @@ def _compare(before: Mapping[str, Any], after: Mapping[str, Any], arn: str) -> N
             f"The trigger was attached, but the pool's {', '.join(different)} changed with it. "
             "Set that again (aws cognito-idp update-user-pool, with every setting it has)."
         )
+
+
+def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return which settings differ, triggers apart."""
+    passing = {"LambdaConfig", "LastModifiedDate", "EstimatedNumberOfUsers"}
+    names = (before.keys() | after.keys()) - passing
+    return sorted(name for name in names if _plain(before, name) != _plain(after, name))
 
 
 def _other_triggers(pool: Mapping[str, Any]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -36,6 +37,14 @@ class World:
 
         return attach(self.connect, REGION, NAME, agree)
 
+    def attach_while(self, something: Callable[[], object]) -> None:
+        """Attach it, and have *something* happen while the operator is being asked."""
+
+        def agree(_: str) -> None:
+            something()
+
+        attach(self.connect, REGION, NAME, agree)
+
 
 @pytest.fixture
 def world() -> World:
@@ -47,6 +56,21 @@ def test_it_attaches_and_every_other_setting_stays(world: World) -> None:
     ours = {"LambdaArn": world.functions.arn(NAME), "LambdaVersion": "V3_0"}
     config = {**FULL["LambdaConfig"], "PreTokenGenerationConfig": ours}
     assert world.pool.settings == {**FULL, "LambdaConfig": config}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"MfaConfiguration": "ON"},
+        {"LambdaConfig": {"PreTokenGeneration": "arn:aws:lambda:us-east-1:1:function:theirs"}},
+    ],
+)
+def test_what_somebody_changes_while_the_operator_is_asked_is_not_undone(
+    world: World, change: dict[str, Any]
+) -> None:
+    with pytest.raises(Conflict, match=next(iter(change))):
+        world.attach_while(lambda: world.pool.settings.update(change))
+    assert {name: world.pool.settings[name] for name in change} == change
 
 
 def test_a_pool_that_has_nothing_set_is_changed_in_nothing_else(world: World) -> None:
