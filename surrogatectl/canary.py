@@ -30,6 +30,7 @@ SCHEMA: Final = 1
 _SECONDS: Final = (3.05, 10)
 _OK: Final = 200
 _UNAUTHORIZED: Final = 401
+_MOST_ERROR: Final = 64
 _SCRIPT: Final = "make one with `surrogatectl canary --scope …`"
 
 
@@ -191,7 +192,7 @@ def try_credential(
     except requests.RequestException as err:
         return Problem(f"The token API of {region.name} does not answer ({type(err).__name__}).")
     if answer.status_code != _OK:
-        error = _content(answer).get("error", "no OAuth answer")
+        error = str(_content(answer).get("error", "no OAuth answer"))[:_MOST_ERROR]
         return Problem(
             f"{region.name} answers the canary {answer.status_code}: {error}.",
             refused=answer.status_code == _UNAUTHORIZED,

@@ -72,7 +72,7 @@ class Failure(click.ClickException):
     title = "It failed"
 
     def __init__(self, message: str, problem: Mapping[str, Any] | None = None) -> None:
-        super().__init__(message)
+        super().__init__(output.printable(message))
         self.problem = dict(problem or {})
 
     @property

@@ -41,13 +41,23 @@ def print_json(document: Mapping[str, Any]) -> None:
     click.echo(json.dumps(document, indent=2))
 
 
+def printable(text: str) -> str:
+    """
+    Return *text* without what a terminal would obey.
+
+    Names and errors come from elsewhere, and an escape sequence among them could hide
+    or forge what an operator reads.
+    """
+    return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
+
+
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print names and values, for people."""
     table = Table(show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in facts:
-        table.add_row(name, Text(value))
+        table.add_row(name, Text(printable(value)))
     _print(title, table)
 
 
@@ -57,6 +67,7 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
 
     Where the screen is too narrow for that, each row is a block of lines.
     """
+    rows = [[printable(cell) for cell in row] for row in rows]
     table = Table()
     last = len(columns) - 1
     for number, column in enumerate(columns):
@@ -91,7 +102,7 @@ def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def _print(title: str, table: Table) -> None:
     console = _console(table)
-    console.print(title, markup=False, highlight=False)
+    console.print(printable(title), markup=False, highlight=False)
     console.print(table)
 
 

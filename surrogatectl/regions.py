@@ -197,7 +197,7 @@ def steering_failures() -> Iterator[None]:
 
 def announce(output_format: str) -> Announce:
     """Return what tells people what was done, beside the document for programs."""
-    return lambda line: click.echo(line, err=output_format == "json")
+    return lambda line: click.echo(output.printable(line), err=output_format == "json")
 
 
 COMMANDS = (failover, canary)

@@ -55,7 +55,7 @@ def status(context: click.Context, quick: bool, drill_report: Path, output_forma
     else:
         _print(settings, seen, replication, drill, quick=quick)
         for problem in problems:
-            click.echo(f"! {problem}")
+            click.echo(output.printable(f"! {problem}"))
         if not problems:
             click.echo("Nothing needs attention.")
     context.exit(bool(problems))

@@ -7,6 +7,7 @@ import click
 import pytest
 
 from surrogatectl import output
+from surrogatectl.common import Failure
 
 
 def test_what_people_typed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -16,6 +17,23 @@ def test_what_people_typed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> N
     assert "[red]title" in shown
     assert "[/bold] [link]x" in shown
     assert "[/x]" in shown
+
+
+ESCAPES = "x\x1b]0;forged\x07\x1b[2J\x9b1mé"
+
+
+def test_nothing_that_is_shown_is_obeyed_by_a_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output.print_table(ESCAPES, ("name",), [(ESCAPES,)])
+    output.print_facts(ESCAPES, [("name", ESCAPES)])
+    monkeypatch.setenv("COLUMNS", "20")
+    output.print_table(ESCAPES, WIDE, [(ESCAPES,) * len(WIDE)])
+    Failure(f"{ESCAPES}\nand more").show()
+    shown = "".join(capsys.readouterr())
+    assert not {"\x1b", "\x07", "\x9b"} & set(shown)
+    assert "é" in shown
+    assert "\nand more" in shown
 
 
 WIDE = ("client ID", "name", "status", "origin", "since", "expires")
