@@ -19,7 +19,7 @@ from cachetools import LRUCache
 from .credentials import RandomBytes
 from .freshness import REMEMBERED
 from .model import ClientId, SecretId, StoredSecret, VersionId
-from .oauth import HttpRequest
+from .oauth import MAX_BODY_BYTES, HttpRequest
 
 TokenKey = tuple[ClientId, SecretId, VersionId, str]
 """Client, secret, version of the record, and scope."""
@@ -72,7 +72,7 @@ class Recognition:
 
     def _fingerprint(self, request: HttpRequest) -> bytes | None:
         """Return a MAC of all that is parsed, `None` for what is unusual."""
-        if request.query or len(request.authorization) > 1:
+        if request.query or len(request.authorization) > 1 or len(request.body) > MAX_BODY_BYTES:
             return None
         if self._process_key is None:
             # Not at import: a SnapStart snapshot must not share it.

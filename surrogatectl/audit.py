@@ -69,7 +69,7 @@ def audited(
         return
     try:
         # Opened first: what cannot be written down is not done.
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     except OSError as err:
         raise click.ClickException(f"--audit-file {path}: {err.strerror}.") from None
     with os.fdopen(descriptor, "a") as file:

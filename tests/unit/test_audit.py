@@ -80,6 +80,16 @@ def test_lines_are_appended_and_only_their_owner_reads_them(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_a_link_to_somewhere_else_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "audit").symlink_to(tmp_path / "theirs")
+    with (
+        pytest.raises(click.ClickException, match="--audit-file"),
+        audited(tmp_path / "audit", "adopt", PRIMARY, Sts()),
+    ):
+        pass
+    assert not (tmp_path / "theirs").exists()
+
+
 def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "audit.jsonl"
     done = []

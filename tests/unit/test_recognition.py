@@ -19,7 +19,7 @@ from chalicelib.errors import (
 )
 from chalicelib.exchange import MARGIN_SECONDS, REFRESH_SECONDS
 from chalicelib.model import ClientId, SecretId, Status, StoredSecret, VersionId
-from chalicelib.oauth import FORM, HttpRequest
+from chalicelib.oauth import FORM, MAX_BODY_BYTES, HttpRequest
 from chalicelib.recognition import Recognition, Recognized
 from tests.fakes import CountingBytes
 from tests.gateway import Answer, TokenApi, basic
@@ -364,6 +364,15 @@ def test_its_key_is_made_with_the_first_request_not_before() -> None:
     recognition.get(sent())
     recognition.put(sent(), KNOWN)
     assert random_bytes.asked == [32]
+
+
+def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
+    random_bytes = _Recording()
+    long = sent(body=b"x" * (MAX_BODY_BYTES + 1))
+    recognition = Recognition(random_bytes)
+    recognition.put(long, KNOWN)
+    assert recognition.get(long) is None
+    assert random_bytes.asked == []
 
 
 def test_a_recognised_client_that_was_adopted_is_logged_by_its_handle() -> None:

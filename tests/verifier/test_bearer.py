@@ -285,6 +285,23 @@ def test_a_websocket_with_a_token_goes_through(world: World, verifier: Verifier)
     assert seen == [CLIENT]
 
 
+def test_a_websocket_does_not_pass_for_a_get(world: World, verifier: Verifier) -> None:
+    asked: list[tuple[str, str]] = []
+
+    async def app(_scope: Any, _receive: Any, _send: Any) -> None:
+        raise AssertionError("It lacks a scope.")
+
+    def scopes_of(method: str, path: str) -> set[str]:
+        asked.append((method, path))
+        return {"demo/read"} if method == "GET" else {"demo/write"}
+
+    token = f"Bearer {world.west.token(scope='demo/read')}".encode()
+    behind = asgi.BearerAsgi(app, verifier, realm=REALM, scopes_for=scopes_of)
+    sent = asyncio.run(drive(behind, websocket(token)))
+    assert asked == [("WEBSOCKET", "/ws")]
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+
+
 def test_the_servers_own_life_goes_through(verifier: Verifier) -> None:
     seen = []
 

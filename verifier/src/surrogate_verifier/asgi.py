@@ -20,13 +20,15 @@ Send = Callable[[Message], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _POLICY_VIOLATION = 1008
+_WEBSOCKET = "WEBSOCKET"
 
 
 class BearerAsgi:
     """
     Lets a request or a WebSocket through to *app* only with a token that *verifier* accepts.
 
-    The arguments are those of `BearerWsgi`.  The event loop never waits for a key set:
+    The arguments are those of `BearerWsgi`; of a WebSocket, *scopes_for* gets the method
+    `WEBSOCKET`.  The event loop never waits for a key set:
     where one must be fetched, a thread does it.
     """
 
@@ -68,7 +70,8 @@ class BearerAsgi:
         if token is None:
             token = await asyncio.to_thread(self._verifier.verify, text)
         if self._scopes_for is not None:
-            token.require(*self._scopes_for(scope.get("method", "GET"), scope["path"]))
+            method = scope["method"] if scope["type"] == "http" else _WEBSOCKET
+            token.require(*self._scopes_for(method, scope["path"]))
         return token
 
     async def _refuse(self, error: RequestRefusedError, scope: Scope, send: Send) -> None:
