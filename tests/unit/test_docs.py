@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
+from chalicelib.credentials import CLIENT_ID, CLIENT_SECRET, SECRET_ID
 from surrogatectl.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -52,6 +53,13 @@ def test_every_option_says_what_it_is_for() -> None:
         for option in command.params:
             if isinstance(option, click.Option):
                 assert option.help, f"{name} {option.opts}"
+
+
+def test_the_formats_in_the_readme_are_those_of_the_code() -> None:
+    """People give them to their secret scanners."""
+    readme = (ROOT / "README.md").read_text()
+    for pattern in (CLIENT_ID, CLIENT_SECRET, SECRET_ID):
+        assert f"`{pattern.pattern}`" in readme
 
 
 def test_no_option_or_argument_takes_a_secret() -> None:
