@@ -142,6 +142,7 @@ def _keys_of(issuer: str, key_id: str) -> KeySet:
 _AWS_JWT_VERIFY = Template("""\
 // Accepts the access tokens of both Regions: npm install aws-jwt-verify@5
 import { CognitoJwtVerifier } from "aws-jwt-verify";
+import { FetchError, WaitPeriodNotYetEndedJwkError } from "aws-jwt-verify/error";
 ${jwk_import}const scopes = $scopes;
 
 // Of a list, the library wants one scope; this wants all of them.
@@ -160,6 +161,10 @@ $pools
 );
 
 export const verify = (token) => verifier.verify(token);
+
+// Whether an error of verify says that keys could not be had: answer 503. Any other: answer 401.
+export const unavailable = (error) =>
+  error instanceof FetchError || error instanceof WaitPeriodNotYetEndedJwkError;
 """)
 
 _LOCAL_CACHE = Template("""\
@@ -172,7 +177,11 @@ _LOCAL_CACHE = Template("""\
           const local = {
 $key_sets
           };
-          return (await fetch(local[uri])).arrayBuffer();
+          const answer = await fetch(local[uri]).catch(() => ({ ok: false }));
+          if (!answer.ok) {
+            throw new FetchError(uri, "no keys");
+          }
+          return answer.arrayBuffer();
         },
       },
     }),
@@ -215,6 +224,11 @@ export async function verify(token) {
   }
   return payload;
 }
+
+// Whether an error of verify says that keys could not be had: answer 503. Any other: answer 401.
+const noKeys = [errors.JWKSTimeout.code, errors.JWKSInvalid.code, errors.JOSEError.code];
+export const unavailable = (error) =>
+  !(error instanceof errors.JOSEError) || noKeys.includes(error.code);
 """)
 
 _SPRING = Template("""\
@@ -234,7 +248,8 @@ _SPRING_ISSUER = Template("""\
 
 _ENVOY = Template("""\
 # Envoy 1.33 or newer: accepts the access tokens of both Regions.
-# http_filters: put both before envoy.filters.http.router.
+# http_filters: put both before envoy.filters.http.router, in the HTTP connection manager;
+# local_reply_config belongs there, too; clusters beside the ones that you have.
 http_filters:
   - name: envoy.filters.http.jwt_authn
     typed_config:
@@ -257,9 +272,25 @@ $requirements
             permissions: [{any: true}]
             principals:
 $principals
+# Without an issuer's keys a token is neither good nor bad: 503, where Envoy would say 401.
+local_reply_config:
+  mappers:
+    - filter:
+        extension_filter:
+          name: envoy.access_loggers.extension_filters.cel
+          typed_config:
+            "@type": $cel
+            expression: >-
+              response.code_details == "jwt_authn_access_denied{Jwks_remote_fetch_is_failed}"
+      status_code: 503
+      headers_to_add: [{header: {key: Retry-After, value: "10"}}]
 clusters:
 $clusters
 """)
+
+_ENVOY_CEL: Final = (
+    "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
+)
 
 _ENVOY_PROVIDER = Template("""\
         $name:
@@ -435,6 +466,7 @@ def _envoy(trust: Trust) -> str:
             f"                - provider_name: {pool.role}" for pool in trust.pools
         ),
         principals="\n".join(_envoy_principal(trust, pool) for pool in trust.pools),
+        cel=_ENVOY_CEL,
         clusters="\n".join(_envoy_cluster(pool) for pool in trust.pools),
     )
 

@@ -70,6 +70,7 @@ def bootstrap(printed: str) -> dict[str, Any]:
             *trusted["http_filters"],
             {"name": ROUTER, "typed_config": {"@type": f"{KINDS}.http.router.v3.Router"}},
         ],
+        "local_reply_config": trusted["local_reply_config"],
         "route_config": {
             "virtual_hosts": [
                 {

@@ -20,6 +20,7 @@ import requests
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from local.cloud import ROOT, Cloud
+from surrogate_verifier import KeysUnavailableError
 from surrogatectl.trust_backends import BACKENDS
 from surrogatectl.trust_facts import KEY_SET, Trust, TrustedPool
 from tests.e2e.conftest import CommandLine
@@ -35,6 +36,10 @@ PROJECT = ROOT / "tests" / "node"
 
 class RefusedError(Exception):
     """The backend does not take the token."""
+
+
+class UnavailableError(Exception):
+    """The backend cannot tell: it has no keys, and is to answer 503."""
 
 
 Verify = Callable[[str], dict[str, Any]]
@@ -121,6 +126,9 @@ def envoy_backend(envoy: Envoy) -> Verify:
         answer = envoy.call(token)
         if answer.status_code in (401, 403):
             raise RefusedError(answer.text)
+        if answer.status_code == 503:
+            assert answer.headers["Retry-After"]
+            raise UnavailableError(answer.text)
         assert answer.status_code == 200, answer.text
         claims: dict[str, Any] = json.loads(answer.headers["x-said"])
         return claims
@@ -150,8 +158,12 @@ def python_backend(directory: Path, text: str) -> Verify:
             if hasattr(module, "verifier"):
                 return dict(module.verifier.verify(token).claims)
             claims: dict[str, Any] = module.verify(token)
-        except requests.RequestException:
-            raise
+        except (
+            requests.RequestException,
+            jwt.PyJWKClientConnectionError,
+            KeysUnavailableError,
+        ) as err:
+            raise UnavailableError(type(err).__name__) from err
         except Exception as err:
             raise RefusedError(type(err).__name__) from err
         return claims
@@ -184,7 +196,9 @@ def start_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
             process.stdin.flush()
             answer = json.loads(process.stdout.readline())
             if "refused" in answer:
-                raise RefusedError(answer["refused"])
+                raise (UnavailableError if answer["unavailable"] else RefusedError)(
+                    answer["refused"]
+                )
             claims: dict[str, Any] = answer["claims"]
             return claims
 
@@ -272,6 +286,34 @@ def test_a_backend_takes_both_regions_tokens_also_when_one_is_lost_and_no_others
         breakable_cloud.set_region("primary", mode)
         for role in ROLES:
             assert verify(reader.tokens[role])
+
+
+@pytest.mark.parametrize("backend", ["python", *OTHERS])
+def test_a_backend_that_starts_without_a_regions_keys_says_so_and_goes_on_as_soon_as_it_has_them(
+    breakable_cloud: Cloud,
+    backend_for: Callable[..., Verify],
+    clients: tuple[Enrolled, Enrolled],
+    backend: str,
+) -> None:
+    """A client that is refused asks for another token, and for another one."""
+    tokens = clients[0].tokens
+    breakable_cloud.set_region("primary", "refused")
+    # The shared key set would have them.
+    verify = backend_for(backend, *(["--keys=issuers"] if backend == "python" else []))
+    assert verify(tokens["secondary"])
+    for _ in range(2):
+        with pytest.raises(UnavailableError):
+            verify(tokens["primary"])
+    assert not accepts(verify, tokens["secondary"][:-8])
+    breakable_cloud.set_region("primary", "up")
+    deadline = time.monotonic() + 90
+    while True:
+        try:
+            assert verify(tokens["primary"])
+            break
+        except UnavailableError:
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
 
 
 @pytest.mark.parametrize("backend", OTHERS)

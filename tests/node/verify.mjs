@@ -3,13 +3,13 @@
 import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 
-const { verify } = await import(pathToFileURL(process.argv[2]));
+const { verify, unavailable } = await import(pathToFileURL(process.argv[2]));
 for await (const line of createInterface({ input: process.stdin })) {
   let answer;
   try {
     answer = { claims: await verify(JSON.parse(line)) };
   } catch (error) {
-    answer = { refused: `${error.name}: ${error.message}` };
+    answer = { refused: `${error.name}: ${error.message}`, unavailable: unavailable(error) };
   }
   process.stdout.write(`${JSON.stringify(answer)}\n`);
 }

@@ -85,7 +85,7 @@ def test_the_verifier_takes_keys_from_the_issuers_or_from_the_shared_set(keys: s
     assert (shared in text) == (keys == "shared")
 
 
-# -- Spring and Envoy cannot run here: their configuration is looked at ----------------------------
+# -- Spring cannot run here, Envoy only end to end: their configuration is looked at ---------------
 
 
 def test_springs_configuration_has_what_the_examples_class_reads() -> None:
