@@ -22,6 +22,7 @@ from .common import (
     if_match,
     if_match_option,
     output_option,
+    read_region_option,
     region_option,
     secret_file_option,
     secret_id_argument,
@@ -78,7 +79,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
 
 @click.command("list")
 @click.option("--limit", type=click.IntRange(1), help="Show at most so many.  Default: all.")
-@region_option
+@read_region_option
 @output_option
 def list_clients(limit: int | None, role: str | None, output_format: str) -> None:
     """List the clients."""
@@ -118,7 +119,7 @@ def _all_clients(api: AdminClient, limit: int | None) -> list[dict[str, Any]]:
 @click.command()
 @client_id_argument
 @click.option("--last-used", is_flag=True, help="Read both Regions' logs for the secrets' use.")
-@region_option
+@read_region_option
 @output_option
 def show(client_id: str, last_used: bool, role: str | None, output_format: str) -> None:  # noqa: FBT001 - click
     """Show one client."""

@@ -126,6 +126,14 @@ region_option = click.option(
     type=click.Choice(ROLES),
     help="Ask this Region's admin API.  Default: the Region that writes.",
 )
+read_region_option = click.option(
+    "--region",
+    "role",
+    type=click.Choice(ROLES),
+    help="Ask this Region's admin API.  Default: the primary's, or the secondary's if that does "
+    "not answer.  While the secondary Region writes, what the primary shows may be old: ask "
+    "the secondary.",
+)
 
 
 def _output(context: click.Context, _parameter: click.Parameter, value: str) -> str:

@@ -29,13 +29,13 @@ from .steering import Announce, Name, Side
 from .takeover import Failover, ReplicaCheck
 
 # Of 100 BatchGetSecretValue in a second, which everything in a Region shares.
-_READS_PER_SECOND: Final = 20.0
+READS_PER_SECOND: Final = 20.0
 # Each asks Cognito or Secrets Manager once for up to 100 clients.
-_LISTS_PER_SECOND: Final = 8.0
+LISTS_PER_SECOND: Final = 8.0
 # Of 10,000 GetSecretValue and DescribeSecret in a second; two or three for a client.
-_LOOKS_PER_SECOND: Final = 100.0
+LOOKS_PER_SECOND: Final = 100.0
 # Of 50 writes in a second of Secrets Manager, four for a client; and of 5 of Cognito.
-_WRITES_PER_SECOND: Final = 4.0
+WRITES_PER_SECOND: Final = 4.0
 _REQUEST_SECONDS: Final = 3.0
 
 
@@ -170,7 +170,7 @@ class SteeringParts:
             theirs.kms_key_id,
             ours.kms_key_id,
         )
-        reads, writes = self._pace(_READS_PER_SECOND), self._pace(_WRITES_PER_SECOND)
+        reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
         pool = self.secondary.halves.pools[secondary.region]
         bring_back = Return(
             (primary.region, secondary.region),
@@ -190,7 +190,7 @@ class SteeringParts:
                 self.primary.admin.records,
                 self.secondary.admin.records,
                 pool,
-                self._pace(_LISTS_PER_SECOND),
+                self._pace(LISTS_PER_SECOND),
             ),
             bring_back,
             Links(
@@ -198,7 +198,7 @@ class SteeringParts:
                 there,
                 self.primary.deletion,
                 bring_back,
-                self._pace(_LOOKS_PER_SECOND),
+                self._pace(LOOKS_PER_SECOND),
                 writes,
                 time.sleep,
             ),
@@ -213,7 +213,7 @@ class SteeringParts:
         return ReplicaCheck(
             self.primary.admin.records,
             self.secondary.admin.records,
-            self._pace(_READS_PER_SECOND),
+            self._pace(READS_PER_SECOND),
             time.sleep,
         )
 

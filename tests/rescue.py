@@ -11,6 +11,12 @@ from surrogatectl.failback import Failback, Outcome, Waits
 from surrogatectl.failback_links import Links
 from surrogatectl.failback_records import Choices, Return, Roll
 from surrogatectl.steering import Name, Side
+from surrogatectl.steering_parts import (
+    LISTS_PER_SECOND,
+    LOOKS_PER_SECOND,
+    READS_PER_SECOND,
+    WRITES_PER_SECOND,
+)
 from surrogatectl.takeover import Failover, ReplicaCheck
 from surrogatectl.takeover import Outcome as TakenOver
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
@@ -26,11 +32,15 @@ class Rescue:
     A process of an operator's at the command line.
 
     The name leads to the secondary Region when that has taken over.  *canary*
-    is tried where it is not `None`.
+    is tried where it is not `None`.  *paced*: at the command line's own paces,
+    which the clock is moved by; without, at once.
     """
 
-    def __init__(self, world: AwsWorld, canary: IssuedCredentials | None = None) -> None:
+    def __init__(
+        self, world: AwsWorld, canary: IssuedCredentials | None = None, *, paced: bool = False
+    ) -> None:
         self.world = world
+        self.paced = paced
         self.canary = canary
         self.told: list[str] = []
         self.primary, self.secondary = Operators(world, EAST), Operators(world, WEST)
@@ -46,8 +56,9 @@ class Rescue:
             WEST: RecordCopies(lambda: there, EAST, PREFIX),
         }
 
-    def _pace(self) -> Pace:
-        return Pace(FAST, self.world.clock, self.world.clock.advance)
+    def _pace(self, per_second: float) -> Pace:
+        clock = self.world.clock
+        return Pace(per_second if self.paced else FAST, clock, clock.advance)
 
     def answering(self) -> str | None:
         region = WEST if state(self.world, WEST).took_over else EAST
@@ -60,7 +71,9 @@ class Rescue:
 
     def replicas(self) -> ReplicaCheck:
         primary, secondary = self.primary.admin.records, self.secondary.admin.records
-        return ReplicaCheck(primary, secondary, self._pace(), self.world.clock.advance)
+        return ReplicaCheck(
+            primary, secondary, self._pace(READS_PER_SECOND), self.world.clock.advance
+        )
 
     def failover(self, *, force: bool = False) -> TakenOver:
         clock = self.world.clock
@@ -80,14 +93,15 @@ class Rescue:
         clock = self.world.clock
         here, there = self.copies[EAST], self.copies[WEST]
         second = self.secondary
+        reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
         bring_back = Return(
             (EAST, WEST),
             here,
             there,
             second.halves,
             second.deletion,
-            self._pace(),
-            self._pace(),
+            reads,
+            writes,
         )
         return Failback(
             *self.sides,
@@ -97,7 +111,7 @@ class Rescue:
                 self.primary.admin.records,
                 second.admin.records,
                 second.halves.pools[WEST],
-                self._pace(),
+                self._pace(LISTS_PER_SECOND),
             ),
             bring_back,
             Links(
@@ -105,8 +119,8 @@ class Rescue:
                 there,
                 self.primary.deletion,
                 bring_back,
-                self._pace(),
-                self._pace(),
+                self._pace(LOOKS_PER_SECOND),
+                writes,
                 clock.advance,
             ),
             self.replicas(),
