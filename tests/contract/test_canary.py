@@ -1,0 +1,104 @@
+"""What the canary finds out about a Region, of servers on this machine."""
+
+from __future__ import annotations
+
+import base64
+import json
+
+import pytest
+
+from chalicelib.credentials import secret_id
+from chalicelib.model import ClientId, IssuedCredentials
+from chalicelib.settings import RegionSettings
+from surrogatectl.canary import CanaryError, CanarySecret, DirectCanary, try_credential
+from tests.aws_worlds import PREFIX, AwsWorld
+from tests.contract.loopback import Answer, Loopback, always, answer, closed_port, html, reset
+from tests.worlds import EAST, EAST_POOL, WEST, WEST_POOL
+
+SECRET = "sgs_" + "canary" * 8
+ISSUED = IssuedCredentials(ClientId("sgc_canary"), secret_id(SECRET), client_secret=SECRET)
+HERE = RegionSettings(EAST, EAST_POOL, "https://east.example.com/oauth2/token", "log", None)
+THERE = RegionSettings(WEST, WEST_POOL, "https://west.example.com/oauth2/token", "log", None)
+
+
+def token(user_pool_id: str) -> str:
+    issuer = {"iss": f"https://cognito-idp.{EAST}.amazonaws.com/{user_pool_id}"}
+    payload = base64.urlsafe_b64encode(json.dumps(issuer).encode()).rstrip(b"=").decode()
+    return f"header.{payload}.signature"
+
+
+def test_a_token_of_the_regions_own_pool_is_all_that_is_asked_for() -> None:
+    with Loopback(always(answer(200, {"access_token": token(EAST_POOL)}))) as server:
+        assert try_credential(HERE, server.url, ISSUED) is None
+    (seen,) = server.seen
+    assert seen.method == "POST"
+
+
+@pytest.mark.parametrize(
+    ("given", "refused"),
+    [
+        (answer(401, {"error": "invalid_client"}), True),
+        (answer(503, {"error": "temporarily_unavailable"}), False),
+        (answer(200, {"access_token": token(WEST_POOL)}), False),
+        (answer(200, {"access_token": "no token"}), False),
+        (answer(200, [1]), False),
+        (html(502), False),
+        (reset(), False),
+    ],
+)
+def test_anything_else_is_a_problem_that_tells_no_secret(given: Answer, refused: bool) -> None:  # noqa: FBT001
+    with Loopback(always(given)) as server:
+        problem = try_credential(HERE, server.url, ISSUED)
+    assert problem is not None
+    assert problem.refused is refused
+    assert not problem.unknown
+    assert EAST in problem.detail
+    assert SECRET not in repr(problem)
+
+
+def test_nobody_who_answers_is_a_problem() -> None:
+    problem = try_credential(HERE, f"http://127.0.0.1:{closed_port()}", ISSUED)
+    assert problem is not None
+    assert not problem.refused
+    assert "does not answer" in problem.detail
+
+
+def kept(world: AwsWorld, region: str) -> CanarySecret:
+    return CanarySecret(world.aws.secrets_manager(world.secrets[region]), PREFIX)
+
+
+def test_what_is_kept_in_one_region_is_read_in_the_other_and_replaced() -> None:
+    world = AwsWorld()
+    assert kept(world, EAST).read() is None
+    for client_id in ("sgc_first", "sgc_second"):
+        issued = IssuedCredentials(ClientId(client_id), secret_id(SECRET), client_secret=SECRET)
+        kept(world, EAST).write(issued, THERE)
+        world.clock.advance(10)
+        for region in (EAST, WEST):
+            found = kept(world, region).read()
+            world.clock.advance(10)
+            assert found is not None
+            assert (found.client_id, found.client_secret) == (client_id, SECRET)
+
+
+def test_a_malformed_one_is_an_error_that_does_not_show_it() -> None:
+    world = AwsWorld()
+    world.secrets[EAST].create_secret(
+        Name=f"{PREFIX}/canary", ClientRequestToken="-" * 36, SecretString=SECRET
+    )
+    with pytest.raises(CanaryError) as told:
+        kept(world, EAST).read()
+    assert SECRET not in str(told.value)
+
+
+def test_where_it_cannot_be_tried_that_is_said() -> None:
+    world = AwsWorld()
+    secrets = {region: kept(world, region) for region in (EAST, WEST)}
+    regions = {EAST: HERE, WEST: THERE}
+    nowhere = DirectCanary(regions, {}, secrets)(EAST)
+    none = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets)(EAST)
+    world.aws.down.add(EAST)
+    lost = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets)(EAST)
+    for problem in (nowhere, none, lost):
+        assert problem is not None
+        assert problem.unknown
