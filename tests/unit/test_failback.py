@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import click
 import pytest
 
 from chalicelib.drift import Result
 from chalicelib.enrollment import EnrollmentRequest
 from chalicelib.errors import ProblemError
-from chalicelib.model import AppClient, Pending, RegionState, Replication, Status, VersionId
+from chalicelib.model import (
+    AppClient,
+    ClientId,
+    Pending,
+    RegionState,
+    Replication,
+    Status,
+    VersionId,
+)
 from chalicelib.secrets_store import StateSecret
 from surrogatectl.canary import Problem
-from surrogatectl.failback import SplitsError
-from surrogatectl.failback_records import Choices, Keep
+from surrogatectl.common import Conflict
+from surrogatectl.failback import SplitsError, Waits
+from surrogatectl.failback_command import _KeepChoice, _print_splits
+from surrogatectl.failback_records import Choices, Keep, Tally
+from surrogatectl.regions import steering_failures
 from surrogatectl.steering import NoAnswerError, NotAllowedError, Side
 from surrogatectl.takeover import Check, Failover
 from surrogatectl.takeover import Result as CheckResult
@@ -393,3 +406,79 @@ def test_whatever_the_primary_says_of_its_old_replica(scene: Scene, detached: st
     find_primary(scene)
     rescue.failback()
     settled(scene)
+
+
+# What people see, and what is never overwritten
+
+
+class BringsNothing:
+    """As if what the other Region has could not be brought back, and nobody had noticed."""
+
+    def batch(self, client_ids: Sequence[ClientId], choices: Choices, tally: Tally) -> None:
+        pass
+
+
+def test_a_record_is_overwritten_only_where_the_primary_provably_has_its_version(
+    scene: Scene, rescue: Rescue
+) -> None:
+    lose_primary(scene, rescue)
+    scene.rotate(7 * 86_400)
+    written = version(scene.world, scene.client_id, WEST)
+    find_primary(scene)
+    links = replace(rescue.failing_back().links, bring_back=BringsNothing())  # type: ignore[arg-type]
+    tally = Tally()
+    links.one(scene.client_id, Choices(), tally, late=False)
+    scene.world.clock.advance(LATER)
+    assert [each.client_id for each in tally.left] == [scene.client_id]
+    assert version(scene.world, scene.client_id, WEST) == written
+    assert scene.world.record_secrets(WEST)[scene.client_id].primary_region is None  # no replica
+
+
+def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: Rescue) -> None:
+    clients = 1 + sum(1 for name in "abcde" if scene.enroll(name))
+    scene.world.clock.advance(LATER)
+    lose_primary(scene, rescue)
+    find_primary(scene)
+    told: dict[str, list[tuple[int, int]]] = {}
+
+    def progress(what: str, done: int, every: int) -> None:
+        told.setdefault(what, []).append((done, every))
+
+    command = replace(rescue.failing_back(), progress=progress)
+    command(Choices(), Waits(settle=0, ttl=0, name=60), force=False)
+    assert list(told) == [
+        "bringing records back",
+        "bringing back what changed meanwhile",
+        "replicating again",
+    ]
+    for steps in told.values():
+        assert {every for _, every in steps} == {clients}
+        assert [done for done, _ in steps] == sorted(done for done, _ in steps)
+        assert steps[-1][0] == clients
+
+
+def test_splits_are_a_conflict_and_name_the_clients(
+    capsys: pytest.CaptureFixture[str], scene: Scene, rescue: Rescue
+) -> None:
+    split(scene, rescue)
+    with pytest.raises(SplitsError) as raised:
+        rescue.failback()
+    _print_splits(raised.value.splits, "json")
+    (told,) = json.loads(capsys.readouterr().out)["splits"]
+    assert told["client_id"] == scene.client_id
+    assert told["differs"]
+    with pytest.raises(Conflict, match="--keep CLIENT=secondary") as failed, steering_failures():
+        raise raised.value
+    assert failed.value.exit_code == 3
+
+
+@pytest.mark.parametrize("keep", Keep)
+def test_a_choice_is_written_as_client_and_region(keep: Keep) -> None:
+    client_id = "sgc_" + "a" * 26
+    assert _KeepChoice().convert(f"{client_id}={keep.value}", None, None) == (client_id, keep)
+
+
+@pytest.mark.parametrize("text", ["", "sgc_a", "=primary", "sgc_x=both", "primary=sgc_x"])
+def test_a_choice_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(click.BadParameter, match="must be a client ID"):
+        _KeepChoice().convert(text, None, None)
