@@ -38,6 +38,9 @@ _UNUSED = (
     "cffi",
     "pycparser",
     "botocore/cacert.pem",  # certifi's is used
+    # Guesses the encoding of texts that do not say theirs; what is read here is JSON. requests does
+    # without, and warns of it: PYTHONWARNINGS in .chalice/config.json keeps that out of the log.
+    "charset_normalizer",
 )
 _UNUSED_KINDS = ("*.dist-info", "*.c", "*.h", "*.pyi", "py.typed", "tests", "examples-1.json")
 
