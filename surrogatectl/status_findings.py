@@ -21,6 +21,7 @@ def the_writer(seen: Seen) -> RegionSeen | None:
 def attention(seen: Seen, replication: ReplicationSeen | None, *, quick: bool) -> Iterator[str]:
     """Yield what somebody should look at, most urgent first."""
     yield from _lost(seen)
+    yield from _may_take_over(seen)
     yield from _where_it_leads(seen)
     yield from _writers(seen)
     for each in seen.both:
@@ -45,6 +46,17 @@ def _lost(seen: Seen) -> Iterator[str]:
             yield f"{each.name}: its state cannot be read. {each.problem}"
         elif each.health is None:
             yield f"{each.name}: its function does not answer. See surrogatectl doctor."
+
+
+def _may_take_over(seen: Seen) -> Iterator[str]:
+    primary, secondary = seen.both
+    if primary.answers or secondary.state is None or secondary.state.took_over:
+        return
+    if secondary.is_ready:
+        yield (
+            f"{secondary.name} is ready to take over, if somebody decides that: "
+            "surrogatectl failover --to secondary --force (docs/runbook.md)."
+        )
 
 
 def _where_it_leads(seen: Seen) -> Iterator[str]:

@@ -130,6 +130,17 @@ def test_a_region_that_is_gone_is_said_to_be_and_the_other_one_is_seen(
     assert deployed.attention()[0] == f"{lost} ({role}) does not answer."
 
 
+TAKE_OVER = "surrogatectl failover --to secondary --force"
+
+
+def test_with_the_primary_gone_it_says_how_to_go_on_only_if_that_helps(deployed: Deployed) -> None:
+    assert TAKE_OVER not in str(deployed.attention())
+    deployed.lose(EAST)
+    assert TAKE_OVER in str(deployed.attention())
+    deployed.lose(WEST)
+    assert TAKE_OVER not in str(deployed.attention())
+
+
 def test_after_a_failover_the_name_should_lead_to_the_secondary(deployed: Deployed) -> None:
     deployed.steer(WEST, took_over=True)
     assert deployed.attention() == [f"The name leads to {EAST}, and should lead to {WEST}."]
