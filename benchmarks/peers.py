@@ -41,7 +41,11 @@ from tests.contract.loopback import LOOPBACK
 _SERVERS = ROOT / "benchmarks" / "servers"
 _PATIENCE = 60.0
 _OK = 200
-_MISS, _VERIFICATION = "ours_nothing_cached", "argon2_alone"
+_MISS, _NOTHING_CACHED, _VERIFICATION = (
+    "ours_client_unknown",
+    "ours_nothing_cached",
+    "argon2_alone",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +100,10 @@ def _peers(
     many, few = (10, 2) if quick else (600, 12)
     peers = {
         "ours": Peer(_gunicorn(interpreter, "ours"), ours, many),
-        _MISS: Peer(_gunicorn(interpreter, "ours"), {**ours, "WHICH": "nothing_kept"}, few),
+        _MISS: Peer(_gunicorn(interpreter, "ours"), {**ours, "WHICH": "client_unknown"}, few),
+        _NOTHING_CACHED: Peer(
+            _gunicorn(interpreter, "ours"), {**ours, "WHICH": "nothing_kept"}, few
+        ),
         "chalice_no_op": Peer(
             _gunicorn(interpreter, "ours"), {**ours, "WHICH": "no_op"}, many, answer=b"{}"
         ),
@@ -218,14 +225,13 @@ def _in_turns(
         # Both workers get to know the client, and what compiles as it runs is compiled.
         turn(peers[name], servers[name], issued, max(peers[name].requests // 4, 6))
     for number in range(rounds):
-        shift = number % len(names)
+        shift, beside = number % len(names), Verifications()
         for name in names[shift:] + names[:shift]:
-            peer, beside = peers[name], Verifications()
+            peer = peers[name]
             # A miss and one verification alone in turns: what makes one slow makes the other slow.
-            between = beside.verify if name == _MISS else _nothing
+            between = beside.verify if name in {_MISS, _NOTHING_CACHED} else _nothing
             turns[name].append(turn(peer, servers[name], issued, peer.requests, between))
-            if name == _MISS:
-                verifications.append(beside.turn())
+        verifications.append(beside.turn())
     return {**turns, _VERIFICATION: verifications}
 
 
@@ -296,7 +302,7 @@ def _summary(turns: list[Turn], ours: list[Turn], missed: list[Turn]) -> dict[st
         "cpu_ms": round(statistics.median(turn.cpu_ms for turn in turns), 3),
         "wall_ms": round(statistics.median(turn.wall_ms for turn in turns), 3),
         "times_our_cpu": round(_ratio(turns, ours), 2),
-        "times_our_cpu_if_nothing_is_cached": round(_ratio(turns, missed), 2),
+        "times_our_cpu_of_a_miss": round(_ratio(turns, missed), 2),
     }
 
 
@@ -313,9 +319,16 @@ def _bars(turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
             "found": round(_ratio(turns["ours"], turns["authlib_plain_text"]), 3),
         },
         "cpu_of_a_miss": {
-            "says": "CPU of an exchange that finds nothing cached ÷ one argon2 verification",
+            "says": "CPU of a client's first exchange in a process that serves others "
+            "÷ one argon2 verification",
             "at_most": 1.2,
             "found": round(_ratio(turns[_MISS], turns[_VERIFICATION]), 3),
+        },
+        "cpu_of_a_first_exchange": {
+            "says": "CPU of an exchange in a process that knows nothing at all "
+            "÷ one argon2 verification",
+            "at_most": 1.2,
+            "found": round(_ratio(turns[_NOTHING_CACHED], turns[_VERIFICATION]), 3),
         },
     }
     if "oidc_provider_rs256" in turns:

@@ -1,7 +1,9 @@
 """
 The token surface behind a WSGI server, as thin as an adapter can be.
 
-With `WHICH=nothing_kept` in the environment each request finds empty caches: the cost of a miss.
+With `WHICH=nothing_kept` in the environment each request finds empty caches, as the first one of a
+process does. With `WHICH=client_unknown` only the Region's state is known, which all clients share:
+the cost of a miss while others are served.
 With `WHICH=no_op` the adapter leads to a Chalice route that does nothing: what is not ours of it.
 """
 
@@ -85,9 +87,10 @@ def _event(environ: WSGIEnvironment) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Forgetful:
-    """Exchanges each request from nothing, over the connections that there are."""
+    """Exchanges each request from nothing, or from the state only, over open connections."""
 
     exchange: Exchange
+    knows_state: bool
 
     def again(self, _sent: HttpRequest) -> TokenResponse | None:
         """Recognise nobody."""
@@ -97,7 +100,7 @@ class Forgetful:
         """See `Exchange.__call__`."""
         fresh = replace(
             self.exchange,
-            states=_anew(self.exchange.states),
+            states=self.exchange.states if self.knows_state else _anew(self.exchange.states),
             records=_anew(self.exchange.records),
             hasher=SecretHasher(secrets.token_bytes),
             tokens=TokenCache(time.time),
@@ -110,17 +113,19 @@ def _anew(known: LastKnown[Any, Any]) -> LastKnown[Any, Any]:
     return LastKnown(known._load, fresh=300, stale=900, clock=time.time)  # noqa: SLF001
 
 
-def _forgetful(surface: TokenSurface) -> Chalice:
+def _forgetful(surface: TokenSurface, *, knows_state: bool) -> Chalice:
     if not isinstance(surface.exchange, Exchange):
         raise TypeError
-    return served(replace(surface, exchange=Forgetful(surface.exchange)))
+    return served(replace(surface, exchange=Forgetful(surface.exchange, knows_state)))
 
 
 def _chosen(which: str) -> Chalice:
     """Return what is to be measured behind the adapter."""
     if which == "no_op":
         return no_op()
-    return _forgetful(composed.token_surface()) if which == "nothing_kept" else composed.app
+    if which in {"nothing_kept", "client_unknown"}:
+        return _forgetful(composed.token_surface(), knows_state=which == "client_unknown")
+    return composed.app
 
 
 application = Gateway(_chosen(os.environ.get("WHICH", "")))
