@@ -18,6 +18,7 @@ from chalice.app import Blueprint, IAMAuthorizer, Request, Response
 from . import admin_requests as parse
 from .admin_requests import AdminRequest
 from .app_client_rotation import AppClientRotation
+from .audit import audit_line
 from .changes import Clients
 from .credentials import SECRET_ID, is_client_id, loggable
 from .deletion import DeletionAndRestore
@@ -90,14 +91,8 @@ class Audit:
 
     def line(self, outcome: str) -> dict[str, Any]:
         """Return the line for the log."""
-        return {
-            "event": "admin",
-            "action": self.action,
-            "caller": self.caller or None,
-            "client_id": loggable(self.client_id) if self.client_id else None,
-            "secret_id": self.secret_id,
-            "outcome": outcome,
-        } | {name: sorted(map(loggable, each)) for name, each in self.concerned.items()}
+        line = audit_line(self.action, self.caller or None, self.client_id, self.secret_id, outcome)
+        return line | {name: sorted(map(loggable, each)) for name, each in self.concerned.items()}
 
 
 View = Callable[[AdminSurface, AdminRequest, Audit], Answer]

@@ -42,6 +42,15 @@ _REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
+class Shown:
+    """A client as it stands, and how far its replica has come."""
+
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
 class Administration:
     """
     Reads and changes client records from *region*.

@@ -9,6 +9,7 @@ from typing import TypedDict
 
 from .administration import (
     Administration,
+    Shown,
     app_client_gone,
     changed_meanwhile,
     cognito_problem,
@@ -34,7 +35,6 @@ from .model import (
     Origin,
     Page,
     Pending,
-    Replication,
     Status,
     Versioned,
     VersionId,
@@ -50,15 +50,6 @@ class Changes(TypedDict, total=False):
     allowed_cidrs: tuple[Network, ...]
     expires_at: int | None
     status: Status
-
-
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """A client as it stands, and how far its replica has come."""
-
-    record: ClientRecord
-    version: VersionId
-    replication: Replication
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from .administration import Administration, conflict, require_live, store_problems
+from .administration import Administration, Shown, conflict, require_live, store_problems
 from .errors import (
     AppClientsError,
     ProblemError,
@@ -39,7 +39,6 @@ from .model import (
     Deletion,
     Origin,
     Pending,
-    Replication,
     Status,
     Versioned,
     VersionId,
@@ -61,15 +60,6 @@ class Deleted:
 
     record: ClientRecord
     left: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """A restored client."""
-
-    record: ClientRecord
-    version: VersionId
-    replication: Replication
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,7 +168,7 @@ class DeletionAndRestore:
             self.admin.records.unbury(client_id)
             self.admin.records.replicate(client_id)
 
-    def restore(self, client_id: ClientId) -> Restored:
+    def restore(self, client_id: ClientId) -> Shown:
         """
         Restore *client_id*, with new app clients where the old ones are gone.
 
@@ -203,7 +193,7 @@ class DeletionAndRestore:
             found = self.admin.update(client_id, found.version, lambda record: record)
         require_live(found.value)
         replication = self.admin.replicate(client_id, found.version)
-        return Restored(found.value, found.version, replication)
+        return Shown(found.value, found.version, replication)
 
     def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:
         was = found.value.deletion.was if found.value.deletion else Status.DISABLED

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from . import credentials
-from .administration import Administration, require_live
+from .administration import Administration, Shown, require_live
 from .credentials import RandomBytes, SecretHasher
 from .errors import LogUnavailableError, ProblemError
 from .model import (
@@ -39,15 +39,6 @@ class Rotated:
     """A client with a new secret, which is in *issued* and nowhere else from now on."""
 
     issued: IssuedCredentials
-    record: ClientRecord
-    version: VersionId
-    replication: Replication
-
-
-@dataclass(frozen=True, slots=True)
-class Retired:
-    """A client with one secret less."""
-
     record: ClientRecord
     version: VersionId
     replication: Replication
@@ -106,7 +97,7 @@ class Rotation:
         *,
         force: bool,
         if_match: VersionId | None = None,
-    ) -> Retired:
+    ) -> Shown:
         """
         Make *secret_id* of *client_id* stop authenticating.
 
@@ -131,7 +122,7 @@ class Rotation:
 
         retired = self.admin.update(client_id, if_match, change)
         replication = self.admin.replicate(client_id, retired.version)
-        return Retired(retired.value, retired.version, replication)
+        return Shown(retired.value, retired.version, replication)
 
     def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:
         """Return per Region when each secret was last used; `None` where nobody can say."""

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import (
         DescribeSecretResponseTypeDef,
+        ReplicaRegionTypeTypeDef,
         SecretListEntryTypeDef,
         TagTypeDef,
     )
@@ -83,6 +84,11 @@ def deployment_secret_name(prefix: str) -> str:
 def encrypted_with(kms_key: str | None) -> _Encryption:
     """Return the argument that has a new secret encrypted with *kms_key*, if there is one."""
     return {} if kms_key is None else {"KmsKeyId": kms_key}
+
+
+def replicas_in(region: str, kms_key: str | None) -> list[ReplicaRegionTypeTypeDef]:
+    """Return the argument that has a secret replicated to *region*, encrypted with *kms_key*."""
+    return [{"Region": region, **encrypted_with(kms_key)}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,9 +261,7 @@ class ClientSecrets:
             ask(
                 lambda: self.here().replicate_secret_to_regions(
                     SecretId=self._name(client_id),
-                    AddReplicaRegions=[
-                        {"Region": self.other_region, **encrypted_with(self.replica_kms_key)}
-                    ],
+                    AddReplicaRegions=replicas_in(self.other_region, self.replica_kms_key),
                 )
             )
         except ClientError as err:

@@ -17,7 +17,7 @@ from typing import Final
 
 from .administration import Administration
 from .app_client_rotation import AppClientRotation
-from .credentials import loggable
+from .audit import audit_line
 from .drift import tally
 from .errors import ProblemError, ServiceError
 from .jwks_refresh import KeyRefresh
@@ -115,17 +115,8 @@ class Upkeep:
 
     def _audit(self, client_id: ClientId, outcome: str, steps: Mapping[str, str]) -> None:
         """Leave the line that an administrator's call would."""
-        self.emit(
-            {
-                "event": "admin",
-                "action": "rotate-app-clients",
-                "caller": SCHEDULE,
-                "client_id": loggable(client_id),
-                "secret_id": None,
-                "outcome": outcome,
-                "app_clients": dict(steps),
-            }
-        )
+        line = audit_line("rotate-app-clients", SCHEDULE, client_id, None, outcome)
+        self.emit(line | {"app_clients": dict(steps)})
 
     def _records(self) -> Iterator[ClientRecord]:
         cursor: str | None = None

@@ -20,7 +20,7 @@ import boto3
 import click
 from botocore.credentials import Credentials
 
-from chalicelib.credentials import loggable
+from chalicelib.audit import audit_line
 from chalicelib.model import ClientId, SecretId
 from chalicelib.settings import RegionSettings
 
@@ -110,12 +110,7 @@ def _lines(
         line: dict[str, Any] = {
             "region": region,
             "at": clock(),
-            "event": "admin",
-            "action": action,
-            "caller": caller,
-            "client_id": client_id and loggable(client_id),
-            "secret_id": secret_ids[0] if secret_ids else None,
-            "outcome": outcome,
+            **audit_line(action, caller, client_id, secret_ids[0] if secret_ids else None, outcome),
             **more,
         }
         if len(secret_ids) > 1:

@@ -10,25 +10,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import TYPE_CHECKING
-
-from botocore.exceptions import ClientError
 
 from chalicelib import jwks, records
 from chalicelib.aws import Connections
 from chalicelib.jwks_store import jwks_secret_name
 from chalicelib.model import RegionState
-from chalicelib.secrets_store import (
-    deployment_secret_name,
-    encrypted_with,
-    state_secret_name,
-)
+from chalicelib.secrets_store import deployment_secret_name, state_secret_name
 from chalicelib.wiring import AdminParts
 
+from . import own_secrets
 from .configuration import ROLES, Deployment
-
-if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
 
 
 def initialise(deployment: Deployment) -> dict[str, str]:
@@ -42,7 +33,7 @@ def initialise(deployment: Deployment) -> dict[str, str]:
     for role in ROLES:
         region = deployment.region(role)
         state = RegionState(writer=role == "primary", took_over=False)
-        made = _create(
+        made = own_secrets.create(
             Connections(region).admin_secrets(),
             state_secret_name(prefix),
             records.state_to_json(state),
@@ -85,36 +76,9 @@ def _signing_keys(deployment: Deployment) -> dict[str, str]:
 def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:
     settings = deployment.settings
     client = Connections(settings.primary).admin_secrets()
-    made = _create(client, name, text, kind, settings.primary.kms_key_id)
-    replicas = client.describe_secret(SecretId=name).get("ReplicationStatus", [])
-    if not any(replica.get("Region") == settings.secondary.name for replica in replicas):
-        client.replicate_secret_to_regions(
-            SecretId=name,
-            AddReplicaRegions=[
-                {
-                    "Region": settings.secondary.name,
-                    **encrypted_with(settings.secondary.kms_key_id),
-                }
-            ],
-        )
+    made = own_secrets.create(client, name, text, kind, settings.primary.kms_key_id)
+    own_secrets.replicate(client, name, settings.secondary)
     return {
         f"{settings.primary.name} {name}": "created" if made else "exists",
         f"{settings.secondary.name} {name}": "replica",
     }
-
-
-def _create(
-    client: SecretsManagerClient, name: str, text: str, kind: str, kms_key: str | None
-) -> bool:
-    try:
-        client.create_secret(
-            Name=name,
-            SecretString=text,
-            Tags=[{"Key": "surrogate:kind", "Value": kind}],
-            **encrypted_with(kms_key),
-        )
-    except ClientError as err:
-        if err.response["Error"]["Code"] == "ResourceExistsException":
-            return False
-        raise
-    return True

@@ -20,8 +20,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.credentials import secret_id
 from chalicelib.model import ClientId, IssuedCredentials
 from chalicelib.secrets_calls import CURRENT
-from chalicelib.secrets_store import encrypted_with
 from chalicelib.settings import RegionSettings
+
+from . import own_secrets
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -112,16 +113,8 @@ class CanarySecret:
                 "client_secret": issued.client_secret,
             }
         )
-        try:
-            self.client.create_secret(
-                Name=self._name,
-                SecretString=text,
-                Tags=[{"Key": "surrogate:kind", "Value": "canary"}],
-                **encrypted_with(self.kms_key),
-            )
-        except ClientError as err:
-            if err.response.get("Error", {}).get("Code") != "ResourceExistsException":
-                raise
+        made = own_secrets.create(self.client, self._name, text, "canary", self.kms_key)
+        if not made:
             self.client.put_secret_value(SecretId=self._name, SecretString=text)
         self.replicate(other)
 
@@ -132,13 +125,7 @@ class CanarySecret:
         Raises:
             ClientError, BotoCoreError: If Secrets Manager does not do it.
         """
-        described = self.client.describe_secret(SecretId=self._name)
-        rows = described.get("ReplicationStatus", [])
-        if not any(row.get("Region") == other.name for row in rows):
-            self.client.replicate_secret_to_regions(
-                SecretId=self._name,
-                AddReplicaRegions=[{"Region": other.name, **encrypted_with(other.kms_key_id)}],
-            )
+        own_secrets.replicate(self.client, self._name, other)
 
     @property
     def _name(self) -> str:

@@ -41,6 +41,7 @@ from chalicelib.secrets_store import (
     client_secret_name,
     description,
     encrypted_with,
+    replicas_in,
     tags,
 )
 
@@ -373,9 +374,7 @@ class RecordCopies:
         self._asked(
             lambda: self._client.replicate_secret_to_regions(
                 SecretId=self._name(client_id),
-                AddReplicaRegions=[
-                    {"Region": self.other_region, **encrypted_with(self.replica_kms_key)}
-                ],
+                AddReplicaRegions=replicas_in(self.other_region, self.replica_kms_key),
                 ForceOverwriteReplicaSecret=overwrite,
             )
         )

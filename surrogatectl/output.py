@@ -53,9 +53,7 @@ def printable(text: str) -> str:
 
 def print_facts(title: str, facts: Sequence[tuple[str, str]]) -> None:
     """Print names and values, for people."""
-    table = Table(show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _names_and_values()
     for name, value in facts:
         table.add_row(name, Text(printable(value)))
     _print(title, table)
@@ -89,14 +87,19 @@ def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 
 
 def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    table = Table(show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    table = _names_and_values()
     for row in rows:
         told = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
         for column, cell in told:
             table.add_row(column, Text(cell))
         table.add_section()
+    return table
+
+
+def _names_and_values() -> Table:
+    table = Table(show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
     return table
 
 

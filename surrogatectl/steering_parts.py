@@ -13,7 +13,7 @@ import requests
 from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.freshness import Backoff
 from chalicelib.pace import Pace
-from chalicelib.settings import Settings
+from chalicelib.settings import RegionSettings, Settings
 from chalicelib.wiring import AdminParts
 
 from .canary import CanarySecret, DirectCanary
@@ -154,22 +154,8 @@ class SteeringParts:
     def failback(self, announce: Announce, progress: Progress) -> Failback:
         """Return what takes traffic and changes back to the primary Region."""
         primary, secondary = self.sides
-        prefix = self.settings.secret_prefix
-        ours, theirs = self.settings.primary, self.settings.secondary
-        here = RecordCopies(
-            self.connections[ours.name].admin_secrets,
-            theirs.name,
-            prefix,
-            ours.kms_key_id,
-            theirs.kms_key_id,
-        )
-        there = RecordCopies(
-            self.connections[theirs.name].admin_secrets,
-            ours.name,
-            prefix,
-            theirs.kms_key_id,
-            ours.kms_key_id,
-        )
+        here = self._copies(self.settings.primary, self.settings.secondary)
+        there = self._copies(self.settings.secondary, self.settings.primary)
         reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
         pool = self.secondary.halves.pools[secondary.region]
         bring_back = Return(
@@ -215,6 +201,15 @@ class SteeringParts:
             self.secondary.admin.records,
             self._pace(READS_PER_SECOND),
             time.sleep,
+        )
+
+    def _copies(self, own: RegionSettings, other: RegionSettings) -> RecordCopies:
+        return RecordCopies(
+            self.connections[own.name].admin_secrets,
+            other.name,
+            self.settings.secret_prefix,
+            own.kms_key_id,
+            other.kms_key_id,
         )
 
     @staticmethod
