@@ -13,9 +13,9 @@ import time
 from functools import partial
 from typing import Any
 
-from chalice.app import Chalice, CloudWatchEvent, Rate
+from chalice.app import CloudWatchEvent, Rate
 
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.aws import LOST_SECONDS, Connections
 from chalicelib.credentials import SecretHasher
 from chalicelib.exchange import Exchange, TokenCache
@@ -123,8 +123,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
     )
 
 
-app = Chalice(app_name="surrogate-credentials")
-speak_for(app)
+app = OwnWords(app_name="surrogate-credentials")
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:

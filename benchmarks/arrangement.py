@@ -16,7 +16,7 @@ from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
 from benchmarks.region import Region, client, environment, serving
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.credentials import OWASP_19_MIB, SecretHasher
 from chalicelib.exchange import Exchange
 from chalicelib.model import IssuedCredentials
@@ -115,8 +115,7 @@ def arranged() -> Iterator[Arrangement]:
 
 def served(surface: TokenSurface) -> Chalice:
     """Return the Chalice application of *surface*, made as `app.py` does it."""
-    app = Chalice(app_name="benchmark", configure_logs=False)
-    speak_for(app)
+    app = OwnWords(app_name="benchmark", configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

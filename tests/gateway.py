@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from chalice.app import Chalice
 
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.model import IssuedCredentials, TokenRequest, TokenResponse
 from chalicelib.oauth import FORM, HttpRequest
 from chalicelib.ports import Emit
@@ -149,8 +149,7 @@ def token_app(
     """Return the token surface over *world*, wired as `app.py` does it."""
     wired = InFull(exchange) if exchange else world.exchange
     surface = TokenSurface(wired, world.health, world.jwks, EAST, PUBLIC_URL, emit or world.events)
-    app = Chalice(app_name=name, configure_logs=False)
-    speak_for(app)
+    app = OwnWords(app_name=name, configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

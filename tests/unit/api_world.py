@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from chalice.app import Chalice
 from openapi_spec_validator.readers import read_from_filename
 
 from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -57,8 +56,7 @@ class ApiWorld:
             store=self.admin.store,
             state=self.admin.state,
         )
-        self.app = Chalice(app_name="api", configure_logs=False)
-        speak_for(self.app)
+        self.app = OwnWords(app_name="api", configure_logs=False)
         surface = TokenSurface(
             self.token.exchange,
             self.token.health,

@@ -11,13 +11,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pytest
-from chalice.app import Chalice, IAMAuthorizer
+from chalice.app import IAMAuthorizer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import credentials
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.denials import MAX_DENIED
 from chalicelib.errors import (
     AppClientsUnreachableError,
@@ -90,8 +90,7 @@ class AdminApi:
     world: AdminWorld = field(default_factory=AdminWorld)
 
     def __post_init__(self) -> None:
-        self.app = Chalice(app_name="admin", configure_logs=False)
-        speak_for(self.app)
+        self.app = OwnWords(app_name="admin", configure_logs=False)
         self.app.register_blueprint(admin_routes(self.world.surface))
 
     def call(

@@ -16,10 +16,9 @@ from typing import Any
 
 import pytest
 from botocore.exceptions import ReadTimeoutError
-from chalice.app import Chalice
 
 from chalicelib.admin_api import AdminSurface, admin_routes
-from chalicelib.answers import speak_for
+from chalicelib.answers import OwnWords
 from chalicelib.errors import LogUnavailableError, OutOfTimeError
 from chalicelib.model import Status
 from chalicelib.patience import CLEAR_UP_SECONDS, WORK_SECONDS, Patience
@@ -56,8 +55,7 @@ class SlowScene(Scene):
             patience=operators.patience,
             emit=self.events,
         )
-        self.app = Chalice(app_name="slow", configure_logs=False)
-        speak_for(self.app)
+        self.app = OwnWords(app_name="slow", configure_logs=False)
         self.app.register_blueprint(admin_routes(surface))
 
     def fall_ill(self) -> None:
