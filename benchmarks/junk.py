@@ -9,7 +9,6 @@ whether an unknown client takes the time that a wrong secret takes.
 from __future__ import annotations
 
 import gc
-import os
 import resource
 import secrets
 import statistics
@@ -17,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -27,7 +26,16 @@ from argon2.exceptions import VerifyMismatchError
 from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
-from benchmarks.arrangement import Arrangement, Audit, arranged, no_op, sent_by, served, token_event
+from benchmarks.arrangement import (
+    Arrangement,
+    Audit,
+    arranged,
+    no_op,
+    sent_by,
+    served,
+    silence,
+    token_event,
+)
 from benchmarks.measure import Plan, in_turns, pin, summary
 from benchmarks.region import client
 from chalicelib import credentials
@@ -50,7 +58,7 @@ _SOURCE = "192.0.2.1"
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure in this process."""
     audit = Audit()
-    with arranged() as arrangement, redirect_stdout(Path(os.devnull).open("w")):
+    with arranged() as arrangement, silence():
         flood = _flood(arrangement, seconds=0.2 if quick else 2, rounds=2 if quick else 7)
         repeated = _repeated(arrangement, audit, 5 if quick else 50)
         timing = _unknown_against_wrong(arrangement, 5 if quick else 151)

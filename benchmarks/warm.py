@@ -7,19 +7,24 @@ request of a busy function.
 
 from __future__ import annotations
 
-import os
 import sys
 import tracemalloc
 from collections.abc import Sequence
-from contextlib import redirect_stdout
 from itertools import cycle
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 from chalice.app import Chalice
 
-from benchmarks.arrangement import Arrangement, Audit, arranged, no_op, served, token_event
+from benchmarks.arrangement import (
+    Arrangement,
+    Audit,
+    arranged,
+    no_op,
+    served,
+    silence,
+    token_event,
+)
 from benchmarks.measure import Plan, in_turns, pin, summary
 
 _OK = 200
@@ -30,7 +35,7 @@ _TRACED = 200
 def run(*, quick: bool) -> dict[str, Any]:
     """Measure in this process."""
     audit = Audit()
-    with arranged() as arrangement, _silence():
+    with arranged() as arrangement, silence():
         found = _compare(arrangement, Plan(5, 50) if quick else Plan(101, 500))
         crowds = (1, 10) if quick else (1, 10, 100, 1_000, 5_000)
         found["crowds"] = [_crowd(arrangement, audit, clients) for clients in crowds]
@@ -76,11 +81,6 @@ def _bars(found: dict[str, Any], most: int) -> dict[str, Any]:
 
 def _ratio(found: dict[str, Any], subject: str) -> float:
     return float(found["subjects"][subject]["ratio_to_no_op"])
-
-
-def _silence() -> redirect_stdout[Any]:
-    # Written and flushed as ever; a Lambda's standard output is a pipe, which costs a little more.
-    return redirect_stdout(Path(os.devnull).open("w"))
 
 
 def _compare(arrangement: Arrangement, plan: Plan) -> dict[str, Any]:

@@ -10,11 +10,10 @@ unauthenticated caller sends becomes one.
 from __future__ import annotations
 
 import json
-import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from .freshness import REMEMBERED
 from .ports import Clock, Emit
@@ -45,19 +44,24 @@ _RECONCILE_METRICS: Final = _encode(
 _DRIFT = frozenset({"drift", "pending"})
 
 
-def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
-    """Return a function that writes each event as one line to *stream*."""
+def json_lines(region: str, clock: Clock, write: Callable[[bytes], int]) -> Emit:
+    """
+    Return a function that writes each event as one line.
+
+    *write* returns how much of it was taken, as an unbuffered file's does.
+    """
     head = f'{{"region":{_encode(region)},"at":'
 
     def emit(event: Mapping[str, Any]) -> None:
-        at = clock()
+        at = str(int(clock() * 1000))
+        seconds = f"{at[:-3]}.{at[-3:]}"
         if event.get("event") == "exchange":
-            rest = f"{_exchange(tuple(event.items()))}{int(at * 1000)}}}}}"
+            text = f"{head}{seconds},{_exchange(tuple(event.items()))}{at}}}}}\n"
         else:
-            rest = _rest(event, at)
-        out = stream or sys.stdout
-        out.write(f"{head}{at!r},{rest}\n")
-        out.flush()
+            text = f"{head}{seconds},{_rest(event, at)}\n"
+        line = text.encode()
+        while line:
+            line = line[write(line) :]
 
     return emit
 
@@ -71,13 +75,13 @@ def _exchange(items: tuple[tuple[str, Any], ...]) -> str:
     return f'{_encode(event)[1:-1]},{counted},"_aws":{about}'
 
 
-def _rest(event: Mapping[str, Any], at: float) -> str:
-    """Return the line of any other event from there on."""
+def _rest(event: Mapping[str, Any], at: str) -> str:
+    """Return the line of any other event from there on; *at* in milliseconds."""
     members = _encode(event)[1:]
     if event.get("event") != "reconcile":
         return members
     counted = f'"drift_found":{sum(event["drift"].values())}'
-    about = f'{{"Timestamp":{int(at * 1000)},"CloudWatchMetrics":{_RECONCILE_METRICS}}}'
+    about = f'{{"Timestamp":{at},"CloudWatchMetrics":{_RECONCILE_METRICS}}}'
     return f'{members[:-1]},{counted},"_aws":{about}}}'
 
 

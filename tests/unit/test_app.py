@@ -76,6 +76,13 @@ print(json.dumps({
     "known": len(known),
 }))
 """
+# A process that is stopped once its request was answered, as a Lambda's is.
+EMITTED = """
+import os
+import app
+app.emit({"event": "x"})
+os._exit(0)
+"""
 # What a Lambda's environment holds, or a developer's shell: credentials that are none.
 SHELL = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
@@ -154,6 +161,13 @@ def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrator
 def test_no_function_imports_an_sdk_that_it_does_not_use() -> None:
     both = imported(environment("primary"))
     assert not {"boto3", "s3transfer", "multiprocessing"} & set(both.found["modules"])
+
+
+def test_a_line_is_out_when_it_is_emitted() -> None:
+    """Lambda freezes a process between requests, and ends it when it likes."""
+    app = imported({**environment("primary"), "SURFACES": "token"}, EMITTED)
+    assert app.found["event"] == "x", app.errors
+    assert app.found["region"] == "us-east-1"
 
 
 def test_a_snapshot_shares_nothing_random_secret_or_connected() -> None:
