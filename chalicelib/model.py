@@ -262,7 +262,11 @@ class TokenRequest:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """A token as Cognito issued it; *expires_at* is when it stops being valid."""
+    """
+    A token as Cognito issued it; *expires_at* is when it stops being valid.
+
+    *value* is a `b64token` (RFC 6750 §2.1): it fits into a header and a JSON string as it is.
+    """
 
     value: str = field(repr=False)
     expires_at: int
@@ -270,7 +274,11 @@ class AccessToken:
 
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
-    """What a client receives (RFC 6749 §5.1); *expires_in* is the remaining life in seconds."""
+    """
+    What a client receives (RFC 6749 §5.1).
+
+    *access_token* is as in `AccessToken`; *expires_in* is its remaining life in seconds.
+    """
 
     access_token: str = field(repr=False)
     expires_in: int

@@ -8,6 +8,7 @@ on but a token and its lifetime.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from functools import cached_property
 
@@ -28,6 +29,7 @@ _OK = 200
 _REFUSED = frozenset({400, 401})  # RFC 6749 §5.2
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
+_B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 # What Cognito says when the app client, its secret or its scope is not (any
 # more) what the record says.
 _REFUSALS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"})
@@ -128,6 +130,12 @@ def _token(answer: object, asked_at: float) -> AccessToken:
     if isinstance(answer, dict):
         value, life = answer.get("access_token"), answer.get("expires_in")
         bearer = str(answer.get("token_type", "")).lower() == "bearer"
-        if isinstance(value, str) and value and type(life) is int and life > 0 and bearer:
+        if (
+            isinstance(value, str)
+            and _B64TOKEN.fullmatch(value)
+            and type(life) is int
+            and life > 0
+            and bearer
+        ):
             return AccessToken(value, int(asked_at) + life)
     raise TokenEndpointUnavailableError("The token endpoint's answer is not a token.")

@@ -208,7 +208,7 @@ class CognitoTokens:
             raise AppClientRefusedError("invalid_client")
         if not found.scopes.issuperset(scope.split()):
             raise AppClientRefusedError("invalid_grant")
-        return AccessToken(f"token of {app_client.app_client_id}", int(self.clock()) + 3600)
+        return AccessToken(f"token-of-{app_client.app_client_id}", int(self.clock()) + 3600)
 
     def reachable(self, deadline: Deadline) -> bool:
         return self.pool.region not in self.pool.aws.down

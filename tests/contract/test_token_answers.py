@@ -262,6 +262,8 @@ NO_TOKEN: dict[str, Answer] = {
     "reset in the body": reset(http(200, b"{}").replace(b"Length: 2", b"Length: 200")),
     "no token": answer(200, {"expires_in": 3600, "token_type": "Bearer"}),
     "empty token": answer(200, GOOD | {"access_token": ""}),
+    "token that no header can hold": answer(200, GOOD | {"access_token": "a b"}),
+    "token that ends a JSON string": answer(200, GOOD | {"access_token": 'a","scope":"all'}),
     "token of another type": answer(200, GOOD | {"access_token": {"value": TOKEN}}),
     "no type": answer(200, {"access_token": TOKEN, "expires_in": 3600}),
     "MAC type": answer(200, GOOD | {"token_type": "MAC"}),
