@@ -14,7 +14,7 @@ from ipaddress import ip_address
 from threading import Lock
 from typing import Final, Literal
 
-from cachetools import TLRUCache
+from cachetools import LRUCache
 
 from .credentials import SecretHasher, loggable
 from .errors import (
@@ -138,19 +138,15 @@ class TokenCache:
         """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
         self._lock = Lock()
         self._clock = clock
-        self._tokens: TLRUCache[TokenKey, CachedToken] = TLRUCache(
-            remembered,
-            lambda _key, cached, _now: cached.token.expires_at - MARGIN_SECONDS,
-            timer=clock,
-        )
+        self._tokens: LRUCache[TokenKey, CachedToken] = LRUCache(remembered)
 
     def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* that has at least the margin to live."""
         with self._lock:
-            try:
-                return self._tokens[key]
-            except KeyError:
-                return None
+            cached = self._tokens.get(key)
+        if cached is None or self._clock() >= cached.token.expires_at - MARGIN_SECONDS:
+            return None
+        return cached
 
     def put(self, key: TokenKey, token: AccessToken) -> None:
         """Keep *token*."""

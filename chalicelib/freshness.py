@@ -12,7 +12,7 @@ from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
-from cachetools import TTLCache
+from cachetools import LRUCache, TTLCache
 
 from .errors import StoreUnavailableError, UnknownClientError
 from .ports import Clock
@@ -68,10 +68,11 @@ class LastKnown(Generic[K, V]):
         """Cache *load*; all times are seconds on *clock*."""
         self._load = load
         self._fresh = fresh
+        self._stale = stale
         self._clock = clock
         self._backoff = Backoff(clock)
         self._lock = Lock()
-        self._known: TTLCache[K, tuple[V, float]] = TTLCache(REMEMBERED, stale, timer=clock)
+        self._known: LRUCache[K, tuple[V, float]] = LRUCache(REMEMBERED)
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
     def fresh(self, key: K) -> V | None:
@@ -107,7 +108,7 @@ class LastKnown(Generic[K, V]):
                 return self._reload(key)
             except StoreUnavailableError:
                 self._backoff.trip()
-        if known is not None:
+        if known is not None and now - known[1] < self._stale:
             return known[0]
         raise StoreUnavailableError
 
