@@ -202,9 +202,9 @@ def _parse_basic(header: str) -> tuple[str, str]:
         raise InvalidRequestError("The Authorization header is not well-formed.") from None
     client_id, colon, client_secret = decoded.partition(":")
     # Python lets bits that nobody sees pass even when it is strict.
-    if not colon or binascii.b2a_base64(raw, newline=False).decode() != encoded:
+    if not colon or binascii.b2a_base64(raw, newline=False) != encoded.encode():
         raise InvalidRequestError("The Authorization header is not well-formed.")
-    if not _ENCODED.search(decoded):
+    if "%" not in decoded and "+" not in decoded and "\0" not in decoded:
         return client_id, client_secret
     where = "The Authorization header"
     return _form_decode(client_id, where), _form_decode(client_secret, where)

@@ -317,6 +317,21 @@ def test_what_the_gateway_never_sends_twice_alike_is_not_remembered() -> None:
 # What is kept
 
 
+class Colliding(bytes):
+    """A body with the hash of every other such body."""
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_the_same_hash_is_not_the_same_request() -> None:
+    """Python's hash has 64 bits, and its key may be known: it only says where to look."""
+    right, wrong = sent(body=Colliding(b"grant_type=a")), sent(body=Colliding(b"grant_type=b"))
+    recognition = remembered(right)
+    assert recognition.get(right) is KNOWN
+    assert recognition.get(wrong) is None
+
+
 def test_the_most_recent_requests_are_kept_and_no_more() -> None:
     requests = [sent(body=b"%d" % number) for number in range(4)]
     recognition = remembered(*requests, bound=3)
