@@ -15,7 +15,7 @@ from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
-from benchmarks.region import Region, client, environment, serving
+from benchmarks.region import ServedRegion, client, elsewhere, environment
 from chalicelib.answers import OwnWords
 from chalicelib.credentials import OWASP_19_MIB, SecretHasher
 from chalicelib.exchange import Exchange
@@ -69,7 +69,7 @@ class Audit:
 class Arrangement:
     """The token surface, with as many clients as are asked for."""
 
-    def __init__(self, region: Region) -> None:
+    def __init__(self, region: ServedRegion) -> None:
         self.region = region
         self._hasher = SecretHasher(secrets.token_bytes)
         self._cheap_hasher = SecretHasher(
@@ -107,9 +107,8 @@ def _nothing(_: object) -> None:
 @contextmanager
 def arranged() -> Iterator[Arrangement]:
     """Import `app.py` in the environment of a Region on loopback."""
-    region = Region()
-    with serving(region) as server:
-        os.environ.update(environment(server.url))
+    with elsewhere() as region:
+        os.environ.update(environment(region.url()))
         yield Arrangement(region)
 
 

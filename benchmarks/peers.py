@@ -2,16 +2,15 @@
 Token servers over HTTP, side by side: what one exchange costs the server in CPU time (bar 2).
 
 The Python ones run under gunicorn with the same worker class and number of workers; Node's runs as
-it is meant to.  One client sends one request after the other; where a server keeps a connection,
-it is kept.  Servers are asked in turns, and their CPU time is read from the system, for all their
-processes and threads.  They issue different things, as each is meant to: ours hands out Cognito's
+it is meant to.  A client asks for one token after the other, or eight at once (see `load`).
+Servers are asked in turns, and their CPU time is read from the system, for all their processes and
+threads.  They issue different things, as each is meant to: ours hands out Cognito's
 token, Authlib an opaque one, oidc-provider signs one with RS256.
 """
 
 from __future__ import annotations
 
 import base64
-import http.client
 import os
 import secrets
 import shutil
@@ -21,8 +20,9 @@ import statistics
 import subprocess
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -33,14 +33,16 @@ from argon2.exceptions import VerifyMismatchError
 from benchmarks.arrangement import GRANT
 from benchmarks.environments import ROOT, once, python
 from benchmarks.environments import run as run_command
-from benchmarks.region import Region, client, environment, serving
+from benchmarks.load import ask, post
+from benchmarks.region import client, elsewhere, environment
 from chalicelib.credentials import OWASP_19_MIB, OWASP_19_MIB_DECOY, SecretHasher
 from chalicelib.model import IssuedCredentials
+from chalicelib.oauth import FORM
 from tests.contract.loopback import LOOPBACK
 
 _SERVERS = ROOT / "benchmarks" / "servers"
 _PATIENCE = 60.0
-_OK = 200
+_AT_ONCE, _MANY_AT_ONCE = 8, "eight_at_once"
 _MISS, _NOTHING_CACHED, _VERIFICATION = (
     "ours_client_unknown",
     "ours_nothing_cached",
@@ -53,7 +55,8 @@ class Peer:
     """
     A server to be asked: how it is started, and how many requests a turn has.
 
-    What it answers has to have *answer* in it.
+    What it answers has to have *answer* in it.  A server that answers *at_once* is asked by several
+    callers, too.
     """
 
     command: list[str]
@@ -62,6 +65,7 @@ class Peer:
     body: str = GRANT
     path: str = "/oauth2/token"
     answer: bytes = b"access_token"
+    at_once: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,16 +78,15 @@ class Turn:
 
 def run(*, quick: bool) -> dict[str, Any]:
     """Start all servers, ask them in turns, and stop them."""
-    region = Region()
     issued, record = client(SecretHasher(secrets.token_bytes))
-    region.add(record)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        store = stack.enter_context(serving(region))
-        peers = _peers(issued, environment(store.url), scratch, quick=quick)
+        region = stack.enter_context(elsewhere())
+        region.add(record)
+        peers = _peers(issued, environment(region.url()), scratch, quick=quick)
         servers = {name: stack.enter_context(running(peer)) for name, peer in peers.items()}
-        turns = _in_turns(peers, servers, issued, rounds=1 if quick else 9)
-    subjects = {name: _summary(each, turns["ours"], turns[_MISS]) for name, each in turns.items()}
+        turns = _in_turns(servers, issued, rounds=1 if quick else 9)
+    subjects = {name: _summary(name, turns) for name in turns}
     return {"subjects": subjects, "workers": 2, "bars": _bars(turns)}
 
 
@@ -99,15 +102,21 @@ def _peers(
     run_command([str(interpreter), "-m", "benchmarks.servers.django_toolkit"], environment=database)
     many, few = (10, 2) if quick else (600, 12)
     peers = {
-        "ours": Peer(_gunicorn(interpreter, "ours"), ours, many),
+        "ours": Peer(_gunicorn(interpreter, "ours"), ours, many, at_once=True),
         _MISS: Peer(_gunicorn(interpreter, "ours"), {**ours, "WHICH": "client_unknown"}, few),
         _NOTHING_CACHED: Peer(
             _gunicorn(interpreter, "ours"), {**ours, "WHICH": "nothing_kept"}, few
         ),
         "chalice_no_op": Peer(
-            _gunicorn(interpreter, "ours"), {**ours, "WHICH": "no_op"}, many, answer=b"{}"
+            _gunicorn(interpreter, "ours"),
+            {**ours, "WHICH": "no_op"},
+            many,
+            answer=b"{}",
+            at_once=True,
         ),
-        "authlib_plain_text": Peer(_gunicorn(interpreter, "authlib_flask"), known, many),
+        "authlib_plain_text": Peer(
+            _gunicorn(interpreter, "authlib_flask"), known, many, at_once=True
+        ),
         "authlib_argon2": Peer(
             _gunicorn(interpreter, "authlib_flask"), {**known, "CLIENT_SECRET_HASH": hashed}, few
         ),
@@ -127,6 +136,7 @@ def _peers(
             many,
             body=f"{GRANT}&scope=demo%2Fread",
             path="/token",
+            at_once=True,
         )
     return peers
 
@@ -151,8 +161,9 @@ def _gunicorn(interpreter: Path, server: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers: its process, and where."""
+    """A server that answers: which, its process, and where."""
 
+    peer: Peer
     pid: int
     port: int
 
@@ -176,7 +187,7 @@ def running(peer: Peer) -> Iterator[Running]:
             if not _listens(process, port):
                 said.seek(0)
                 raise RuntimeError(f"{command} does not listen.\n{said.read().decode()}")
-            yield Running(process.pid, port)
+            yield Running(peer, process.pid, port)
         finally:
             process.send_signal(signal.SIGTERM)
             try:
@@ -213,26 +224,25 @@ def cpu_ms(pid: int) -> float:
 
 
 def _in_turns(
-    peers: Mapping[str, Peer],
-    servers: Mapping[str, Running],
-    issued: IssuedCredentials,
-    rounds: int,
+    servers: Mapping[str, Running], issued: IssuedCredentials, rounds: int
 ) -> dict[str, list[Turn]]:
-    names = list(peers)
-    turns: dict[str, list[Turn]] = {name: [] for name in names}
-    verifications: list[Turn] = []
-    for name in names:
+    names = list(servers)
+    turns: defaultdict[str, list[Turn]] = defaultdict(list)
+    for server in servers.values():
         # Both workers get to know the client, and what compiles as it runs is compiled.
-        turn(peers[name], servers[name], issued, max(peers[name].requests // 4, 6))
+        turn(server, issued, max(server.peer.requests // 4, 6))
     for number in range(rounds):
         shift, beside = number % len(names), Verifications()
         for name in names[shift:] + names[:shift]:
-            peer = peers[name]
+            server, requests = servers[name], servers[name].peer.requests
             # A miss and one verification alone in turns: what makes one slow makes the other slow.
             between = beside.verify if name in {_MISS, _NOTHING_CACHED} else _nothing
-            turns[name].append(turn(peer, servers[name], issued, peer.requests, between))
-        verifications.append(beside.turn())
-    return {**turns, _VERIFICATION: verifications}
+            turns[name].append(turn(server, issued, requests, between))
+            if server.peer.at_once:
+                many = turn(server, issued, requests, connections=_AT_ONCE)
+                turns[f"{name}_{_MANY_AT_ONCE}"].append(many)
+        turns[_VERIFICATION].append(beside.turn())
+    return turns
 
 
 @dataclass
@@ -266,30 +276,32 @@ def _nothing() -> None:
 
 
 def turn(
-    peer: Peer,
     server: Running,
     issued: IssuedCredentials,
     requests: int,
     between: Callable[[], None] = _nothing,
+    *,
+    connections: int = 1,
 ) -> Turn:
     """Send *requests* for a token, do what is *between* them, and return what one of them cost."""
+    peer = server.peer
     pair = f"{issued.client_id}:{issued.client_secret}".encode()
     headers = {
+        "Accept": "*/*",
         "Authorization": f"Basic {base64.b64encode(pair).decode()}",
-        "Content-Type": "application/x-www-form-urlencoded",
+        "Content-Type": FORM,
+        "User-Agent": "benchmark",
     }
-    walls = []
+
+    def check(answer: bytes) -> None:
+        status = answer[:12].decode(errors="replace")
+        if status != "HTTP/1.1 200" or peer.answer not in answer:
+            raise RuntimeError(f"{peer.command} answered {status}.")
+        between()
+
+    request = post(peer.path, headers, peer.body)
     before = cpu_ms(server.pid)
-    with closing(http.client.HTTPConnection(LOOPBACK, server.port, timeout=30)) as connection:
-        for _ in range(requests):
-            started = time.perf_counter()
-            connection.request("POST", peer.path, peer.body, headers)
-            response = connection.getresponse()
-            content = response.read()
-            walls.append(time.perf_counter() - started)
-            if response.status != _OK or peer.answer not in content:
-                raise RuntimeError(f"{peer.command} answered {response.status}.")
-            between()
+    walls = ask(server.port, request, requests, connections=connections, check=check)
     spent = cpu_ms(server.pid) - before
     return Turn(spent / requests, statistics.median(walls) * 1000)
 
@@ -297,12 +309,14 @@ def turn(
 # What was found
 
 
-def _summary(turns: list[Turn], ours: list[Turn], missed: list[Turn]) -> dict[str, Any]:
+def _summary(name: str, turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
+    taken = turns[name]
+    ours = turns[f"ours_{_MANY_AT_ONCE}" if name.endswith(_MANY_AT_ONCE) else "ours"]
     return {
-        "cpu_ms": round(statistics.median(turn.cpu_ms for turn in turns), 3),
-        "wall_ms": round(statistics.median(turn.wall_ms for turn in turns), 3),
-        "times_our_cpu": round(_ratio(turns, ours), 2),
-        "times_our_cpu_of_a_miss": round(_ratio(turns, missed), 2),
+        "cpu_ms": round(statistics.median(turn.cpu_ms for turn in taken), 3),
+        "wall_ms": round(statistics.median(turn.wall_ms for turn in taken), 3),
+        "times_our_cpu": round(_ratio(taken, ours), 2),
+        "times_our_cpu_of_a_miss": round(_ratio(taken, turns[_MISS]), 2),
     }
 
 
@@ -312,12 +326,9 @@ def _ratio(turns: list[Turn], to: list[Turn]) -> float:
 
 
 def _bars(turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
-    bars: dict[str, Any] = {
-        "cpu_to_authlib_plain_text": {
-            "says": "CPU per exchange ÷ Authlib's with plain-text secrets",
-            "at_most": 0.55,
-            "found": round(_ratio(turns["ours"], turns["authlib_plain_text"]), 3),
-        },
+    return {
+        **_bar_to(turns, "authlib_plain_text", "Authlib's with plain-text secrets", 0.55),
+        **_bar_to(turns, "oidc_provider_rs256", "oidc-provider's with RS256", 0.5),
         "cpu_of_a_miss": {
             "says": "CPU of a client's first exchange in a process that serves others "
             "÷ one argon2 verification",
@@ -331,10 +342,19 @@ def _bars(turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
             "found": round(_ratio(turns[_NOTHING_CACHED], turns[_VERIFICATION]), 3),
         },
     }
-    if "oidc_provider_rs256" in turns:
-        bars["cpu_to_oidc_provider_rs256"] = {
-            "says": "CPU per exchange ÷ oidc-provider's with RS256",
-            "at_most": 0.5,
-            "found": round(_ratio(turns["ours"], turns["oidc_provider_rs256"]), 3),
-        }
+
+
+def _bar_to(
+    turns: Mapping[str, list[Turn]], peer: str, says: str, at_most: float
+) -> dict[str, Any]:
+    """Return the bars on what *peer* costs one caller, and eight; none if it is absent."""
+    bars = {}
+    for suffix, how in (("", ""), (f"_{_MANY_AT_ONCE}", ", eight at once")):
+        if f"{peer}{suffix}" in turns:
+            ours = turns[f"ours{suffix}"]
+            bars[f"cpu_to_{peer}{suffix}"] = {
+                "says": f"CPU per exchange ÷ {says}{how}",
+                "at_most": at_most,
+                "found": round(_ratio(ours, turns[f"{peer}{suffix}"]), 3),
+            }
     return bars

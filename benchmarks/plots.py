@@ -111,7 +111,7 @@ def _cold(found: Found) -> None:
 
 def _peers(found: Found) -> None:
     subjects = sorted(found["subjects"].items(), key=lambda item: float(item[1]["cpu_ms"]))
-    _, axes = plt.subplots(figsize=(7, 3))
+    _, axes = plt.subplots(figsize=(7, 4))
     values = [each["cpu_ms"] for _, each in subjects]
     colours = [_OURS if name.startswith("ours") else _OTHERS for name, _ in subjects]
     drawn = axes.barh([name.replace("_", " ") for name, _ in subjects], values, color=colours)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from multiprocessing.managers import BaseManager
 
 from chalicelib import credentials, records
 from chalicelib.credentials import SecretHasher
@@ -94,6 +95,46 @@ def serving(region: Region, tls: ssl.SSLContext | None = None) -> Iterator[Loopb
     """Serve *region*; over TLS with *tls*."""
     with Loopback(region.choose, tls=tls) as server:
         yield server
+
+
+class ServedRegion:
+    """A `Region` that serves itself, to be made in another process (see `elsewhere`)."""
+
+    def __init__(self) -> None:
+        self._region = Region()
+        self._server = Loopback(self._region.choose)
+        self._server.__enter__()
+
+    def add(self, record: ClientRecord) -> None:
+        """Store *record*."""
+        self._region.add(record)
+
+    def asked(self) -> int:
+        """Return how often it was asked."""
+        return self._region.asked
+
+    def url(self) -> str:
+        """Return where it is."""
+        return self._server.url
+
+
+class _Manager(BaseManager):
+    """Makes a `ServedRegion` in a process of its own."""
+
+
+_Manager.register("region", ServedRegion)
+
+
+@contextmanager
+def elsewhere() -> Iterator[ServedRegion]:
+    """
+    Serve a Region from a process of its own.
+
+    Threads that serve, in the process that is measured, would take the interpreter's lock from it
+    whenever it lets go of it, as it does to write a line.
+    """
+    with _Manager() as manager:
+        yield manager.region()  # type: ignore[attr-defined] # made by `register`
 
 
 def environment(url: str, *, fresh_seconds: int = 300) -> Mapping[str, str]:

@@ -116,20 +116,20 @@ def _crowd(arrangement: Arrangement, audit: Audit, clients: int) -> dict[str, An
     """
     app = served(arrangement.surface)
     events = [token_event(arrangement.client(cheap=True)) for _ in range(clients)]
-    asked = arrangement.region.asked
+    asked = arrangement.region.asked()
     audit.seen.clear()
     with audit.counting():
         for event in events:
             _must_be_ok(app, event)
-    if audit.seen["argon2"] != clients or arrangement.region.asked < asked + 2 * clients:
+    if audit.seen["argon2"] != clients or arrangement.region.asked() < asked + 2 * clients:
         raise RuntimeError("First exchanges were not seen to verify, to read and to ask.")
     calls = max(_AUDITED, clients)
     _ask(app, events, calls)
-    asked = arrangement.region.asked
+    asked = arrangement.region.asked()
     audit.seen.clear()
     with audit.counting():
         _ask(app, events, calls)
-    requests = arrangement.region.asked - asked
+    requests = arrangement.region.asked() - asked
     blocks = _allocated(app, events, calls)
     taken = in_turns({"exchange": _next_of(app, events)}, Plan(5, calls))
     return {
