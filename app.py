@@ -53,10 +53,7 @@ clock, random_bytes = time.time, secrets.token_bytes
 patience = Patience(time.monotonic)
 here = Connections(own, require_time=patience.require_time)
 there = Connections(other, Backoff(clock, LOST_SECONDS), patience.require_time)
-# Unbuffered: a line is out when its request is answered, and emptying sys.stdout's two buffers
-# each time takes longer than the rest of it.
-output = open(1, "wb", buffering=0, closefd=False)  # noqa: SIM115 - for the process's life
-emit = json_lines(own.name, clock, output.write)
+emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
 # Keys change rarely and none is ever wrong because it is old: an outage of
 # Secrets Manager leaves verifiers alone for a day.

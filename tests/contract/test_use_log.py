@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from io import BytesIO
+from io import StringIO
 
 import pytest
 
@@ -48,11 +48,11 @@ def client_id() -> ClientId:
 
 def line(at: float, **members: object) -> str:
     """Return a line of the log, as the function writes it."""
-    text = BytesIO()
-    json_lines("us-east-1", lambda: at, text.write)(
+    text = StringIO()
+    json_lines("us-east-1", lambda: at, text)(
         {"event": "exchange", "outcome": "issued", "cognito_requests": 0} | members
     )
-    return text.getvalue().decode().rstrip("\n")
+    return text.getvalue().rstrip("\n")
 
 
 def test_each_secret_has_its_last_use_and_what_was_never_used_has_none(

@@ -67,8 +67,8 @@ FILTERS = resources(REGION, "AWS::Logs::MetricFilter")
 
 def lines(*events: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return what telemetry prints of *events*."""
-    stream = io.BytesIO()
-    emit = json_lines(EAST, FakeClock(), stream.write)
+    stream = io.StringIO()
+    emit = json_lines(EAST, FakeClock(), stream)
     for event in events:
         emit(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]

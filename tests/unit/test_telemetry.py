@@ -16,8 +16,8 @@ EVENT = {"event": "exchange", "outcome": "issued", "cognito_requests": 2, "clien
 
 
 def emitted(*events: dict[str, Any]) -> list[dict[str, Any]]:
-    stream = io.BytesIO()
-    emit = json_lines("us-east-1", FakeClock(1_800_000_000.25), stream.write)
+    stream = io.StringIO()
+    emit = json_lines("us-east-1", FakeClock(1_800_000_000.25), stream)
     for event in events:
         emit(event)
     return [json.loads(line) for line in stream.getvalue().splitlines()]
@@ -37,11 +37,9 @@ def test_an_event_is_one_line_of_json_with_region_and_time() -> None:
     ]
 
 
-def test_a_line_is_whole_if_the_system_takes_it_in_pieces() -> None:
-    taken = io.BytesIO()
-    json_lines("us-east-1", FakeClock(), lambda line: taken.write(line[:7]))({"event": "x"})
-    (line,) = taken.getvalue().splitlines()
-    assert json.loads(line)["event"] == "x"
+def test_events_go_to_standard_output_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    json_lines("us-east-1", FakeClock())({"event": "x"})
+    assert json.loads(capsys.readouterr().out)["event"] == "x"
 
 
 def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
@@ -66,8 +64,8 @@ def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
 
 def test_what_an_exchange_said_before_it_says_again_with_the_time_of_now() -> None:
     """It is encoded once: nothing of another event, and no time, may be left in it."""
-    stream, clock = io.BytesIO(), FakeClock(1_800_000_000.25)
-    emit = json_lines("us-east-1", clock, stream.write)
+    stream, clock = io.StringIO(), FakeClock(1_800_000_000.25)
+    emit = json_lines("us-east-1", clock, stream)
     others = [{**EVENT, "client_id": "sgc_y"}, {**EVENT, "outcome": "drift"}]
     for event in (EVENT, *others, EVENT):
         emit(event)

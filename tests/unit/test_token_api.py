@@ -192,12 +192,9 @@ def test_a_crash_is_a_server_error_and_its_text_goes_nowhere(
     error: BaseException, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither the answer nor our log nor Chalice's own log quotes what went wrong."""
-    world, ours, chalices = ExchangeWorld(), io.BytesIO(), io.StringIO()
+    world, ours, chalices = ExchangeWorld(), io.StringIO(), io.StringIO()
     app = token_app(
-        world,
-        exchange=_crash_with(error),
-        emit=json_lines(EAST, world.clock, ours.write),
-        name="crash",
+        world, exchange=_crash_with(error), emit=json_lines(EAST, world.clock, ours), name="crash"
     )
     app.log.addHandler(handler := logging.StreamHandler(chalices))
     issued = world.client()
@@ -208,7 +205,7 @@ def test_a_crash_is_a_server_error_and_its_text_goes_nowhere(
         app.log.removeHandler(handler)
     assert_well_formed(answer)
     assert (answer.status, answer.error) == (500, "server_error")
-    (line,) = ours.getvalue().decode().splitlines()
+    (line,) = ours.getvalue().splitlines()
     assert json.loads(line)["error"] == type(error).__name__
     printed = capfd.readouterr()
     for text in [str(answer), line, chalices.getvalue(), printed.out, printed.err]:
