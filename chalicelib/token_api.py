@@ -167,9 +167,9 @@ def _http_request(request: Request) -> oauth.HttpRequest:
     if not authorization and "authorization" in headers:
         authorization = [headers["authorization"]]
     return oauth.HttpRequest(
-        headers.get("content-type"),
-        authorization,
-        list(request.query_params or ()),
-        body.encode() if isinstance(body, str) else body,
-        request.context["identity"]["sourceIp"],
+        content_type=headers.get("content-type"),
+        authorization=authorization,
+        query=list(request.query_params or {}),
+        body=body.encode() if isinstance(body, str) else body,
+        source_ip=request.context["identity"]["sourceIp"],
     )
