@@ -15,9 +15,11 @@ from benchmarks.arrangement import token_event
 from benchmarks.calls import Trace, expected, model
 from benchmarks.environments import BUILD, ROOT
 from benchmarks.lambda_runtime import start
+from benchmarks.load import ask, post
 from benchmarks.peers import Peer, cpu_ms, running, turn
 from benchmarks.region import TOKEN, Region, client, environment, serving
 from chalicelib.credentials import SecretHasher
+from tests.contract.loopback import Loopback, answer
 
 
 def run(name: str, out: Path) -> dict[str, Any]:
@@ -96,6 +98,23 @@ def test_a_peer_is_stopped_and_what_it_answers_wrongly_is_told(tmp_path: Path) -
         with pytest.raises(RuntimeError, match=r"answered HTTP/1\.0 501"):
             turn(server, issued, 1)
     assert not (Path("/proc") / str(server.pid)).exists()
+
+
+@pytest.mark.parametrize(("closes", "connections"), [(False, 3), (True, 20)])
+def test_the_load_is_what_was_asked_for_over_connections_that_are_kept_if_they_may_be(
+    closes: bool,  # noqa: FBT001
+    connections: int,
+) -> None:
+    answers: list[bytes] = []
+    headers = {"Connection": "close"} if closes else {}
+    with Loopback(lambda _: answer(200, {"a": "b"}, **headers)) as server:
+        request = post("/x", {"Accept": "*/*"}, "body")
+        taken = ask(server.port, request, 20, connections=3, check=answers.append)
+        assert server.connections == connections
+    assert [seen.body for seen in server.seen] == [b"body"] * 20
+    assert len(taken) == len(answers) == 20
+    assert all(seconds > 0 for seconds in taken)
+    assert all(each.endswith(b'{"a": "b"}') for each in answers)
 
 
 def test_a_peer_that_does_not_start_says_why() -> None:
