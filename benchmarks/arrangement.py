@@ -7,9 +7,10 @@ import secrets
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import replace
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, TextIO
 
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
@@ -112,17 +113,9 @@ def arranged() -> Iterator[Arrangement]:
         yield Arrangement(region)
 
 
-@contextmanager
-def silence() -> Iterator[None]:
+def silence() -> redirect_stdout[TextIO]:
     """Have lines written to nowhere; a Lambda's standard output is a pipe, which costs more."""
-    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-        os.close(nowhere)
+    return redirect_stdout(Path(os.devnull).open("w"))
 
 
 def served(surface: TokenSurface) -> Chalice:

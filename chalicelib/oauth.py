@@ -35,7 +35,6 @@ _HEADERS = {"Content-Type": "application/json", **NO_STORE}
 
 _encode = json.JSONEncoder().encode
 _MAX_PARAMETERS = 32
-_ENCODED = re.compile(r"[%+\0]")
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 6749 §3.3: tokens of NQCHAR, a single space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
@@ -113,7 +112,7 @@ def _parse_form(request: HttpRequest) -> dict[str, str]:
     pairs = [pair for pair in text.split("&") if pair]
     if len(pairs) > _MAX_PARAMETERS:
         raise InvalidRequestError(f"There are more than {_MAX_PARAMETERS} parameters.")
-    encoded = _ENCODED.search(text)
+    encoded = _is_encoded(text)
     form: dict[str, str] = {}
     for pair in pairs:
         name, _, value = pair.partition("=")
@@ -137,9 +136,14 @@ def _check_content_type(content_type: str) -> None:
             raise InvalidRequestError("The charset must be UTF-8.")
 
 
+def _is_encoded(text: str) -> bool:
+    """Whether decoding *text* can change it, or has to refuse it."""
+    return "%" in text or "+" in text or "\0" in text
+
+
 def _form_decode(text: str, where: str) -> str:
     """Decode one name or value (RFC 6749 Appendix B)."""
-    if not _ENCODED.search(text):
+    if not _is_encoded(text):
         return text
     if _PERCENT.search(text):
         raise InvalidRequestError(f"{where} has an invalid percent-escape.")
@@ -204,7 +208,7 @@ def _parse_basic(header: str) -> tuple[str, str]:
     # Python lets bits that nobody sees pass even when it is strict.
     if not colon or binascii.b2a_base64(raw, newline=False) != encoded.encode():
         raise InvalidRequestError("The Authorization header is not well-formed.")
-    if "%" not in decoded and "+" not in decoded and "\0" not in decoded:
+    if not _is_encoded(decoded):
         return client_id, client_secret
     where = "The Authorization header"
     return _form_decode(client_id, where), _form_decode(client_secret, where)

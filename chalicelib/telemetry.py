@@ -51,14 +51,13 @@ def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
 
     def emit(event: Mapping[str, Any]) -> None:
         at = str(int(clock() * 1000))
-        seconds = f"{at[:-3]}.{at[-3:]}"
         if event.get("event") == "exchange":
-            line = f"{head}{seconds},{_exchange(tuple(event.items()))}{at}}}}}\n"
+            rest = f"{_exchange(tuple(event.items()))}{at}}}}}"
         else:
-            line = f"{head}{seconds},{_rest(event, at)}\n"
+            rest = _rest(event, at)
         # Looked up each time: whoever runs a function may have put another in its place.
         out = stream or sys.stdout
-        out.write(line)
+        out.write(f"{head}{at[:-3]}.{at[-3:]},{rest}\n")
         out.flush()
 
     return emit

@@ -33,8 +33,6 @@ from chalicelib.token_api import TokenSurface
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment
 
-# The line of each exchange, written as ever.
-os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 
 
