@@ -122,11 +122,7 @@ class Doors:
         await self._serve_region(door, request, scope, receive, send)
 
     async def _serve_control(self, request: _Request, receive: Receive, send: Send) -> None:
-        body = b""
-        while (message := await receive())["type"] == "http.request":
-            body += message.get("body", b"")
-            if not message.get("more_body"):
-                break
+        body = await _body(receive)
         status, document = self._control.answer(request.method, request.path, request.params, body)
         await _respond(send, _json(status, document))
 
@@ -163,8 +159,10 @@ class Doors:
             if fault is not None and fault.mode is FaultMode.RESET:
                 self._connections.reset(scope["client"])
             elif fault is not None and fault.mode is not FaultMode.SLOW:
+                await _body(receive)
                 await _respond(watching, _fault_response(fault, service, action))
             elif refusal := refusal or self._refusal(door, request, service):
+                await _body(receive)
                 await _respond(watching, refusal)
             else:
                 await self._app(scope, receive, watching)
@@ -300,6 +298,21 @@ def _forbidden() -> Response:
 def _fault_response(fault: Fault, service: str, action: str) -> Response:
     made = fault_rules.answer(fault, service, action)
     return made.status, {"Content-Type": made.content_type}, made.body
+
+
+async def _body(receive: Receive) -> bytes:
+    """
+    Read the request to its end.
+
+    Whoever answers earlier has the connection closed under a client that keeps it (RFC 9112,
+    section 9.3), which AWS does not do to those that it refuses.
+    """
+    body = b""
+    while (message := await receive())["type"] == "http.request":
+        body += message.get("body", b"")
+        if not message.get("more_body"):
+            break
+    return body
 
 
 async def _respond(send: Send, response: Response) -> None:

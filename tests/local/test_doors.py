@@ -169,6 +169,31 @@ def test_a_fault_can_reset_the_connection(cloud: Cloud) -> None:
     assert requests.get(f"{cloud.endpoints['primary']}/caller", timeout=10).ok
 
 
+@pytest.mark.parametrize(
+    ("path", "target", "status"),
+    [("/", "secretsmanager.ListSecrets", 400), ("/_local/calls", "none", 404)],
+    ids=["fault", "machinery"],
+)
+def test_a_refusal_waits_for_the_request_and_leaves_the_connection_open(
+    cloud: Cloud, path: str, target: str, status: int
+) -> None:
+    """A client that keeps its connection must not find it closed: its next request would fail."""
+    cloud.add_fault("secretsmanager", "deny", "primary")
+    endpoint = urlsplit(cloud.endpoints["region_endpoints"]["primary"]).netloc
+    with closing(HTTPConnection(endpoint, timeout=10)) as connection:
+        for _ in range(2):
+            connection.putrequest("POST", path)
+            connection.putheader("X-Amz-Target", target)
+            connection.putheader("Content-Type", "application/x-amz-json-1.1")
+            connection.putheader("Content-Length", "2")
+            connection.endheaders()
+            cloud.calls()  # whoever answers a head without its body has done so by now
+            connection.send(b"{}")
+            with connection.getresponse() as response:
+                assert response.status == status
+                response.read()
+
+
 def test_the_state_directory_is_private(cloud: Cloud) -> None:
     file = Path(cloud.endpoints["identities"]["file"])
     assert file.parent.stat().st_mode & 0o777 == 0o700
