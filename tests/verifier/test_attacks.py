@@ -222,6 +222,14 @@ ATTACKS: dict[str, tuple[Attack, type[VerifierError]]] = {
     ),
     "payload very deep": (payload('{"a":' * 1500 + "1" + "}" * 1500), MalformedTokenError),
     "payload of many lists": (payload('{"a":[' + "[]," * 1500 + "[]]}"), MalformedTokenError),
+    "payload very deep beside a text": (
+        payload('{"t":"\\"[","a":' * 600 + "1" + "}" * 600),
+        MalformedTokenError,
+    ),
+    "payload with a text that does not end": (
+        payload('{"a":"' + '\\"[' * 1500),
+        MalformedTokenError,
+    ),
     "payload with a byte order mark": (payload(b"\xef\xbb\xbf{}"), MalformedTokenError),
     "header no object": (header('"RS256"'), MalformedTokenError),
     "header no JSON": (header("alg: RS256"), MalformedTokenError),

@@ -59,6 +59,12 @@ def test_a_tokens_repr_shows_no_claims(world: World) -> None:
     assert token.claims["jti"] not in repr(token)
 
 
+@pytest.mark.parametrize("text", ["[{" * 600, '"[' * 600, "\\[" * 600])
+def test_brackets_in_a_text_do_not_count_as_nesting(world: World, text: str) -> None:
+    token = world.east.token(permissions=text)
+    assert world.verifier().verify(token).claims["permissions"] == text
+
+
 def test_the_times_may_have_fractions(world: World) -> None:
     assert world.verifier().verify(world.east.token(exp=NOW + 0.5)).expires_at == NOW + 0.5
 

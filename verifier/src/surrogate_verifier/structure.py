@@ -34,6 +34,8 @@ _KEY_ID = re.compile(r"[\x21-\x7e]{1,256}")
 _REFUSED_MEMBERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 # Tokens have a handful, key sets one or two per key.
 _MOST_BRACKETS = 512
+# A string that does not end goes to the end of the text, so that no quote is looked at twice.
+_STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _TYPES = frozenset({"jwt", "at+jwt"})
 
 
@@ -112,7 +114,7 @@ def json_object(text: bytes) -> dict[str, Any]:
         DuplicateMemberError: If an object in it has a member twice.
     """
     # How deep Python's parser goes differs by its version; this does not.
-    if text.count(b"{") + text.count(b"[") > _MOST_BRACKETS:
+    if _brackets(text) > _MOST_BRACKETS and _brackets(_STRING.sub(b"", text)) > _MOST_BRACKETS:
         raise MalformedTokenError
     try:
         found = _DECODER.decode(text.decode())
@@ -121,6 +123,10 @@ def json_object(text: bytes) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise MalformedTokenError
     return found
+
+
+def _brackets(text: bytes) -> int:
+    return text.count(b"{") + text.count(b"[")
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
