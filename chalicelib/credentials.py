@@ -38,9 +38,11 @@ RandomBytes = Callable[[int], bytes]
 CLIENT_ID = re.compile(r"sgc_[a-z2-7]{26}")
 CLIENT_SECRET = re.compile(r"sgs_[0-9A-Za-z]{49}")
 SECRET_ID = re.compile(r"[a-z2-7]{8}")
-# What Cognito makes, and adopted clients therefore hold.  The shape keeps the
-# ID safe as the end of a Secrets Manager name (no hyphen, no slash).
-ADOPTED_CLIENT_ID = re.compile(r"[0-9A-Za-z]{16,64}")
+# What Cognito makes (26 characters), and adopted clients therefore hold.  The
+# shape keeps the ID safe as the end of a Secrets Manager name (no hyphen, no
+# slash), and is too short for a secret of Cognito's (51) in the ID's place,
+# which CloudTrail would keep as the name that was asked for.
+ADOPTED_CLIENT_ID = re.compile(r"[0-9A-Za-z]{16,40}")
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
 _DIGITS = bytes.maketrans(_BASE62.encode(), bytes(range(62)))

@@ -19,7 +19,7 @@ from .ports import StateStore
 from .records import state_to_json
 
 MAX_DENIED: Final = 1_500
-"""How many denials a Region's state holds, if their IDs are as long as ours."""
+"""How many denials a Region's state holds, however long their IDs are."""
 
 _MAX_CHARACTERS: Final = 65_536  # Secrets Manager's limit
 

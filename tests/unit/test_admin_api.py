@@ -495,7 +495,7 @@ def test_the_audit_says_who_was_denied_and_allowed_in_bulk(api: AdminApi) -> Non
 
 
 def test_the_audit_says_who_was_to_be_denied_when_the_list_is_full(api: AdminApi) -> None:
-    full = frozenset(ClientId(f"{number:064}") for number in range(MAX_DENIED))
+    full = frozenset(ClientId(f"{number:040}") for number in range(MAX_DENIED))
     state = RegionState(writer=True, took_over=False, denied=full)
     api.world.state.stored = Versioned(state, VersionId("full"))
     refused = api.call("POST", "/denials", {"deny": [NOBODY], "allow": [ADOPTED]})

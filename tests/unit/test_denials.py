@@ -68,15 +68,23 @@ def test_a_full_list_fails_aloud_changes_nothing_and_names_the_fallback(denials:
 
 
 def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeStateStore) -> None:
-    denials.change(ids(MAX_DENIED), [])
+    """Also if all of its IDs are as long as any may be."""
+    denials.change([ClientId(f"{number:040d}") for number in range(MAX_DENIED)], [])
     assert state.stored is not None
     assert len(records.state_to_json(state.stored.value)) <= 65_536
 
 
-def test_longer_ids_of_adopted_clients_fill_the_list_sooner(denials: Denials) -> None:
+def test_what_a_region_that_stands_alone_allows_takes_room_too(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    alone = RegionState(writer=True, took_over=True, denied=frozenset())
+    state.stored = FakeStateStore.of(alone).stored
+    longest = [ClientId(f"{number:040d}") for number in range(MAX_DENIED + 100)]
+    denials.change([], longest[MAX_DENIED:])
     with pytest.raises(ProblemError) as refused:
-        denials.change([ClientId(f"{number:064d}") for number in range(MAX_DENIED)], [])
+        denials.change(longest[:MAX_DENIED], [])
     assert refused.value.slug == "denials-full"
+    assert denials.list() == frozenset()
 
 
 def test_a_full_list_can_always_be_shortened(denials: Denials, state: FakeStateStore) -> None:

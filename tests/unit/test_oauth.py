@@ -380,6 +380,16 @@ def test_a_secret_may_have_colons(api: TokenApi) -> None:
     assert api.form([GRANT], headers=[header]).status == 200
 
 
+def test_a_secret_of_cognitos_in_the_place_of_the_id_is_asked_for_nowhere(api: TokenApi) -> None:
+    """What Secrets Manager is asked for is kept by CloudTrail."""
+    secret = "1a2b3c4d5e6f7g8h9i0j" * 2 + "klmnopqrstu"  # as long as Cognito makes them
+    before = list(api.world.store.calls)
+    answer = api.form([GRANT], headers=[basic(secret, "1a2b3c4d5e6f7g8h9i0jklmnop")])
+    assert_refused(answer, 401, INVALID)
+    assert api.world.store.calls == before
+    assert secret not in str(api.world.events.seen)
+
+
 def _escaped(text: str) -> str:
     return "".join(f"%{ord(character):02X}" for character in text)
 

@@ -622,7 +622,7 @@ def of_status(status: Status) -> World:
 
 
 def all_denied(api: ApiWorld) -> None:
-    api.token.steer(denied=frozenset(f"{number:064}" for number in range(denials.MAX_DENIED)))
+    api.token.steer(denied=frozenset(f"{number:040}" for number in range(denials.MAX_DENIED)))
 
 
 def used_just_now(api: ApiWorld) -> None:
