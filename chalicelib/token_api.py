@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import wraps
 from typing import Any, Protocol
 
 from chalice.app import Blueprint, Request, Response
@@ -23,8 +24,9 @@ from .model import TokenRequest, TokenResponse
 from .ports import Emit
 from .telemetry import crash
 
+View = Callable[[], Response]
+
 _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
-# None to check: Chalice would refuse a media type in its own words.
 _ANY: list[str] = []
 _JSON = {"Content-Type": "application/json"}
 _LENGTH = len("authorization")
@@ -63,34 +65,35 @@ def token_routes(surface: TokenSurface) -> Blueprint:
     routes = Blueprint(__name__)
     metadata = json.dumps(oauth.metadata(surface.public_url))
 
-    # Every method and media type, or API Gateway and Chalice would answer in
-    # their own words before this function is asked.
-    @routes.route("/oauth2/token", methods=_METHODS, content_types=_ANY)
+    def route(path: str, methods: list[str]) -> Callable[[View], View]:
+        """Register a view for any media type; Chalice would refuse one in its own words."""
+        return lambda view: routes.route(path, methods=methods, content_types=_ANY)(
+            _guarded(view, surface.emit)
+        )
+
+    # Every method, or API Gateway and Chalice would answer in their own words
+    # before this function is asked.
+    @route("/oauth2/token", _METHODS)
     def token() -> Response:
         """RFC 6749 §3.2."""
-        try:
-            response = _answer(surface, routes.current_request)
-        except Exception as err:  # noqa: BLE001 - whatever happened, an OAuth answer
-            surface.emit(crash(err))
-            response = oauth.render_error(OAuthServerError())
-        return Response(response.body, dict(response.headers), response.status_code)
+        return _response(_answer(surface, routes.current_request))
 
-    @routes.route("/.well-known/oauth-authorization-server", methods=["GET"], content_types=_ANY)
+    @route("/.well-known/oauth-authorization-server", ["GET"])
     def authorization_server() -> Response:
         """RFC 8414 §3."""
         return Response(metadata, {**_JSON, "Cache-Control": "public, max-age=3600"})
 
-    @routes.route("/.well-known/jwks.json", methods=["GET"], content_types=_ANY)
+    @route("/.well-known/jwks.json", ["GET"])
     def jwks() -> Response:
         """RFC 7517 §5: the keys of both Regions' pools; `iss` names the issuer of each."""
         return _keys(surface, routes.current_request)
 
-    @routes.route("/health", methods=["GET"], content_types=_ANY)
+    @route("/health", ["GET"])
     def health() -> Response:
         """Whether this function runs; asks nobody."""
         return _health(200, {"status": "ok", "region": surface.region})
 
-    @routes.route("/health/ready", methods=["GET"], content_types=_ANY)
+    @route("/health/ready", ["GET"])
     def ready() -> Response:
         """Whether what this Region's exchange depends on answers."""
         readiness = surface.health.readiness()
@@ -103,13 +106,31 @@ def token_routes(surface: TokenSurface) -> Blueprint:
             },
         )
 
-    @routes.route("/health/takeover", methods=["GET"], content_types=_ANY)
+    @route("/health/takeover", ["GET"])
     def takeover() -> Response:
         """200 only when this Region has taken the traffic over; the routing follows it."""
         took_over = surface.health.took_over()
         return _health(200 if took_over else _UNAVAILABLE, {"took_over": took_over})
 
     return routes
+
+
+def _guarded(view: View, emit: Emit) -> View:
+    """Answer a crash of *view* and tell of it: Chalice would log the error's text."""
+
+    @wraps(view)
+    def guarded() -> Response:
+        try:
+            return view()
+        except Exception as err:  # noqa: BLE001 - whatever happened, an OAuth answer
+            emit(crash(err))
+            return _response(oauth.render_error(OAuthServerError()))
+
+    return guarded
+
+
+def _response(answer: oauth.HttpResponse) -> Response:
+    return Response(answer.body, dict(answer.headers), answer.status_code)
 
 
 def _health(status_code: int, body: dict[str, Any]) -> Response:
@@ -121,12 +142,10 @@ def _keys(surface: TokenSurface, request: Request) -> Response:
         found = surface.jwks()
     except ServiceError as err:
         surface.emit({"event": "jwks", "outcome": f"unavailable:{type(err).__name__}"})
-        failed = oauth.render_error(
-            TemporarilyUnavailableError(
-                "The keys cannot be read right now. Try again later.", reason="jwks"
-            )
+        unavailable = TemporarilyUnavailableError(
+            "The keys cannot be read right now. Try again later.", reason="jwks"
         )
-        return Response(failed.body, dict(failed.headers), failed.status_code)
+        return _response(oauth.render_error(unavailable))
     headers: dict[str, Any] = {**_JWKS_CACHING, "ETag": found.etag}
     if _has(request, found.etag):
         return Response("", headers, _NOT_MODIFIED)

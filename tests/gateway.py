@@ -144,11 +144,23 @@ class InFull:
 
 
 def token_app(
-    world: ExchangeWorld, *, exchange: Any = None, emit: Emit | None = None, name: str = "test"
+    world: ExchangeWorld,
+    *,
+    exchange: Any = None,
+    health: Any = None,
+    jwks: Any = None,
+    emit: Emit | None = None,
+    name: str = "test",
 ) -> Chalice:
     """Return the token surface over *world*, wired as `app.py` does it."""
-    wired = InFull(exchange) if exchange else world.exchange
-    surface = TokenSurface(wired, world.health, world.jwks, EAST, PUBLIC_URL, emit or world.events)
+    surface = TokenSurface(
+        exchange=InFull(exchange) if exchange else world.exchange,
+        health=health or world.health,
+        jwks=jwks or world.jwks,
+        region=EAST,
+        public_url=PUBLIC_URL,
+        emit=emit or world.events,
+    )
     app = OwnWords(app_name=name, configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app

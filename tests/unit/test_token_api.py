@@ -7,6 +7,8 @@ import json
 import logging
 import re
 from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -176,6 +178,14 @@ def _crash_with(error: BaseException) -> Any:
     return exchange
 
 
+@dataclass
+class Crashing:
+    """The health of a surface in which nothing works."""
+
+    readiness: Callable[[], Any]
+    took_over: Callable[[], Any]
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -211,6 +221,32 @@ def test_a_crash_is_a_server_error_and_its_text_goes_nowhere(
     for text in [str(answer), line, chalices.getvalue(), printed.out, printed.err]:
         assert SECRET not in text
         assert issued.client_secret not in text
+
+
+@pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/health/ready", "/health/takeover"])
+def test_a_crash_of_any_route_is_ours_to_tell_of(
+    path: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The alarm on crashes hears of it; Chalice's own log, which quotes the text, does not."""
+    world, chalices = ExchangeWorld(), io.StringIO()
+
+    def crashes() -> Any:
+        raise RuntimeError(SECRET)
+
+    health = Crashing(crashes, crashes)
+    app = token_app(world, health=health, jwks=crashes, name="crash-of-any-route")
+    app.log.addHandler(handler := logging.StreamHandler(chalices))
+    try:
+        answer = call(app, event("GET", path))
+    finally:
+        app.log.removeHandler(handler)
+    assert_well_formed(answer)
+    assert (answer.status, answer.error) == (500, "server_error")
+    (line,) = world.events.seen
+    assert (line["event"], line["error"]) == ("crash", "RuntimeError")
+    printed = capfd.readouterr()
+    for text in [str(answer), str(line), chalices.getvalue(), printed.out, printed.err]:
+        assert SECRET not in text
 
 
 def test_an_event_that_nobody_can_read_is_a_server_error(api: TokenApi) -> None:
