@@ -11,10 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
-from threading import Lock
 from typing import Final, Literal
-
-from cachetools import LRUCache
 
 from .credentials import SecretHasher, loggable
 from .errors import (
@@ -31,7 +28,7 @@ from .errors import (
     TokenNotIssuedError,
     UnknownClientError,
 )
-from .freshness import REMEMBERED, Backoff, LastKnown
+from .freshness import REMEMBERED, Backoff, Kept, LastKnown
 from .model import (
     AccessToken,
     AppClient,
@@ -136,23 +133,21 @@ class TokenCache:
 
     def __init__(self, clock: Clock, remembered: int = REMEMBERED) -> None:
         """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
-        self._lock = Lock()
         self._clock = clock
-        self._tokens: LRUCache[TokenKey, CachedToken] = LRUCache(remembered)
+        self._tokens: Kept[TokenKey, CachedToken] = Kept(self._is_over, remembered)
 
     def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* that has at least the margin to live."""
-        with self._lock:
-            cached = self._tokens.get(key)
-        if cached is None or self._clock() >= cached.token.expires_at - MARGIN_SECONDS:
-            return None
-        return cached
+        cached = self._tokens.get(key)
+        return None if cached is None or self._is_over(cached) else cached
 
     def put(self, key: TokenKey, token: AccessToken) -> None:
         """Keep *token*."""
         early = min(REFRESH_SECONDS, (token.expires_at - self._clock()) / 2)
-        with self._lock:
-            self._tokens[key] = CachedToken(token, token.expires_at - early)
+        self._tokens.put(key, CachedToken(token, token.expires_at - early))
+
+    def _is_over(self, cached: CachedToken) -> bool:
+        return self._clock() >= cached.token.expires_at - MARGIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

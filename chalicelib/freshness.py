@@ -8,11 +8,12 @@ of Secrets Manager does not become ours (design, “Freshness”).
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from threading import Lock
 from typing import Generic, TypeVar
 
-from cachetools import LRUCache, TTLCache
+from cachetools import TTLCache
 
 from .errors import StoreUnavailableError, UnknownClientError
 from .ports import Clock
@@ -54,6 +55,46 @@ class Backoff:
         self._until = float("-inf")
 
 
+class Kept(Generic[K, V]):
+    """
+    A bounded memory of values, each until it is *over*.
+
+    They leave it from its old end: the oldest one when it is full, and those
+    that are over whenever a value comes.  So what nobody asks for any more,
+    the secrets of a client that is gone, does not stay.
+    """
+
+    def __init__(self, over: Callable[[V], bool], remembered: int = REMEMBERED) -> None:
+        """Keep at most *remembered* values."""
+        self._over = over
+        self._remembered = remembered
+        self._lock = Lock()
+        self._values: OrderedDict[K, V] = OrderedDict()
+
+    def get(self, key: K) -> V | None:
+        """Return the value of *key*, which may be over."""
+        return self._values.get(key)
+
+    def put(self, key: K, value: V) -> None:
+        """Keep *value* as the youngest one."""
+        with self._lock:
+            self._values[key] = value
+            self._values.move_to_end(key)
+            while self._values and (self._overflows() or self._over(self._oldest())):
+                self._values.popitem(last=False)
+
+    def drop(self, key: K) -> None:
+        """Keep nothing for *key*."""
+        with self._lock:
+            self._values.pop(key, None)
+
+    def _overflows(self) -> bool:
+        return len(self._values) > self._remembered
+
+    def _oldest(self) -> V:
+        return self._values[next(iter(self._values))]
+
+
 class LastKnown(Generic[K, V]):
     """
     A bounded read-through cache over *load*, which may be unavailable.
@@ -72,17 +113,15 @@ class LastKnown(Generic[K, V]):
         self._clock = clock
         self._backoff = Backoff(clock)
         self._lock = Lock()
-        self._known: LRUCache[K, tuple[V, float]] = LRUCache(REMEMBERED)
+        self._known: Kept[K, tuple[V, float]] = Kept(lambda known: not self._serves(known))
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
     def fresh(self, key: K) -> V | None:
         """Return the value of *key* if it is known and fresh; ask nobody."""
-        try:
-            with self._lock:
-                value, asked_at = self._known[key]
-        except KeyError:
+        known = self._known.get(key)
+        if known is None:
             return None
-        return value if 0 <= self._clock() - asked_at < self._fresh else None
+        return known[0] if 0 <= self._clock() - known[1] < self._fresh else None
 
     def get(self, key: K, *, load: bool = True) -> V:
         """
@@ -100,7 +139,7 @@ class LastKnown(Generic[K, V]):
         with self._lock:
             if self._absent.get(key):
                 raise UnknownClientError
-            known = self._known.get(key)
+        known = self._known.get(key)
         if known is not None and 0 <= now - known[1] < self._fresh:
             return known[0]
         if load and self._backoff.open:
@@ -108,7 +147,7 @@ class LastKnown(Generic[K, V]):
                 return self._reload(key)
             except StoreUnavailableError:
                 self._backoff.trip()
-        if known is not None and now - known[1] < self._stale:
+        if known is not None and self._serves(known):
             return known[0]
         raise StoreUnavailableError
 
@@ -122,8 +161,7 @@ class LastKnown(Generic[K, V]):
             StoreUnavailableError: If it cannot be loaded.
             ServiceError: Whatever else *load* raises.
         """
-        with self._lock:
-            known = self._known.get(key)
+        known = self._known.get(key)
         if known is not None and 0 <= self._clock() - known[1] < at_least:
             return None
         if not self._backoff.open:
@@ -140,11 +178,15 @@ class LastKnown(Generic[K, V]):
         try:
             value = self._load(key)
         except UnknownClientError:
+            self._known.drop(key)
             with self._lock:
-                self._known.pop(key, None)
                 self._absent[key] = True
             raise
         with self._lock:
             self._absent.pop(key, None)
-            self._known[key] = (value, asked_at)
+        self._known.put(key, (value, asked_at))
         return value
+
+    def _serves(self, known: tuple[V, float]) -> bool:
+        """Return whether *known* may still stand in for what cannot be loaded."""
+        return self._clock() - known[1] < self._stale

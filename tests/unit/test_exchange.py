@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -482,6 +483,28 @@ def test_tokens_are_bounded() -> None:
         cache.put(key, token)
     kept = [cached and cached.token for cached in map(cache.get, keys)]
     assert kept == [None, token, token]
+
+
+class Watched(str):
+    """A token whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_a_token_that_is_over_does_not_stay() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock)
+    one, other = (
+        (ClientId(name), SecretId("s"), VersionId("v"), "scope") for name in ("one", "other")
+    )
+    value = Watched("token")
+    gone = ref(value)
+    cache.put(one, AccessToken(value, int(clock()) + 3600))
+    del value
+    assert gone() is not None
+    clock.advance(3600 - MARGIN_SECONDS)
+    cache.put(other, AccessToken("token", int(clock()) + 3600))
+    assert gone() is None
 
 
 def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> None:

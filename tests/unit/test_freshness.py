@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownClientError,
 )
-from chalicelib.freshness import Backoff, LastKnown
+from chalicelib.freshness import Backoff, Kept, LastKnown
 from tests.fakes import FakeClock
 
 FRESH, STALE, BACKOFF = 30, 900, 2
@@ -42,6 +43,13 @@ class Source:
 
     def known(self) -> LastKnown[str, str]:
         return LastKnown(self, fresh=FRESH, stale=STALE, clock=self.clock)
+
+
+class Secret:
+    """Something to see the end of."""
+
+    def __init__(self, _key: str) -> None:
+        """Load it."""
 
 
 def test_a_value_is_loaded_once_while_it_is_fresh() -> None:
@@ -167,6 +175,19 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(source.loads) == before
     known.get("0")
     assert len(source.loads) == before + 1, "the oldest was forgotten"
+
+
+def test_what_nobody_asks_for_any_more_does_not_stay() -> None:
+    """The record of a client that is gone holds a hash, and secrets of Cognito."""
+    source = Source()
+    known = LastKnown(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
+    gone = ref(known.get("gone"))
+    source.clock.advance(STALE - 1)
+    known.get("a")
+    assert gone() is not None, "it may have to stand in"
+    source.clock.advance(1)
+    known.get("b")
+    assert gone() is None
 
 
 def test_an_outage_does_not_become_a_stampede() -> None:
@@ -314,3 +335,35 @@ def test_no_value_is_ever_older_than_stale(
         if len(source.loads) > before and answer == "ok":
             loaded[value] = source.clock()
         assert source.clock() - loaded[value] < STALE
+
+
+# What is kept
+
+
+def test_values_are_kept_in_the_order_in_which_they_came() -> None:
+    kept: Kept[str, int] = Kept(lambda _: False, remembered=2)
+    for key, value in [("a", 1), ("b", 2), ("a", 3), ("c", 4)]:
+        kept.put(key, value)
+    assert [kept.get(key) for key in "abc"] == [3, None, 4]
+    kept.drop("a")
+    kept.drop("a")
+    assert kept.get("a") is None
+
+
+def test_a_value_that_is_over_when_it_comes_is_not_kept() -> None:
+    kept: Kept[str, int] = Kept(lambda value: value < 0)
+    kept.put("a", -1)
+    assert kept.get("a") is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 20)), max_size=40))
+def test_never_more_than_is_remembered_and_never_anothers(puts: list[tuple[str, int]]) -> None:
+    now = 0
+    kept: Kept[str, tuple[str, int]] = Kept(lambda value: value[1] <= now, remembered=3)
+    last: dict[str, tuple[str, int]] = {}
+    for now, (key, end) in enumerate(puts):  # noqa: B007 - the clock of `kept`
+        last[key] = (key, end)
+        kept.put(key, last[key])
+        found = {each: value for each in last if (value := kept.get(each)) is not None}
+        assert len(found) <= 3
+        assert found == {each: last[each] for each in found}
