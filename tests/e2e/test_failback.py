@@ -92,7 +92,10 @@ def test_with_the_primary_lost_everything_goes_on_and_comes_back(
         becomes(cloud, each, 401)
     assert ctl("show", during.client_id)["app_clients"] == {EAST: "ready", WEST: "ready"}
     assert ctl("show", rotated.client_id)["replication"] == "in_sync"
-    assert not [each for each in ctl("reconcile")["drift"] if each["kind"] == "replica"]
+    ours = {each.client_id for each in (before, rotated, disabled, deleted, during)}
+    # Other tests of this process may have left drift of their own, which ends it with 1.
+    drift = json.loads(ctl.run("reconcile", "--output=json").stdout)["drift"]
+    assert not [each for each in drift if each["kind"] == "replica" and each["client_id"] in ours]
     assert ctl("failover", "--to=primary")["already"]
 
 
