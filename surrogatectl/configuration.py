@@ -23,10 +23,16 @@ class ConfigurationError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """A deployment in two Regions; *admin_urls* maps a role to its admin API's base URL."""
+    """
+    A deployment in two Regions.
+
+    *admin_urls* and *token_urls* map a role to the base URL of its admin and
+    its token API, as far as they are known; in a combined stage both are one.
+    """
 
     settings: Settings
     admin_urls: Mapping[str, str]
+    token_urls: Mapping[str, str]
 
     def region(self, role: str) -> RegionSettings:
         """Return the Region that is *role*: primary or secondary."""
@@ -44,7 +50,8 @@ class Deployment:
         except KeyError:
             raise ConfigurationError(
                 f"The admin API of the {role} Region is not known: set "
-                f"ADMIN_URL_{role.upper()}, or deploy with `chalice deploy --stage {role}`."
+                f"ADMIN_URL_{role.upper()}, or run this where `make deploy STAGE={role}-admin` "
+                "left its .chalice/deployed."
             ) from None
 
 
@@ -63,12 +70,20 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
         settings = Settings.from_env(variables)
     except SettingsError as err:
         raise ConfigurationError(str(err)) from None
+    admin = _urls(environ, directory, "admin")
+    return Deployment(settings, admin, {**admin, **_urls(environ, directory, "token")})
+
+
+def _urls(environ: Mapping[str, str], directory: Path, surface: str) -> dict[str, str]:
+    """Return the APIs of *surface*: of the environment, of split stages, or of combined ones."""
     urls = {}
     for role in ROLES:
-        url = environ.get(f"ADMIN_URL_{role.upper()}") or _deployed_url(directory, role)
-        if url:
-            urls[role] = _checked(f"ADMIN_URL_{role.upper()}", url)
-    return Deployment(settings, urls)
+        name = f"{surface.upper()}_URL_{role.upper()}"
+        stages = (f"{role}-{surface}", role)
+        found = (url for stage in stages if (url := _deployed_url(directory, stage)))
+        if url := environ.get(name) or next(found, None):
+            urls[role] = _checked(name, url)
+    return urls
 
 
 def _checked(name: str, url: str) -> str:
@@ -93,8 +108,8 @@ def _stage_variables(directory: Path) -> dict[str, str]:
         raise ConfigurationError(f"{path} is not readable: {err}") from None
 
 
-def _deployed_url(directory: Path, role: str) -> str | None:
-    path = directory / ".chalice" / "deployed" / f"{role}.json"
+def _deployed_url(directory: Path, stage: str) -> str | None:
+    path = directory / ".chalice" / "deployed" / f"{stage}.json"
     try:
         resources = json.loads(path.read_text())["resources"]
     except (FileNotFoundError, ValueError, KeyError):

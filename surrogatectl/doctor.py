@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from dataclasses import asdict
 from typing import Final
@@ -11,7 +10,6 @@ import click
 
 from . import output
 from .common import deployment, output_option
-from .configuration import ROLES, Deployment
 from .doctor_checks import examine
 from .doctor_look import Look
 from .doctor_web import Internet
@@ -31,19 +29,9 @@ def doctor(context: click.Context, output_format: str) -> None:
     Exit code 0: nothing failed (there may be warnings); 1: something did.
     """
     found = deployment()
-    findings = list(examine(Look(found.settings, token_urls(found), connect, Internet())))
+    findings = list(examine(Look(found.settings, found.token_urls, connect, Internet())))
     report(findings, output_format)
     context.exit(any(each.level is Level.FAILED for each in findings))
-
-
-def token_urls(found: Deployment) -> dict[str, str]:
-    """Return each Region's token API: TOKEN_URL_…, or else the one that serves administrators."""
-    urls = {role: os.environ.get(f"TOKEN_URL_{role.upper()}") for role in ROLES}
-    return {
-        role: url.rstrip("/")
-        for role in ROLES
-        if (url := urls[role] or found.admin_urls.get(role)) is not None
-    }
 
 
 def report(findings: list[Finding], output_format: str) -> None:

@@ -18,7 +18,6 @@ from chalicelib.settings import Settings
 from . import output
 from .common import Failure, Unavailable, deployment, output_option
 from .configuration import ROLES, Deployment
-from .doctor import token_urls
 from .drill_backend import Backend, BackendError, started
 from .drill_cloud import VARIABLE, CloudGoneError, LocalCloud, NotTheLocalCloudError
 from .drill_events import Round
@@ -153,7 +152,7 @@ def _rehearsal(  # noqa: PLR0913, PLR0917 - what the options say
     steady: float,
     recover_within: float,
 ) -> Rehearsal:
-    urls = token_urls(found)
+    urls = found.token_urls
 
     def administrator(now: Stopwatch) -> Administrator:
         return Administrator(found, urls, now)

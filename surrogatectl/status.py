@@ -16,7 +16,6 @@ from chalicelib.settings import RegionSettings, Settings
 
 from . import output
 from .common import deployment, output_option
-from .doctor import token_urls
 from .doctor_web import Internet
 from .status_findings import attention, should_lead_to, the_writer
 from .status_look import IMPATIENT, WEB_SECONDS, RegionSeen, Seen, StatusLook
@@ -45,7 +44,7 @@ def status(context: click.Context, quick: bool, drill_report: Path, output_forma
     found = deployment()
     settings = found.settings
     seen = StatusLook(
-        settings, token_urls(found), _connect, Internet(seconds=WEB_SECONDS), time.time
+        settings, found.token_urls, _connect, Internet(seconds=WEB_SECONDS), time.time
     )()
     replication = None if quick else _replication(settings, seen)
     problems = list(attention(seen, replication, quick=quick))

@@ -19,7 +19,6 @@ from chalicelib.wiring import AdminParts
 from .canary import CanarySecret, DirectCanary
 from .configuration import ROLES, Deployment
 from .copies import RecordCopies
-from .doctor import token_urls
 from .failback import Failback, Progress
 from .failback_links import Links
 from .failback_records import Return, Roll
@@ -128,7 +127,7 @@ class SteeringParts:
     @property
     def try_canary(self) -> DirectCanary:
         """Gets the canary a token, directly from a Region's own API."""
-        urls = token_urls(self.deployment)
+        urls = self.deployment.token_urls
         regions = {role: self.deployment.region(role) for role in ROLES}
         return DirectCanary(
             {region.name: region for region in regions.values()},

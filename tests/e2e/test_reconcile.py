@@ -86,7 +86,7 @@ class World:
             "APP_REGION": cloud.environment["REGION_PRIMARY"],
         }
         settings = Settings.from_env(environment)
-        initialise(Deployment(settings, {}))
+        initialise(Deployment(settings, {}, {}))
         return cls(cloud, settings)
 
     def parts(self, calls: Calls | None = None, *, later: float = 0) -> AdminParts:

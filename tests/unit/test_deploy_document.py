@@ -91,7 +91,7 @@ def test_what_a_regions_stack_is_told_later_are_parameters_too() -> None:
     known = parameters | set(TEMPLATES["routing"]["Parameters"])
     assert {"RequestsPerAddress", "ExistingUserPoolId", "KmsKey"} <= prose
     outputs = {output for template in TEMPLATES.values() for output in template["Outputs"]}
-    assert prose <= known | outputs | {"RestAPIId"}  # Chalice's
+    assert prose <= known | outputs | {"RestAPIId", "EndpointURL"}  # Chalice's
 
 
 def test_the_outputs_that_are_asked_for_exist() -> None:

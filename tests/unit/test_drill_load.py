@@ -116,4 +116,4 @@ def test_a_backend_that_does_not_start_says_why(tmp_path: Path) -> None:
 )
 def test_nothing_but_the_local_cloud_is_the_local_cloud(changes: dict[str, str]) -> None:
     with pytest.raises(NotTheLocalCloudError, match="is not the local cloud"):
-        LocalCloud.of(Deployment(settings(**changes), {}), {"LOCAL_CLOUD": "/dev/null"})
+        LocalCloud.of(Deployment(settings(**changes), {}, {}), {"LOCAL_CLOUD": "/dev/null"})

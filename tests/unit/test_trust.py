@@ -37,7 +37,7 @@ def facts(
     *scopes: str, app_clients: dict[str, tuple[str, ...]] | None = None, **changes: str
 ) -> Trust:
     names = None if app_clients is None else Names("names.json", app_clients, ("sgc_one",))
-    return trusted(Deployment(settings(**POOLS, **changes), {}), scopes, names)
+    return trusted(Deployment(settings(**POOLS, **changes), {}, {}), scopes, names)
 
 
 def of_each(*names: str) -> dict[str, tuple[str, ...]]:
@@ -77,7 +77,7 @@ def test_what_is_printed_for_python_is_python(backend: str, scopes: tuple[str, .
 
 @pytest.mark.parametrize("keys", ["issuers", "shared"])
 def test_the_verifier_takes_keys_from_the_issuers_or_from_the_shared_set(keys: str) -> None:
-    deployment = Deployment(settings(**POOLS), {})
+    deployment = Deployment(settings(**POOLS), {}, {})
     text = BACKENDS["python"](trusted(deployment, (), None, keys))
     compile(text, "python", "exec")
     assert ("keys=FROM_ISSUERS" in text) == (keys == "issuers")
@@ -194,7 +194,7 @@ def test_the_command_prints_the_configuration_and_nothing_else(backend: str) -> 
     outcome = run(f"--for={backend}", "--scope=demo/read")
     assert outcome.exit_code == 0, outcome.output
     keys = "shared" if backend == "python" else "issuers"
-    found = trusted(Deployment(settings(**POOLS), {}), ("demo/read",), keys=keys)
+    found = trusted(Deployment(settings(**POOLS), {}, {}), ("demo/read",), keys=keys)
     assert outcome.stdout == BACKENDS[backend](found)
 
 
