@@ -85,8 +85,7 @@ class AdminClient:
                     "type": "unreachable",
                     "title": "No answer",
                     "detail": f"The admin API in {self._region} does not answer "
-                    f"({type(err).__name__}). If that Region is down, try the other one: "
-                    "--region primary or --region secondary.",
+                    f"({type(err).__name__}). `surrogatectl status` tells what is ill.",
                 }
             ) from None
         return _content(answer, self._region)

@@ -177,7 +177,7 @@ secret_file_option = click.option(
 if_match_option = click.option(
     "--if-match",
     "version",
-    help="Only if the client is this version (the ETag that `show` prints).",
+    help="Only if the client is this version (the `version` that `show` prints).",
 )
 
 
@@ -236,9 +236,11 @@ def _is_silent(err: AdminApiError) -> bool:
 
 def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
     standby = found.region("secondary").name
+    # What does not answer at all cannot be asked to stop writing.
+    force = " --force" if silent.problem.get("type") == "unreachable" else ""
     return Unavailable(
         f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
-        "away: surrogatectl failover --to secondary, and repeat this.",
+        f"away: `surrogatectl failover --to secondary{force}`, then repeat this.",
         silent.problem,
     )
 

@@ -85,6 +85,12 @@ def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -
     for each in unknown:
         click.echo(f"There is no client {each}: a typo? It is denied all the same.", err=True)
     if failed:
+        done = [region for region in regions if region not in failed]
+        if body is not None and done:
+            messages.append(
+                f"It is done in {done[0]}. Repeat this when the other Region answers; a failback "
+                "brings the lists together."
+            )
         raise together(list(failed.values()), "\n".join(messages))
 
 

@@ -141,7 +141,10 @@ def secret_file(path: Path | None) -> Iterator[TextIO | None]:
     try:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as err:
-        raise click.ClickException(f"--secret-file {path}: {err.strerror}.") from None
+        raise click.ClickException(
+            f"--secret-file {path}: {err.strerror}. Nothing was done; name a file that does not "
+            "exist yet."
+        ) from None
     try:
         with os.fdopen(descriptor, "w") as file:
             yield file

@@ -168,6 +168,33 @@ def test_what_no_repetition_mends_decides_how_denying_ends(
     assert len(outcome(ended)["failed"]) == len(failed)
 
 
+def test_a_denial_in_one_region_says_that_it_is_done_there(regions: TwoRegions) -> None:
+    denying(regions)
+    ended = regions.run("deny", CLIENT, ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert ended.exit_code == 4
+    assert "It is done in us-west-2." in ended.stderr
+    assert "failback" in ended.stderr
+    shown = regions.run("denials", ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert (shown.exit_code, "done" in shown.stderr) == (4, False)
+
+
+NOT_HERE = problem(409, "not-the-writing-region")
+
+
+def test_while_the_region_that_writes_is_gone_it_says_which_failover_works(
+    regions: TwoRegions,
+) -> None:
+    regions.secondary.answer = lambda *_: NOT_HERE
+    gone = regions.run("disable", CLIENT, ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert gone.exit_code == 4
+    assert "`surrogatectl failover --to secondary --force`" in gone.stderr
+    assert "--region" not in gone.stderr
+    regions.primary.answer = lambda *_: UNAVAILABLE
+    ill = regions.run("disable", CLIENT)
+    assert ill.exit_code == 4
+    assert "`surrogatectl failover --to secondary`" in ill.stderr
+
+
 def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
     """The Region says no to the change, and still says whom it denies."""
     denying(regions)
