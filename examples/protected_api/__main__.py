@@ -37,10 +37,12 @@ def main() -> int:
         return 1
     with api:
         print(f"serving {api.url}/orders", flush=True)
+        print("with the ID of a client, and its secret in my-service.secret (see README.md):")
         print(
-            f'  TOKEN=$(curl -s -u "$PAIR" -d grant_type=client_credentials '
-            f"{endpoints['front_door']}/oauth2/token \\\n"
-            """    | python3 -c 'import json; print(json.loads(input())["access_token"])')\n"""
+            """  TOKEN=$(printf 'user = "%s:%s"\\n' "$ID" "$(cat my-service.secret)" |\n"""
+            f"    curl -s --config - -d grant_type=client_credentials "
+            f"{endpoints['front_door']}/oauth2/token |\n"
+            """    python3 -c 'import json; print(json.loads(input())["access_token"])')\n"""
             f'  curl -H "Authorization: Bearer $TOKEN" {api.url}/orders',
             flush=True,
         )
