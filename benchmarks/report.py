@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,9 @@ def _machines(found: Mapping[str, Found]) -> str:
 
 def _of(name: str, result: Found) -> Iterator[str]:
     """Yield the tables of one benchmark."""
-    if "subjects" in result:
-        yield _records("", [{"": key, **each} for key, each in result["subjects"].items()])
+    # What was measured in another way has other columns.
+    for _, alike in groupby(result.get("subjects", {}).items(), lambda item: [*item[1]]):
+        yield _records("", [{"": key, **each} for key, each in alike])
     yield from _OTHERS.get(name, lambda _: iter(()))(result)
 
 

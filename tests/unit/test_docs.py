@@ -62,6 +62,14 @@ def test_the_formats_in_the_readme_are_those_of_the_code() -> None:
         assert f"`{pattern.pattern}`" in readme
 
 
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+def test_every_row_of_a_table_has_as_many_cells_as_its_head(path: Path) -> None:
+    text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
+        rows = [re.sub(r"`[^`]*`|\\\|", "", row) for row in table.splitlines()]
+        assert {row.count("|") for row in rows} == {rows[0].count("|")}, table
+
+
 def test_no_option_or_argument_takes_a_secret() -> None:
     """Everybody on the machine can read them (invariant 1); secrets come and go by files."""
     for name, command in main.commands.items():
