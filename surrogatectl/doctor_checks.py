@@ -27,7 +27,8 @@ def examine(look: Look) -> Iterator[Finding]:
                 "region",
                 region.name,
                 f"The Region does not answer ({err}); nothing else was looked at there.",
-                "If it is down for others too, fail over. Else check your network.",
+                "If it is down for others too, `surrogatectl status` tells what to do. Else check "
+                "your network.",
             )
             continue
         for check in (*PER_REGION, *IDENTITY):

@@ -110,7 +110,11 @@ class Failback:
             ServiceError: Likewise.
         """
         steps = Steps(self.clock, self.announce)
-        secondary, primary = self.secondary.look(), self.primary.look()
+        secondary = self.secondary.look("Nothing was changed. Repeat this when it answers.")
+        primary = self.primary.look(
+            f"Nothing was changed: {self.secondary.region} goes on as before. Repeat this when "
+            f"{self.primary.region} is well."
+        )
         already = writes(primary, secondary) == "primary"
         if already and (secondary.took_over or secondary.writer):
             raise NotAllowedError(

@@ -49,19 +49,18 @@ class Side:
     region: str
     state: StateStore
 
-    def look(self) -> RegionState:
+    def look(self, otherwise: str = "") -> RegionState:
         """
         Return the Region's state.
 
         Raises:
-            NoAnswerError: If it cannot be read.
+            NoAnswerError: If it cannot be read; *otherwise* says what that means.
         """
         try:
             return self.state.read().value
         except ServiceError as err:
-            raise NoAnswerError(
-                f"The state of {self.region} cannot be read: {_told(err)}"
-            ) from None
+            told = f"The state of {self.region} cannot be read: {_told(err)}"
+            raise NoAnswerError(f"{told}\n{otherwise}" if otherwise else told) from None
 
     def glance(self) -> RegionState | None:
         """Return the Region's state, `None` if it cannot be read."""

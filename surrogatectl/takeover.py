@@ -171,7 +171,8 @@ class Failover:
                 cannot be written, or the name does not follow.
         """
         steps = Steps(self.clock, self.announce)
-        secondary, primary = self.secondary.look(), self.primary.glance()
+        secondary = self.secondary.look("Nothing was changed: it cannot take over as it is.")
+        primary = self.primary.glance()
         already = secondary.took_over and writes(primary, secondary) == "secondary"
         checks = {} if already else self._checks(primary)
         if checks:

@@ -107,6 +107,26 @@ def test_without_the_primary_a_failover_has_to_be_forced(scene: Scene, rescue: R
     assert state(scene.world, WEST).writer
 
 
+def test_a_standby_that_is_gone_cannot_take_over_and_nothing_was_changed(
+    scene: Scene, rescue: Rescue
+) -> None:
+    before = state(scene.world, EAST)
+    scene.world.aws.down.add(WEST)
+    with pytest.raises(NoAnswerError, match=f"(?s){WEST}.*Nothing was changed"):
+        rescue.failover(force=True)
+    assert state(scene.world, EAST) == before
+
+
+def test_while_the_primary_is_gone_a_failback_says_that_all_goes_on(
+    scene: Scene, rescue: Rescue
+) -> None:
+    lose_primary(scene, rescue)
+    before = state(scene.world, WEST)
+    with pytest.raises(NoAnswerError, match=f"(?s){EAST}.*{WEST} goes on as before"):
+        rescue.failback()
+    assert state(scene.world, WEST) == before
+
+
 def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
     scene: Scene, rescue: Rescue
 ) -> None:
