@@ -8,7 +8,7 @@ or from `.chalice/config.json` and what `chalice deploy` left beside it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,19 +70,30 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
         settings = Settings.from_env(variables)
     except SettingsError as err:
         raise ConfigurationError(str(err)) from None
-    admin = _urls(environ, directory, "admin")
-    return Deployment(settings, admin, {**admin, **_urls(environ, directory, "token")})
+    return Deployment(
+        settings,
+        admin_urls=_urls(environ, directory, "admin", ("ADMIN_URL",)),
+        # Where only one API is named, as by the local cloud, it serves both.
+        token_urls=_urls(environ, directory, "token", ("TOKEN_URL", "ADMIN_URL")),
+    )
 
 
-def _urls(environ: Mapping[str, str], directory: Path, surface: str) -> dict[str, str]:
-    """Return the APIs of *surface*: of the environment, of split stages, or of combined ones."""
+def _urls(
+    environ: Mapping[str, str], directory: Path, surface: str, variables: Sequence[str]
+) -> dict[str, str]:
+    """Return where *surface* is: what the environment says, or else a split or combined stage."""
     urls = {}
     for role in ROLES:
-        name = f"{surface.upper()}_URL_{role.upper()}"
+        names = [f"{variable}_{role.upper()}" for variable in variables]
         stages = (f"{role}-{surface}", role)
-        found = (url for stage in stages if (url := _deployed_url(directory, stage)))
-        if url := environ.get(name) or next(found, None):
-            urls[role] = _checked(name, url)
+        candidates = [
+            *((name, environ.get(name)) for name in names),
+            *((names[0], _deployed_url(directory, stage)) for stage in stages),
+        ]
+        for name, url in candidates:
+            if url:
+                urls[role] = _checked(name, url)
+                break
     return urls
 
 

@@ -61,6 +61,15 @@ def test_where_only_the_admin_api_is_named_tokens_are_asked_for_there(tmp_path: 
     assert found.token_urls == {"primary": "https://a.example"}
 
 
+def test_no_token_is_asked_for_at_what_else_is_deployed_from_here(tmp_path: Path) -> None:
+    """The local cloud's environment names one API per Region; AWS must not get its canary."""
+    for stage in ("primary", "primary-token"):
+        deployed(tmp_path, stage)
+    named = {"ADMIN_URL_PRIMARY": "http://127.0.0.1:4566/api"}
+    found = find_deployment({**environment("primary"), **named}, tmp_path)
+    assert found.token_urls == found.admin_urls == {"primary": "http://127.0.0.1:4566/api"}
+
+
 @pytest.mark.parametrize("name", ["ADMIN_URL_PRIMARY", "TOKEN_URL_PRIMARY"])
 def test_a_url_that_is_none_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
