@@ -15,35 +15,35 @@ from typing import Any
 
 from chalice.app import CloudWatchEvent, Rate
 
-from chalicelib.answers import OwnWords
-from chalicelib.aws import LOST_SECONDS, Connections
+from chalicelib.aws.client_records import ClientSecretsReader, StateSecret
+from chalicelib.aws.connections import LOST_SECONDS, Connections
+from chalicelib.aws.jwks_secret import KeySetSecret
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
+from chalicelib.caching import Backoff, LastKnown
 from chalicelib.credentials import SecretHasher
-from chalicelib.exchange import Exchange, TokenCache
-from chalicelib.freshness import Backoff, LastKnown
-from chalicelib.health import Health
-from chalicelib.jwks import KeyDocument, document
-from chalicelib.jwks_store import KeySetSecret
+from chalicelib.http.application import OwnWords
+from chalicelib.http.token_routes import TokenSurface, token_routes
+from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import RegionState
-from chalicelib.patience import Patience
-from chalicelib.recognition import Recognition
-from chalicelib.secrets_store import ClientSecretsReader, StateSecret
 from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
-from chalicelib.token_api import TokenSurface, token_routes
-from chalicelib.token_endpoint import CognitoTokenEndpoint
+from chalicelib.timing import Patience
+from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.token.health import Health
+from chalicelib.token.request_memo import Recognition
 
 settings = Settings.from_env(os.environ)
 if "admin" in settings.surfaces:
     # A function that serves only tokens starts sooner without them.
-    from chalicelib.admin_api import AdminSurface, admin_routes
-    from chalicelib.changes import Clients
-    from chalicelib.denials import Denials
-    from chalicelib.enrollment import Enrollment
+    from chalicelib.aws.use_log import CloudWatchUseLog
+    from chalicelib.clients.changes import Clients
+    from chalicelib.clients.denials import Denials
+    from chalicelib.clients.enrollment import Enrollment
+    from chalicelib.clients.rotation import Rotation
+    from chalicelib.composition import AdminParts
+    from chalicelib.http.admin_routes import AdminSurface, admin_routes
     from chalicelib.pace import Pace
-    from chalicelib.rotation import Rotation
-    from chalicelib.upkeep import ROTATIONS_PER_SECOND, Upkeep
-    from chalicelib.use_log import CloudWatchUseLog
-    from chalicelib.wiring import AdminParts
+    from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.own.name

@@ -17,12 +17,12 @@ from argon2.profiles import CHEAPEST
 from chalice.app import Chalice
 
 from benchmarks.region import ServedRegion, client, elsewhere, environment
-from chalicelib.answers import OwnWords
 from chalicelib.credentials import OWASP_19_MIB, SecretHasher
-from chalicelib.exchange import Exchange
+from chalicelib.http.application import OwnWords
+from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.model import IssuedCredentials
-from chalicelib.oauth import FORM, HttpRequest
-from chalicelib.token_api import TokenSurface, token_routes
+from chalicelib.token.exchange import Exchange
+from chalicelib.token.oauth import FORM, HttpRequest
 from tests.gateway import SOURCE_IP, basic, event
 
 Call = Callable[[], dict[str, Any]]

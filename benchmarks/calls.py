@@ -20,9 +20,8 @@ from argon2.profiles import CHEAPEST
 
 from benchmarks.arrangement import sent_by
 from benchmarks.region import TOKEN, TOKEN_SECONDS, client
+from chalicelib.caching import Backoff, LastKnown
 from chalicelib.credentials import SecretHasher
-from chalicelib.exchange import REFRESH_SECONDS, Exchange, TokenCache
-from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.model import (
     AccessToken,
     AppClient,
@@ -35,7 +34,8 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Deadline
-from chalicelib.recognition import Recognition
+from chalicelib.token.exchange import REFRESH_SECONDS, Exchange, TokenCache
+from chalicelib.token.request_memo import Recognition
 
 SEED: Final = 20_261_125
 QUOTA: Final = 150

@@ -39,9 +39,9 @@ from benchmarks.arrangement import (
 from benchmarks.measure import Plan, in_turns, pin, summary
 from benchmarks.region import client
 from chalicelib import credentials
+from chalicelib.caching import LastKnown
 from chalicelib.credentials import SecretHasher
 from chalicelib.errors import OAuthError, UnknownClientError
-from chalicelib.freshness import LastKnown
 from chalicelib.model import (
     ClientId,
     ClientRecord,

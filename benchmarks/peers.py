@@ -37,7 +37,7 @@ from benchmarks.load import ask, post
 from benchmarks.region import client, elsewhere, environment
 from chalicelib.credentials import OWASP_19_MIB, OWASP_19_MIB_DECOY, SecretHasher
 from chalicelib.model import IssuedCredentials
-from chalicelib.oauth import FORM
+from chalicelib.token.oauth import FORM
 from tests.contract.loopback import LOOPBACK
 
 _SERVERS = ROOT / "benchmarks" / "servers"

@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.managers import BaseManager
 
-from chalicelib import credentials, records
+from chalicelib import credentials
+from chalicelib import record_json as records
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import (
     AppClient,

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
-from chalicelib.enrollment import EnrollmentRequest
+from chalicelib.clients.enrollment import EnrollmentRequest
 from tests.aws_worlds import AwsWorld, Operators
 from tests.fake_aws import Call, CarryOut
 from tests.worlds import CALLER

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from .credentials import loggable
-from .model import ClientId, SecretId
+from chalicelib.credentials import loggable
+from chalicelib.model import ClientId, SecretId
 
 
 def audit_line(

@@ -30,7 +30,7 @@ from argon2 import Parameters, PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 from cachetools import LRUCache
 
-from .model import AppClientId, ClientId, IssuedCredentials, SecretId, StoredSecret
+from chalicelib.model import AppClientId, ClientId, IssuedCredentials, SecretId, StoredSecret
 
 RandomBytes = Callable[[int], bytes]
 """A source of that many unpredictable bytes, like `secrets.token_bytes`."""

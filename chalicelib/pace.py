@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .ports import Clock, Pause
+from chalicelib.ports import Clock, Pause
 
 
 class Pace:

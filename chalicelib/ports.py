@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from .model import (
+from chalicelib.model import (
     AccessToken,
     AppClient,
     AppClientId,

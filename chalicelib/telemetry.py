@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, Final, TextIO
 
-from .freshness import REMEMBERED
-from .ports import Clock, Emit
+from chalicelib.caching import REMEMBERED
+from chalicelib.ports import Clock, Emit
 
 NAMESPACE: Final = "SurrogateCredentials"
 

@@ -12,27 +12,24 @@ from pathlib import Path
 import click
 from botocore.exceptions import BotoCoreError, ClientError
 
-from . import (
-    cleanup,
-    clients,
-    configure,
-    denials,
-    doctor,
-    drill,
-    failback_command,
-    output,
-    regions,
-    status,
-    trust,
-)
-from .adopt import adopt_command
-from .app_clients import app_clients
-from .attach_trigger import attach_trigger
-from .audit import audit_option, audited
-from .bootstrap import initialise
-from .common import Commands, aws_failure, deployment, output_option
-from .keys import refresh_jwks
-from .reconcile import reconcile
+from surrogatectl.adopt.command import adopt_command
+from surrogatectl.cli import output
+from surrogatectl.cli.audit import audit_option, audited
+from surrogatectl.cli.common import Commands, aws_failure, deployment, output_option
+from surrogatectl.clients import command as clients
+from surrogatectl.clients import denials
+from surrogatectl.clients.app_clients import app_clients
+from surrogatectl.clients.reconcile import reconcile
+from surrogatectl.doctor import command as doctor
+from surrogatectl.drill import command as drill
+from surrogatectl.regions import failback_command
+from surrogatectl.regions import failover_command as regions
+from surrogatectl.setup import cleanup, configure
+from surrogatectl.setup.attach_trigger import attach_trigger
+from surrogatectl.setup.bootstrap import initialise
+from surrogatectl.setup.keys import refresh_jwks
+from surrogatectl.status import command as status
+from surrogatectl.trust import command as trust
 
 
 @click.group(cls=Commands)

@@ -11,19 +11,25 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chalicelib import records
-from chalicelib.administration import Administration
-from chalicelib.app_client_rotation import AppClientRotation
-from chalicelib.app_clients import PoolAppClients, app_client_name
-from chalicelib.changes import Clients
+from chalicelib import record_json as records
+from chalicelib.aws.client_records import (
+    ClientSecrets,
+    ClientSecretsReader,
+    DeploymentKeySecret,
+    StateSecret,
+)
+from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
+from chalicelib.caching import Backoff, LastKnown
+from chalicelib.clients.app_client_rotation import AppClientRotation
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.changes import Clients
+from chalicelib.clients.deletion import DeletionAndRestore
+from chalicelib.clients.denials import Denials
+from chalicelib.clients.enrollment import Enrollment
+from chalicelib.clients.repository import Administration
+from chalicelib.clients.rotation import Rotation
 from chalicelib.credentials import app_client_mac
-from chalicelib.deletion import DeletionAndRestore
-from chalicelib.denials import Denials
-from chalicelib.enrollment import Enrollment
 from chalicelib.errors import OAuthError
-from chalicelib.exchange import Exchange, TokenCache
-from chalicelib.freshness import Backoff, LastKnown
-from chalicelib.halves import Halves
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -35,17 +41,11 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.pace import Pace
-from chalicelib.patience import Patience
-from chalicelib.recognition import Recognition
-from chalicelib.reconcile import REPAIRS_PER_SECOND, Reconcile
-from chalicelib.rotation import Rotation
-from chalicelib.secrets_store import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
-from chalicelib.survey import Survey
+from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
+from chalicelib.reconciliation.survey import Survey
+from chalicelib.timing import Patience
+from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.token.request_memo import Recognition
 from tests.fake_aws import FakeAws
 from tests.fake_cognito import Cognito, CognitoTokens
 from tests.fake_secrets_manager import Replicator, Secret, SecretsManager

@@ -12,7 +12,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from chalicelib.errors import KeysUnavailableError, MalformedSecretError, VersionConflictError
-from chalicelib.jwks import KeySnapshot, SigningKey
+from chalicelib.jwks.document import KeySnapshot, SigningKey
 from chalicelib.model import Versioned, VersionId
 from tests.fakes import Failing
 

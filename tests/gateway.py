@@ -16,11 +16,11 @@ from urllib.parse import urlencode
 
 from chalice.app import Chalice
 
-from chalicelib.answers import OwnWords
+from chalicelib.http.application import OwnWords
+from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.model import IssuedCredentials, TokenRequest, TokenResponse
-from chalicelib.oauth import FORM, HttpRequest
 from chalicelib.ports import Emit
-from chalicelib.token_api import TokenSurface, token_routes
+from chalicelib.token.oauth import FORM, HttpRequest
 from tests.worlds import EAST, ExchangeWorld
 
 TOKEN = "/oauth2/token"

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from chalicelib import records
+from chalicelib import record_json as records
 from chalicelib.model import ClientId, IssuedCredentials, RegionState
 from chalicelib.pace import Pace
-from surrogatectl.canary import Problem
-from surrogatectl.copies import RecordCopies
-from surrogatectl.failback import Failback, Outcome, Waits
-from surrogatectl.failback_links import Links
-from surrogatectl.failback_records import Choices, Return, Roll
-from surrogatectl.steering import Name, Side
-from surrogatectl.steering_parts import (
+from surrogatectl.regions.canary import Problem
+from surrogatectl.regions.failback import Failback, Outcome, Waits
+from surrogatectl.regions.failover import Failover, ReplicaCheck
+from surrogatectl.regions.failover import Outcome as TakenOver
+from surrogatectl.regions.parts import (
     LISTS_PER_SECOND,
     LOOKS_PER_SECOND,
     READS_PER_SECOND,
     WRITES_PER_SECOND,
 )
-from surrogatectl.takeover import Failover, ReplicaCheck
-from surrogatectl.takeover import Outcome as TakenOver
+from surrogatectl.regions.record_copies import RecordCopies
+from surrogatectl.regions.record_restore import Choices, Return, Roll
+from surrogatectl.regions.replication_repair import Links
+from surrogatectl.regions.state import Name, Side
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
 from tests.worlds import EAST, WEST
 

@@ -7,14 +7,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib import credentials
-from chalicelib.administration import Administration
+from chalicelib.caching import Backoff, LastKnown
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.enrollment import Enrollment
+from chalicelib.clients.repository import Administration
 from chalicelib.credentials import SecretHasher
-from chalicelib.enrollment import Enrollment
-from chalicelib.exchange import Exchange, TokenCache
-from chalicelib.freshness import Backoff, LastKnown
-from chalicelib.halves import Halves
-from chalicelib.health import Health
-from chalicelib.jwks import KeyDocument, document
+from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -26,7 +24,9 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
-from chalicelib.recognition import Recognition
+from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.token.health import Health
+from chalicelib.token.request_memo import Recognition
 from tests.fake_keys import FakeKeyStore, both_pools
 from tests.fakes import (
     CountingArgon2,

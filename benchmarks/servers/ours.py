@@ -22,13 +22,13 @@ from chalice.app import Chalice
 
 import app as composed
 from benchmarks.arrangement import no_op, served
+from chalicelib.caching import LastKnown
 from chalicelib.credentials import SecretHasher
-from chalicelib.exchange import Exchange, TokenCache
-from chalicelib.freshness import LastKnown
+from chalicelib.http.token_routes import TokenSurface
 from chalicelib.model import TokenRequest, TokenResponse
-from chalicelib.oauth import HttpRequest
-from chalicelib.recognition import Recognition
-from chalicelib.token_api import TokenSurface
+from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.token.oauth import HttpRequest
+from chalicelib.token.request_memo import Recognition
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -16,15 +16,19 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
-from chalicelib import aws, credentials, oauth, records, secrets_store
+from chalicelib import credentials
+from chalicelib import record_json as records
+from chalicelib.aws import client_records as secrets_store
+from chalicelib.aws import connections as aws
+from chalicelib.aws.client_records import ClientSecretsReader, StateSecret
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
+from chalicelib.caching import Backoff, LastKnown
 from chalicelib.errors import OAuthError
-from chalicelib.exchange import REFRESH_SECONDS, STORE_SECONDS, Exchange, TokenCache
-from chalicelib.freshness import Backoff, LastKnown
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
-from chalicelib.oauth import HttpResponse
-from chalicelib.recognition import Recognition
-from chalicelib.secrets_store import ClientSecretsReader, StateSecret
-from chalicelib.token_endpoint import CognitoTokenEndpoint
+from chalicelib.token import oauth
+from chalicelib.token.exchange import REFRESH_SECONDS, STORE_SECONDS, Exchange, TokenCache
+from chalicelib.token.oauth import HttpResponse
+from chalicelib.token.request_memo import Recognition
 from tests.contract.clients import Aws
 from tests.contract.loopback import (
     Answer,

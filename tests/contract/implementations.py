@@ -14,8 +14,17 @@ from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
-from chalicelib import records, secrets_store
-from chalicelib.app_clients import PoolAppClients
+from chalicelib import record_json as records
+from chalicelib.aws import client_records as secrets_store
+from chalicelib.aws.client_records import (
+    ClientSecrets,
+    ClientSecretsReader,
+    DeploymentKeySecret,
+    StateSecret,
+)
+from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
+from chalicelib.aws.use_log import CloudWatchUseLog
 from chalicelib.errors import LogUnavailableError, UnknownClientError
 from chalicelib.model import (
     AppClient,
@@ -36,14 +45,6 @@ from chalicelib.ports import (
     TokenEndpoint,
     UseLog,
 )
-from chalicelib.secrets_store import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
-from chalicelib.token_endpoint import CognitoTokenEndpoint
-from chalicelib.use_log import CloudWatchUseLog
 from tests.contract.clients import IMPATIENT, PATIENT, REPEATING, Aws
 from tests.contract.loopback import LOOPBACK, Answer, Choose, Loopback, Seen, answer, closed_port
 from tests.contract.samples import app_client, new_client_id, unique

@@ -15,11 +15,11 @@ from collections.abc import Callable, Sequence
 
 import requests
 
-from chalicelib.app_clients import PoolAppClients
-from chalicelib.aws import Connections
+from chalicelib.aws.client_records import DeploymentKeySecret
+from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.connections import Connections
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.errors import ServiceError
-from chalicelib.secrets_store import DeploymentKeySecret
-from chalicelib.token_endpoint import CognitoTokenEndpoint
 from tests.contract.deadlines import AMPLE
 from tests.contract.samples import app_client, region_at
 from tests.worlds import EAST_POOL

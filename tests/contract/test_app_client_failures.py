@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.app_clients import PoolAppClients
+from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.errors import (
     AppClientsRefusedError,
     AppClientsThrottledError,

@@ -10,7 +10,7 @@ import pytest
 from chalicelib.credentials import secret_id
 from chalicelib.model import ClientId, IssuedCredentials
 from chalicelib.settings import RegionSettings
-from surrogatectl.canary import CanaryError, CanarySecret, DirectCanary, try_credential
+from surrogatectl.regions.canary import CanaryError, CanarySecret, DirectCanary, try_credential
 from tests.aws_worlds import PREFIX, AwsWorld
 from tests.contract.loopback import Answer, Loopback, always, answer, closed_port, html, reset
 from tests.worlds import EAST, EAST_POOL, WEST, WEST_POOL

@@ -5,18 +5,18 @@ from __future__ import annotations
 import pytest
 from botocore.session import Session
 
-from chalicelib.app_clients import PoolAppClients
-from chalicelib.aws import Connections
+from chalicelib.aws.client_records import DeploymentKeySecret
+from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.connections import Connections
+from chalicelib.aws.use_log import CloudWatchUseLog
+from chalicelib.caching import Backoff
 from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
     OutOfTimeError,
     StoreUnavailableError,
 )
-from chalicelib.freshness import Backoff
 from chalicelib.model import AppClientId, SecretId
-from chalicelib.secrets_store import DeploymentKeySecret
-from chalicelib.use_log import CloudWatchUseLog
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
 from tests.contract.loopback import Answer, Loopback, always, answer, html, in_turn, raw, reset

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from surrogatectl.doctor_web import Internet
+from surrogatectl.doctor.web import Internet
 from tests.contract.certificates import Authority
 from tests.contract.loopback import Loopback, always, answer, closed_port, html
 

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from chalicelib.records import deployment_key_to_json
+from chalicelib.record_json import deployment_key_to_json
 from tests.contract.certificates import Authority
 from tests.contract.loopback import LOOPBACK, Answer, Loopback, Seen, answer
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from chalicelib import jwks
+from chalicelib.aws.http_session import SharedContextAdapter
+from chalicelib.aws.jwks_fetch import _RETRY, PoolKeys
+from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
 from chalicelib.errors import (
     KeysUnavailableError,
     MalformedSecretError,
     StoreRefusedError,
     VersionConflictError,
 )
-from chalicelib.http_session import SharedContextAdapter
-from chalicelib.jwks_fetch import _RETRY, PoolKeys
-from chalicelib.jwks_refresh import KeyStore
-from chalicelib.jwks_store import KeySetSecret, jwks_secret_name
+from chalicelib.jwks import document as jwks
+from chalicelib.jwks.refresh import KeyStore
 from tests.contract.certificates import Authority
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import Serve, TwoRegions

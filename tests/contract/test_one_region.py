@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from chalicelib import credentials, records, secrets_store
+from chalicelib import credentials
+from chalicelib import record_json as records
+from chalicelib.aws import client_records as secrets_store
+from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import ClientRecord, IssuedCredentials, Origin, RegionState, Status
-from chalicelib.oauth import FORM
-from chalicelib.secrets_store import ClientSecrets
+from chalicelib.token.oauth import FORM
 from tests import stages
 from tests.contract.cold_start import Run, cold_start
 from tests.contract.implementations import AwsPool, Serve, TwoRegions

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.errors import (
     MalformedSecretError,
     OutcomeUnknownError,
@@ -21,7 +22,6 @@ from chalicelib.errors import (
     VersionConflictError,
 )
 from chalicelib.model import ClientRecord, Replication, Status, Versioned, VersionId
-from chalicelib.secrets_calls import CURRENT, STAGED
 from tests.contract.clients import lose_answer, lose_request, meanwhile
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsRecords, TwoRegions

@@ -14,12 +14,12 @@ from dataclasses import replace
 
 import pytest
 
+from chalicelib.aws.client_records import ClientSecrets
+from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.errors import StoreRefusedError, VersionConflictError
 from chalicelib.model import ClientRecord, Status, Versioned, VersionId
-from chalicelib.records import record_to_json
-from chalicelib.secrets_calls import CURRENT, STAGED
-from chalicelib.secrets_store import ClientSecrets
-from surrogatectl.copies import RecordCopies, Stored, was_current
+from chalicelib.record_json import record_to_json
+from surrogatectl.regions.record_copies import RecordCopies, Stored, was_current
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsRecords, TwoRegions
 from tests.contract.samples import new_client_id, record

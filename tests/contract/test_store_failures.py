@@ -16,6 +16,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.aws.client_records import (
+    ClientSecrets,
+    ClientSecretsReader,
+    DeploymentKeySecret,
+    StateSecret,
+)
 from chalicelib.errors import (
     ClientExistsError,
     InvalidCursorError,
@@ -29,12 +35,6 @@ from chalicelib.errors import (
     VersionConflictError,
 )
 from chalicelib.model import RegionState, VersionId
-from chalicelib.secrets_store import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
 from tests.contract.clients import IMPATIENT, Aws
 from tests.contract.loopback import (
     LOOPBACK,

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.errors import AppClientRefusedError, TokenEndpointUnavailableError
 from chalicelib.model import AccessToken
 from chalicelib.ports import Deadline
-from chalicelib.token_endpoint import CognitoTokenEndpoint
 from tests.contract.deadlines import AMPLE
 from tests.contract.loopback import (
     Answer,

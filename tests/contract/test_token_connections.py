@@ -8,10 +8,10 @@ import time
 
 import pytest
 
+from chalicelib.aws.http_session import SharedContextAdapter
+from chalicelib.aws.token_endpoint import _RETRY, CognitoTokenEndpoint
 from chalicelib.errors import TokenEndpointUnavailableError
-from chalicelib.http_session import SharedContextAdapter
 from chalicelib.ports import Deadline
-from chalicelib.token_endpoint import _RETRY, CognitoTokenEndpoint
 from tests.contract.certificates import Authority
 from tests.contract.deadlines import AMPLE, SHORT, Always, Then
 from tests.contract.implementations import Serve

@@ -14,7 +14,7 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
-from chalicelib.jwks import EMPTY, snapshot_to_json
+from chalicelib.jwks.document import EMPTY, snapshot_to_json
 from local.cloud import Cloud
 
 Json = dict[str, Any]

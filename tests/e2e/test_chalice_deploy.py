@@ -117,7 +117,7 @@ def test_a_redeployment_changes_the_function_and_keeps_the_api(
 ) -> None:
     credential: Credential = enroll()
     before = deployed.deployed("primary")
-    code = deployed.project / "chalicelib" / "token_api.py"
+    code = deployed.project / "chalicelib" / "http" / "token_routes.py"
     code.write_text(code.read_text().replace('{"status": "ok"', '{"status": "redeployed"'))
     deployed.succeed("deploy", "--stage", "primary")
     assert deployed.deployed("primary") == before

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import records
+from chalicelib import record_json as records
 from chalicelib.model import RegionState
 from local.cloud import Cloud
 from tests.e2e.conftest import CommandLine, Credential

@@ -3,7 +3,7 @@ What the roles of the split stages may do is exactly what they need.
 
 Shown where the primary Region writes, and for what serves tokens in the other one. The policies
 of the other stages are the same ones with the Regions changed places, or with both surfaces:
-tests/unit/test_policies.py.
+tests/unit/surrogatectl/setup/test_policies.py.
 
 The emulator enforces IAM. Each permission (an action on a resource) is taken out of a role's policy
 in turn; then something that the stage does must fail. Not covered: what Lambda itself does with the

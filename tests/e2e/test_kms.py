@@ -2,7 +2,8 @@
 Keys of one's own: what is made in each Region is encrypted with that Region's key.
 
 The emulator keeps which key was named and asks nobody for permission to use it: what
-policies allow on keys is tested as text (tests/unit/test_policies.py), and AWS has the last word.
+policies allow on keys is tested as text (tests/unit/surrogatectl/setup/test_policies.py).
+AWS has the last word.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ def test_again_it_changes_the_function_and_nothing_else(
 ) -> None:
     credential = enroll_everywhere()
     before, code = made.deployed(STAGE), function(cloud)["CodeSha256"]
-    source = made.project / "chalicelib" / "token_api.py"
+    source = made.project / "chalicelib" / "http" / "token_routes.py"
     source.write_text(source.read_text().replace('{"status": "ok"', '{"status": "redeployed"'))
     deploy(made)
     assert made.deployed(STAGE) == before

@@ -13,16 +13,16 @@ from typing import Any
 
 import pytest
 
-from chalicelib.app_client_rotation import Step
-from chalicelib.aws import Connections
+from chalicelib.aws.connections import Connections
+from chalicelib.clients.app_client_rotation import Step
+from chalicelib.clients.enrollment import Enrollment, EnrollmentRequest
+from chalicelib.composition import AdminParts
 from chalicelib.credentials import SecretHasher
-from chalicelib.enrollment import Enrollment, EnrollmentRequest
 from chalicelib.model import ClientId
 from chalicelib.settings import Settings
-from chalicelib.wiring import AdminParts
 from local.cloud import Cloud
-from surrogatectl.bootstrap import initialise
-from surrogatectl.configuration import Deployment
+from surrogatectl.cli.configuration import Deployment
+from surrogatectl.setup.bootstrap import initialise
 from tests.e2e.conftest import CommandLine, Credential
 from tests.e2e.tokens import post_token
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from chalicelib.oauth import FORM
+from chalicelib.token.oauth import FORM
 from local.cloud import Cloud
 from tests.contract.cold_start import Run, cold_start
 from tests.e2e.conftest import CommandLine, Credential

@@ -21,8 +21,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 
 from local.cloud import ROOT, Cloud
 from surrogate_verifier import KeysUnavailableError
-from surrogatectl.trust_backends import BACKENDS
-from surrogatectl.trust_facts import KEY_SET, Trust, TrustedPool
+from surrogatectl.trust.backends import BACKENDS
+from surrogatectl.trust.facts import KEY_SET, Trust, TrustedPool
 from tests.e2e.conftest import CommandLine
 from tests.e2e.envoy import Envoy, NoEnvoyError, install, validated
 from tests.e2e.tokens import SECONDS, half, post_token, token_without_exchange

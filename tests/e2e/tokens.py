@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import requests
 
-from chalicelib import records
+from chalicelib import record_json as records
 from chalicelib.model import AppClient
 from local.cloud import Cloud
 

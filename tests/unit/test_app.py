@@ -152,7 +152,14 @@ def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrator
     admin = imported({**environment("primary"), "SURFACES": "admin"})
     only_admin = {
         f"chalicelib.{name}"
-        for name in ("admin_api", "administration", "enrollment", "reconcile", "wiring", "use_log")
+        for name in (
+            "http.admin_routes",
+            "clients.repository",
+            "clients.enrollment",
+            "reconciliation.repair",
+            "composition",
+            "aws.use_log",
+        )
     }
     assert only_admin <= set(admin.found["modules"])
     assert not only_admin & set(token.found["modules"])

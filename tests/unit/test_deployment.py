@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.problem import TYPE_PREFIX
+from chalicelib.http.problems import TYPE_PREFIX
 from deployment import staging, templates
 from deployment.archive import normalize
 from deployment.stages import (
@@ -151,7 +151,7 @@ def test_the_gateways_own_answers_to_administrators_are_problems(stage: str) -> 
 
 def test_every_service_that_the_function_calls_is_in_the_reduced_package() -> None:
     called = set()
-    for path in (PROJECT / "chalicelib").glob("*.py"):
+    for path in (PROJECT / "chalicelib").rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
                 (".client", "_client")

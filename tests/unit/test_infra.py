@@ -16,8 +16,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
-from chalicelib import oauth
-from chalicelib.drift import Kind
+from chalicelib.aws.client_records import deployment_secret_name
 from chalicelib.errors import (
     AppClientRefusedError,
     MalformedSecretError,
@@ -27,13 +26,14 @@ from chalicelib.errors import (
     StoreUnavailableError,
     TokenEndpointUnavailableError,
 )
-from chalicelib.jwks import EMPTY
-from chalicelib.jwks_refresh import KeyRefresh
+from chalicelib.jwks.document import EMPTY
+from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import IssuedCredentials, Pending, Status
-from chalicelib.secrets_store import deployment_secret_name
+from chalicelib.reconciliation.drift import Kind
 from chalicelib.telemetry import NAMESPACE, json_lines
-from surrogatectl.attach_trigger import LAMBDA_VERSION, trigger_name
-from surrogatectl.configure import FROM_STACK
+from chalicelib.token import oauth
+from surrogatectl.setup.attach_trigger import LAMBDA_VERSION, trigger_name
+from surrogatectl.setup.configure import FROM_STACK
 from tests.fake_keys import EAST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.fakes import FakeClock
 from tests.stages import PROJECT

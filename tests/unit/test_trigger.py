@@ -16,7 +16,8 @@ from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import credentials, records
+from chalicelib import credentials
+from chalicelib import record_json as records
 from chalicelib.model import AppClientId, ClientId
 from tests.fakes import FakeClock
 from tests.stages import PROJECT

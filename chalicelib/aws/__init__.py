@@ -1,0 +1,1 @@
+"""AWS: the only importer of botocore and requests; implements the ports."""

@@ -1,0 +1,477 @@
+"""Client records, the Region's state and the deployment key in Secrets Manager."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+
+from botocore.exceptions import ClientError, ParamValidationError
+
+from chalicelib import record_json as records
+from chalicelib.aws.secrets_calls import (
+    CURRENT,
+    GONE,
+    NOT_ON_A_REPLICA,
+    ask,
+    code,
+    current_of,
+    new_version,
+    outage,
+    read_value,
+    refused,
+    replace_value,
+)
+from chalicelib.credentials import RandomBytes
+from chalicelib.errors import (
+    ClientExistsError,
+    InvalidCursorError,
+    MalformedSecretError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import (
+    ClientId,
+    ClientRecord,
+    ClientSummary,
+    Page,
+    RegionState,
+    Replication,
+    Versioned,
+    VersionId,
+)
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        ReplicaRegionTypeTypeDef,
+        SecretListEntryTypeDef,
+        TagTypeDef,
+    )
+
+_MAX_DESCRIPTION = 2_048
+
+T = TypeVar("T")
+
+
+class _Encryption(TypedDict, total=False):
+    KmsKeyId: str
+
+
+Connect = Callable[[], "SecretsManagerClient"]
+"""Returns an AWS client, made when it is first asked for."""
+
+
+def client_secret_name(prefix: str, client_id: ClientId) -> str:
+    """Return the name of the secret that holds *client_id*'s record."""
+    return f"{prefix}/clients/{client_id}"
+
+
+def state_secret_name(prefix: str) -> str:
+    """Return the name of the secret that holds a Region's state."""
+    return f"{prefix}/region"
+
+
+def deployment_secret_name(prefix: str) -> str:
+    """Return the name of the secret that holds the deployment key."""
+    return f"{prefix}/deployment"
+
+
+def encrypted_with(kms_key: str | None) -> _Encryption:
+    """Return the argument that has a new secret encrypted with *kms_key*, if there is one."""
+    return {} if kms_key is None else {"KmsKeyId": kms_key}
+
+
+def replicas_in(region: str, kms_key: str | None) -> list[ReplicaRegionTypeTypeDef]:
+    """Return the argument that has a secret replicated to *region*, encrypted with *kms_key*."""
+    return [{"Region": region, **encrypted_with(kms_key)}]
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecretsReader:
+    """`RecordReader` on Secrets Manager: all that the exchange may do."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+
+    def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
+        """See `RecordReader.read`."""
+        name = client_secret_name(self.prefix, client_id)
+        found = read_value(self.client(), name, records.record_from_json)
+        if found.value.client_id != client_id:
+            raise MalformedSecretError("The record is another client's.")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSecrets:
+    """
+    `RecordStore` on Secrets Manager.
+
+    *here* connects to this Region, *there* to the other one, whose name is
+    *other_region*.  With *promotes*, for the Region that stands in for the
+    other one, a replica becomes a secret of its own when it is first written.
+    New secrets are encrypted with *kms_key*, their replicas with
+    *replica_kms_key*, by default with the Region's `aws/secretsmanager`.
+    """
+
+    here: Connect = field(repr=False)
+    there: Connect = field(repr=False)
+    other_region: str
+    prefix: str
+    random_bytes: RandomBytes = field(repr=False)
+    promotes: bool = False
+    kms_key: str | None = None
+    replica_kms_key: str | None = None
+
+    def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
+        """See `RecordReader.read`."""
+        return read_value(self.here(), self._name(client_id), records.record_from_json)
+
+    def create(self, record: ClientRecord) -> VersionId:
+        """See `RecordStore.create`."""
+        try:
+            answer = ask(
+                lambda: self.here().create_secret(
+                    Name=self._name(record.client_id),
+                    ClientRequestToken=new_version(self.random_bytes),
+                    Description=description(record),
+                    SecretString=records.record_to_json(record),
+                    Tags=tags(record),
+                    **encrypted_with(self.kms_key),
+                ),
+                shows="VersionId",
+            )
+        except ClientError as err:
+            if code(err) == "ResourceExistsException":
+                raise ClientExistsError from None
+            if code(err) == "InvalidRequestException":
+                # A secret of that name is still being deleted.
+                raise StoreUnavailableError("Secrets Manager: InvalidRequestException") from None
+            raise refused(err) from None
+        return VersionId(answer["VersionId"])
+
+    def replace(self, record: ClientRecord, read: VersionId) -> VersionId:
+        """See `RecordStore.replace`."""
+        name = self._name(record.client_id)
+        version = replace_value(
+            self.here(),
+            name,
+            records.record_to_json(record, after=read),
+            read,
+            new_version(self.random_bytes),
+            partial(self._write, name),
+        )
+        self._describe(record)
+        return version
+
+    def _write(self, name: str, call: Callable[[], T], shows: str | None = "ARN") -> T:
+        """Make a *call* that writes the secret *name*; if that is a replica, promote it first."""
+        try:
+            return ask(call, shows)
+        except ClientError as err:
+            # AWS says the same of a replica, and of parameters that are wrong.
+            if not (self.promotes and code(err) == NOT_ON_A_REPLICA and self._promote(name)):
+                raise
+        try:
+            return ask(call, shows)
+        except ClientError as err:
+            if code(err) == NOT_ON_A_REPLICA:
+                # Promoted a moment ago; how soon that is known everywhere is not documented.
+                raise StoreUnavailableError("Secrets Manager: being promoted") from None
+            raise
+
+    def _promote(self, name: str) -> bool:
+        """Make the replica *name* a secret of its own; return whether it was one."""
+        try:
+            ask(lambda: self.here().stop_replication_to_replica(SecretId=name))
+        except ClientError as err:
+            if code(err) == NOT_ON_A_REPLICA:
+                return False
+            raise
+        return True
+
+    def _describe(self, record: ClientRecord) -> None:
+        """Bring what lists show up to date; it follows the record and never leads it."""
+        for tell in (self._tag, self._rename):
+            # The record is written, and it alone decides; `reconcile` mends the rest.
+            try:
+                tell(record)
+            except ClientError:
+                continue
+            except StoreUnavailableError:
+                return
+
+    def _tag(self, record: ClientRecord) -> None:
+        name = self._name(record.client_id)
+        # There is nothing in the answer.
+        self._write(
+            name, lambda: self.here().tag_resource(SecretId=name, Tags=tags(record)), shows=None
+        )
+
+    def _rename(self, record: ClientRecord) -> None:
+        name, shown = self._name(record.client_id), description(record)
+        self._write(name, lambda: self.here().update_secret(SecretId=name, Description=shown))
+
+    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+        """See `RecordStore.peek`."""
+        try:
+            described = ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
+        except ClientError as err:
+            if code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            raise refused(err) from None
+        summary = _summary(client_id, described)
+        return Versioned(summary, VersionId(current_of(described) or ""))
+
+    def retag(self, record: ClientRecord) -> None:
+        """See `RecordStore.retag`."""
+        try:
+            self._rename(record)
+            self._tag(record)
+        except ClientError as err:
+            if code(err) in GONE:
+                raise UnknownClientError from None
+            raise refused(err) from None
+
+    def destroy(self, client_id: ClientId) -> None:
+        """See `RecordStore.destroy`."""
+        try:
+            ask(
+                lambda: self.here().delete_secret(
+                    SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
+                ),
+                # What is answered where there is no secret is not documented.
+                shows=None,
+            )
+        except ClientError as err:
+            if code(err) != "ResourceNotFoundException":
+                raise refused(err) from None
+
+    def replicate(self, client_id: ClientId) -> None:
+        """See `RecordStore.replicate`."""
+        if self._replica_status(client_id) is not None:
+            # Asking again for a replica that exists is an error, or adds a second status.
+            return
+        try:
+            ask(
+                lambda: self.here().replicate_secret_to_regions(
+                    SecretId=self._name(client_id),
+                    AddReplicaRegions=replicas_in(self.other_region, self.replica_kms_key),
+                )
+            )
+        except ClientError as err:
+            raise refused(err) from None
+
+    def _replica_status(self, client_id: ClientId) -> str | None:
+        """Return what this Region says of the replica, `None` if there is none."""
+        try:
+            here = ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
+        except ClientError as err:
+            if code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            raise refused(err) from None
+        for replica in here.get("ReplicationStatus", []):
+            if replica.get("Region") == self.other_region:
+                return replica.get("Status", "")
+        return None
+
+    def replication(self, client_id: ClientId, version: VersionId) -> Replication:
+        """See `RecordStore.replication`."""
+        try:
+            there = ask(lambda: self.there().describe_secret(SecretId=self._name(client_id)))
+            if current_of(there) == version:
+                return Replication.IN_SYNC
+        except (ClientError, StoreUnavailableError):
+            pass
+        status = self._replica_status(client_id)
+        if status is None:
+            return Replication.MISSING
+        return Replication.FAILED if status == "Failed" else Replication.IN_PROGRESS
+
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """See `RecordStore.list`."""
+        start = client_secret_name(self.prefix, ClientId(""))
+        more: dict[str, Any] = {} if cursor is None else {"NextToken": cursor}
+        try:
+            answer = ask(
+                lambda: self.here().list_secrets(
+                    MaxResults=limit, Filters=[{"Key": "name", "Values": [start]}], **more
+                ),
+                shows="SecretList",
+            )
+        except ClientError as err:
+            if code(err) == "InvalidNextTokenException":
+                raise InvalidCursorError from None
+            raise refused(err) from None
+        except ParamValidationError:
+            raise InvalidCursorError from None
+        summaries = (
+            _summary(secret["Name"].removeprefix(start), secret)
+            for secret in answer["SecretList"]
+            # The filter ignores case; our prefix does not.
+            if secret["Name"].startswith(start) and "DeletedDate" not in secret
+        )
+        return Page(tuple(summaries), answer.get("NextToken"))
+
+    def read_many(
+        self, client_ids: Sequence[ClientId]
+    ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+        """See `RecordStore.read_many`."""
+        names = {self._name(client_id): client_id for client_id in client_ids}
+        if not names:
+            return {}
+        try:
+            answer = ask(
+                lambda: self.here().batch_get_secret_value(SecretIdList=list(names)),
+                shows="SecretValues",
+            )
+        except ClientError as err:
+            raise refused(err) from None
+        for failure in answer.get("Errors", []):
+            why = failure.get("ErrorCode", "")
+            if why not in GONE:
+                raise outage(why, 0) or StoreRefusedError(f"Secrets Manager refused: {why}")
+        found: dict[ClientId, Versioned[ClientRecord] | None] = {}
+        for value in answer.get("SecretValues", []):
+            client_id = names[value["Name"]]
+            try:
+                if CURRENT in value.get("VersionStages", []):
+                    record = records.record_from_json(value.get("SecretString", ""))
+                    found[client_id] = Versioned(record, VersionId(value["VersionId"]))
+                else:
+                    # It was written in this moment, while labels moved.
+                    found[client_id] = self.read(client_id)
+            except UnknownClientError:
+                continue
+            except MalformedSecretError:
+                found[client_id] = None
+        return found
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        """See `RecordStore.unreplicate`."""
+        if self._replica_status(client_id) is None:
+            return
+        try:
+            ask(
+                lambda: self.here().remove_regions_from_replication(
+                    SecretId=self._name(client_id), RemoveReplicaRegions=[self.other_region]
+                )
+            )
+        except ClientError as err:
+            raise refused(err) from None
+
+    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+        """See `RecordStore.bury`."""
+        try:
+            ask(
+                lambda: self.here().delete_secret(
+                    SecretId=self._name(client_id), RecoveryWindowInDays=recovery_days
+                )
+            )
+        except ClientError as err:
+            # InvalidRequestException: marked already.
+            if code(err) not in {"ResourceNotFoundException", "InvalidRequestException"}:
+                raise refused(err) from None
+
+    def unbury(self, client_id: ClientId) -> None:
+        """See `RecordStore.unbury`."""
+        name = self._name(client_id)
+        try:
+            self._write(name, lambda: self.here().restore_secret(SecretId=name))
+        except ClientError as err:
+            if code(err) == "ResourceNotFoundException":
+                raise UnknownClientError from None
+            # InvalidRequestException: there is no mark.
+            if code(err) != "InvalidRequestException":
+                raise refused(err) from None
+
+    def _name(self, client_id: ClientId) -> str:
+        return client_secret_name(self.prefix, client_id)
+
+
+def _summary(
+    client_id: str, secret: SecretListEntryTypeDef | DescribeSecretResponseTypeDef
+) -> ClientSummary:
+    shown = {tag.get("Key", ""): tag.get("Value", "") for tag in secret.get("Tags", [])}
+    return ClientSummary(
+        client_id=ClientId(client_id),
+        client_name=secret.get("Description", ""),
+        status=shown.get("surrogate:status", "unknown"),
+        origin=shown.get("surrogate:origin", "unknown"),
+        created_at=_number(shown.get("surrogate:created-at")) or 0,
+        expires_at=_number(shown.get("surrogate:expires-at")),
+    )
+
+
+def _number(text: str | None) -> int | None:
+    """Return the number that a tag holds; people can edit tags, so it may be none."""
+    return int(text) or None if text and text.isdecimal() else None
+
+
+def description(record: ClientRecord) -> str:
+    """Return the Description of *record*'s secret."""
+    return record.client_name[:_MAX_DESCRIPTION]
+
+
+def tags(record: ClientRecord) -> Sequence[TagTypeDef]:
+    """Return what lists show of *record*, so that listing decrypts nothing."""
+    shown = {
+        "surrogate:kind": "client",
+        "surrogate:status": record.status,
+        "surrogate:origin": record.origin,
+        "surrogate:created-at": str(record.created_at),
+        "surrogate:expires-at": str(record.expires_at or 0),
+    }
+    return [{"Key": key, "Value": value} for key, value in shown.items()]
+
+
+@dataclass(frozen=True, slots=True)
+class StateSecret:
+    """`StateStore` on Secrets Manager."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+    random_bytes: RandomBytes = field(repr=False)
+
+    def read(self) -> Versioned[RegionState]:
+        """See `StateStore.read`."""
+        try:
+            return read_value(
+                self.client(), state_secret_name(self.prefix), records.state_from_json
+            )
+        except UnknownClientError:
+            raise MalformedSecretError("The Region's state is missing.") from None
+
+    def replace(self, state: RegionState, read: VersionId) -> VersionId:
+        """See `StateStore.replace`."""
+        try:
+            return replace_value(
+                self.client(),
+                state_secret_name(self.prefix),
+                records.state_to_json(state),
+                read,
+                new_version(self.random_bytes),
+            )
+        except UnknownClientError:
+            raise VersionConflictError from None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentKeySecret:
+    """`DeploymentKeyReader` on Secrets Manager."""
+
+    client: Connect = field(repr=False)
+    prefix: str
+
+    def read(self) -> bytes:
+        """See `DeploymentKeyReader.read`."""
+        name = deployment_secret_name(self.prefix)
+        try:
+            return read_value(self.client(), name, records.deployment_key_from_json).value
+        except UnknownClientError:
+            raise MalformedSecretError("The deployment key is missing.") from None

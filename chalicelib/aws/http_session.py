@@ -1,0 +1,73 @@
+"""HTTP to Cognito, for what the SDK does not do: pooled, without a proxy, bounded."""
+
+from __future__ import annotations
+
+import ssl
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import certifi
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.util.retry import Retry
+
+from chalicelib.ports import Deadline
+
+_CHUNK_BYTES = 4_096
+
+
+class TooMuchError(Exception):
+    """An answer is longer, or takes longer, than it may."""
+
+
+class SharedContextAdapter(HTTPAdapter):
+    """
+    An adapter whose connections share one TLS context.
+
+    requests would load the CA bundle anew for every connection (15 ms), and
+    widen the context's trust by it; the hooks below leave the context alone.
+    """
+
+    def __init__(self, context: ssl.SSLContext, retry: Retry) -> None:
+        self._context = context
+        super().__init__(max_retries=retry)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as requests
+        """Have connections use the context."""
+        super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
+
+    def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+        """Keep a connection by its host and the context, and nothing else."""
+        host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
+        return host, {"ssl_context": self._context}
+
+    def cert_verify(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Leave the connection alone: the context verifies certificate and host name."""
+
+
+def wary_session(retry: Retry) -> requests.Session:
+    """Return a session that takes nothing from the environment and keeps no cookies."""
+    session = requests.Session()
+    session.trust_env = False  # no proxy, no .netrc, no other CA bundle
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
+    context = ssl.create_default_context(cafile=certifi.where())
+    session.mount("https://", SharedContextAdapter(context, retry))
+    session.mount("http://127.0.0.1", HTTPAdapter(max_retries=retry))
+    return session
+
+
+def bounded_body(response: requests.Response, most_bytes: int, deadline: Deadline) -> bytes:
+    """
+    Return the body of a streamed *response*.
+
+    Raises:
+        TooMuchError: If it is longer than *most_bytes*, or *deadline* ends first.
+    """
+    content = bytearray()
+    # `iter_content` would wait until a chunk is full, however slowly it comes;
+    # `read1` returns with what is there.
+    while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
+        content += chunk
+        if len(content) > most_bytes or not deadline.remaining():
+            raise TooMuchError("The answer is too long or too slow.")
+    return bytes(content)

@@ -1,0 +1,79 @@
+"""A user pool's keys, from where Cognito publishes them."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+
+import requests
+from urllib3.exceptions import HTTPError
+from urllib3.util.retry import Retry
+
+from chalicelib.aws.http_session import TooMuchError, bounded_body, wary_session
+from chalicelib.errors import KeysUnavailableError
+from chalicelib.jwks import document as jwks
+from chalicelib.jwks.document import SigningKey
+from chalicelib.ports import Clock
+
+_CONNECT_SECONDS = 1.0
+_READ_SECONDS = 2.0
+_TOTAL_SECONDS = 5.0
+_MAX_ANSWER_BYTES = 65_536
+_OK = 200
+_RETRY = Retry(
+    total=1,
+    redirect=0,
+    status_forcelist=(500, 502, 503, 504),
+    raise_on_status=False,
+    respect_retry_after_header=False,
+)
+
+
+class _Patience:
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ends = clock() + _TOTAL_SECONDS
+
+    def remaining(self) -> float:
+        return max(0.0, self._ends - self._clock())
+
+
+class PoolKeys:
+    """`FetchKeys` at *url*, which the settings made of a Region and a pool."""
+
+    def __init__(self, url: str, clock: Clock) -> None:
+        """Ask *url*."""
+        self._url = url
+        self._clock = clock
+
+    @cached_property
+    def _session(self) -> requests.Session:
+        return wary_session(_RETRY)
+
+    def __call__(self) -> tuple[SigningKey, ...]:
+        """
+        Return the pool's keys.
+
+        Raises:
+            KeysUnavailableError: If they do not come, or are not what they should be.
+        """
+        deadline = _Patience(self._clock)
+        try:
+            with self._session.get(
+                self._url,
+                timeout=(_CONNECT_SECONDS, _READ_SECONDS),
+                allow_redirects=False,
+                stream=True,
+                headers={"Accept": "application/json"},
+            ) as response:
+                if response.status_code != _OK:
+                    raise KeysUnavailableError(f"It answers {response.status_code}.")
+                content = bounded_body(response, _MAX_ANSWER_BYTES, deadline)
+        except TooMuchError as err:
+            raise KeysUnavailableError(str(err)) from None
+        except (requests.RequestException, HTTPError, OSError) as err:
+            raise KeysUnavailableError(f"It does not answer ({type(err).__name__}).") from None
+        try:
+            return jwks.keys_of(json.loads(content))
+        except (ValueError, RecursionError):
+            raise KeysUnavailableError("It is no JSON.") from None

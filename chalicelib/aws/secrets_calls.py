@@ -1,0 +1,220 @@
+"""
+Calls to Secrets Manager: what they raise, and the two that everything is made of.
+
+Everything is read with `VersionStage=AWSCURRENT`, spelled out: what is read
+without it differs between Secrets Manager and its emulators while labels move.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
+from botocore.parsers import ResponseParserError
+
+from chalicelib.credentials import RandomBytes
+from chalicelib.errors import (
+    MalformedSecretError,
+    OutcomeUnknownError,
+    ServiceError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import Versioned, VersionId
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+
+CURRENT = "AWSCURRENT"
+# The one label under which a new version waits to become current.  Not
+# AWSPENDING: PutSecretValue moves that one by itself.
+STAGED = "STAGED"
+
+_THROTTLED = frozenset(
+    {
+        "Throttling",
+        "ThrottlingException",
+        "ThrottledException",
+        "TooManyRequestsException",
+        "RequestLimitExceeded",
+    }
+)
+_UNAVAILABLE = frozenset(
+    {
+        "InternalServiceError",
+        "InternalServiceErrorException",
+        "InternalFailure",
+        "ServiceUnavailable",
+        "ServiceUnavailableException",
+        "RequestTimeout",
+        "RequestTimeoutException",
+    }
+)
+# What botocore raises over an answer that is not UTF-8, or JSON but no object.
+_TRIPPED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+NOT_ON_A_REPLICA = "InvalidParameterException"
+GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
+_SERVER_ERROR = 500
+_TOO_MANY_REQUESTS = 429
+
+T = TypeVar("T")
+
+Write = Callable[[Callable[[], Any]], Any]
+"""Makes an AWS call."""
+
+
+def ask(call: Callable[[], T], shows: str | None = "ARN") -> T:
+    """
+    Make an AWS call; translate what goes wrong for every operation alike.
+
+    An answer without the member *shows* is none, whatever its status says.
+    """
+    try:
+        answer = call()
+    except ClientError as err:
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        unavailable = outage(code(err), status)
+        if unavailable is not None:
+            raise unavailable from None
+        raise
+    except ParamValidationError:
+        raise
+    except (BotoCoreError, ResponseParserError, *_TRIPPED) as err:
+        # Unreachable, or an answer that is none.
+        raise StoreUnavailableError(f"Secrets Manager: {type(err).__name__}") from None
+    if shows is not None and not (isinstance(answer, Mapping) and shows in answer):
+        raise StoreUnavailableError("Secrets Manager: an answer that is none")
+    return answer
+
+
+def outage(error_code: str, status: int) -> StoreUnavailableError | None:
+    """Return what AWS's *error_code* with *status* means, `None` if it is a refusal."""
+    if error_code in _THROTTLED or status == _TOO_MANY_REQUESTS:
+        return StoreThrottledError(f"Secrets Manager: {error_code}")
+    if error_code in _UNAVAILABLE or status >= _SERVER_ERROR:
+        return StoreUnavailableError(f"Secrets Manager: {error_code}")
+    return None
+
+
+def code(err: ClientError) -> str:
+    """Return AWS's error code."""
+    return str(err.response.get("Error", {}).get("Code", ""))
+
+
+def refused(err: ClientError) -> StoreRefusedError:
+    """Return what a refusal means that nobody understands better."""
+    return StoreRefusedError(f"Secrets Manager refused: {code(err)}")
+
+
+def new_version(random_bytes: RandomBytes) -> VersionId:
+    """Return the ID of a version that is to be written."""
+    return VersionId(str(UUID(bytes=random_bytes(16), version=4)))
+
+
+def read_value(client: SecretsManagerClient, name: str, parse: Callable[[str], T]) -> Versioned[T]:
+    """
+    Return the current value of the secret *name*.
+
+    Raises:
+        UnknownClientError: If there is none, or it is marked for deletion.
+        StoreUnavailableError, StoreRefusedError, MalformedSecretError
+    """
+    try:
+        answer = ask(lambda: client.get_secret_value(SecretId=name, VersionStage=CURRENT))
+    except ClientError as err:
+        # InvalidRequestException: marked for deletion.
+        if code(err) in GONE:
+            raise UnknownClientError from None
+        raise refused(err) from None
+    text, version = answer.get("SecretString"), answer.get("VersionId")
+    if not isinstance(text, str) or not isinstance(version, str):
+        raise MalformedSecretError("The secret holds no text.")
+    return Versioned(parse(text), VersionId(version))
+
+
+def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
+    client: SecretsManagerClient,
+    name: str,
+    text: str,
+    read: VersionId,
+    new: VersionId,
+    write: Write = ask,
+) -> VersionId:
+    """
+    Make *text* the current value if *read* still is (compare-and-swap).
+
+    *write* makes the first call, which is refused if the secret is a replica.
+
+    Raises:
+        VersionConflictError, UnknownClientError, OutcomeUnknownError,
+        StoreUnavailableError, StoreRefusedError
+    """
+    try:
+        write(
+            lambda: client.put_secret_value(
+                SecretId=name, ClientRequestToken=new, SecretString=text, VersionStages=[STAGED]
+            )
+        )
+    except ClientError as err:
+        if code(err) in GONE:
+            raise UnknownClientError from None
+        raise refused(err) from None
+    try:
+        ask(
+            lambda: client.update_secret_version_stage(
+                SecretId=name,
+                VersionStage=CURRENT,
+                MoveToVersionId=new,
+                RemoveFromVersionId=read,
+            )
+        )
+    except (ClientError, StoreUnavailableError) as err:
+        # A move that arrived is refused when the SDK repeats it, and an answer
+        # can get lost: only what is current now tells who won.
+        if _current_version(client, name) != new:
+            raise _not_moved(err) from None
+    return new
+
+
+def _current_version(client: SecretsManagerClient, name: str) -> str | None:
+    """
+    Return which version of the secret *name* is current, `None` if we may not know.
+
+    Raises:
+        UnknownClientError: If there is no such secret any more.
+        OutcomeUnknownError: If Secrets Manager does not answer.
+    """
+    try:
+        return current_of(ask(lambda: client.describe_secret(SecretId=name)))
+    except StoreUnavailableError:
+        raise OutcomeUnknownError from None
+    except ClientError as err:
+        if code(err) in GONE:
+            raise UnknownClientError from None
+        return None
+
+
+def _not_moved(err: ClientError | StoreUnavailableError) -> ServiceError:
+    """Return what *err* of a move means whose version is not current."""
+    if isinstance(err, StoreThrottledError):
+        return err
+    if isinstance(err, StoreUnavailableError):
+        # It may still arrive, or ours was current and somebody else's came after it.
+        return OutcomeUnknownError()
+    if code(err) == "InvalidRequestException":
+        return UnknownClientError()
+    if code(err) in {"InvalidParameterException", "ResourceNotFoundException"}:
+        return VersionConflictError()
+    return refused(err)
+
+
+def current_of(described: DescribeSecretResponseTypeDef) -> str | None:
+    """Return which version a secret that was *described* has as its current one."""
+    stages = described.get("VersionIdsToStages", {})
+    return next((version for version, labels in stages.items() if CURRENT in labels), None)

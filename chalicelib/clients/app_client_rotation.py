@@ -1,0 +1,236 @@
+"""
+Rotation of the real Cognito secrets, without any client noticing.
+
+One half at a time, in steps that can each be the last for a while:
+
+1. a second secret for the app client, of our own making;
+2. a real token with it, from that Region's token endpoint;
+3. the record: the new secret, and the old one as *retiring*;
+4. the replica shows a version that has the new secret: noted in the record;
+5. both freshness bounds have passed since: nobody reads the old one any more;
+6. the old secret is deleted, and the record forgets it.
+
+Whatever stops in between is taken up again by `advance`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Final
+
+from chalicelib.clients.app_clients import Halves, tell_what_is_left
+from chalicelib.clients.repository import (
+    Administration,
+    app_client_gone,
+    cognito_problem,
+    conflict,
+    out_of_time,
+    require_live,
+)
+from chalicelib.credentials import RandomBytes
+from chalicelib.errors import (
+    AppClientRefusedError,
+    AppClientsError,
+    AppClientsRefusedError,
+    OutOfTimeError,
+    ProblemError,
+    TokenEndpointUnavailableError,
+    UnknownAppClientError,
+)
+from chalicelib.model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    CognitoSecret,
+    Origin,
+    Pending,
+    Replication,
+    RetiringSecret,
+    Versioned,
+)
+from chalicelib.ports import TokenEndpoint, at_once
+from chalicelib.token.exchange import Countdown
+
+_SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
+_TOKEN_SECONDS: Final = 4.0
+# A new secret takes a moment until the token endpoint knows it.
+_TOKEN_PAUSES: Final = (0.0, 0.5, 1.5)
+_CLOCK_SECONDS: Final = 60
+# Longer than an admin call takes: a younger second secret may be in the record
+# by now, or in a moment.
+_UNDER_WAY_SECONDS: Final = 60
+
+
+class Step(StrEnum):
+    """How far the rotation of one half has come."""
+
+    IDLE = "idle"  # one secret, and not due
+    STARTED = "started"  # the new secret is in use
+    REPLICATING = "replicating"  # until the other Region has the new secret
+    WAITING = "waiting"  # until nobody can be using the old one
+    FINISHED = "finished"  # the old secret was deleted
+    PENDING = "pending"  # there is no app client yet
+
+
+_AT_REST: Final = frozenset({Step.IDLE, Step.FINISHED, Step.PENDING})
+
+
+@dataclass(frozen=True, slots=True)
+class AppClientRotation:
+    """
+    Rotates the Cognito secrets of both halves of a client.
+
+    *endpoints* maps both Regions' names to their token endpoints;
+    *wait_seconds* is the sum of both freshness bounds; *require_time* raises
+    `OutOfTimeError` when there is no time for another token.
+    """
+
+    admin: Administration
+    halves: Halves
+    endpoints: Mapping[str, TokenEndpoint]
+    random_bytes: RandomBytes = field(repr=False)
+    wait_seconds: int
+    require_time: Callable[[], None] = at_once
+
+    def advance(self, client_id: ClientId, *, due_before: int) -> dict[str, Step]:
+        """
+        Take the rotation of *client_id* as far as it goes now; return each half's step.
+
+        A half is due if its secret was made before *due_before*.  The second
+        half starts when the first one has finished.
+
+        Raises:
+            ProblemError: If a step is not possible; repeat it later.
+        """
+        self.admin.require_writer()
+        steps: dict[str, Step] = {}
+        for region in self.halves.regions:
+            # Read afresh: the half before may have written.
+            found = self.admin.find(client_id)
+            require_live(found.value)
+            busy = not _AT_REST.issuperset(steps.values())
+            steps[region] = self._advance(found, region, due_before if not busy else 0)
+        return steps
+
+    def _advance(self, found: Versioned[ClientRecord], region: str, due_before: int) -> Step:
+        half = found.value.app_clients.get(region)
+        if half is None or isinstance(half, Pending):
+            return Step.PENDING
+        if half.retiring is not None:
+            return self._retire(found, region, half, half.retiring)
+        if half.secret_since >= due_before:
+            return Step.IDLE
+        return self._start(found, region, half)
+
+    def _start(self, found: Versioned[ClientRecord], region: str, half: AppClient) -> Step:
+        pool = self.halves.pools[region]
+        value = self.random_bytes(_SECRET_BYTES).hex()
+        old, added = self._add(found.value, region, half, value)
+        now = int(self.admin.clock())
+        retiring = RetiringSecret(old.cognito_secret_id, now)
+        renewed = replace(half, client_secret=value, secret_since=now, retiring=retiring)
+        try:
+            self._try_out(found.value, region, renewed)
+            self._write(found, region, renewed)
+        except ProblemError as problem:
+            if problem.slug == "outcome-unknown":
+                raise  # it may be in the record by now; `advance` sees
+            try:
+                pool.delete_secret(half.app_client_id, added.cognito_secret_id)
+            except UnknownAppClientError:
+                raise app_client_gone(region) from None
+            except AppClientsError:
+                tell_what_is_left(problem, [f"a second Cognito secret in {region}"])
+            raise
+        return Step.STARTED
+
+    def _add(
+        self, record: ClientRecord, region: str, half: AppClient, value: str
+    ) -> tuple[CognitoSecret, CognitoSecret]:
+        """Add a secret with *value*; return the one in use, and the new one."""
+        pool = self.halves.pools[region]
+        try:
+            in_use, *others = pool.secrets(half.app_client_id)
+            for other in others:
+                _require_leftover(record, region)
+                if self.admin.clock() - other.created_at < _UNDER_WAY_SECONDS:
+                    raise conflict()
+                # An earlier start ended between adding it and writing it down.
+                pool.delete_secret(half.app_client_id, other.cognito_secret_id)
+            return in_use, pool.add_secret(half.app_client_id, value)
+        except UnknownAppClientError:
+            raise app_client_gone(region) from None
+        except AppClientsError as err:
+            if isinstance(err, AppClientsRefusedError) and err.code == "LimitExceededException":
+                raise conflict() from None  # another rotation was quicker
+            raise cognito_problem(region, err) from None
+
+    def _try_out(self, record: ClientRecord, region: str, half: AppClient) -> None:
+        for seconds in _TOKEN_PAUSES:
+            self.admin.pause(seconds)
+            deadline = Countdown(self.admin.clock, _TOKEN_SECONDS)
+            metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": half.mac}
+            try:
+                self.require_time()
+                scope = " ".join(sorted(record.scopes))
+                self.endpoints[region].request_token(half, scope, metadata, deadline)
+            except (AppClientRefusedError, TokenEndpointUnavailableError):
+                continue
+            except OutOfTimeError:
+                raise out_of_time(region) from None
+            return
+        raise ProblemError(
+            503,
+            "new-secret-refused",
+            "The new Cognito secret gets no token",
+            f"The token endpoint in {region} does not accept it. The old one stays in use.",
+            retry_after=60,
+        )
+
+    def _retire(
+        self,
+        found: Versioned[ClientRecord],
+        region: str,
+        half: AppClient,
+        retiring: RetiringSecret,
+    ) -> Step:
+        now = int(self.admin.clock())
+        if retiring.replicated_at is None:
+            state = self.admin.replication(found.value.client_id, found.version)
+            if state is not Replication.IN_SYNC:
+                return Step.REPLICATING
+            noted = replace(retiring, replicated_at=now)
+            self._write(found, region, replace(half, retiring=noted))
+            return Step.WAITING
+        if now - retiring.replicated_at <= self.wait_seconds + _CLOCK_SECONDS:
+            return Step.WAITING
+        try:
+            self.halves.pools[region].delete_secret(half.app_client_id, retiring.cognito_secret_id)
+        except UnknownAppClientError:
+            raise app_client_gone(region) from None
+        except AppClientsError as err:
+            raise cognito_problem(region, err) from None
+        self._write(found, region, replace(half, retiring=None))
+        return Step.FINISHED
+
+    def _write(self, found: Versioned[ClientRecord], region: str, half: AppClient) -> None:
+        record = replace(found.value, app_clients={**found.value.app_clients, region: half})
+        try:
+            self.admin.update(record.client_id, found.version, lambda _: record)
+        except ProblemError as problem:
+            if problem.slug == "changed-meanwhile":
+                raise conflict() from None
+            raise
+
+
+def _require_leftover(record: ClientRecord, region: str) -> None:
+    if record.origin is Origin.ADOPTED:
+        raise ProblemError(
+            409,
+            "two-cognito-secrets",
+            "The app client has two secrets",
+            f"In {region}, one of them is not known here, and the app client was adopted. "
+            "Delete the one that nobody uses in Cognito.",
+        )

@@ -1,0 +1,215 @@
+"""
+The two halves of a client: its app client in each Region's user pool.
+
+With the other Region out of reach a half stays *pending* and the operation
+goes on; with the own Region's Cognito out of reach it does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from chalicelib.clients.repository import (
+    Administration,
+    app_client_gone,
+    cognito_problem,
+    conflict,
+    store_problems,
+)
+from chalicelib.credentials import app_client_mac
+from chalicelib.errors import (
+    AppClientsError,
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    OutOfTimeError,
+    ProblemError,
+    ServiceError,
+    UnknownAppClientError,
+)
+from chalicelib.model import AppClient, AppClientId, ClientRecord, Origin, Pending, Versioned
+from chalicelib.ports import AppClients, DeploymentKeyReader
+
+_ATTEMPTS: Final = 4
+
+
+def unchanged(record: ClientRecord) -> ClientRecord:
+    """Return *record* as it is."""
+    return record
+
+
+@dataclass(frozen=True, slots=True)
+class Halves:
+    """Makes, aligns and removes app clients; *pools* maps both Regions' names to theirs."""
+
+    admin: Administration
+    pools: Mapping[str, AppClients]
+    deployment_key: DeploymentKeyReader
+
+    @property
+    def regions(self) -> tuple[str, str]:
+        """Both Regions, the own one first."""
+        return self.admin.region, self.admin.other_region
+
+    def key(self) -> bytes:
+        """
+        Return the deployment key.
+
+        Raises:
+            ProblemError: If it cannot be read.
+        """
+        with store_problems(self.admin.region):
+            return self.deployment_key.read()
+
+    def require_known_scopes(self, scopes: tuple[str, ...]) -> None:
+        """
+        Make sure that both pools define *scopes*, as far as they can be asked.
+
+        Raises:
+            ProblemError: If one does not; it names the scopes and the Region.
+        """
+        for region in self.regions:
+            try:
+                unknown = self.pools[region].unknown_scopes(scopes)
+            except (AppClientsUnreachableError, AppClientsThrottledError) as err:
+                if region == self.admin.region or isinstance(err, OutOfTimeError):
+                    raise cognito_problem(region, err) from None
+                continue  # that half will be pending
+            except AppClientsError as err:
+                raise cognito_problem(region, err) from None
+            if unknown:
+                raise ProblemError(
+                    400,
+                    "unknown-scope",
+                    "Unknown scope",
+                    f"The user pool in {region} defines no {', '.join(unknown)}.",
+                    fields={"scope": f"not defined in {region}: {' '.join(unknown)}"},
+                )
+
+    def make(
+        self, region: str, record: ClientRecord, key: bytes, made: dict[str, AppClientId]
+    ) -> AppClient | Pending:
+        """
+        Make the app client of *record* in *region*, and note it in *made* for `undo`.
+
+        Raises:
+            ProblemError: If it cannot be made, and that cannot wait.
+        """
+        now = int(self.admin.clock())
+        try:
+            app_client_id, secret = self.pools[region].create(record.client_id, record.scopes)
+        except AppClientsUnreachableError as err:
+            if region == self.admin.region:
+                perhaps = [f"perhaps an app client in {region}"]
+                raise tell_what_is_left(cognito_problem(region, err), perhaps) from None
+            return Pending(now, f"Cognito in {region} did not answer")
+        except AppClientsError as err:
+            raise cognito_problem(region, err) from None
+        made[region] = app_client_id
+        mac = app_client_mac(key, record.client_id, app_client_id)
+        return AppClient(self.pools[region].user_pool_id, app_client_id, secret, mac, now)
+
+    def renew(
+        self,
+        found: Versioned[ClientRecord],
+        regions: Iterable[str],
+        key: bytes,
+        change: Callable[[ClientRecord], ClientRecord] = unchanged,
+    ) -> Versioned[ClientRecord]:
+        """
+        Make new app clients of *found* in *regions*, and write that, with *change*; or undo it.
+
+        Raises:
+            ProblemError: If they cannot be made, or somebody else changed the
+                record meanwhile.
+        """
+        made: dict[str, AppClientId] = {}
+        halves = dict(found.value.app_clients)
+        try:
+            for region in regions:
+                half = self.make(region, found.value, key, made)
+                if not (isinstance(half, Pending) and isinstance(halves.get(region), Pending)):
+                    halves[region] = half
+            record = change(replace(found.value, app_clients=halves))
+            return self.admin.update(record.client_id, found.version, lambda _: record)
+        except ProblemError as problem:
+            if problem.slug == "outcome-unknown":
+                raise  # undoing could break what was written after all
+            told = conflict() if problem.slug == "changed-meanwhile" else problem
+            raise tell_what_is_left(told, self.undo(made)) from None
+
+    def align(
+        self,
+        found: Versioned[ClientRecord],
+        regions: Collection[str],
+        *,
+        keep_more: bool = False,
+    ) -> None:
+        """
+        Give the app clients of *found* in *regions* what the record grants, and nothing more.
+
+        With *keep_more* they keep further scopes that they have.  Somebody else
+        may change the record meanwhile, and whoever is last at the app clients
+        must not leave them with less than it grants: so this looks again until
+        nobody did.
+
+        Raises:
+            ProblemError: If Cognito does not do it, or the record cannot be written.
+        """
+        for _ in range(_ATTEMPTS):
+            aligned = self._aligned(found.value, regions, keep_more=keep_more)
+            try:
+                self.admin.update(aligned.client_id, found.version, partial(_instead, aligned))
+            except ProblemError as problem:
+                if problem.slug != "changed-meanwhile":
+                    raise
+            else:
+                return
+            found = self.admin.find(aligned.client_id)
+        raise conflict()
+
+    def _aligned(
+        self, record: ClientRecord, regions: Collection[str], *, keep_more: bool
+    ) -> ClientRecord:
+        """Align the app clients of *record*; return it with nothing *outdated* there."""
+        adopted, halves = record.origin is Origin.ADOPTED, dict(record.app_clients)
+        for region in regions:
+            half, pool = halves.get(region), self.pools[region]
+            if not isinstance(half, AppClient):
+                continue
+            try:
+                view = pool.describe(half.app_client_id)
+                more = view.scopes.difference(record.scopes) if keep_more else ()
+                scopes = (*record.scopes, *sorted(more))
+                if not pool.aligned(view, scopes, adopted=adopted):
+                    pool.align(half.app_client_id, scopes, adopted=adopted)
+            except UnknownAppClientError:
+                raise app_client_gone(region) from None
+            except AppClientsError as err:
+                raise cognito_problem(region, err) from None
+            halves[region] = replace(half, outdated=None)
+        return replace(record, app_clients=halves)
+
+    def undo(self, made: Mapping[str, AppClientId]) -> list[str]:
+        """Delete what was *made*; return what could not be deleted, in words."""
+        left = []
+        for region, app_client_id in made.items():
+            try:
+                self.pools[region].delete(app_client_id)
+            except ServiceError:
+                left.append(f"an app client in {region}")
+        return left
+
+
+def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+    return record
+
+
+def tell_what_is_left(problem: ProblemError, left: list[str]) -> ProblemError:
+    """Return *problem*, saying what it could not clear up."""
+    if left:
+        problem.detail += f" Left for `surrogatectl reconcile`: {', '.join(left)}."
+        problem.extensions.setdefault("left_behind", []).extend(left)
+    return problem

@@ -1,0 +1,189 @@
+"""Changes of a client: its name, scopes, addresses, expiry, and whether it is enabled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import TypedDict
+
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.repository import (
+    Administration,
+    Shown,
+    app_client_gone,
+    changed_meanwhile,
+    cognito_problem,
+    conflict,
+    require_live,
+    store_problems,
+)
+from chalicelib.errors import (
+    AppClientsError,
+    AppClientsUnreachableError,
+    InvalidCursorError,
+    ProblemError,
+    ServiceError,
+    UnknownAppClientError,
+)
+from chalicelib.model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    ClientSummary,
+    Network,
+    Origin,
+    Page,
+    Pending,
+    Status,
+    Versioned,
+    VersionId,
+)
+from chalicelib.ports import BATCH
+
+
+class Changes(TypedDict, total=False):
+    """What is to be changed of a record; what is left out stays."""
+
+    client_name: str
+    scopes: tuple[str, ...]
+    allowed_cidrs: tuple[Network, ...]
+    expires_at: int | None
+    status: Status
+
+
+@dataclass(frozen=True, slots=True)
+class Clients:
+    """Shows, lists and changes clients."""
+
+    admin: Administration
+    halves: Halves
+
+    def show(self, client_id: ClientId) -> Shown:
+        """
+        Return *client_id*.
+
+        Raises:
+            ProblemError: If there is no such client.
+        """
+        found = self.admin.find(client_id)
+        replication = self.admin.replication(client_id, found.version)
+        return Shown(found.value, found.version, replication)
+
+    def unknown(self, client_ids: Sequence[ClientId]) -> tuple[ClientId, ...]:
+        """
+        Return which of *client_ids* have no record, or one that was deleted.
+
+        Where the records cannot be read, or not in time, nobody is called
+        unknown: no answer is no record missing.
+        """
+        unknown: tuple[ClientId, ...] = ()
+        for start in range(0, len(client_ids), BATCH):
+            batch = client_ids[start : start + BATCH]
+            try:
+                found = self.admin.records.read_many(batch)
+            except ServiceError:
+                break
+            unknown += tuple(each for each in batch if each not in found)
+        return unknown
+
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """
+        Return some of the clients.
+
+        Raises:
+            ProblemError: If *cursor* is not one of ours, or has expired.
+        """
+        with store_problems(self.admin.region):
+            try:
+                return self.admin.records.list(cursor, limit)
+            except InvalidCursorError:
+                raise ProblemError(
+                    400,
+                    "invalid-cursor",
+                    "The cursor is not valid",
+                    "It is malformed or has expired. Start the list again without one.",
+                    fields={"cursor": "malformed or expired"},
+                ) from None
+
+    def change(
+        self, client_id: ClientId, changes: Changes, if_match: VersionId | None = None
+    ) -> Shown:
+        """
+        Make *changes* to *client_id*.
+
+        Raises:
+            ProblemError: If it is not possible.
+        """
+        self.admin.require_writer()
+        if "scopes" in changes:
+            changed = self._change_scopes(client_id, changes, changes["scopes"], if_match)
+        else:
+            changed = self.admin.update(
+                client_id, if_match, lambda record: _changed(record, changes)
+            )
+        replication = self.admin.replicate(client_id, changed.version)
+        return Shown(changed.value, changed.version, replication)
+
+    def _change_scopes(
+        self,
+        client_id: ClientId,
+        changes: Changes,
+        scopes: tuple[str, ...],
+        if_match: VersionId | None,
+    ) -> Versioned[ClientRecord]:
+        """
+        Widen the app clients, change the record, narrow the app clients.
+
+        So an app client always has at least what the record grants; what it
+        has beyond that nobody can ask for, and `reconcile` takes away.
+        """
+        self.halves.require_known_scopes(scopes)
+        found = self.admin.find(client_id, if_match)
+        record = _changed(found.value, changes)
+        granted = set(found.value.scopes)
+        both = (*found.value.scopes, *(scope for scope in scopes if scope not in granted))
+        halves = {
+            region: self._widen(region, half, both, record.origin)
+            if len(both) > len(granted)
+            else half
+            for region, half in found.value.app_clients.items()
+        }
+        record = replace(record, app_clients=halves)
+        try:
+            changed = self.admin.update(client_id, found.version, lambda _: record)
+        except ProblemError as problem:
+            if problem.slug == changed_meanwhile().slug and if_match is None:
+                raise conflict() from None
+            raise
+        for region, half in halves.items():
+            # Also if nothing is narrowed: somebody else may be narrowing at this moment.
+            if isinstance(half, AppClient) and half.outdated is None:
+                with suppress(ProblemError):  # `reconcile` finds it
+                    self.halves.align(changed, [region])
+        return changed
+
+    def _widen(
+        self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
+    ) -> AppClient | Pending:
+        if isinstance(half, Pending):
+            return half
+        try:
+            self.halves.pools[region].align(
+                half.app_client_id, scopes, adopted=origin is Origin.ADOPTED
+            )
+        except UnknownAppClientError:
+            raise app_client_gone(region) from None
+        except AppClientsUnreachableError as err:
+            if region == self.admin.region:
+                raise cognito_problem(region, err) from None
+            since = int(self.admin.clock())
+            return replace(half, outdated=Pending(since, f"Cognito in {region} did not answer"))
+        except AppClientsError as err:
+            raise cognito_problem(region, err) from None
+        return replace(half, outdated=None)
+
+
+def _changed(record: ClientRecord, changes: Changes) -> ClientRecord:
+    require_live(record)
+    return replace(record, **changes)

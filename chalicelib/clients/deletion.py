@@ -1,0 +1,261 @@
+"""
+Deletion, and restoring what was deleted.
+
+The steps are ordered so that the record, a tombstone by then, tells what is
+left to do until all of it is done:
+
+1. the record becomes `deleted`: from now on it authenticates nobody;
+2. the app clients go (adopted ones stay: they are their owner's);
+3. the record forgets them;
+4. the replica goes, then the secret itself, after its recovery window.
+
+With the other Region out of reach, its app client and the tombstone stay;
+`reconcile` goes on from there.  Where the secondary Region writes, the tombstone
+stays until failback.
+
+Restoring makes new app clients even where a tombstone still refers to one: it
+may be being deleted at this moment.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Final
+
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.repository import (
+    Administration,
+    Shown,
+    conflict,
+    require_live,
+    store_problems,
+)
+from chalicelib.errors import (
+    AppClientsError,
+    ProblemError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    UnknownClientError,
+)
+from chalicelib.model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    Deletion,
+    Origin,
+    Pending,
+    Status,
+    Versioned,
+    VersionId,
+)
+from chalicelib.ports import RecordStore
+
+MIN_RECOVERY_DAYS: Final = 7
+MAX_RECOVERY_DAYS: Final = 30
+
+_DELETED: Final = "deleted"
+_ATTEMPTS: Final = 3
+# The replica goes a moment after it was told to.
+_BURIAL_PAUSES: Final = (0.0, 0.3, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A deleted client; *left* says, in words, what `reconcile` has yet to remove."""
+
+    record: ClientRecord
+    left: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeletionAndRestore:
+    """Deletes clients and restores them."""
+
+    admin: Administration
+    halves: Halves
+
+    def delete(
+        self, client_id: ClientId, recovery_days: int, if_match: VersionId | None = None
+    ) -> Deleted:
+        """
+        Delete *client_id*; for *recovery_days* (7 to 30) it can be restored.
+
+        Repeating it is safe, and goes on with what is left.
+
+        Raises:
+            ProblemError: If there is no such client, or it cannot be marked.
+        """
+        self.admin.require_writer()
+        now = int(self.admin.clock())
+
+        def mark(record: ClientRecord) -> ClientRecord:
+            if record.status is Status.DELETED:
+                return record
+            if record.status is Status.ENROLLING:
+                raise ProblemError(
+                    409,
+                    "enrolling",
+                    "The client is being enrolled",
+                    "Its enrolment has not finished. Repeat it, or run `surrogatectl reconcile`.",
+                )
+            deletion = Deletion(now, record.status, recovery_days)
+            return replace(record, status=Status.DELETED, deletion=deletion)
+
+        return self.finish(self.admin.update(client_id, if_match, mark))
+
+    def finish(self, found: Versioned[ClientRecord]) -> Deleted:
+        """
+        Go on with the deletion of *found*, a tombstone, as far as possible.
+
+        Raises:
+            ProblemError: If somebody restores it at the same time.
+        """
+        for _ in range(_ATTEMPTS):
+            record, left = self._remove_app_clients(found.value)
+            try:
+                found = self.admin.update(
+                    record.client_id, found.version, partial(_instead, record)
+                )
+                return Deleted(found.value, tuple(left or self._bury(found)))
+            except ProblemError as problem:
+                if problem.slug == "unknown-client":
+                    return Deleted(record, ())  # somebody else finished it
+                if problem.slug != "changed-meanwhile":
+                    raise
+            found = self.admin.find(record.client_id)
+            if found.value.status is not Status.DELETED:
+                break
+        raise conflict()
+
+    def _remove_app_clients(self, record: ClientRecord) -> tuple[ClientRecord, list[str]]:
+        if record.origin is Origin.ADOPTED:
+            return record, []
+        left: list[str] = []
+        halves = dict(record.app_clients)
+        for region, half in record.app_clients.items():
+            if isinstance(half, Pending):
+                continue
+            try:
+                self.halves.pools[region].delete(half.app_client_id)
+            except AppClientsError:
+                left.append(f"the app client in {region}")
+            else:
+                halves[region] = Pending(int(self.admin.clock()), _DELETED)
+        return replace(record, app_clients=halves), left
+
+    def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
+        if self.admin.secondary:
+            return []  # failback buries it: until then the other Region has to learn of it
+        record, records = tombstone.value, self.admin.records
+        days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
+        for seconds in _BURIAL_PAUSES:
+            self.admin.pause(seconds)
+            try:
+                if records.peek(record.client_id).version == tombstone.version:
+                    records.unreplicate(record.client_id)
+                    records.bury(record.client_id, days)
+                    # Secrets Manager buries whatever stands there.
+                    if records.peek(record.client_id).version == tombstone.version:
+                        return []
+            except StoreRefusedError:
+                continue  # the replica is still on its way out
+            except UnknownClientError:
+                return []
+            except StoreUnavailableError:
+                break
+            # Somebody restored it; an earlier round may have removed the replica.
+            self._exhume(record.client_id)
+            raise conflict()
+        return ["the record and its replica"]
+
+    def _exhume(self, client_id: ClientId) -> None:
+        with store_problems(self.admin.region):
+            self.admin.records.unbury(client_id)
+            self.admin.records.replicate(client_id)
+
+    def restore(self, client_id: ClientId) -> Shown:
+        """
+        Restore *client_id*, with new app clients where the old ones are gone.
+
+        Raises:
+            ProblemError: If it is gone for good, or being enrolled, or its app
+                clients cannot be made.
+        """
+        self.admin.require_writer()
+        key = self.halves.key()
+        with store_problems(self.admin.region):
+            try:
+                self.admin.records.unbury(client_id)
+            except UnknownClientError:
+                raise _gone(client_id) from None
+        found = self.admin.find(client_id)
+        if is_undone(found.value):
+            raise _gone(client_id)
+        if found.value.status is Status.DELETED:
+            found = self._revive(found, key)
+        else:
+            # Live already: nothing to write, unless this Region cannot know it (see `update`).
+            found = self.admin.update(client_id, found.version, lambda record: record)
+        require_live(found.value)
+        replication = self.admin.replicate(client_id, found.version)
+        return Shown(found.value, found.version, replication)
+
+    def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:
+        was = found.value.deletion.was if found.value.deletion else Status.DISABLED
+        old = {
+            region: half.app_client_id
+            for region, half in found.value.app_clients.items()
+            if isinstance(half, AppClient)
+        }
+        if found.value.origin is Origin.ADOPTED:
+            kept, old = frozenset(old), {}  # deletion leaves them
+        else:
+            kept = frozenset()
+        missing = [region for region in self.halves.regions if region not in kept]
+        revived = self.halves.renew(
+            found, missing, key, lambda record: replace(record, status=was, deletion=None)
+        )
+        self.halves.undo(old)  # what cannot be deleted now, `reconcile` finds
+        return revived
+
+
+def is_undone(record: ClientRecord) -> bool:
+    """Return whether *record* is the tombstone of an enrolment that was undone."""
+    return record.status is Status.DELETED and record.deletion is None
+
+
+def is_done(tombstone: ClientRecord) -> bool:
+    """Return whether nothing but the burial of *tombstone* is left to do."""
+    return tombstone.origin is Origin.ADOPTED or not any(
+        isinstance(half, AppClient) for half in tombstone.app_clients.values()
+    )
+
+
+def is_buried_alive(records: RecordStore, client_id: ClientId) -> bool:
+    """
+    Return whether a record that cannot be read is marked for deletion without being a tombstone.
+
+    A deletion that ends just when somebody restores the client may leave that.
+
+    Raises:
+        StoreUnavailableError, StoreRefusedError
+    """
+    try:
+        return records.peek(client_id).value.status != Status.DELETED
+    except UnknownClientError:
+        return False
+
+
+def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+    return record
+
+
+def _gone(client_id: ClientId) -> ProblemError:
+    return ProblemError(
+        404,
+        "gone",
+        "The client is gone",
+        f"There is no client {client_id} that could be restored. Enrol a new one.",
+        fields={"client_id": "gone"},
+    )

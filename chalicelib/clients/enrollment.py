@@ -1,0 +1,247 @@
+"""
+Enrolment: one surrogate, two app clients, one replicated record.
+
+The steps are ordered so that a crash after any of them leaves something that
+a repeat finishes, or that `reconcile` finds:
+
+1. the record, `enrolling`, both halves pending: the lock on the client ID;
+2. an app client in each Region's pool (the other Region's may stay pending);
+3. the record again, `active`, with what was made (compare-and-swap);
+4. the replica.
+
+Until step 3 the credentials authenticate nobody; a failure there undoes all.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from chalicelib import credentials
+from chalicelib.clients.app_clients import Halves, tell_what_is_left
+from chalicelib.clients.repository import RETRY_SECONDS, Administration, conflict, store_problems
+from chalicelib.credentials import RandomBytes, SecretHasher
+from chalicelib.errors import (
+    ClientExistsError,
+    OutcomeUnknownError,
+    ProblemError,
+    ServiceError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientRecord,
+    EnrollmentRequestMark,
+    IssuedCredentials,
+    Network,
+    Origin,
+    Pending,
+    Replication,
+    SecretId,
+    Status,
+    Versioned,
+    VersionId,
+)
+from chalicelib.ports import Named, unheard
+
+REPEAT_SECONDS: Final = 600
+"""How long a repeat with the same idempotency key replaces what nobody received."""
+
+
+@dataclass(frozen=True, slots=True)
+class EnrollmentRequest:
+    """What an administrator asks for, validated; *idempotency_key* is `None` if not given."""
+
+    client_name: str
+    scopes: tuple[str, ...]
+    allowed_cidrs: tuple[Network, ...]
+    expires_at: int | None
+    idempotency_key: str | None
+
+    def mark(self, caller: str, secret_id: SecretId) -> EnrollmentRequestMark | None:
+        """Return what tells a repeat of this request from another one with its key."""
+        if self.idempotency_key is None:
+            return None
+        return EnrollmentRequestMark(caller, self._digest(), secret_id)
+
+    def _digest(self) -> str:
+        content = [
+            self.client_name,
+            sorted(self.scopes),
+            sorted(map(str, self.allowed_cidrs)),
+            self.expires_at,
+        ]
+        return hashlib.sha256(json.dumps(content).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """An enrolled client; the secret is in *issued*, and nowhere else from now on."""
+
+    issued: IssuedCredentials
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
+class Enrollment:
+    """Enrols clients, if this is the Region that writes."""
+
+    admin: Administration
+    halves: Halves
+    hasher: SecretHasher
+    random_bytes: RandomBytes = field(repr=False)
+
+    def __call__(self, request: EnrollmentRequest, caller: str, named: Named = unheard) -> Enrolled:
+        """
+        Enrol a client for *caller* (an ARN).
+
+        *named* is told both IDs before anything is written.
+
+        Raises:
+            ProblemError: If it is not possible; nothing is left behind, or the
+                problem says that `reconcile` has to clear up.
+        """
+        self.admin.require_writer()
+        key = self.halves.key()
+        self.halves.require_known_scopes(request.scopes)
+        now = int(self.admin.clock())
+        if request.idempotency_key is None:
+            client_id = credentials.new_client_id(self.random_bytes)
+        else:
+            client_id = credentials.derived_client_id(key, caller, request.idempotency_key)
+        issued = credentials.issue(client_id, self.random_bytes)
+        named(client_id, issued.secret_id)
+        mark = request.mark(caller, issued.secret_id)
+        record = ClientRecord(
+            client_id=client_id,
+            client_name=request.client_name,
+            status=Status.ENROLLING,
+            origin=Origin.ENROLLED,
+            created_at=now,
+            secrets=(self.hasher.hash(issued, now=now),),
+            scopes=request.scopes,
+            app_clients={region: Pending(now, "not made yet") for region in self.halves.regions},
+            allowed_cidrs=request.allowed_cidrs,
+            expires_at=request.expires_at,
+            enrollment=mark,
+        )
+        with store_problems(self.admin.region):
+            reserved, created = self._reserve(record)
+        return self._complete(reserved, issued, key, undo_record=created)
+
+    def _reserve(self, record: ClientRecord) -> tuple[Versioned[ClientRecord], bool]:
+        """
+        Return the stored reservation of *record*, and whether it is new.
+
+        A repeat finds the first one, and goes on with it under the new secret.
+        """
+        try:
+            return Versioned(record, self.admin.records.create(record)), True
+        except ClientExistsError:
+            pass
+        try:
+            found = self.admin.records.read(record.client_id)
+        except UnknownClientError:
+            raise _reused_key("That client was deleted.") from None
+        first, again = found.value.enrollment, record.enrollment
+        if first is None or again is None or first.body_digest != again.body_digest:
+            raise _reused_key("It was used for another request.")
+        if not 0 <= record.created_at - found.value.created_at <= REPEAT_SECONDS:
+            raise _reused_key(f"It was used more than {REPEAT_SECONDS // 60} minutes ago.")
+        untouched = [secret.secret_id for secret in found.value.secrets] == [first.secret_id]
+        if not untouched or found.value.status not in {Status.ENROLLING, Status.ACTIVE}:
+            raise _reused_key("That client was changed since.")
+        resumed = replace(found.value, secrets=record.secrets, enrollment=again)
+        return Versioned(resumed, found.version), False
+
+    def _complete(
+        self,
+        reserved: Versioned[ClientRecord],
+        issued: IssuedCredentials,
+        key: bytes,
+        *,
+        undo_record: bool,
+    ) -> Enrolled:
+        made: dict[str, AppClientId] = {}
+        try:
+            halves = dict(reserved.value.app_clients)
+            for region in self.halves.regions:
+                if not isinstance(halves.get(region), AppClient):
+                    halves[region] = self.halves.make(region, reserved.value, key, made)
+            record = replace(reserved.value, status=Status.ACTIVE, app_clients=halves)
+            version = self.admin.records.replace(record, reserved.version)
+        except OutcomeUnknownError:
+            # Undoing could break what was written after all; `reconcile` looks.
+            raise _outcome_unknown(record) from None
+        except (VersionConflictError, UnknownClientError):
+            # The record is somebody else's now: a repeat of this very request.
+            raise self._undone(conflict(), None, made) from None
+        except (ServiceError, ProblemError) as err:
+            undo = reserved if undo_record else None
+            raise self._undone(self._problem(err), undo, made) from None
+        return Enrolled(issued, record, version, self.admin.replicate(record.client_id, version))
+
+    def _problem(self, err: ServiceError | ProblemError) -> ProblemError:
+        try:
+            with store_problems(self.admin.region):
+                raise err
+        except ProblemError as problem:
+            return problem
+
+    def _undone(
+        self,
+        problem: ProblemError,
+        reserved: Versioned[ClientRecord] | None,
+        made: Mapping[str, AppClientId],
+    ) -> ProblemError:
+        """Remove what this attempt made; return *problem*, with what could not be removed."""
+        left = self.halves.undo(made)
+        if reserved is not None:
+            try:
+                self._remove(reserved)
+            except (VersionConflictError, UnknownClientError):
+                pass  # a repeat of this request went on with it
+            except ServiceError:
+                left.append(f"the record of {reserved.value.client_id} in {self.admin.region}")
+        return tell_what_is_left(problem, left)
+
+    def _remove(self, reserved: Versioned[ClientRecord]) -> None:
+        # Secrets Manager deletes whatever stands there; so first make sure of
+        # what that is, and that no repeat can go on with it.
+        tombstone = replace(reserved.value, status=Status.DELETED)
+        self.admin.records.replace(tombstone, reserved.version)
+        self.admin.records.destroy(tombstone.client_id)
+
+
+def _reused_key(why: str) -> ProblemError:
+    return ProblemError(
+        409,
+        "idempotency-key-reused",
+        "The Idempotency-Key was used before",
+        f"{why} Use a new key for a new client.",
+        fields={"Idempotency-Key": "used before"},
+    )
+
+
+def _outcome_unknown(record: ClientRecord) -> ProblemError:
+    repeat = (
+        "Repeat the request with the same Idempotency-Key within 10 minutes, or r"
+        if record.enrollment
+        else "R"
+    )
+    return ProblemError(
+        503,
+        "outcome-unknown",
+        "Secrets Manager stopped answering half-way",
+        f"Whether {record.client_id} was enrolled is unknown; nobody received its secret. "
+        f"{repeat}un `surrogatectl reconcile`.",
+        retry_after=RETRY_SECONDS,
+        extensions={"client_id": record.client_id},
+    )

@@ -1,0 +1,208 @@
+"""
+Rotation of a surrogate's secret: a new one now, the previous one for an overlap.
+
+The overlap ends by itself: each stored secret carries its own expiry, which the
+exchange looks at on every request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from chalicelib import credentials
+from chalicelib.clients.repository import Administration, Shown, require_live
+from chalicelib.credentials import RandomBytes, SecretHasher
+from chalicelib.errors import LogUnavailableError, ProblemError
+from chalicelib.model import (
+    ClientId,
+    ClientRecord,
+    IssuedCredentials,
+    Replication,
+    SecretId,
+    StoredSecret,
+    VersionId,
+)
+from chalicelib.ports import LastUses, Named, UseLog, unheard
+
+DEFAULT_OVERLAP_SECONDS: Final = 7 * 86_400
+MAX_OVERLAP_SECONDS: Final = 90 * 86_400
+LATELY_SECONDS: Final = 7 * 86_400
+"""A secret that was used within this time is in use."""
+
+_MAX_LIVE: Final = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """A client with a new secret, which is in *issued* and nowhere else from now on."""
+
+    issued: IssuedCredentials
+    record: ClientRecord
+    version: VersionId
+    replication: Replication
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """
+    Rotates and retires client secrets.
+
+    *logs* maps both Regions' names to what their logs say of the secrets' use.
+    """
+
+    admin: Administration
+    logs: Mapping[str, UseLog]
+    hasher: SecretHasher
+    random_bytes: RandomBytes = field(repr=False)
+
+    def rotate(
+        self,
+        client_id: ClientId,
+        overlap_seconds: int,
+        if_match: VersionId | None = None,
+        named: Named = unheard,
+    ) -> Rotated:
+        """
+        Give *client_id* a new secret; the previous one stays valid for *overlap_seconds*.
+
+        *named* is told the new secret's ID before anything is written.
+
+        Raises:
+            ProblemError: If two secrets are live already, or it is not possible.
+        """
+        self.admin.require_writer()
+        now = int(self.admin.clock())
+        issued = credentials.issue(client_id, self.random_bytes)
+        named(client_id, issued.secret_id)
+        new = self.hasher.hash(issued, now=now)
+
+        def change(record: ClientRecord) -> ClientRecord:
+            require_live(record)
+            live = live_secrets(record, now)
+            if len(live) >= _MAX_LIVE:
+                raise _two_live(live)
+            ends = [_end(secret, now + overlap_seconds) for secret in live]
+            return replace(record, secrets=(new, *(each for each in ends if overlap_seconds)))
+
+        rotated = self.admin.update(client_id, if_match, change)
+        replication = self.admin.replicate(client_id, rotated.version)
+        return Rotated(issued, rotated.value, rotated.version, replication)
+
+    def retire(
+        self,
+        client_id: ClientId,
+        secret_id: SecretId,
+        *,
+        force: bool,
+        if_match: VersionId | None = None,
+    ) -> Shown:
+        """
+        Make *secret_id* of *client_id* stop authenticating.
+
+        Without *force* there must be evidence that nobody is cut off: both
+        Regions' logs can be read, the secret was not used lately, and it is not
+        the only one ever seen in use.
+
+        Raises:
+            ProblemError: If there is none, or no such secret, or no other one.
+        """
+        self.admin.require_writer()
+        now = int(self.admin.clock())
+        record = self.admin.find(client_id, if_match).value
+        _require_replaceable(record, secret_id, now)
+        if not force:
+            _require_unused(secret_id, self.last_uses(record), now)
+
+        def change(record: ClientRecord) -> ClientRecord:
+            _require_replaceable(record, secret_id, now)
+            kept = (secret for secret in record.secrets if secret.secret_id != secret_id)
+            return replace(record, secrets=tuple(kept))
+
+        retired = self.admin.update(client_id, if_match, change)
+        replication = self.admin.replicate(client_id, retired.version)
+        return Shown(retired.value, retired.version, replication)
+
+    def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:
+        """Return per Region when each secret was last used; `None` where nobody can say."""
+        secret_ids = [secret.secret_id for secret in record.secrets]
+        uses: dict[str, LastUses | None] = {}
+        for region, log in self.logs.items():
+            try:
+                uses[region] = log.last_uses(record.client_id, secret_ids)
+            except LogUnavailableError:
+                uses[region] = None
+        return uses
+
+
+def live_secrets(record: ClientRecord, now: int) -> tuple[StoredSecret, ...]:
+    """Return the secrets of *record* that have not expired."""
+    return tuple(
+        secret for secret in record.secrets if secret.expires_at is None or secret.expires_at > now
+    )
+
+
+def _end(secret: StoredSecret, at: int) -> StoredSecret:
+    if secret.expires_at is not None and secret.expires_at < at:
+        return secret
+    return replace(secret, expires_at=at)
+
+
+def _require_replaceable(record: ClientRecord, secret_id: SecretId, now: int) -> None:
+    require_live(record)
+    if all(secret.secret_id != secret_id for secret in record.secrets):
+        raise ProblemError(
+            404,
+            "unknown-secret",
+            "Unknown secret",
+            f"The client has no secret {secret_id}.",
+            fields={"secret_id": "unknown"},
+        )
+    if all(secret.secret_id == secret_id for secret in live_secrets(record, now)):
+        raise ProblemError(
+            409,
+            "only-secret",
+            "The client has no other secret",
+            "Rotate it first; or disable or delete the client.",
+        )
+
+
+def _require_unused(secret_id: SecretId, uses: Mapping[str, LastUses | None], now: int) -> None:
+    unknown = [region for region, seen in uses.items() if seen is None]
+    if unknown:
+        raise _in_use(f"The log of {' and '.join(unknown)} cannot be read, so nobody knows.", uses)
+    seen: dict[SecretId, int] = {}
+    for last_uses in uses.values():
+        for each, at in (last_uses or {}).items():
+            seen[each] = max(seen.get(each, 0), at or 0)
+    used = seen.get(secret_id, 0)
+    if used and now - used <= LATELY_SECONDS:
+        raise _in_use(f"It was used within the last {LATELY_SECONDS // 86_400} days.", uses)
+    if used and not any(at for each, at in seen.items() if each != secret_id):
+        raise _in_use("It is the only one that was ever seen in use.", uses)
+
+
+def _in_use(why: str, uses: Mapping[str, LastUses | None]) -> ProblemError:
+    shown: dict[str, Any] = {
+        region: "unknown" if seen is None else dict(seen) for region, seen in uses.items()
+    }
+    return ProblemError(
+        409,
+        "secret-in-use",
+        "The secret may be in use",
+        f"{why} To retire it all the same, use force.",
+        extensions={"last_used": shown},
+    )
+
+
+def _two_live(live: tuple[StoredSecret, ...]) -> ProblemError:
+    return ProblemError(
+        409,
+        "two-secrets-live",
+        "The client has two live secrets",
+        "A client has at most two. Retire one of them first: "
+        + " or ".join(secret.secret_id for secret in live)
+        + ".",
+        extensions={"secret_ids": [secret.secret_id for secret in live]},
+    )

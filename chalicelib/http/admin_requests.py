@@ -1,0 +1,458 @@
+"""
+What administrators send, checked before anything happens.
+
+Everything that is wrong with a request is told in one answer that names the
+fields.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+from chalicelib.clients.changes import Changes
+from chalicelib.clients.deletion import MAX_RECOVERY_DAYS, MIN_RECOVERY_DAYS
+from chalicelib.clients.denials import MAX_DENIED
+from chalicelib.clients.enrollment import EnrollmentRequest
+from chalicelib.clients.rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
+from chalicelib.credentials import SECRET_ID, is_client_id
+from chalicelib.errors import ProblemError
+from chalicelib.model import ClientId, Network, SecretId, Status, VersionId
+from chalicelib.token.oauth import is_scope
+
+MAX_BODY_BYTES = 65_536
+MAX_NAME = 128
+MAX_SCOPES = 50  # Cognito's limit per app client
+MAX_CIDRS = 64
+MAX_PAGE = 100
+DEFAULT_AGE_SECONDS = 3_600
+MAX_AGE_SECONDS = 10 * 366 * 86_400
+MAX_CURSOR = 4_096
+MAX_TIME = 253_402_300_799  # the end of the year 9999
+_MAX_DIGITS = 9
+
+_IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_RESOURCE_SCOPE = re.compile(r"[^/ ]+/[^/ ]+")
+
+_ENTITY_TAG = re.compile(r'"[\x21\x23-\x7e]{1,128}"')
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class AdminRequest:
+    """What the gateway received; the names of *headers* are in lower case."""
+
+    path: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DenialsRequest:
+    """Whom to deny, and whose denial to take away."""
+
+    deny: tuple[ClientId, ...]
+    allow: tuple[ClientId, ...]
+
+
+def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
+    """
+    Return the enrolment that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid; it names every field that is wrong.
+    """
+    fields = _Fields(request)
+    enrollment = EnrollmentRequest(
+        client_name=fields.required("client_name", _name) or "",
+        scopes=fields.required("scope", _scopes) or (),
+        allowed_cidrs=fields.optional("allowed_cidrs", _cidrs) or (),
+        expires_at=fields.optional("client_secret_expires_at", _expiry(now)),
+        idempotency_key=fields.header("Idempotency-Key", _idempotency_key),
+    )
+    fields.finish()
+    return enrollment
+
+
+def parse_changes(request: AdminRequest, now: float) -> Changes:
+    """
+    Return the changes that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid, or asks for none.
+    """
+    fields = _Fields(request)
+    changes: Changes = {}
+    if (client_name := fields.optional("client_name", _name)) is not None:
+        changes["client_name"] = client_name
+    if (scopes := fields.optional("scope", _scopes)) is not None:
+        changes["scopes"] = scopes
+    if (allowed_cidrs := fields.optional("allowed_cidrs", _cidrs)) is not None:
+        changes["allowed_cidrs"] = allowed_cidrs
+    if fields.has("client_secret_expires_at"):
+        changes["expires_at"] = fields.optional("client_secret_expires_at", _expiry(now))
+    if (status := fields.optional("status", _status)) is not None:
+        changes["status"] = status
+    fields.finish()
+    if not changes:
+        raise ProblemError(
+            400, "invalid-request", "The request is not valid", "It changes nothing."
+        )
+    return changes
+
+
+def parse_overlap(request: AdminRequest) -> int:
+    """
+    Return for how many seconds the previous secret is to stay valid.
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    fields = _Fields(request, body_optional=True)
+    overlap = fields.optional("overlap_seconds", _whole(0, MAX_OVERLAP_SECONDS))
+    fields.finish()
+    return DEFAULT_OVERLAP_SECONDS if overlap is None else overlap
+
+
+def parse_denials(request: AdminRequest) -> DenialsRequest:
+    """
+    Return the changes of this Region's denials that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid, or asks for none.
+    """
+    fields = _Fields(request)
+    denials = DenialsRequest(
+        deny=fields.optional("deny", _client_ids) or (),
+        allow=fields.optional("allow", _client_ids) or (),
+    )
+    fields.finish()
+    if not denials.deny and not denials.allow:
+        raise ProblemError(
+            400, "invalid-request", "The request is not valid", "It changes nothing."
+        )
+    return denials
+
+
+def parse_recovery_days(request: AdminRequest) -> int:
+    """
+    Return for how many days a deleted client can be restored (`recovery_days` in the query).
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    return _query(
+        request,
+        "recovery_days",
+        _number(MIN_RECOVERY_DAYS, MAX_RECOVERY_DAYS),
+        default=str(MAX_RECOVERY_DAYS),
+    )
+
+
+def parse_older_than(request: AdminRequest) -> int:
+    """
+    Return the age in seconds from which a Cognito secret is to be rotated.
+
+    Not 0 unless it says so: the half that was rotated first must not be due
+    again while the other one still is.
+
+    Raises:
+        ProblemError: If *request* is not valid.
+    """
+    fields = _Fields(request, body_optional=True)
+    older_than = fields.optional("older_than_seconds", _whole(0, MAX_AGE_SECONDS))
+    fields.finish()
+    return DEFAULT_AGE_SECONDS if older_than is None else older_than
+
+
+def parse_page(request: AdminRequest) -> tuple[str | None, int]:
+    """
+    Return the cursor, if any, and the size of the page that *request* asks for.
+
+    Raises:
+        ProblemError: If it is not valid.
+    """
+    cursor = _query(request, "cursor", _cursor, default="") or None
+    return cursor, _query(request, "limit", _number(1, MAX_PAGE), default=str(MAX_PAGE))
+
+
+def parse_flag(request: AdminRequest, name: str) -> bool:
+    """
+    Return whether the query has *name*=true.
+
+    Raises:
+        ProblemError: If it has something else than true or false.
+    """
+    return _query(request, name, _flag, default="false")
+
+
+def require_known_query(request: AdminRequest, known: Collection[str]) -> None:
+    """
+    Make sure that the query has only *known* parameters: a typo must not pass silently.
+
+    Raises:
+        ProblemError: If it has others; it names them.
+    """
+    told = f"known are {', '.join(sorted(known))}" if known else "there is none here"
+    unknown = {name[:64]: f"is unknown; {told}" for name in request.query if name not in known}
+    if unknown:
+        raise _invalid(unknown)
+
+
+def parse_client_id(request: AdminRequest) -> ClientId:
+    """
+    Return the client ID in the path.
+
+    Raises:
+        ProblemError: If it cannot be one.
+    """
+    text = request.path["client_id"]
+    if not is_client_id(text):
+        raise ProblemError(
+            404,
+            "unknown-client",
+            "Unknown client",
+            "The client ID in the path is malformed.",
+            fields={"client_id": "malformed"},
+        )
+    return ClientId(text)
+
+
+def parse_secret_id(request: AdminRequest) -> SecretId:
+    """
+    Return the secret ID in the path.
+
+    Raises:
+        ProblemError: If it cannot be one; what stands there instead may be the
+            secret itself, so it is not quoted.
+    """
+    text = request.path["secret_id"]
+    if not SECRET_ID.fullmatch(text):
+        raise ProblemError(
+            404,
+            "unknown-secret",
+            "Unknown secret",
+            "The secret ID in the path is malformed.",
+            fields={"secret_id": "malformed"},
+        )
+    return SecretId(text)
+
+
+def parse_if_match(request: AdminRequest) -> VersionId | None:
+    """
+    Return the version that If-Match names, `None` if any will do.
+
+    Raises:
+        ProblemError: If it is not one entity tag (RFC 9110 §13.1.1).
+    """
+    text = request.headers.get("if-match")
+    if text is None or text.strip() == "*":
+        return None
+    if not _ENTITY_TAG.fullmatch(text.strip()):
+        raise _invalid({"If-Match": 'must be one entity tag, like "…", or *'})
+    return VersionId(text.strip()[1:-1])
+
+
+def _query(request: AdminRequest, name: str, parse: Callable[[str], T], default: str) -> T:
+    try:
+        return parse(request.query.get(name, default))
+    except ValueError as err:
+        raise _invalid({name: str(err)}) from None
+
+
+class _Fields:
+    """Reads the members of a request one by one, and gathers what is wrong."""
+
+    def __init__(self, request: AdminRequest, *, body_optional: bool = False) -> None:
+        empty = body_optional and not request.body.strip()
+        self._content = {} if empty else _json_object(request.body)
+        self._headers = request.headers
+        self._known: set[str] = set()
+        self._wrong: dict[str, str] = {}
+
+    def has(self, name: str) -> bool:
+        """Return whether *name* is there at all."""
+        return name in self._content
+
+    def required(self, name: str, parse: Callable[[Any], T]) -> T | None:
+        """Return what *name* holds; note it if that is missing or wrong."""
+        if self._content.get(name) is None:
+            self._known.add(name)
+            self._wrong[name] = "is required"
+            return None
+        return self.optional(name, parse)
+
+    def optional(self, name: str, parse: Callable[[Any], T]) -> T | None:
+        """Return what *name* holds, `None` if nothing; note it if that is wrong."""
+        self._known.add(name)
+        value = self._content.get(name)
+        return None if value is None else self._parsed(name, value, parse)
+
+    def header(self, name: str, parse: Callable[[str], T]) -> T | None:
+        """Return what the header *name* holds, `None` if it is not there."""
+        value = self._headers.get(name.lower())
+        return None if value is None else self._parsed(name, value, parse)
+
+    def _parsed(self, name: str, value: Any, parse: Callable[[Any], T]) -> T | None:  # noqa: ANN401
+        try:
+            return parse(value)
+        except ValueError as err:
+            self._wrong[name] = str(err)
+            return None
+
+    def finish(self) -> None:
+        """Raise what is wrong, unknown members included: a typo must not pass silently."""
+        for name in self._content.keys() - self._known:
+            self._wrong[name[:64]] = f"is unknown; known are {', '.join(sorted(self._known))}"
+        if self._wrong:
+            raise _invalid(self._wrong)
+
+
+def _invalid(fields: Mapping[str, str]) -> ProblemError:
+    return ProblemError(
+        400,
+        "invalid-request",
+        "The request is not valid",
+        "; ".join(f"{name} {detail}" for name, detail in sorted(fields.items())) + ".",
+        fields=fields,
+    )
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    if len(body) > MAX_BODY_BYTES:
+        raise ProblemError(
+            413, "too-large", "The body is too large", f"It exceeds {MAX_BODY_BYTES} bytes."
+        )
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        raise ProblemError(
+            400, "invalid-json", "The body is not a JSON object", "Send a JSON object in UTF-8."
+        )
+    return content
+
+
+def _name(value: object) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > MAX_NAME:
+        raise ValueError(f"must be text of 1 to {MAX_NAME} characters")
+    if not value.isprintable():
+        raise ValueError("must have printable characters only")
+    return value.strip()
+
+
+def _scopes(value: object) -> tuple[str, ...]:
+    if not isinstance(value, str) or not is_scope(value):
+        raise ValueError("must be scopes with single spaces between, like 'demo/read demo/write'")
+    scopes = tuple(dict.fromkeys(value.split(" ")))
+    if len(scopes) > MAX_SCOPES:
+        raise ValueError(f"must have at most {MAX_SCOPES} scopes")
+    for scope in scopes:
+        if not _RESOURCE_SCOPE.fullmatch(scope):
+            raise ValueError(
+                f"has {scope}, which is not of the form <resource server>/<scope name>"
+            )
+    return scopes
+
+
+def _cidrs(value: object) -> tuple[Network, ...]:
+    if not isinstance(value, list) or len(value) > MAX_CIDRS:
+        raise ValueError(f"must be a list of at most {MAX_CIDRS} CIDR blocks")
+    networks: list[Network] = []
+    for item in value:
+        try:
+            networks.append(_network(item))
+        except ValueError as err:
+            raise ValueError(f"has an entry that is no CIDR block: {str(err)[:128]}") from None
+    return tuple(dict.fromkeys(networks))
+
+
+def _network(item: object) -> Network:
+    if not isinstance(item, str):
+        raise ValueError("not text")  # noqa: TRY004 - gathered like all that is wrong
+    if "%" in item:
+        raise ValueError("a zone means nothing here")
+    return ip_network(item)
+
+
+def _expiry(now: float) -> Callable[[Any], int | None]:
+    def parse(value: object) -> int | None:
+        seconds = _integer(value)
+        if seconds is None:
+            raise ValueError("must be whole seconds since the epoch, or 0 for never")
+        if seconds == 0:
+            return None
+        if seconds <= now:
+            raise ValueError("must lie in the future, or be 0 for never")
+        if seconds > MAX_TIME:
+            raise ValueError("must not lie after the year 9999, or be 0 for never")
+        return seconds
+
+    return parse
+
+
+def _integer(value: object) -> int | None:
+    """Return the whole number that *value* is, as JSON Schema sees it (6e1 is one)."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _idempotency_key(value: str) -> str:
+    if not _IDEMPOTENCY_KEY.fullmatch(value):
+        raise ValueError("must be 1 to 255 visible ASCII characters")
+    return value
+
+
+def _status(value: object) -> Status:
+    # A tuple: what was sent may have no hash.
+    if value not in (Status.ACTIVE, Status.DISABLED):
+        raise ValueError("must be active or disabled")
+    return Status(str(value))
+
+
+def _whole(least: int, most: int) -> Callable[[object], int]:
+    def parse(value: object) -> int:
+        number = _integer(value)
+        if number is None or not least <= number <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return number
+
+    return parse
+
+
+def _number(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        digits = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
+        if not digits or not least <= int(text) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _client_ids(value: object) -> tuple[ClientId, ...]:
+    if not isinstance(value, list) or len(value) > MAX_DENIED:
+        raise ValueError(f"must be a list of at most {MAX_DENIED} client IDs")
+    if not all(isinstance(item, str) and is_client_id(item) for item in value):
+        raise ValueError("has an entry that is no client ID")
+    return tuple(dict.fromkeys(ClientId(item) for item in value))
+
+
+def _cursor(text: str) -> str:
+    if len(text) > MAX_CURSOR:
+        raise ValueError("is malformed")
+    return text
+
+
+def _flag(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"

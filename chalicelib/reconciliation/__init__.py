@@ -1,0 +1,1 @@
+"""Drift: its survey, its repair, and the schedule that looks for it."""

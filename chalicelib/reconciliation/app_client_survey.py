@@ -1,0 +1,184 @@
+"""
+The part of the survey that concerns app clients.
+
+Those that carry our mark are listed once; the records then claim theirs, and
+what nobody claims is looked at again, by the name of the client that it is
+named after.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Final
+
+from chalicelib.clients.app_clients import Halves
+from chalicelib.errors import UnknownAppClientError
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    AppClientView,
+    ClientId,
+    ClientRecord,
+    Origin,
+    Pending,
+    Versioned,
+)
+from chalicelib.ports import BATCH
+from chalicelib.reconciliation.bulk_reads import COGNITO, NoAnswerError, Questions
+from chalicelib.reconciliation.drift import Drift, Kind
+
+SETTLED_SECONDS: Final = 900
+"""What is younger may be the work of an operation that has not ended."""
+
+Records = Mapping[ClientId, Versioned[ClientRecord] | None]
+"""What was read; `None` for what cannot be, nothing for what is gone."""
+
+
+def settled(at: int, now: float) -> bool:
+    """Return whether what was made *at* that time is nobody's work in progress."""
+    return now - at >= SETTLED_SECONDS
+
+
+def differences(
+    record: ClientRecord, view: AppClientView, aligned: Callable[[Sequence[str]], bool]
+) -> list[str]:
+    """Return in which ways *view* is not *aligned* with *record*."""
+    # What an adopted app client may beyond the record is its owner's business.
+    more = view.scopes if record.origin is Origin.ADOPTED else ()
+    wanted = frozenset((*record.scopes, *more))
+    if aligned(tuple(wanted)):
+        return []
+    wrong = [] if view.scopes == wanted else ["scopes"]
+    if view.flows != {"client_credentials"}:
+        wrong.append("flows")
+    return wrong or ["token lifetime"]
+
+
+def may_refer(
+    client_id: ClientId, found: Versioned[ClientRecord] | None, app_client_id: AppClientId
+) -> bool:
+    """Return whether *client_id*'s record refers to that app client, or nobody can say."""
+    if found is None or found.value.client_id != client_id:
+        return True
+    return any(
+        isinstance(half, AppClient) and half.app_client_id == app_client_id
+        for half in found.value.app_clients.values()
+    )
+
+
+def batches(client_ids: Mapping[ClientId, object]) -> Iterator[Sequence[ClientId]]:
+    """Yield all of *client_ids*, as many at once as can be read at once."""
+    ordered = list(client_ids)
+    for start in range(0, len(ordered), BATCH):
+        yield ordered[start : start + BATCH]
+
+
+class AppClientSurvey:
+    """Compares the app clients of both Regions with the records."""
+
+    def __init__(
+        self, halves: Halves, questions: Questions, now: Callable[[], float], *, thorough: bool
+    ) -> None:
+        """See `Survey` for what *thorough* means."""
+        self._halves = halves
+        self._questions = questions
+        self._now = now
+        self._thorough = thorough
+        self._unclaimed: dict[str, dict[AppClientId, ClientId]] = {}
+
+    def list(self) -> None:
+        """Note every app client that carries our mark."""
+        for region in self._halves.regions:
+            pool, wait = self._halves.pools[region], partial(self._questions.wait, COGNITO, region)
+            try:
+                self._unclaimed[region] = self._questions.ask(
+                    COGNITO,
+                    region,
+                    lambda pool=pool, wait=wait: dict(pool.ours(wait)),  # type: ignore[misc]
+                )
+            except NoAnswerError:
+                continue
+
+    def claim(self, record: ClientRecord) -> frozenset[str]:
+        """Note what *record* refers to; return the Regions where Cognito lists that."""
+        return frozenset(
+            region
+            for region, half in record.app_clients.items()
+            if isinstance(half, AppClient)
+            and self._unclaimed.get(region, {}).pop(half.app_client_id, None) is not None
+        )
+
+    def of(self, record: ClientRecord, listed: frozenset[str]) -> Iterator[Drift]:
+        """Yield what is wrong with the app clients of *record*, some of them *listed*."""
+        for region in self._halves.regions:
+            half, pool = record.app_clients.get(region), self._halves.pools[region]
+            if half is None or isinstance(half, Pending):
+                detail = half.reason if half else "missing from the record"
+                yield _drift(Kind.PENDING, region, record, f"The app client is pending: {detail}.")
+            elif half.user_pool_id != pool.user_pool_id:
+                detail = "The app client is in another user pool than the configured one."
+                yield _drift(Kind.APP_CLIENT_GONE, region, record, detail, repairable=False)
+            elif self._thorough or half.outdated or region not in listed:
+                yield from self._look_at(region, record, half)
+
+    def _look_at(self, region: str, record: ClientRecord, half: AppClient) -> Iterator[Drift]:
+        pool, adopted = self._halves.pools[region], record.origin is Origin.ADOPTED
+        try:
+            view = self._questions.ask(COGNITO, region, lambda: pool.describe(half.app_client_id))
+            secrets = self._questions.ask(COGNITO, region, lambda: pool.secrets(half.app_client_id))
+        except UnknownAppClientError:
+            # An adopted one is its owner's, who may have meant it.
+            detail = "The app client is gone."
+            yield _drift(Kind.APP_CLIENT_GONE, region, record, detail, repairable=not adopted)
+            return
+        except NoAnswerError:
+            return
+        wrong = differences(
+            record, view, lambda scopes: pool.aligned(view, tuple(scopes), adopted=adopted)
+        )
+        if half.outdated or wrong:
+            detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
+            yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
+        # What no record in a Region that stands alone knows, one in the other may know.
+        alone = self._halves.admin.secondary
+        unknown = half.retiring is None and len(secrets) > 1 and not alone
+        if unknown and settled(secrets[-1].created_at, self._now()):
+            detail = "The app client has a second secret that no record knows."
+            yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=not adopted)
+
+    def orphans(self, read: Callable[[Sequence[ClientId]], Records | None]) -> Iterator[Drift]:
+        """Yield what no record claimed, having *read* those that should have."""
+        for region, unclaimed in self._unclaimed.items():
+            named: dict[ClientId, list[AppClientId]] = defaultdict(list)
+            for app_client_id, client_id in unclaimed.items():
+                named[client_id].append(app_client_id)
+            for batch in batches(named):
+                found = read(batch)
+                if found is None:
+                    continue
+                for client_id in batch:
+                    for app_client_id in named[client_id]:
+                        if client_id not in found or not may_refer(
+                            client_id, found[client_id], app_client_id
+                        ):
+                            yield from self._orphan(region, client_id, app_client_id)
+
+    def _orphan(
+        self, region: str, client_id: ClientId, app_client_id: AppClientId
+    ) -> Iterator[Drift]:
+        pool = self._halves.pools[region]
+        try:
+            view = self._questions.ask(COGNITO, region, lambda: pool.describe(app_client_id))
+        except (UnknownAppClientError, NoAnswerError):
+            return
+        if settled(view.created_at, self._now()):
+            detail = "An app client with our mark, to which no record refers."
+            yield Drift(Kind.ORPHAN, region, client_id, detail, True, app_client_id)
+
+
+def _drift(
+    kind: Kind, region: str, record: ClientRecord, detail: str, *, repairable: bool = True
+) -> Drift:
+    return Drift(kind, region, record.client_id, detail, repairable)

@@ -1,0 +1,109 @@
+"""Asks AWS about thousands of clients: at a pace, with patience, noting who does not answer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from chalicelib.clients.repository import Administration
+from chalicelib.errors import (
+    AppClientsError,
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    InvalidCursorError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+)
+from chalicelib.pace import Pace
+from chalicelib.ports import at_once
+from chalicelib.reconciliation.drift import Drift, Kind
+
+COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
+PER_SECOND: Final = {
+    COGNITO: 8.0,  # of 15 reads of app clients, which everything in a Region shares
+    SECRETS_MANAGER: 20.0,  # of 100 BatchGetSecretValue
+}
+
+# A Region that does not answer now may do so in a moment; `aws` takes it for
+# lost for five seconds.
+_PATIENCE: Final = (1.0, 6.0)
+
+T = TypeVar("T")
+
+
+class NoAnswerError(Exception):
+    """Whoever was asked does not answer; that is noted."""
+
+
+@dataclass(slots=True)
+class _Missed:
+    """What was not looked at, and why; *silent*: it is of no use to go on asking."""
+
+    why: str
+    silent: bool
+    count: int = 0
+
+
+class Questions:
+    """What is asked in one survey."""
+
+    def __init__(self, admin: Administration, before_each: Callable[[], object] = at_once) -> None:
+        """
+        Tell the time, and wait, as *admin* does.
+
+        *before_each* is called before each request; what it raises ends the survey.
+        """
+        self._admin = admin
+        self._before_each = before_each
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._missed: dict[tuple[str, str], _Missed] = {}
+
+    def wait(self, service: str, region: str) -> None:
+        """Return when *service* in *region* may be asked again."""
+        self._before_each()
+        key = (service, region)
+        if key not in self._paces:
+            self._paces[key] = Pace(PER_SECOND[service], self._admin.clock, self._admin.pause)
+        self._paces[key].wait()
+
+    def ask(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
+        """
+        Return what *call* does; it is about so many clients or app clients.
+
+        Raises:
+            NoAnswerError: If it cannot be known now.
+        """
+        missed = self._missed.get((service, region))
+        if missed is None or not missed.silent:
+            try:
+                return self._patiently(service, region, call)
+            except (StoreThrottledError, AppClientsThrottledError):
+                now = _Missed("throttles", silent=True)
+            except (StoreUnavailableError, AppClientsUnreachableError):
+                now = _Missed("does not answer", silent=True)
+            except InvalidCursorError:
+                now = _Missed("let the list expire half-way", silent=False)
+            except (StoreRefusedError, AppClientsError) as err:
+                now = _Missed(f"refuses ({err})", silent=False)
+            now.count = missed.count if missed else 0
+            missed = self._missed[service, region] = now
+        missed.count += about
+        raise NoAnswerError
+
+    def _patiently(self, service: str, region: str, call: Callable[[], T]) -> T:
+        for seconds in _PATIENCE:
+            self.wait(service, region)
+            try:
+                return call()
+            except (StoreUnavailableError, AppClientsUnreachableError, AppClientsThrottledError):
+                self._admin.pause(seconds)
+        self.wait(service, region)
+        return call()
+
+    def unanswered(self) -> Iterator[Drift]:
+        """Yield what nobody knows."""
+        for (service, region), missed in self._missed.items():
+            detail = f"{service} {missed.why}: {missed.count} not looked at."
+            yield Drift(Kind.UNKNOWN, region, None, detail, repairable=False)

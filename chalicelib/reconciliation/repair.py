@@ -1,0 +1,298 @@
+"""
+Reconciliation: finds and mends what crashes, lost answers and hands in the console leave.
+
+The survey finds, `repair` mends one finding.  It looks again first: what is no
+drift any more it leaves.  It writes records by compare-and-swap, and it deletes
+only what carries our mark and is not young (`SETTLED_SECONDS`); so it is safe
+beside any other operation, safe to crash, and safe to repeat.
+
+An app client that no record refers to is deleted, even if the record of its
+name has a half pending, of which it may be the lost answer: a new app client
+costs nothing, and who else may have seen the old one's secret nobody knows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.deletion import DeletionAndRestore, is_buried_alive, is_undone
+from chalicelib.clients.denials import Denials
+from chalicelib.clients.repository import Administration, cognito_problem, conflict
+from chalicelib.errors import (
+    AppClientsError,
+    AppClientsUnreachableError,
+    MalformedSecretError,
+    ProblemError,
+    ServiceError,
+    UnknownAppClientError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientId,
+    ClientRecord,
+    Origin,
+    Replication,
+    Status,
+    Versioned,
+)
+from chalicelib.pace import Pace
+from chalicelib.reconciliation.app_client_survey import may_refer, settled
+from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
+from chalicelib.reconciliation.survey import Progress, Survey
+
+REPAIRS_PER_SECOND: Final = 3.0
+"""Cognito takes 5 changes of each kind in a second, from everybody."""
+
+_ATTEMPTS: Final = 3
+
+
+class _NothingToDoError(Exception):
+    """Looked at again, it is no drift any more."""
+
+
+class _LeftAloneError(Exception):
+    """It is for people, or for later; why, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """
+    Surveys both Regions, and repairs what is found from the one that writes.
+
+    *denials* maps both Regions' names to theirs; *pace* is that of the repairs.
+    """
+
+    survey: Survey
+    deletion: DeletionAndRestore
+    denials: Mapping[str, Denials]
+    pace: Pace
+
+    def __call__(self, progress: Progress) -> Iterator[Outcome]:
+        """Survey, and repair what is found as it is found."""
+        for drift in self.survey(progress):
+            yield self.repair(drift)
+
+    def repair(self, drift: Drift) -> Outcome:
+        """
+        Mend *drift*, if it still is one.
+
+        It raises nothing: what is wrong with one finding is no reason to leave
+        the others as they are.
+        """
+        mend = _REPAIRS.get(drift.kind)
+        if mend is None or not drift.repairable:
+            return Outcome(drift, Result.LEFT_ALONE, "It is not repaired automatically.")
+        try:
+            self.pace.wait()
+            self._require_sole_writer()
+            mend(self, drift)
+        except (_NothingToDoError, UnknownClientError):
+            return Outcome(drift, Result.NOTHING_TO_DO)
+        except _LeftAloneError as err:
+            return Outcome(drift, Result.LEFT_ALONE, str(err))
+        except (ServiceError, ProblemError) as err:
+            return Outcome(drift, Result.FAILED, _why(drift.region, err))
+        return Outcome(drift, Result.REPAIRED)
+
+    @property
+    def _admin(self) -> Administration:
+        return self.survey.admin
+
+    @property
+    def _halves(self) -> Halves:
+        return self.survey.halves
+
+    def _require_sole_writer(self) -> None:
+        """
+        Make sure that this Region writes, and that the other one does not claim to.
+
+        If that one does not answer, this one's word is all there is.
+        """
+        self._admin.require_writer()
+        if self._admin.secondary:
+            return  # the other one may not know yet that this one took over
+        try:
+            both = self.survey.other_state.read().value.writer
+        except ServiceError:
+            return
+        if both:
+            raise _LeftAloneError("Both Regions claim to write: settle that first.")
+
+    def _require_both_regions_records(self) -> None:
+        """Delete nothing to which a record may refer that only the other Region has."""
+        if self._admin.secondary:
+            raise _LeftAloneError("A record in the other Region may know it: fail back first.")
+
+    def _settled(self, at: int) -> bool:
+        return settled(at, self._admin.clock())
+
+    def _live(self, drift: Drift) -> Versioned[ClientRecord]:
+        """Return the record, of a client whose life has begun and not ended."""
+        found = self._read(drift)
+        if found.value.status not in {Status.ACTIVE, Status.DISABLED}:
+            raise _NothingToDoError
+        return found
+
+    def _read(self, drift: Drift) -> Versioned[ClientRecord]:
+        found = self._admin.records.read(_client_id(drift))
+        if found.value.client_id != drift.client_id:
+            raise _LeftAloneError("The record is not this client's.")
+        return found
+
+    # App clients
+
+    def _delete_orphan(self, drift: Drift) -> None:
+        self._require_both_regions_records()
+        client_id, app_client_id = _client_id(drift), _app_client_id(drift)
+        pool = self._halves.pools[drift.region]
+        try:
+            view = pool.describe(app_client_id)
+        except UnknownAppClientError:
+            raise _NothingToDoError from None
+        if not pool.is_marked(view, client_id) or not self._settled(view.created_at):
+            raise _LeftAloneError("It is young, or does not carry our mark any more.")
+        try:
+            found = self._admin.records.read(client_id)
+            if may_refer(client_id, found, app_client_id):
+                raise _NothingToDoError
+        except UnknownClientError:
+            if is_buried_alive(self._admin.records, client_id):
+                raise _LeftAloneError("Its client is marked for deletion, but alive.") from None
+        except MalformedSecretError:
+            raise _LeftAloneError("The record that may refer to it cannot be read.") from None
+        pool.delete(app_client_id)
+
+    def _make_app_client(self, drift: Drift) -> None:
+        found, region = self._live(drift), drift.region
+        half, pool = found.value.app_clients.get(region), self._halves.pools[region]
+        if isinstance(half, AppClient):
+            if half.user_pool_id != pool.user_pool_id or found.value.origin is Origin.ADOPTED:
+                raise _LeftAloneError("It is in another user pool, or its owner's.")
+            try:
+                pool.describe(half.app_client_id)
+            except UnknownAppClientError:
+                pass
+            else:
+                raise _NothingToDoError
+        made = self._halves.renew(found, [region], self._halves.key()).value
+        if not isinstance(made.app_clients[region], AppClient):
+            raise AppClientsUnreachableError
+
+    def _align(self, drift: Drift) -> None:
+        found = self._live(drift)
+        if not isinstance(found.value.app_clients.get(drift.region), AppClient):
+            raise _NothingToDoError
+        # What an adopted one may beyond the record is its owner's business.
+        adopted = found.value.origin is Origin.ADOPTED
+        self._halves.align(found, [drift.region], keep_more=adopted)
+
+    def _delete_cognito_secret(self, drift: Drift) -> None:
+        self._require_both_regions_records()
+        found, pool = self._live(drift), self._halves.pools[drift.region]
+        half = found.value.app_clients.get(drift.region)
+        if not isinstance(half, AppClient) or half.retiring is not None:
+            raise _NothingToDoError
+        if found.value.origin is Origin.ADOPTED:
+            raise _LeftAloneError("It is its owner's.")
+        # The record knows one, and no rotation is under way: it is the older one.
+        try:
+            _, *later = pool.secrets(half.app_client_id)
+        except UnknownAppClientError:
+            raise _NothingToDoError from None
+        if not later:
+            raise _NothingToDoError
+        if not self._settled(later[0].created_at):
+            raise _LeftAloneError("It is young.")
+        pool.delete_secret(half.app_client_id, later[0].cognito_secret_id)
+
+    # Records
+
+    def _undo_enrollment(self, drift: Drift) -> None:
+        found = self._read(drift)
+        if not (found.value.status is Status.ENROLLING or is_undone(found.value)):
+            raise _NothingToDoError
+        if not self._settled(found.value.created_at):
+            raise _LeftAloneError("It is young.")
+        # Secrets Manager deletes whatever stands there; so first make sure of
+        # what that is, and that no repeat can go on with it.
+        tombstone = replace(found.value, status=Status.DELETED)
+        self._admin.records.replace(tombstone, found.version)
+        self._admin.records.unreplicate(tombstone.client_id)
+        self._admin.records.destroy(tombstone.client_id)
+
+    def _finish_deletion(self, drift: Drift) -> None:
+        found = self._read(drift)
+        if found.value.status is not Status.DELETED or is_undone(found.value):
+            raise _NothingToDoError
+        left = self.deletion.finish(found).left
+        if left:
+            raise ProblemError(503, "left", "Not all is deleted", f"Left: {', '.join(left)}.")
+
+    def _replicate(self, drift: Drift) -> None:
+        if self._admin.secondary:
+            raise _LeftAloneError("Nothing is replicated until failback.")
+        found = self._live(drift)
+        state = self._admin.records.replication(found.value.client_id, found.version)
+        if state is not Replication.MISSING:
+            raise _NothingToDoError
+        self._admin.records.replicate(found.value.client_id)
+
+    def _retag(self, drift: Drift) -> None:
+        for _ in range(_ATTEMPTS):
+            found = self._live(drift)
+            self._admin.records.retag(found.value)
+            # Whoever wrote meanwhile may have told lists before this did.
+            if self._admin.records.peek(found.value.client_id).version == found.version:
+                return
+        raise conflict()
+
+    # The Regions' states
+
+    def _deny(self, drift: Drift) -> None:
+        if self._admin.secondary:
+            raise _LeftAloneError("Failback brings the Regions' denials together.")
+        denied = {region: denials.list() for region, denials in self.denials.items()}
+        missing = frozenset[ClientId]().union(*denied.values()) - denied[drift.region]
+        if not missing:
+            raise _NothingToDoError
+        self.denials[drift.region].change(deny=missing, allow=())
+
+
+_REPAIRS: Final[Mapping[Kind, Callable[[Reconcile, Drift], None]]] = {
+    Kind.ORPHAN: Reconcile._delete_orphan,  # noqa: SLF001 - the class's own table
+    Kind.APP_CLIENT_GONE: Reconcile._make_app_client,  # noqa: SLF001
+    Kind.PENDING: Reconcile._make_app_client,  # noqa: SLF001
+    Kind.APP_CLIENT_DIFFERS: Reconcile._align,  # noqa: SLF001
+    Kind.COGNITO_SECRET: Reconcile._delete_cognito_secret,  # noqa: SLF001
+    Kind.ENROLLMENT: Reconcile._undo_enrollment,  # noqa: SLF001
+    Kind.DELETION: Reconcile._finish_deletion,  # noqa: SLF001
+    Kind.REPLICA: Reconcile._replicate,  # noqa: SLF001
+    Kind.LISTING: Reconcile._retag,  # noqa: SLF001
+    Kind.DENIALS: Reconcile._deny,  # noqa: SLF001
+}
+
+
+def _why(region: str, err: ServiceError | ProblemError) -> str:
+    if isinstance(err, AppClientsError):
+        err = cognito_problem(region, err)
+    if isinstance(err, VersionConflictError):
+        err = conflict()
+    return err.detail if isinstance(err, ProblemError) else str(err) or type(err).__name__
+
+
+def _client_id(drift: Drift) -> ClientId:
+    if drift.client_id is None:
+        raise _LeftAloneError("It names no client.")
+    return drift.client_id
+
+
+def _app_client_id(drift: Drift) -> AppClientId:
+    if drift.app_client_id is None:
+        raise _LeftAloneError("It names no app client.")
+    return drift.app_client_id

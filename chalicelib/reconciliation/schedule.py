@@ -1,0 +1,145 @@
+"""
+What is done on a schedule, in the Region that writes: refresh the keys that
+verify tokens, look for drift, rotate what is due.
+
+It repairs nothing.  It reports drift as a metric, for an alarm to page
+somebody, and then takes the rotation of real Cognito secrets a step further.
+What there is no time for is left for the next run; rotation comes last, for
+there may be more of it than fits into any run.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from chalicelib.audit import audit_line
+from chalicelib.clients.app_client_rotation import AppClientRotation
+from chalicelib.clients.repository import Administration
+from chalicelib.errors import ProblemError, ServiceError
+from chalicelib.jwks.refresh import KeyRefresh
+from chalicelib.model import AppClient, ClientId, ClientRecord, Status
+from chalicelib.pace import Pace
+from chalicelib.ports import BATCH, Emit
+from chalicelib.reconciliation.drift import tally
+from chalicelib.reconciliation.survey import Survey
+
+ROTATIONS_PER_SECOND: Final = 0.5
+"""A step of a rotation makes up to five calls to Cognito, whose quotas others share."""
+
+SCHEDULE: Final = "schedule"
+"""Who is said to have done what is done on a schedule."""
+
+_PAGE: Final = 100
+_DAY: Final = 86_400
+# What a step of a rotation, or a question of the survey with its patience and
+# the wait for replicas that are behind, takes at worst.
+_RESERVE_SECONDS: Final = 75.0
+
+Remaining = Callable[[], float]
+"""How many seconds are left."""
+
+
+class _OutOfTimeError(Exception):
+    """The rest is for the next run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upkeep:
+    """
+    The scheduled work.
+
+    Cognito secrets older than *rotate_after_days* are rotated; 0: none are.
+    """
+
+    admin: Administration
+    keys: KeyRefresh
+    survey: Survey
+    rotation: AppClientRotation
+    rotate_after_days: int
+    pace: Pace
+    emit: Emit = field(repr=False)
+
+    def __call__(self, remaining: Remaining) -> None:
+        """Do what there is time for, and report it."""
+        try:
+            self.admin.require_writer()
+        except ProblemError as problem:
+            self.emit({"event": "upkeep", "outcome": problem.slug})
+            return
+        self.emit(self.keys())
+        self._look_for_drift(remaining)
+        if not self.admin.secondary:
+            # A rotation does not end before the other Region has the new secret.
+            self._rotate(remaining)
+
+    def _look_for_drift(self, remaining: Remaining) -> None:
+        def require_time() -> None:
+            if remaining() < _RESERVE_SECONDS:
+                raise _OutOfTimeError
+
+        found = []
+        complete = True
+        try:
+            for drift in self.survey(_unseen, thorough=False, before_each=require_time):
+                found.append(drift)  # noqa: PERF402 - what was found before it ended counts
+        except _OutOfTimeError:
+            complete = False
+        counts = tally(found)
+        self.emit({"event": "reconcile", "complete": complete, "drift": counts})
+
+    def _rotate(self, remaining: Remaining) -> None:
+        if not self.rotate_after_days:
+            return
+        due_before = int(self.admin.clock()) - self.rotate_after_days * _DAY
+        steps: Counter[str] = Counter()
+        for record in self._records():
+            if remaining() < _RESERVE_SECONDS:
+                break
+            if _concerned(record, due_before):
+                steps.update(self._advance(record.client_id, due_before))
+        self.emit({"event": "upkeep", "outcome": "done", "steps": dict(steps)})
+
+    def _advance(self, client_id: ClientId, due_before: int) -> list[str]:
+        self.pace.wait()
+        steps: dict[str, str] = {}
+        try:
+            steps |= self.rotation.advance(client_id, due_before=due_before)
+        except ProblemError as problem:
+            self._audit(client_id, problem.slug, steps)
+            return ["failed"]
+        self._audit(client_id, "done", steps)
+        return list(steps.values())
+
+    def _audit(self, client_id: ClientId, outcome: str, steps: Mapping[str, str]) -> None:
+        """Leave the line that an administrator's call would."""
+        line = audit_line("rotate-app-clients", SCHEDULE, client_id, None, outcome)
+        self.emit(line | {"app_clients": dict(steps)})
+
+    def _records(self) -> Iterator[ClientRecord]:
+        cursor: str | None = None
+        try:
+            while True:
+                page = self.admin.records.list(cursor, _PAGE)
+                names = [summary.client_id for summary in page.items]
+                for start in range(0, len(names), BATCH):
+                    read = self.admin.records.read_many(names[start : start + BATCH])
+                    yield from (found.value for found in read.values() if found)
+                cursor = page.cursor
+                if cursor is None:
+                    return
+        except ServiceError as err:
+            self.emit({"event": "upkeep", "outcome": type(err).__name__})
+
+
+def _concerned(record: ClientRecord, due_before: int) -> bool:
+    """Return whether a half of *record* is due, or on its way."""
+    halves = [half for half in record.app_clients.values() if isinstance(half, AppClient)]
+    live = record.status in {Status.ACTIVE, Status.DISABLED}
+    return live and any(half.retiring or half.secret_since < due_before for half in halves)
+
+
+def _unseen(_done: int, _total: int | None) -> None:
+    """Nobody watches."""

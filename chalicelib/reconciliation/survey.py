@@ -1,0 +1,331 @@
+"""
+The survey: everything that is not as the records say, in both Regions.
+
+It changes nothing.  Of each client it keeps a few words in memory, however
+many there are; records are read in batches and forgotten.
+
+Where the secondary Region writes, the other one's records may be newer or older,
+and failback settles which: so replicas and denials are not compared, and what no
+record here refers to may be referred to there.
+
+A list can be minutes old (ListSecrets says so itself).  What a list lacks is
+looked at by name before anybody is told that it is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.deletion import is_buried_alive, is_done, is_undone
+from chalicelib.clients.repository import Administration
+from chalicelib.credentials import loggable
+from chalicelib.errors import MalformedSecretError, StoreRefusedError, UnknownClientError
+from chalicelib.model import (
+    ClientId,
+    ClientRecord,
+    ClientSummary,
+    RegionState,
+    Replication,
+    Status,
+    Versioned,
+    VersionId,
+)
+from chalicelib.ports import ManyRecordsReader, StateStore, at_once
+from chalicelib.reconciliation.app_client_survey import AppClientSurvey, Records, batches, settled
+from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, NoAnswerError, Questions
+from chalicelib.reconciliation.drift import Drift, Kind
+
+BEHIND_SECONDS: Final = 30
+"""How long a replica may take without being drift."""
+
+_PAGE: Final = 100
+_NAMED: Final = 5
+
+Progress = Callable[[int, int | None], object]
+"""Takes how many clients were listed, then how many of them were looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """
+    Looks at all clients, from the Region that writes.
+
+    *other_state* is the other Region's state, *replicas* reads the records there.
+    """
+
+    admin: Administration
+    halves: Halves
+    other_state: StateStore
+    replicas: ManyRecordsReader
+
+    def __call__(
+        self,
+        progress: Progress,
+        *,
+        thorough: bool = True,
+        before_each: Callable[[], object] = at_once,
+    ) -> Iterator[Drift]:
+        """
+        Yield what is found, as it is found.
+
+        Unless *thorough*, an app client that Cognito lists is taken to be as
+        the record says: two calls less for each, and so an hour less for ten
+        thousand.  What cannot be looked at is told as unknown, at the end.
+
+        *before_each* is called before each request, and may end the survey by
+        raising: whoever has a limit learns of it even if nothing is found.
+        """
+        return _Run(self, progress, before_each, thorough=thorough).findings()
+
+
+class _Run:
+    """One survey, and what it has to remember."""
+
+    def __init__(
+        self,
+        survey: Survey,
+        progress: Progress,
+        before_each: Callable[[], object],
+        *,
+        thorough: bool,
+    ) -> None:
+        self._admin, self._records = survey.admin, survey.admin.records
+        self._region, self._other = survey.halves.regions
+        self._states = {self._region: survey.admin.state, self._other: survey.other_state}
+        self._replicas = survey.replicas
+        self._progress = progress
+        self._questions = Questions(survey.admin, before_each)
+        self._app_clients = AppClientSurvey(
+            survey.halves, self._questions, survey.admin.clock, thorough=thorough
+        )
+        self._behind: list[tuple[ClientId, VersionId]] = []
+        self._behind_at = 0.0
+        self._alive: set[ClientId] = set()
+
+    def findings(self) -> Iterator[Drift]:
+        """Yield what is found."""
+        states: dict[str, RegionState] = {}
+        yield from self._steering(states)
+        if self._writes(states):
+            yield from self._clients()
+        else:
+            # Its records may be old, and what is not replicated is missing.
+            detail = f"{self._region} is not known to write: its clients were not looked at."
+            yield Drift(Kind.UNKNOWN, self._region, None, detail, repairable=False)
+        yield from self._questions.unanswered()
+
+    def _steering(self, states: dict[str, RegionState]) -> Iterator[Drift]:
+        """Compare the Regions' states, and leave them in *states*."""
+        for region, store in self._states.items():
+            try:
+                states[region] = self._questions.ask(SECRETS_MANAGER, region, store.read).value
+            except MalformedSecretError as err:
+                yield Drift(Kind.MALFORMED, region, None, str(err), repairable=False)
+            except NoAnswerError:
+                continue
+        if len(states) < len(self._states):
+            return
+        writers = [region for region, state in states.items() if state.writer]
+        if not writers or (len(writers) > 1 and not self._alone(states)):
+            detail = "Both Regions claim to write." if writers else "No Region writes."
+            yield Drift(Kind.WRITER, self._region, None, detail, repairable=False)
+        if self._alone(states):
+            return
+        for region, other in ((self._region, self._other), (self._other, self._region)):
+            missing = sorted(map(loggable, states[other].denied - states[region].denied))
+            if missing:
+                named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
+                detail = f"{len(missing)} denied in {other} only: {named}"
+                yield Drift(Kind.DENIALS, region, None, detail, repairable=True)
+
+    def _writes(self, states: dict[str, RegionState]) -> bool:
+        """Return whether this Region writes; one that came back from an outage only says so."""
+        own, other = states.get(self._region), states.get(self._other)
+        if own is None or not own.writer:
+            return False
+        return other is None or not other.writer or self._admin.outranks(own, other)
+
+    def _alone(self, states: dict[str, RegionState]) -> bool:
+        return self._admin.secondary and self._writes(states)
+
+    def _clients(self) -> Iterator[Drift]:
+        try:
+            listed = self._list()
+        except NoAnswerError:
+            return
+        self._app_clients.list()
+        done = 0
+        for batch in batches(listed):
+            here = self._read(batch)
+            there = None if self._admin.secondary else self._read_there(batch)
+            for client_id in batch:
+                if here is not None and client_id in here:
+                    yield from self._client(listed[client_id], here[client_id], there)
+                done += 1
+                self._progress(done, len(listed))
+        if not self._admin.secondary:
+            yield from self._app_clients.orphans(self._read_or_spare)
+        yield from self._buried_alive()
+        yield from self._still_behind()
+
+    def _list(self) -> dict[ClientId, ClientSummary]:
+        """Return all that is listed: no page changes while somebody repairs what was found."""
+        listed: dict[ClientId, ClientSummary] = {}
+        cursor: str | None = None
+        while True:
+            ask = partial(self._records.list, cursor, _PAGE)
+            page = self._questions.ask(SECRETS_MANAGER, self._region, ask)
+            listed |= {each.client_id: each for each in page.items}
+            self._progress(len(listed), None)
+            cursor = page.cursor
+            if cursor is None:
+                return listed
+
+    def _read(self, client_ids: Sequence[ClientId]) -> Records | None:
+        """Return the records, or `None` if nobody answers."""
+        ask = partial(_read_each, self._records, client_ids)
+        try:
+            return self._questions.ask(SECRETS_MANAGER, self._region, ask, about=len(client_ids))
+        except NoAnswerError:
+            return None
+
+    def _read_or_spare(self, client_ids: Sequence[ClientId]) -> Records | None:
+        """Read, and of what is gone note what is buried alive; nobody can read that."""
+        found = self._read(client_ids)
+        if found is None:
+            return None
+        spared: dict[ClientId, Versioned[ClientRecord] | None] = {}
+        for client_id in client_ids:
+            if client_id not in found:
+                ask = partial(is_buried_alive, self._records, client_id)
+                try:
+                    if self._questions.ask(SECRETS_MANAGER, self._region, ask):
+                        spared[client_id] = None
+                        self._alive.add(client_id)
+                except NoAnswerError:
+                    spared[client_id] = None
+        return {**found, **spared}
+
+    def _buried_alive(self) -> Iterator[Drift]:
+        for client_id in sorted(self._alive):
+            detail = (
+                "It is marked for deletion, but shown as not deleted. Bring it back with "
+                "`surrogatectl restore`, unless it is to go."
+            )
+            yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=False)
+
+    def _read_there(self, client_ids: Sequence[ClientId]) -> Records | None:
+        ask = partial(_read_each, self._replicas, client_ids)
+        try:
+            return self._questions.ask(SECRETS_MANAGER, self._other, ask, about=len(client_ids))
+        except NoAnswerError:
+            return None
+
+    def _client(
+        self,
+        listed: ClientSummary,
+        found: Versioned[ClientRecord] | None,
+        there: Records | None,
+    ) -> Iterator[Drift]:
+        client_id = listed.client_id
+        if found is None or found.value.client_id != client_id:
+            detail = "The record cannot be read, or is not this client's."
+            yield Drift(Kind.MALFORMED, self._region, client_id, detail, repairable=False)
+            return
+        record = found.value
+        claimed = self._app_clients.claim(record)
+        if record.status is Status.ENROLLING or is_undone(record):
+            if settled(record.created_at, self._admin.clock()):
+                detail = "An enrolment ended half-way; nobody received its secret."
+                yield Drift(Kind.ENROLLMENT, self._region, client_id, detail, repairable=True)
+        elif record.status is Status.DELETED:
+            # Failback buries what was deleted in the secondary Region.
+            if not (self._admin.secondary and is_done(record)):
+                detail = "A deletion ended half-way."
+                yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=True)
+        else:
+            yield from self._app_clients.of(record, claimed)
+            if there is not None:
+                yield from self._replica(found, there.get(client_id))
+            if listed != ClientSummary.of(record):
+                yield from self._listing(record)
+
+    def _replica(
+        self, found: Versioned[ClientRecord], replica: Versioned[ClientRecord] | None
+    ) -> Iterator[Drift]:
+        if replica is not None and replica.version == found.version:
+            return
+        client_id = found.value.client_id
+        try:
+            state = self._replication(client_id, found.version)
+        except (UnknownClientError, NoAnswerError):
+            return
+        if state is Replication.IN_PROGRESS:
+            self._behind.append((client_id, found.version))
+            self._behind_at = self._admin.clock()
+        else:
+            yield from self._unreplicated(client_id, state)
+
+    def _still_behind(self) -> Iterator[Drift]:
+        """Look again at the replicas that were behind, after a while."""
+        seconds = self._behind_at + BEHIND_SECONDS - self._admin.clock()
+        if self._behind and seconds > 0:
+            self._admin.pause(min(seconds, BEHIND_SECONDS))
+        for client_id, version in self._behind:
+            try:
+                state = self._replication(client_id, version)
+                if state is Replication.IN_PROGRESS and version != self._peek(client_id).version:
+                    continue  # it was written meanwhile
+            except (UnknownClientError, NoAnswerError):
+                continue
+            yield from self._unreplicated(client_id, state)
+
+    def _unreplicated(self, client_id: ClientId, state: Replication) -> Iterator[Drift]:
+        told = {
+            Replication.MISSING: "The record has no replica.",
+            Replication.FAILED: "The replication of the record failed; DescribeSecret says why.",
+            Replication.IN_PROGRESS: f"The replica is behind for {BEHIND_SECONDS} s or more.",
+        }
+        if state in told:
+            repairable = state is Replication.MISSING
+            yield Drift(Kind.REPLICA, self._other, client_id, told[state], repairable)
+
+    def _listing(self, record: ClientRecord) -> Iterator[Drift]:
+        """Compare what lists will show; what this one showed may be old."""
+        try:
+            shown = self._peek(record.client_id).value
+        except (UnknownClientError, NoAnswerError):
+            return
+        if shown != ClientSummary.of(record):
+            detail = "Lists show something else than the record."
+            yield Drift(Kind.LISTING, self._region, record.client_id, detail, repairable=True)
+
+    def _replication(self, client_id: ClientId, version: VersionId) -> Replication:
+        ask = partial(self._records.replication, client_id, version)
+        return self._questions.ask(SECRETS_MANAGER, self._region, ask)
+
+    def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+        ask = partial(self._records.peek, client_id)
+        return self._questions.ask(SECRETS_MANAGER, self._region, ask)
+
+
+def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:
+    """Read many; where one of them makes Secrets Manager refuse, read the others all the same."""
+    try:
+        return reader.read_many(client_ids)
+    except StoreRefusedError as err:
+        refusal = err
+    found: dict[ClientId, Versioned[ClientRecord] | None] = {}
+    refused: list[ClientId] = []
+    for client_id in client_ids:
+        try:
+            found |= reader.read_many([client_id])
+        except StoreRefusedError:
+            refused.append(client_id)
+    if len(refused) == len(client_ids):
+        raise refusal
+    return found | dict.fromkeys(refused)

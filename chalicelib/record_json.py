@@ -1,0 +1,298 @@
+"""
+The JSON that Secrets Manager keeps: client records and Region states.
+
+`schema` is raised when a reader of today could misread what a writer of
+tomorrow stores; a reader refuses a schema that it does not know.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Mapping
+from ipaddress import ip_network
+from typing import Any, TypeVar
+
+from chalicelib.errors import MalformedSecretError
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientId,
+    ClientRecord,
+    Deletion,
+    EnrollmentRequestMark,
+    Origin,
+    Pending,
+    RegionState,
+    RetiringSecret,
+    SecretId,
+    Status,
+    StoredSecret,
+    VersionId,
+)
+
+SCHEMA = 1
+DEPLOYMENT_KEY_BYTES = 32
+
+T = TypeVar("T")
+
+
+def record_to_json(record: ClientRecord, after: VersionId | None = None) -> str:
+    """Return *record* as it is stored in place of the version *after*, if of any."""
+    return _dump(
+        {
+            **({} if after is None else {"after": after}),
+            "client_id": record.client_id,
+            "client_name": record.client_name,
+            "status": record.status,
+            "origin": record.origin,
+            "created_at": record.created_at,
+            "expires_at": record.expires_at,
+            "secrets": [
+                {
+                    "secret_id": secret.secret_id,
+                    "hash": secret.hash,
+                    "created_at": secret.created_at,
+                    "expires_at": secret.expires_at,
+                }
+                for secret in record.secrets
+            ],
+            "scopes": list(record.scopes),
+            "allowed_cidrs": [str(network) for network in record.allowed_cidrs],
+            "app_clients": {
+                region: _half_to_json(half) for region, half in record.app_clients.items()
+            },
+            "enrollment": record.enrollment
+            and {
+                "caller": record.enrollment.caller,
+                "body_digest": record.enrollment.body_digest,
+                "secret_id": record.enrollment.secret_id,
+            },
+            "deletion": record.deletion
+            and {
+                "at": record.deletion.at,
+                "was": record.deletion.was,
+                "recovery_days": record.deletion.recovery_days,
+            },
+        }
+    )
+
+
+def record_from_json(text: str) -> ClientRecord:
+    """
+    Return the record that *text* holds.
+
+    Raises:
+        MalformedSecretError: If it holds none.
+    """
+    return _load(text, _record)
+
+
+def written_after(text: str) -> VersionId | None:
+    """
+    Return which version the record that *text* holds took the place of.
+
+    `None`: of none, or it does not say.  With this, failback tells a record that
+    was changed further from one that was changed by two Regions: which versions a
+    secret has had does not, as some of them never were current.
+    """
+    try:
+        after = json.loads(text)["after"]
+    except (KeyError, TypeError, ValueError, RecursionError):
+        return None
+    return VersionId(after) if isinstance(after, str) else None
+
+
+def state_to_json(state: RegionState) -> str:
+    """Return *state* as it is stored."""
+    return _dump(
+        {
+            "writer": state.writer,
+            "took_over": state.took_over,
+            "denied": sorted(state.denied),
+            "epoch": state.epoch,
+            "allowed": sorted(state.allowed),
+        }
+    )
+
+
+def state_from_json(text: str) -> RegionState:
+    """
+    Return the Region's state that *text* holds.
+
+    Raises:
+        MalformedSecretError: If it holds none; never read that as “nobody is denied”.
+    """
+    return _load(text, _state)
+
+
+def deployment_key_to_json(key: bytes) -> str:
+    """Return *key* as it is stored."""
+    return _dump({"key": base64.b64encode(key).decode()})
+
+
+def deployment_key_from_json(text: str) -> bytes:
+    """
+    Return the deployment key that *text* holds.
+
+    Raises:
+        MalformedSecretError: If it holds none.
+    """
+    return _load(text, _deployment_key)
+
+
+def _dump(content: Mapping[str, Any]) -> str:
+    return json.dumps({"schema": SCHEMA, **content}, separators=(",", ":"))
+
+
+def _load(text: str, read: Callable[[Any], T]) -> T:
+    # The text holds hashes and Cognito secrets, and the errors of json quote
+    # what they choke on: none of them may become a cause or a message.
+    try:
+        content = json.loads(text)
+        if content["schema"] == SCHEMA:
+            return read(content)
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError):
+        raise MalformedSecretError("The stored JSON is not what was written.") from None
+    raise MalformedSecretError("The stored JSON has a schema that this version cannot read.")
+
+
+def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
+    mark, deletion = content["enrollment"], content["deletion"]
+    return ClientRecord(
+        client_id=ClientId(_text(content["client_id"])),
+        client_name=_text(content["client_name"]),
+        status=Status(content["status"]),
+        origin=Origin(content["origin"]),
+        created_at=_whole(content["created_at"]),
+        expires_at=_whole_or_none(content["expires_at"]),
+        secrets=tuple(
+            StoredSecret(
+                secret_id=SecretId(_text(secret["secret_id"])),
+                hash=_text(secret["hash"]),
+                created_at=_whole(secret["created_at"]),
+                expires_at=_whole_or_none(secret["expires_at"]),
+            )
+            for secret in _list(content["secrets"])
+        ),
+        scopes=tuple(_text(scope) for scope in _list(content["scopes"])),
+        allowed_cidrs=tuple(ip_network(_text(cidr)) for cidr in _list(content["allowed_cidrs"])),
+        app_clients={_text(region): _half(half) for region, half in content["app_clients"].items()},
+        enrollment=None
+        if mark is None
+        else EnrollmentRequestMark(
+            caller=_text(mark["caller"]),
+            body_digest=_text(mark["body_digest"]),
+            secret_id=SecretId(_text(mark["secret_id"])),
+        ),
+        deletion=None
+        if deletion is None
+        else Deletion(
+            at=_whole(deletion["at"]),
+            was=Status(deletion["was"]),
+            recovery_days=_whole(deletion["recovery_days"]),
+        ),
+    )
+
+
+def _half_to_json(half: AppClient | Pending) -> dict[str, Any]:
+    if isinstance(half, Pending):
+        return {"pending": _pending_to_json(half)}
+    return {
+        "user_pool_id": half.user_pool_id,
+        "app_client_id": half.app_client_id,
+        "client_secret": half.client_secret,
+        "mac": half.mac,
+        "secret_since": half.secret_since,
+        "retiring": half.retiring
+        and {
+            "cognito_secret_id": half.retiring.cognito_secret_id,
+            "since": half.retiring.since,
+            "replicated_at": half.retiring.replicated_at,
+        },
+        "outdated": half.outdated and _pending_to_json(half.outdated),
+    }
+
+
+def _half(half: Any) -> AppClient | Pending:  # noqa: ANN401 - JSON
+    if "pending" in half:
+        return _pending(half["pending"])
+    retiring, outdated = half["retiring"], half["outdated"]
+    return AppClient(
+        user_pool_id=_text(half["user_pool_id"]),
+        app_client_id=AppClientId(_text(half["app_client_id"])),
+        client_secret=_text(half["client_secret"]),
+        mac=_text(half["mac"]),
+        secret_since=_whole(half["secret_since"]),
+        retiring=None
+        if retiring is None
+        else RetiringSecret(
+            cognito_secret_id=_text(retiring["cognito_secret_id"]),
+            since=_whole(retiring["since"]),
+            replicated_at=_whole_or_none(retiring["replicated_at"]),
+        ),
+        outdated=None if outdated is None else _pending(outdated),
+    )
+
+
+def _pending_to_json(pending: Pending) -> dict[str, Any]:
+    return {"since": pending.since, "reason": pending.reason}
+
+
+def _pending(pending: Any) -> Pending:  # noqa: ANN401 - JSON
+    return Pending(since=_whole(pending["since"]), reason=_text(pending["reason"]))
+
+
+def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
+    return RegionState(
+        writer=_truth(content["writer"]),
+        took_over=_truth(content["took_over"]),
+        denied=_client_ids(content["denied"]),
+        # What a version before failback wrote has neither.
+        epoch=_whole(content.get("epoch", 0)),
+        allowed=_client_ids(content.get("allowed", [])),
+    )
+
+
+def _client_ids(content: Any) -> frozenset[ClientId]:  # noqa: ANN401 - JSON
+    return frozenset(ClientId(_text(client_id)) for client_id in _list(content))
+
+
+def _deployment_key(content: Any) -> bytes:  # noqa: ANN401 - JSON
+    try:
+        key = base64.b64decode(_text(content["key"]), validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    if len(key) < DEPLOYMENT_KEY_BYTES:
+        raise ValueError
+    return key
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _list(value: object) -> list[Any]:
+    # An empty text or object must not pass for "none".
+    if not isinstance(value, list):
+        raise TypeError
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise TypeError
+    return value
+
+
+def _whole_or_none(value: object) -> int | None:
+    return None if value is None else _whole(value)
+
+
+def _truth(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError
+    return value

@@ -1,0 +1,62 @@
+"""
+How long administrators' calls may take, whatever AWS does.
+
+A call has an answer within 20 seconds (design §5), and leaves its audit line:
+the gateway gives up after 29, and Lambda ends the function before that.  An
+operation is many requests to AWS, each of which may take four seconds: one to
+connect, three for the answer.  So none begins after `WORK_SECONDS`.  The first
+that would is refused; those after it can only be clearing up what was begun,
+and have until `CLEAR_UP_SECONDS`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from chalicelib.errors import OutOfTimeError
+from chalicelib.ports import Clock, Pause
+
+WORK_SECONDS: Final = 10.0
+CLEAR_UP_SECONDS: Final = 14.0
+
+
+class Patience:
+    """
+    The time that is left to the administrators' call that is being answered.
+
+    A process answers one at a time.  Before the first call, and in what runs on
+    a schedule, there is no limit.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Tell the time by *clock*, which need not be that of the calendar."""
+        self._clock = clock
+        self._began: float | None = None
+        self._limit = WORK_SECONDS
+
+    def begin(self) -> None:
+        """Count from now: a call arrived."""
+        self._began = self._clock()
+        self._limit = WORK_SECONDS
+
+    def require_time(self) -> None:
+        """
+        Make sure that there is time for one more request.
+
+        Raises:
+            OutOfTimeError: If there is not.
+        """
+        if self._began is not None and self._clock() - self._began >= self._limit:
+            self._limit = CLEAR_UP_SECONDS
+            raise OutOfTimeError
+
+    def bounded(self, pause: Pause) -> Pause:
+        """Return *pause*, which waits no longer than there is time."""
+
+        def wait(seconds: float) -> None:
+            left = seconds
+            if self._began is not None:
+                left = max(0.0, min(seconds, self._began + self._limit - self._clock()))
+            pause(left)
+
+        return wait

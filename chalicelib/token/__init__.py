@@ -1,0 +1,1 @@
+"""One token request, from its parsing to Cognito's answer."""

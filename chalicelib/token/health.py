@@ -1,0 +1,84 @@
+"""Whether this Region can serve tokens, and whether it has taken the traffic over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from threading import Lock
+
+from cachetools import TTLCache
+
+from chalicelib.caching import LastKnown
+from chalicelib.errors import ServiceError, StoreThrottledError
+from chalicelib.ports import Clock, StateStore, TokenEndpoint
+from chalicelib.token.exchange import Countdown
+
+CACHED_SECONDS = 5
+_REMEMBERED_SECONDS = 86_400
+_TOTAL_SECONDS = 4.0
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What the exchange depends on, and whether each answers."""
+
+    secrets_manager: bool
+    token_endpoint: bool
+
+    @property
+    def ready(self) -> bool:
+        """Whether tokens can be served without what is cached."""
+        return self.secrets_manager and self.token_endpoint
+
+
+class Health:
+    """Answers `/health/ready` and `/health/takeover`."""
+
+    def __init__(self, state: StateStore, endpoint: TokenEndpoint, clock: Clock) -> None:
+        """Ask *state* and *endpoint*, each at most every *CACHED_SECONDS*."""
+        self._state = state
+        self._endpoint = endpoint
+        self._clock = clock
+        self._lock = Lock()
+        self._cached: TTLCache[None, Readiness] = TTLCache(1, CACHED_SECONDS, timer=clock)
+        self._took_over: LastKnown[None, bool] = LastKnown(
+            lambda _: state.read().value.took_over,
+            fresh=CACHED_SECONDS,
+            stale=_REMEMBERED_SECONDS,
+            clock=clock,
+        )
+
+    def readiness(self) -> Readiness:
+        """Return whether this Region's Secrets Manager and token endpoint answer."""
+        with self._lock:
+            cached = self._cached.get(None)
+            if cached is None:
+                cached = self._cached[None] = self._ask()
+        return cached
+
+    def _ask(self) -> Readiness:
+        deadline = Countdown(self._clock, _TOTAL_SECONDS)
+        return Readiness(
+            secrets_manager=self._secrets_manager(),
+            token_endpoint=self._endpoint.reachable(deadline),
+        )
+
+    def _secrets_manager(self) -> bool:
+        try:
+            self._state.read()
+        except StoreThrottledError:
+            return True  # it answers
+        except ServiceError:
+            return False
+        return True
+
+    def took_over(self) -> bool:
+        """
+        Return whether this Region has taken the traffic; `False` if nobody can say.
+
+        What was last known counts for long: traffic must not move because
+        Secrets Manager is out of order here.
+        """
+        try:
+            return self._took_over.get(None)
+        except ServiceError:
+            return False

@@ -1,0 +1,1 @@
+"""Shared by all commands: options, output, failures, configuration, the admin API."""

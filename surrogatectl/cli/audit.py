@@ -1,0 +1,136 @@
+"""
+The audit of what is done with the operator's own role, past the admin API.
+
+Like the API's function it leaves one JSON line for each action: who, what,
+which client, which secret IDs, and how it ended.  Where those lines go the
+operator says; CloudTrail has every single call in any case (ADR 19).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol, TextIO
+
+import boto3
+import click
+from botocore.credentials import Credentials
+
+from chalicelib.audit import audit_line
+from chalicelib.model import ClientId, SecretId
+from chalicelib.settings import RegionSettings
+from surrogatectl.cli.operators import Connect, NoAnswerError, ask, connect
+
+audit_option = click.option(
+    "--audit-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="SURROGATECTL_AUDIT_FILE",
+    show_envvar=True,
+    help="Append a JSON line to this file for each thing that is done: who, what, how it ended.",
+)
+
+
+class Audit(Protocol):
+    """What is told of each thing that was done."""
+
+    def __call__(
+        self,
+        client_id: ClientId | None,
+        secret_ids: Sequence[SecretId],
+        outcome: str,
+        **more: str | int,
+    ) -> None:
+        """Note what was done to a client, `None` for the deployment, and how it ended."""
+
+
+def unaudited(
+    client_id: ClientId | None, secret_ids: Sequence[SecretId], outcome: str, **more: str | int
+) -> None:
+    """Write nothing down."""
+
+
+@contextmanager
+def audited(
+    path: Path | None, action: str, region: RegionSettings, connected: Connect = connect
+) -> Iterator[Audit]:
+    """
+    Append what is done to *path*, if there is one, by whom STS in *region* says it is.
+
+    Raises:
+        click.ClickException: If the file cannot be written; nothing was done then.
+    """
+    if path is None:
+        yield unaudited
+        return
+    try:
+        # Opened first: what cannot be written down is not done.
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+    except OSError as err:
+        raise click.ClickException(f"--audit-file {path}: {err.strerror}.") from None
+    with os.fdopen(descriptor, "a") as file:
+        yield _lines(file, action, region.name, caller(region, connected), time.time)
+
+
+@contextmanager
+def audited_run(
+    path: Path | None, action: str, region: RegionSettings, connected: Connect = connect
+) -> Iterator[None]:
+    """
+    Append a line before what concerns the deployment as a whole, and one after it.
+
+    A run that is killed has the first one only.
+
+    Raises:
+        click.ClickException: If the file cannot be written; nothing was done then.
+    """
+    with audited(path, action, region, connected) as audit:
+        audit(None, (), "begun")
+        try:
+            yield
+        except BaseException:
+            audit(None, (), "failed")
+            raise
+        audit(None, (), "done")
+
+
+def _lines(
+    file: TextIO, action: str, region: str, caller: str, clock: Callable[[], float]
+) -> Audit:
+    def audit(
+        client_id: ClientId | None,
+        secret_ids: Sequence[SecretId],
+        outcome: str,
+        **more: str | int,
+    ) -> None:
+        line: dict[str, Any] = {
+            "region": region,
+            "at": clock(),
+            **audit_line(action, caller, client_id, secret_ids[0] if secret_ids else None, outcome),
+            **more,
+        }
+        if len(secret_ids) > 1:
+            line["secret_ids"] = list(secret_ids)
+        print(json.dumps(line, separators=(",", ":")), file=file, flush=True)
+
+    return audit
+
+
+def _credentials() -> Credentials | None:
+    return boto3.Session().get_credentials()
+
+
+def caller(
+    region: RegionSettings,
+    connected: Connect = connect,
+    credentials: Callable[[], Credentials | None] = _credentials,
+) -> str:
+    """Return the ARN of whose AWS credentials are used; their access key's ID if STS is silent."""
+    try:
+        return str(ask(connected("sts", region).get_caller_identity)["Arn"])
+    except NoAnswerError:
+        found = credentials()
+        return f"access key {found.access_key}" if found else "unknown"

@@ -1,0 +1,302 @@
+"""What the commands share: failures with exit codes, options, and asking the admin API."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.aws.connections import UNREACHABLE
+from chalicelib.credentials import SECRET_ID, is_client_id
+from surrogatectl.cli import output
+from surrogatectl.cli.admin_client import AdminApiError, AdminClient
+from surrogatectl.cli.configuration import ROLES, ConfigurationError, Deployment, find_deployment
+
+_CONFLICTS = frozenset({409, 412})
+_UNAVAILABLE = frozenset({0, 429, 503, 504})
+_BAD_GATEWAY = 502
+_TOO_MANY_REQUESTS = 429
+_SERVER_ERROR = 500
+
+# What the API's fields are called here.
+_OPTIONS = {
+    "allowed_cidrs": "--allow-cidr",
+    "client_name": "--name",
+    "client_secret_expires_at": "--expires",
+    "older_than_seconds": "--older-than-hours",
+    "overlap_seconds": "--overlap-days",
+    "recovery_days": "--recovery-days",
+    "scope": "--scope",
+}
+
+T = TypeVar("T")
+
+
+class Commands(click.Group):
+    """Commands whose failure is the one JSON document, for programs, if nothing else was."""
+
+    def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
+        """Run the command that *ctx* names."""
+        try:
+            return super().invoke(ctx)
+        except click.UsageError:
+            raise
+        except click.Abort:
+            _tell(ctx, Failure("It was not confirmed. For scripts: --yes."))
+            raise
+        except click.ClickException as err:
+            _tell(ctx, err if isinstance(err, Failure) else Failure(err.message))
+            raise
+
+
+def _tell(context: click.Context, failed: Failure) -> None:
+    if output.is_awaited(context):
+        output.print_json(failed.document)
+
+
+class Failure(click.ClickException):
+    """
+    What went wrong and how to mend it.
+
+    *problem* is the admin API's problem document (RFC 9457), if that is whose
+    answer it is.
+    """
+
+    title = "It failed"
+
+    def __init__(self, message: str, problem: Mapping[str, Any] | None = None) -> None:
+        super().__init__(output.printable(message))
+        self.problem = dict(problem or {})
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The failure for programs: the problem document, or one in its form."""
+        own = {"type": "about:blank", "title": self.title, "detail": self.message}
+        return self.problem or own
+
+
+class Conflict(Failure):
+    """The state of things does not allow it, or somebody else was faster."""
+
+    exit_code = 3
+    title = "Not as things are"
+
+
+class Unavailable(Failure):
+    """Something does not answer; try again later."""
+
+    exit_code = 4
+    title = "Try again later"
+
+
+def _client_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    # It becomes part of a URL's path.
+    if not is_client_id(value):
+        raise click.BadParameter(
+            "is malformed: a client ID is sgc_ and 26 characters, or an adopted client's own."
+        )
+    return value
+
+
+def _secret_id(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not SECRET_ID.fullmatch(value):
+        raise click.BadParameter("is malformed: a secret ID is 8 lower-case characters.")
+    return value
+
+
+def _client_ids(
+    context: click.Context, parameter: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    return tuple(_client_id(context, parameter, value) for value in values)
+
+
+client_ids_argument = click.argument("client_ids", nargs=-1, required=True, callback=_client_ids)
+client_id_argument = click.argument("client_id", callback=_client_id)
+secret_id_argument = click.argument("secret_id", callback=_secret_id)
+region_option = click.option(
+    "--region",
+    "role",
+    type=click.Choice(ROLES),
+    help="Ask this Region's admin API.  Default: the Region that writes.",
+)
+read_region_option = click.option(
+    "--region",
+    "role",
+    type=click.Choice(ROLES),
+    help="Ask this Region's admin API.  Default: the primary's, or the secondary's if that does "
+    "not answer.  While the secondary Region writes, what the primary shows may be old: ask "
+    "the secondary.",
+)
+
+
+def _output(context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    output.choose(context, value)
+    return value
+
+
+output_option = click.option(
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    callback=_output,
+    is_eager=True,
+    help="A table for people, or one JSON document for programs.",
+)
+
+
+class Length(click.FloatRange):
+    """A length of time: a number within bounds, so neither NaN nor infinite."""
+
+    name = "number"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Return *value* as a number."""
+        number: float = super().convert(value, param, ctx)  # type: ignore[arg-type]
+        if not math.isfinite(number):
+            self.fail(f"{value} is not a number.", param, ctx)
+        return number
+
+
+yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+secret_file_option = click.option(
+    "--secret-file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the client secret to this new file (mode 0600) instead of printing it.",
+)
+if_match_option = click.option(
+    "--if-match",
+    "version",
+    help="Only if the client is this version (the `version` that `show` prints).",
+)
+
+
+def deployment() -> Deployment:
+    """
+    Return the deployment that the environment or this directory describes.
+
+    Raises:
+        Failure: If neither does, or there are no AWS credentials to use it with.
+    """
+    try:
+        found = find_deployment(os.environ, Path.cwd())
+    except ConfigurationError as err:
+        raise Failure(str(err)) from None
+    if boto3.Session().get_credentials() is None:
+        # Found out only by a call, it would look like a Region that is lost.
+        raise Failure('No AWS credentials. For the local cloud: eval "$(make -s env)".')
+    return found
+
+
+def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
+    """
+    Put *question* to the admin API of *role*; without one, to the Region's that writes.
+
+    Where one Region does not answer, the other one is asked: it may have taken over.
+
+    Raises:
+        Failure: If it does not do what was asked.
+    """
+    found = deployment()
+    roles = [role] if role else list(ROLES)
+    silent: Failure | None = None
+    for each in roles:
+        try:
+            return question(AdminClient(found.admin_url(each), found.region(each).name))
+        except ConfigurationError as err:
+            raise silent or Failure(str(err)) from None
+        except AdminApiError as err:
+            elsewhere = err.slug == "not-the-writing-region"
+            if each == roles[-1]:
+                raise (
+                    _nobody_writes(found, silent) if elsewhere and silent else failure(err)
+                ) from None
+            if not elsewhere:
+                if not _is_silent(err):
+                    raise failure(err) from None
+                silent = failure(err)
+    raise AssertionError
+
+
+def _is_silent(err: AdminApiError) -> bool:
+    """Return whether a Region's answer leaves open whether it writes."""
+    at_the_gateway = err.slug == "gateway" and err.status >= _SERVER_ERROR
+    return err.status == 0 or at_the_gateway or err.slug == "store-unavailable"
+
+
+def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
+    standby = found.region("secondary").name
+    # What does not answer at all cannot be asked to stop writing.
+    force = " --force" if silent.problem.get("type") == "unreachable" else ""
+    return Unavailable(
+        f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
+        f"away: `surrogatectl failover --to secondary{force}`, then repeat this.",
+        silent.problem,
+    )
+
+
+def failure(err: AdminApiError) -> Failure:
+    """Return *err* as a failure with the exit code that fits."""
+    message = f"{err.problem.get('title', 'It failed')}. {err}{_options(err)}"
+    if err.status in _CONFLICTS:
+        return Conflict(message, err.problem)
+    # The gateway's own 502 is a function that broke; ours is a pool that refuses.
+    if err.status in _UNAVAILABLE or (err.slug, err.status) == ("gateway", _BAD_GATEWAY):
+        return Unavailable(message, err.problem)
+    return Failure(message, err.problem)
+
+
+def _options(err: AdminApiError) -> str:
+    """Return which options the fields are that the API names."""
+    fields = [each.get("field") for each in err.problem.get("errors", [])]
+    named = [_OPTIONS[each] for each in fields if each in _OPTIONS]
+    return f" (Options: {', '.join(named)}.)" if named else ""
+
+
+def aws_failure(service: str, err: ClientError | BotoCoreError) -> Failure:
+    """Return what *service* answered, or that it did not, as a failure that says which it was."""
+    message = f"{service}: {err}"
+    if isinstance(err, ClientError):
+        status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        throttled = "Throttl" in err.response.get("Error", {}).get("Code", "")
+        busy = throttled or status == _TOO_MANY_REQUESTS or status >= _SERVER_ERROR
+    else:
+        busy = isinstance(err, UNREACHABLE)
+    return Unavailable(message) if busy else Failure(message)
+
+
+def together(failures: Sequence[Failure], message: str) -> Failure:
+    """Return *failures* as one with *message*, and the exit code of the worst."""
+    code = worst(each.exit_code for each in failures)
+    kind = next(type(each) for each in failures if each.exit_code == code)
+    return kind(message)
+
+
+def worst(exit_codes: Iterable[int]) -> int:
+    """Return the one of *exit_codes* that a repetition is least likely to mend: 1, 3, then 4."""
+    return min(exit_codes)
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """
+    Ask before something that cannot be undone.
+
+    Raises:
+        click.Abort: If the answer is no, or there is nobody to ask.
+    """
+    if not yes:
+        click.confirm(question, abort=True, err=True)
+
+
+def if_match(version: str | None) -> dict[str, str]:
+    """Return the headers that make a change conditional on *version*."""
+    return {} if version is None else {"If-Match": '"' + version.strip('"') + '"'}

@@ -1,0 +1,41 @@
+"""The administrators' parts at work with the operator's own role, from the Region that writes."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Final
+
+from chalicelib.aws.connections import LOST_SECONDS, Connections
+from chalicelib.caching import Backoff
+from chalicelib.composition import AdminParts
+from chalicelib.errors import ProblemError
+from chalicelib.settings import Settings
+from surrogatectl.cli.common import Failure, Unavailable
+
+_UNAVAILABLE: Final = 503
+
+
+def writing_parts(settings: Settings) -> AdminParts:
+    """
+    Return the parts of the Region that writes.
+
+    Raises:
+        Failure: If neither says that it does.
+        Unavailable: If that cannot be found out.
+    """
+    problems: list[ProblemError] = []
+    for each in (settings, settings.seen_from_the_other_region()):
+        here = Connections(each.own)
+        there = Connections(each.other, Backoff(time.time, LOST_SECONDS))
+        parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
+        try:
+            parts.admin.require_writer()
+        except ProblemError as problem:
+            problems.append(problem)
+            continue
+        return parts
+    message = "\n".join(problem.detail for problem in problems)
+    if any(problem.status_code == _UNAVAILABLE for problem in problems):
+        raise Unavailable(message)
+    raise Failure(f"Neither Region writes.\n{message}")

@@ -1,0 +1,1 @@
+"""A rehearsed loss of a Region, under load, with a report."""

@@ -1,0 +1,354 @@
+"""
+`failback`: the primary Region takes the traffic and the changes back.
+
+First, while the secondary Region goes on as before, nearly all of the work is
+done: it is the time that counts during which nobody writes.  Then both Regions
+are fenced, what changed meanwhile is brought over, the primary is tried out, the
+traffic moves, the primary writes, and replication runs in its old direction.
+
+No file says how far it came: every phase looks at what stands in AWS, so that a
+repeat goes on where a crash left off.  Until the traffic moves, the primary only
+has what the secondary has, too, so that it can be given up at any time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Final
+
+from chalicelib.clients.denials import is_full
+from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
+from chalicelib.model import RegionState
+from chalicelib.ports import Clock, Pause
+from surrogatectl.regions.canary import TryCanary
+from surrogatectl.regions.failover import Check
+from surrogatectl.regions.record_restore import Choices, Fate, Left, Return, Roll, Split, Tally
+from surrogatectl.regions.replication_repair import Links
+from surrogatectl.regions.state import (
+    Announce,
+    Name,
+    NoAnswerError,
+    NotAllowedError,
+    Side,
+    SteeringError,
+    Steps,
+    fenced,
+    in_batches,
+    writes,
+)
+
+_ATTEMPTS: Final = 6
+_CANARY_PAUSES: Final = (5.0, 10.0, 20.0)
+_NAMED: Final = 5
+
+Progress = Callable[[str, int, int], object]
+"""Takes what is being done, and of how many clients it is done."""
+
+
+class SplitsError(NotAllowedError):
+    """Clients were written in both Regions, and nobody said which record is to be kept."""
+
+    def __init__(self, splits: Sequence[Split], told: str) -> None:
+        super().__init__(told)
+        self.splits = tuple(splits)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a failback did: *already* if there was nothing to take back but replication."""
+
+    already: bool
+    epoch: int
+    steps: Mapping[str, float]
+    clients: int
+    counts: Mapping[str, int]
+    left: tuple[Left, ...]
+    replicas: Check
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """
+    How long to wait, in seconds: for calls that are under way, and for DNS.
+
+    *ttl*: resolvers may keep the old answer for so long after the name moved.
+    """
+
+    settle: float
+    ttl: float
+    name: float
+
+
+@dataclass(frozen=True, slots=True)
+class Failback:
+    """Takes traffic and changes back to the primary Region."""
+
+    primary: Side
+    secondary: Side
+    name: Name
+    try_canary: TryCanary
+    roll: Roll
+    bring_back: Return
+    links: Links
+    replicas: Callable[[], Check]
+    clock: Clock
+    pause: Pause
+    announce: Announce
+    progress: Progress = field(default=lambda _what, _done, _all: None)
+
+    def __call__(self, choices: Choices, waits: Waits, *, force: bool) -> Outcome:
+        """
+        Fail back; with *force* whatever the canary says, and without clients that cannot be.
+
+        Raises:
+            SplitsError: If people have to choose first; the secondary Region writes.
+            NotAllowedError, NoAnswerError: If it cannot go on; repeat it.
+            ServiceError: Likewise.
+        """
+        steps = Steps(self.clock, self.announce)
+        secondary = self.secondary.look("Nothing was changed. Repeat this when it answers.")
+        primary = self.primary.look(
+            f"Nothing was changed: {self.secondary.region} goes on as before. Repeat this when "
+            f"{self.primary.region} is well."
+        )
+        already = writes(primary, secondary) == "primary"
+        if already and (secondary.took_over or secondary.writer):
+            raise NotAllowedError(
+                f"{self.primary.region} writes by a higher epoch, but {self.secondary.region} has "
+                "the traffic, or claims to write: nothing that this command does leads to that. "
+                "Look at both states."
+            )
+        counts: dict[str, int] = {}
+        if not already:
+            counts |= self._prepare(choices, steps, force=force)
+            meanwhile = self._hand_over(choices, waits, steps, force=force)
+            counts = _together(counts, meanwhile)
+            self._take_over(waits, steps)
+        return self._replicate(choices, steps, counts, already=already)
+
+    # While the secondary Region writes
+
+    def _prepare(self, choices: Choices, steps: Steps, *, force: bool) -> dict[str, int]:
+        """Bring over all that can be, and find out what stands in the way; return what was done."""
+        epoch = self.secondary.look().epoch
+        self.primary.steer(fenced(epoch))
+        steps("primary_fenced", f"{self.primary.region}: writes nothing")
+        tally = self._bring_back(choices, "bringing records back")
+        steps("prepared", f"records brought back: {_told(tally)}")
+        self._judge(tally, f"{self.secondary.region} goes on as before. ", force=force)
+        self._try_out(force=force)
+        return tally.fates
+
+    def _try_out(self, *, force: bool) -> None:
+        problem = self.try_canary(self.primary.region)
+        for seconds in _CANARY_PAUSES:
+            if problem is None or not problem.refused:
+                break
+            # The exchange there may know its record as it was seconds ago.
+            self.pause(seconds)
+            problem = self.try_canary(self.primary.region)
+        if problem is None:
+            return
+        if not force:
+            raise NoAnswerError(f"{problem.detail} To go on all the same: --force.")
+        self.announce(problem.detail)
+
+    def _bring_back(self, choices: Choices, what: str) -> Tally:
+        tally, done = Tally(), 0
+        client_ids = self.roll()
+        for batch in in_batches(client_ids):
+            self.bring_back.batch(batch, choices, tally)
+            done += len(batch)
+            self.progress(what, done, len(client_ids))
+        return tally
+
+    @staticmethod
+    def _judge(tally: Tally, state: str, *, force: bool) -> None:
+        """
+        Raise unless all of the clients are brought back.
+
+        Raises:
+            SplitsError, NoAnswerError: If they are not.
+        """
+        if tally.splits:
+            named = ", ".join(each.client_id for each in tally.splits[:_NAMED])
+            raise SplitsError(
+                tally.splits,
+                f"{len(tally.splits)} clients were written in both Regions: {named}"
+                f"{', …' if len(tally.splits) > _NAMED else ''}. Nothing of them was overwritten. "
+                f"{state}Choose for each with --keep CLIENT=primary or --keep "
+                "CLIENT=secondary, or for the rest with --keep-all, and repeat.",
+            )
+        if tally.left and not force:
+            named = "; ".join(f"{each.client_id}: {each.why}" for each in tally.left[:_NAMED])
+            raise NoAnswerError(
+                f"{len(tally.left)} clients cannot be brought back: {named}. {state}Repeat this, "
+                "or leave them behind with --force."
+            )
+
+    # While nobody writes
+
+    def _hand_over(
+        self, choices: Choices, waits: Waits, steps: Steps, *, force: bool
+    ) -> dict[str, int]:
+        """
+        Fence both Regions, bring over what is left, and move the traffic; return what was done.
+
+        Raises:
+            SteeringError, ServiceError: If that fails; the secondary Region writes again.
+        """
+        epoch = 1 + max(self.primary.look().epoch, self.secondary.look().epoch)
+        for side in (self.secondary, self.primary):
+            side.steer(fenced(epoch))
+        steps("fenced", "both Regions: nobody writes")
+        if waits.settle:
+            self.pause(waits.settle)
+            steps("settled", "calls that were under way have ended")
+        try:
+            self._merge_denials()
+            steps("denials", "denials brought together")
+            tally = self._bring_back(choices, "bringing back what changed meanwhile")
+            steps("records", f"what changed meanwhile: {_told(tally)}")
+            self._judge(tally, "", force=force)
+            self._try_out(force=force)
+            steps("verified", f"{self.primary.region}: serves the canary's token")
+        except (SteeringError, ServiceError):
+            self._give_up()
+            raise
+        self._release()
+        return tally.fates
+
+    def _give_up(self) -> None:
+        """Let the secondary Region write again, unless the traffic has moved already."""
+        if self.secondary.look().took_over:
+            self._resume()
+            self.announce(f"{self.secondary.region}: writes again")
+
+    def _resume(self) -> None:
+        """Let the secondary Region write again; the primary one is fenced, and may be lost."""
+        primary = self.primary.glance()
+        epoch = 1 + max(self.secondary.look().epoch, primary.epoch if primary else 0)
+        self.secondary.steer(
+            lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
+        )
+
+    def _merge_denials(self) -> None:
+        """
+        Have the primary Region deny whom the secondary one denies, and allow whom it allowed.
+
+        Raises:
+            NotAllowedError: If the list would be too long.
+        """
+        secondary, primary = self.secondary.look(), self.primary.look()
+        merged = _merged(secondary, primary)
+        if merged != primary and is_full(merged):
+            raise NotAllowedError(
+                f"Together the Regions deny more clients than one can: {self.primary.region} "
+                "would be full. Allow those that were disabled or deleted since, and repeat."
+            )
+        self.primary.steer(partial(_merged, secondary))
+
+    def _release(self) -> None:
+        """
+        Let go of the traffic, in the very state whose denials the primary Region has.
+
+        Raises:
+            NotAllowedError: If the secondary Region writes again: what it wrote is not here.
+            NoAnswerError: If the state cannot be written.
+        """
+        for _ in range(_ATTEMPTS):
+            try:
+                found = self.secondary.state.read()
+                if found.value.writer:
+                    raise NotAllowedError(
+                        f"{self.secondary.region} writes again: another failback was given up "
+                        "meanwhile. The traffic stays where it is; repeat this."
+                    )
+                if not found.value.took_over and not found.value.allowed:
+                    return
+                denied = self.primary.steer(partial(_merged, found.value)).denied
+                released = replace(found.value, took_over=False, denied=denied, allowed=frozenset())
+                self.secondary.state.replace(released, found.version)
+            except (VersionConflictError, OutcomeUnknownError):
+                continue
+            except ServiceError as err:
+                raise NoAnswerError(f"The state of {self.secondary.region}: {err}") from None
+            return
+        raise NoAnswerError(f"The state of {self.secondary.region} cannot be written.")
+
+    # From then on
+
+    def _take_over(self, waits: Waits, steps: Steps) -> None:
+        """Have the name answer from the primary Region, and that write."""
+        steps("traffic", f"{self.secondary.region}: lets go of the traffic")
+        self.name.await_region(self.primary.region, waits.name)
+        steps("name_follows", f"{self.name.url}: answers from {self.primary.region}")
+        if waits.ttl:
+            self.pause(waits.ttl)
+            steps("ttl", "resolvers have forgotten the old answer")
+        epoch = max(self.primary.look().epoch, self.secondary.look().epoch)
+        self.secondary.steer(fenced(epoch))
+        self.primary.steer(lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch)))
+        steps("writer", f"{self.primary.region}: writes")
+
+    def _replicate(
+        self, choices: Choices, steps: Steps, counts: Mapping[str, int], *, already: bool
+    ) -> Outcome:
+        tally, client_ids = Tally(), self.roll()
+        for number, client_id in enumerate(client_ids, start=1):
+            self.links.one(client_id, choices, tally, late=already)
+            self.progress("replicating again", number, len(client_ids))
+        for each in tally.splits:
+            told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
+            tally.left.append(Left(each.client_id, told))
+        replicas = self.replicas()
+        steps("replication", f"replication from {self.primary.region}: {_told(tally)}")
+        return Outcome(
+            already=already,
+            epoch=self.primary.look().epoch,
+            steps=steps.done,
+            clients=len(client_ids),
+            counts=_together(counts, tally.fates),
+            left=tuple(tally.left),
+            replicas=replicas,
+        )
+
+    # The way out
+
+    def abort(self) -> bool:
+        """
+        Let the secondary Region write again; return whether there was anything to do.
+
+        Raises:
+            NotAllowedError: If the traffic has moved already.
+            NoAnswerError: If a state cannot be read or written.
+        """
+        secondary, primary = self.secondary.look(), self.primary.look()
+        role = writes(primary, secondary)
+        if role is not None:
+            return False
+        if not secondary.took_over:
+            raise NotAllowedError(
+                f"The traffic has moved to {self.primary.region} already, or never left it: run "
+                "`surrogatectl failback` to its end."
+            )
+        self._resume()
+        return True
+
+
+def _merged(secondary: RegionState, primary: RegionState) -> RegionState:
+    denied = (primary.denied | secondary.denied) - secondary.allowed
+    return replace(primary, denied=denied)
+
+
+def _together(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Return the sums; of whose records are the same, only what the later pass found."""
+    sums = Counter({what: count for what, count in one.items() if what != Fate.SAME})
+    return dict(sums + Counter(other))
+
+
+def _told(tally: Tally) -> str:
+    return ", ".join(f"{count} {what}" for what, count in sorted(tally.fates.items())) or "nothing"

@@ -1,0 +1,169 @@
+"""`failback`: the command line of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn
+from rich.progress import Progress as Bar
+
+from chalicelib.model import ClientId
+from surrogatectl.cli import output
+from surrogatectl.cli.audit import audit_option, audited_run
+from surrogatectl.cli.common import Unavailable, deployment, output_option
+from surrogatectl.regions.failback import Outcome, Progress, SplitsError, Waits
+from surrogatectl.regions.failover_command import (
+    announce,
+    settle_option,
+    simple_record_option,
+    steering_failures,
+    timeout_option,
+)
+from surrogatectl.regions.parts import SteeringParts
+from surrogatectl.regions.record_restore import Choices, Keep, Split
+
+# The TTL of the records in infra/routing.yaml, and as much again for resolvers that round it up.
+_TTL_SECONDS: Final = 120.0
+_KEEP = re.compile(r"(?P<client_id>[^=\s]+)=(?P<keep>primary|secondary)")
+
+
+class _KeepChoice(click.ParamType[tuple[ClientId, Keep]]):
+    name = "CLIENT=primary|secondary"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[ClientId, Keep]:
+        found = _KEEP.fullmatch(value)
+        if found is None:
+            self.fail("must be a client ID, =, and primary or secondary.", param, ctx)
+        return ClientId(found["client_id"]), Keep(found["keep"])
+
+
+@click.command()
+@click.option(
+    "--keep",
+    "kept",
+    multiple=True,
+    type=_KeepChoice(),
+    help="Which record to keep of a client that was written in both Regions; may be repeated.",
+)
+@click.option(
+    "--keep-all",
+    type=click.Choice([each.value for each in Keep]),
+    help="Which record to keep of all other clients that were written in both.",
+)
+@click.option(
+    "--abort",
+    is_flag=True,
+    help="Let the secondary Region write again; the traffic is there still.",
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Go on without the canary, and without clients that cannot be brought back.",
+)
+@click.option(
+    "--ttl",
+    type=click.FloatRange(0),
+    default=_TTL_SECONDS,
+    show_default=True,
+    help="Seconds until resolvers have forgotten the old answer.",
+)
+@timeout_option
+@settle_option
+@simple_record_option
+@audit_option
+@output_option
+def failback(  # noqa: PLR0913, PLR0917 - one argument per option
+    kept: tuple[tuple[ClientId, Keep], ...],
+    keep_all: str | None,
+    abort: bool,  # noqa: FBT001 - click
+    force: bool,  # noqa: FBT001 - click
+    ttl: float,
+    timeout: int,
+    settle: float,
+    simple_record: str | None,
+    audit_file: Path | None,
+    output_format: str,
+) -> None:
+    """
+    Take the traffic and administrators' changes back to the primary Region.
+
+    What was written in the secondary Region is brought back first, while that goes
+    on as before.  A client that was written in both Regions is never overwritten:
+    it is shown, and one of the two records has to be chosen, before anything moves.
+
+    Exit code 3: something has to be chosen or mended; 4: something does not
+    answer.  Repeating it is safe, and goes on where it stopped.
+    """
+    parts = SteeringParts(deployment(), simple_record)
+    audited = audited_run(audit_file, "failback", parts.settings.primary)
+    with audited, _progress(output_format) as report, steering_failures():
+        parts.require_record()
+        command = parts.failback(announce(output_format), report)
+        if abort:
+            _abort(parts.settings.secondary.name, output_format, done=command.abort())
+            return
+        choices = Choices(dict(kept), Keep(keep_all) if keep_all else None)
+        try:
+            outcome = command(choices, Waits(settle, ttl, timeout), force=force)
+        except SplitsError as err:
+            _print_splits(err.splits, output_format)
+            raise
+    _print(parts.settings.primary.name, outcome, output_format)
+    if outcome.left:
+        raise Unavailable(f"{len(outcome.left)} clients are left; repeat `surrogatectl failback`.")
+
+
+def _abort(region: str, output_format: str, *, done: bool) -> None:
+    if output_format == "json":
+        output.print_json({"region": region, "aborted": done})
+    else:
+        click.echo(f"{region} writes again." if done else "There is no failback under way.")
+
+
+def _print_splits(splits: tuple[Split, ...], output_format: str) -> None:
+    if output_format == "json":
+        output.print_json({"splits": [asdict(each) for each in splits]})
+        return
+    output.print_table(
+        f"{len(splits)} clients were written in both Regions",
+        ("client ID", "name", "differs in"),
+        [(each.client_id, each.client_name, "\n".join(each.differs)) for each in splits],
+    )
+
+
+def _print(region: str, outcome: Outcome, output_format: str) -> None:
+    if output_format == "json":
+        document: dict[str, Any] = {"region": region, "splits": [], **asdict(outcome)}
+        output.print_json(document)
+        return
+    facts = [(step, f"{seconds:.1f} s") for step, seconds in outcome.steps.items()]
+    facts += [(what, str(count)) for what, count in sorted(outcome.counts.items())]
+    facts += [("clients", str(outcome.clients)), ("replicas", outcome.replicas.detail)]
+    facts += [(each.client_id, each.why) for each in outcome.left]
+    output.print_facts(f"{region} has the traffic, and writes", facts)
+
+
+@contextmanager
+def _progress(output_format: str) -> Iterator[Progress]:
+    console = Console(stderr=True)
+    if output_format == "json" or not console.is_terminal:
+        yield lambda _what, _done, _all: None
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Bar(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda what, done, every: bar.update(
+            task, description=what, completed=done, total=every
+        )
+
+
+COMMANDS = (failback,)

@@ -1,0 +1,210 @@
+"""`failover` and `canary`: which Region serves and writes, and who tries them out."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from chalicelib.credentials import secret_id
+from chalicelib.errors import ServiceError
+from chalicelib.model import ClientId, IssuedCredentials
+from surrogatectl.cli import output
+from surrogatectl.cli.admin_client import AdminClient
+from surrogatectl.cli.audit import audit_option, audited_run
+from surrogatectl.cli.common import (
+    Conflict,
+    Failure,
+    Unavailable,
+    ask,
+    aws_failure,
+    deployment,
+    output_option,
+)
+from surrogatectl.cli.configuration import ROLES
+from surrogatectl.regions.canary import CanaryError
+from surrogatectl.regions.parts import SteeringParts
+from surrogatectl.regions.state import Announce, NotAllowedError, SteeringError
+
+# A call to the admin API ends within the function's 25 seconds.
+SETTLE_SECONDS: Final = 30.0
+
+timeout_option = click.option(
+    "--timeout", default=300, show_default=True, help="Seconds to wait for the name to follow."
+)
+settle_option = click.option(
+    "--settle",
+    type=click.FloatRange(0),
+    default=SETTLE_SECONDS,
+    show_default=True,
+    help="Seconds to wait for calls to the admin API that are under way.",
+)
+
+simple_record_option = click.option(
+    "--simple-record",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME]",
+    help="Change the name's record in Route 53: where that is a simple one, and not those of "
+    "infra/routing.yaml. It needs us-east-1, and takes the record's TTL. NAME: whose record it "
+    "is, if not PUBLIC_URL's.",
+)
+
+
+@click.command()
+@click.option(
+    "--to", "role", type=click.Choice(ROLES), required=True, help="The Region that takes over."
+)
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Do not wait, and take over whatever the checks find, or if they cannot be made.",
+)
+@timeout_option
+@settle_option
+@simple_record_option
+@audit_option
+@output_option
+def failover(  # noqa: PLR0913, PLR0917 - one argument per option
+    role: str,
+    force: bool,  # noqa: FBT001 - click
+    timeout: int,
+    settle: float,
+    simple_record: str | None,
+    audit_file: Path | None,
+    output_format: str,
+) -> None:
+    """
+    Let the secondary Region take over: the traffic, and administrators' changes.
+
+    First it is checked that the Region serves the canary, and that its replicas
+    are current.  Nothing of the primary Region is needed; if that answers, it
+    is told to write no more.  The way back is `failback`.
+
+    Exit code 3: a check failed; 4: one could not be made, or the name does not
+    follow.  Repeating it is safe.
+    """
+    parts = SteeringParts(deployment(), simple_record)
+    if role == "primary":
+        _to_primary(parts, output_format)
+        return
+    audited = audited_run(audit_file, "failover", parts.settings.secondary)
+    with audited, steering_failures():
+        parts.require_record()
+        outcome = parts.failover(announce(output_format), settle)(force=force, timeout=timeout)
+    if output_format == "json":
+        document: dict[str, Any] = {"to": role, "region": parts.settings.secondary.name}
+        output.print_json(document | asdict(outcome))
+
+
+def _to_primary(parts: SteeringParts, output_format: str) -> None:
+    """
+    Say that there is nothing to take back, if there is not.
+
+    Raises:
+        Conflict: If there is.
+    """
+    primary, secondary = parts.sides
+    with steering_failures():
+        state = secondary.look()
+        found = primary.glance()
+        idle = found is not None and not found.writer and not state.writer
+    if state.took_over or state.writer or idle:
+        raise Conflict(
+            f"{secondary.region} took over, and was written since: run `surrogatectl failback`, "
+            "which brings its records back before it moves the traffic."
+        )
+    if output_format == "json":
+        document = {"to": "primary", "region": primary.region, "already": True, "steps": {}}
+        output.print_json(document)
+    else:
+        click.echo(f"Nothing was taken over: {primary.region} has the traffic, and writes.")
+
+
+@click.command()
+@click.option("--scope", required=True, help="A scope that it may ask for: demo/read.")
+@click.option("--name", default="canary", show_default=True, help="What people call it.")
+@output_option
+def canary(scope: str, name: str, output_format: str) -> None:
+    """
+    Make the canary, with which `failover` and `failback` try a Region out.
+
+    It is a client like any other, whose credential is kept where only operators
+    read it.  One that works is left as it is; one that does not is given a new
+    secret, or made anew.
+    """
+    parts = SteeringParts(deployment())
+    primary, secondary = parts.settings.primary.name, parts.settings.secondary
+    kept = parts.canary_secrets[primary]
+    try:
+        issued = kept.read()
+        result = "works"
+        problem = parts.try_canary(primary) if issued else None
+        if issued is None or (problem and problem.refused):
+            issued, result = _renewed(issued, scope, name)
+            kept.write(issued, secondary)
+        elif problem:
+            raise Unavailable(problem.detail)
+        else:
+            kept.replicate(secondary)
+    except CanaryError as err:
+        raise Unavailable(f"{primary}: {err}") from None
+    except (ClientError, BotoCoreError) as err:
+        raise aws_failure(f"Secrets Manager in {primary}", err) from None
+    if output_format == "json":
+        output.print_json({"client_id": issued.client_id, "result": result})
+    else:
+        output.print_facts("Canary", [("client ID", issued.client_id), ("result", result)])
+
+
+def _renewed(
+    issued: IssuedCredentials | None, scope: str, name: str
+) -> tuple[IssuedCredentials, str]:
+    """Return a canary's new credential, of the old client if that is still there."""
+    if issued is not None:
+        try:
+            return _credential(ask(None, _rotate(issued.client_id))), "rotated"
+        except Unavailable:
+            raise
+        except Failure as failure:
+            click.echo(f"{issued.client_id} gets no new secret: {failure.message}", err=True)
+    body = {"client_name": name, "scope": scope}
+    key = {"Idempotency-Key": secrets.token_urlsafe(16)}
+    return _credential(ask(None, lambda api: api.call("POST", "/clients", body, key))), "made"
+
+
+def _rotate(client_id: ClientId) -> Callable[[AdminClient], dict[str, Any]]:
+    path, at_once = f"/clients/{client_id}/secrets", {"overlap_seconds": 0}
+    return lambda api: api.call("POST", path, at_once)
+
+
+def _credential(answer: dict[str, Any]) -> IssuedCredentials:
+    client_secret = answer["client_secret"]
+    return IssuedCredentials(
+        ClientId(answer["client_id"]), secret_id(client_secret), client_secret=client_secret
+    )
+
+
+@contextmanager
+def steering_failures() -> Iterator[None]:
+    """Turn what steering raises into failures with the exit codes that fit."""
+    try:
+        yield
+    except NotAllowedError as err:
+        raise Conflict(str(err)) from None
+    except (SteeringError, ServiceError, ClientError, BotoCoreError) as err:
+        raise Unavailable(str(err) or type(err).__name__) from None
+
+
+def announce(output_format: str) -> Announce:
+    """Return what tells people what was done, beside the document for programs."""
+    return lambda line: click.echo(output.printable(line), err=output_format == "json")
+
+
+COMMANDS = (failover, canary)

@@ -1,0 +1,426 @@
+"""
+Records as Secrets Manager keeps them in one Region: texts, versions, labels, replicas.
+
+Failback copies a record as it is, under the version ID that it has.  So the same
+version in both Regions is the same record, and which versions a Region has had
+tells who wrote after whom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from botocore.exceptions import ClientError
+
+from chalicelib import record_json as records
+from chalicelib.aws.client_records import (
+    Connect,
+    client_secret_name,
+    description,
+    encrypted_with,
+    replicas_in,
+    tags,
+)
+from chalicelib.aws.secrets_calls import (
+    CURRENT,
+    GONE,
+    NOT_ON_A_REPLICA,
+    STAGED,
+    ask,
+    code,
+    current_of,
+    outage,
+    refused,
+)
+from chalicelib.errors import (
+    MalformedSecretError,
+    OutcomeUnknownError,
+    ServiceError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import ClientId, ClientRecord, VersionId
+
+if TYPE_CHECKING:
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A record as it is stored: its *text*, under *version*."""
+
+    text: str = field(repr=False)
+    version: VersionId
+
+    @property
+    def record(self) -> ClientRecord | None:
+        """The record, `None` if the text is none."""
+        try:
+            return records.record_from_json(self.text)
+        except MalformedSecretError:
+            return None
+
+    @property
+    def after(self) -> VersionId | None:
+        """The version that this one took the place of, if it says so."""
+        return records.written_after(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """
+    What Secrets Manager says of a record.
+
+    *replica_of* is the Region of the primary secret, if this is a replica;
+    *replica* is the status of the replica in the other Region, if it has one.
+    """
+
+    current: VersionId | None
+    replica_of: str | None
+    replica: str | None
+    buried: bool
+
+
+Labels = Mapping[VersionId, frozenset[str]]
+"""Every version that a record has had, as far as Secrets Manager remembers, and its labels."""
+
+
+def was_current(labels: Labels, version: VersionId) -> bool:
+    """
+    Return whether *version* was a record's current one, or was put behind that.
+
+    A version that is only staged is one that somebody was about to write.
+    """
+    return version in labels and (labels[version] != {STAGED})
+
+
+class Copies(Protocol):
+    """The records of one Region."""
+
+    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, Stored]:
+        """
+        Return the records of at most `BATCH` clients; what is gone is left out.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def version(self, client_id: ClientId, version: VersionId) -> Stored | None:
+        """
+        Return one version of a record, `None` if it is not remembered any more.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def standing(self, client_id: ClientId) -> Standing | None:
+        """
+        Return what is said of a record, `None` if there is none.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def labels(self, client_id: ClientId) -> Labels:
+        """
+        Return all the versions that are remembered.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def create(self, client_id: ClientId, stored: Stored) -> None:
+        """
+        Store a record that is not there, as it is.  A repeat changes nothing.
+
+        Raises:
+            VersionConflictError: If another one is there.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def stage(self, client_id: ClientId, stored: Stored) -> None:
+        """
+        Store a version beside the current one.  A repeat changes nothing.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def move(
+        self, client_id: ClientId, label: str, *, to: VersionId, instead_of: VersionId
+    ) -> None:
+        """
+        Move *label* from the version that has it, *instead_of*, to another one.
+
+        Raises:
+            VersionConflictError: If *instead_of* does not have it.
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def describe(self, client_id: ClientId, record: ClientRecord) -> None:
+        """
+        Have lists show *record* as it is.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def replicate(self, client_id: ClientId, *, overwrite: bool) -> None:
+        """
+        Replicate a record to the other Region, over what stands there if *overwrite*.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        """
+        Forget the replica in the other Region.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def unbury(self, client_id: ClientId) -> None:
+        """
+        Take the mark for deletion away.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+    def destroy(self, client_id: ClientId) -> None:
+        """
+        Remove a record at once.  No error if it is gone already.
+
+        Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class RecordCopies:
+    """
+    `Copies` on Secrets Manager; the replicas are in *other_region*.
+
+    *kms_key* and *replica_kms_key* are those of `ClientSecrets`.
+    """
+
+    connect: Connect = field(repr=False)
+    other_region: str
+    prefix: str
+    kms_key: str | None = None
+    replica_kms_key: str | None = None
+
+    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, Stored]:
+        """See `Copies.stored`."""
+        names = {self._name(client_id): client_id for client_id in client_ids}
+        try:
+            answer = ask(
+                lambda: self._client.batch_get_secret_value(SecretIdList=list(names)),
+                shows="SecretValues",
+            )
+        except ClientError as err:
+            raise refused(err) from None
+        for failure in answer.get("Errors", []):
+            why = failure.get("ErrorCode", "")
+            if why not in GONE:
+                raise outage(why, 0) or StoreRefusedError(f"Secrets Manager refused: {why}")
+        found = {}
+        for value in answer.get("SecretValues", []):
+            client_id = names[value["Name"]]
+            if CURRENT in value.get("VersionStages", []):
+                stored: Stored | None = _stored(value)
+            else:
+                # It was written in this moment, while labels moved.
+                stored = self._read(client_id)
+            if stored is not None:
+                found[client_id] = stored
+        return found
+
+    def _read(self, client_id: ClientId) -> Stored | None:
+        name = self._name(client_id)
+        try:
+            answer = ask(lambda: self._client.get_secret_value(SecretId=name, VersionStage=CURRENT))
+        except ClientError as err:
+            if code(err) in GONE:
+                return None
+            raise refused(err) from None
+        return _stored(answer)
+
+    def version(self, client_id: ClientId, version: VersionId) -> Stored | None:
+        """See `Copies.version`."""
+        name = self._name(client_id)
+        try:
+            answer = ask(lambda: self._client.get_secret_value(SecretId=name, VersionId=version))
+        except ClientError as err:
+            if code(err) in GONE:
+                return None
+            raise refused(err) from None
+        return _stored(answer)
+
+    def standing(self, client_id: ClientId) -> Standing | None:
+        """See `Copies.standing`."""
+        name = self._name(client_id)
+        try:
+            found = ask(lambda: self._client.describe_secret(SecretId=name))
+        except ClientError as err:
+            if code(err) == "ResourceNotFoundException":
+                return None
+            raise refused(err) from None
+        primary = found.get("PrimaryRegion")
+        rows = {
+            row.get("Region"): row.get("Status", "") for row in found.get("ReplicationStatus", [])
+        }
+        current = current_of(found)
+        return Standing(
+            current=VersionId(current) if current else None,
+            replica_of=primary if primary == self.other_region else None,
+            replica=rows.get(self.other_region),
+            buried="DeletedDate" in found,
+        )
+
+    def labels(self, client_id: ClientId) -> Labels:
+        """See `Copies.labels`."""
+        found: dict[VersionId, frozenset[str]] = {}
+        more: dict[str, Any] = {}
+        name = self._name(client_id)
+        while True:
+            page = self._asked(
+                lambda more=more: self._client.list_secret_version_ids(  # type: ignore[misc]
+                    SecretId=name, IncludeDeprecated=True, **more
+                ),
+                shows="Versions",
+            )
+            for version in page["Versions"]:
+                labels = frozenset(version.get("VersionStages", []))
+                found[VersionId(version.get("VersionId", ""))] = labels
+            if not page.get("NextToken"):
+                return found
+            more = {"NextToken": page["NextToken"]}
+
+    def create(self, client_id: ClientId, stored: Stored) -> None:
+        """See `Copies.create`."""
+        record = stored.record
+        told: dict[str, Any] = (
+            {"Description": description(record), "Tags": tags(record)} if record else {}
+        )
+        try:
+            ask(
+                lambda: self._client.create_secret(
+                    Name=self._name(client_id),
+                    ClientRequestToken=stored.version,
+                    SecretString=stored.text,
+                    **encrypted_with(self.kms_key),
+                    **told,
+                )
+            )
+        except ClientError as err:
+            if code(err) in {"ResourceExistsException", "InvalidRequestException"}:
+                raise VersionConflictError from None
+            raise refused(err) from None
+
+    def stage(self, client_id: ClientId, stored: Stored) -> None:
+        """See `Copies.stage`."""
+        self._asked(
+            lambda: self._client.put_secret_value(
+                SecretId=self._name(client_id),
+                ClientRequestToken=stored.version,
+                SecretString=stored.text,
+                VersionStages=[STAGED],
+            )
+        )
+
+    def move(
+        self, client_id: ClientId, label: str, *, to: VersionId, instead_of: VersionId
+    ) -> None:
+        """See `Copies.move`."""
+        try:
+            ask(
+                lambda: self._client.update_secret_version_stage(
+                    SecretId=self._name(client_id),
+                    VersionStage=label,
+                    MoveToVersionId=to,
+                    RemoveFromVersionId=instead_of,
+                )
+            )
+        except (ClientError, StoreUnavailableError) as err:
+            # A move that arrived is refused when the SDK repeats it.
+            if label in self.labels(client_id).get(to, ()):
+                return
+            if isinstance(err, StoreUnavailableError):
+                raise OutcomeUnknownError from None
+            if code(err) == NOT_ON_A_REPLICA:
+                raise VersionConflictError from None
+            raise _gone_or_refused(err) from None
+
+    def describe(self, client_id: ClientId, record: ClientRecord) -> None:
+        """See `Copies.describe`."""
+        name = self._name(client_id)
+        self._asked(
+            lambda: self._client.update_secret(SecretId=name, Description=description(record))
+        )
+        # There is nothing in the answer.
+        self._asked(lambda: self._client.tag_resource(SecretId=name, Tags=tags(record)), shows=None)
+
+    def replicate(self, client_id: ClientId, *, overwrite: bool) -> None:
+        """See `Copies.replicate`."""
+        self._asked(
+            lambda: self._client.replicate_secret_to_regions(
+                SecretId=self._name(client_id),
+                AddReplicaRegions=replicas_in(self.other_region, self.replica_kms_key),
+                ForceOverwriteReplicaSecret=overwrite,
+            )
+        )
+
+    def unreplicate(self, client_id: ClientId) -> None:
+        """See `Copies.unreplicate`."""
+        self._asked(
+            lambda: self._client.remove_regions_from_replication(
+                SecretId=self._name(client_id), RemoveReplicaRegions=[self.other_region]
+            )
+        )
+
+    def unbury(self, client_id: ClientId) -> None:
+        """See `Copies.unbury`."""
+        self._asked(lambda: self._client.restore_secret(SecretId=self._name(client_id)))
+
+    def destroy(self, client_id: ClientId) -> None:
+        """See `Copies.destroy`."""
+        try:
+            ask(
+                lambda: self._client.delete_secret(
+                    SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
+                ),
+                shows=None,
+            )
+        except ClientError as err:
+            if code(err) != "ResourceNotFoundException":
+                raise refused(err) from None
+
+    @property
+    def _client(self) -> SecretsManagerClient:
+        return self.connect()
+
+    def _name(self, client_id: ClientId) -> str:
+        return client_secret_name(self.prefix, client_id)
+
+    def _asked(self, call: Callable[[], T], shows: str | None = "ARN") -> T:
+        try:
+            return ask(call, shows)
+        except ClientError as err:
+            raise _gone_or_refused(err) from None
+
+
+def _stored(value: Mapping[str, Any]) -> Stored:
+    return Stored(value.get("SecretString", ""), VersionId(value["VersionId"]))
+
+
+def _gone_or_refused(err: ClientError) -> ServiceError:
+    return UnknownClientError() if code(err) in GONE else refused(err)

@@ -1,0 +1,387 @@
+"""
+Brings the records that were written in the secondary Region back to the primary one.
+
+For each client, the versions that each Region has had tell who wrote after whom:
+
+- the same version in both: nothing to do;
+- the secondary's was written over the primary's current one, directly or not: that
+  goes *forward* to the secondary's, under the same version ID;
+- the secondary's is among the primary's: the primary is *ahead*, nothing to do;
+- neither: a *split*.  Both were written, and nobody but people can tell which is
+  to be kept.  Nothing is overwritten unless they say.
+
+Before a record goes, its app client in the primary Region is made, or its deletion
+finished; both are written in the secondary Region, so that the primary only ever
+receives what that one has, and failback can be given up at any time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from chalicelib.aws.secrets_calls import CURRENT, STAGED
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.deletion import DeletionAndRestore, is_done, is_undone
+from chalicelib.errors import ProblemError, UnknownClientError, VersionConflictError
+from chalicelib.model import (
+    AppClient,
+    ClientId,
+    ClientRecord,
+    Pending,
+    Status,
+    Versioned,
+    VersionId,
+)
+from chalicelib.pace import Pace
+from chalicelib.ports import AppClients, RecordStore
+from surrogatectl.regions.record_copies import Copies, Stored, was_current
+
+_PAGE: Final = 100
+_ATTEMPTS: Final = 3
+_MAX_VERSIONS: Final = 100  # of a secret
+
+
+class Fate(StrEnum):
+    """What becomes of a client's record in the primary Region."""
+
+    SAME = "same"
+    CREATED = "created"
+    FORWARD = "brought_forward"
+    AHEAD = "primary_ahead"
+    KEPT_PRIMARY = "kept_primary"
+    KEPT_SECONDARY = "kept_secondary"
+    UNFINISHED = "unfinished_enrollment"
+    SPLIT = "split"
+    LEFT = "left"
+
+
+class Keep(StrEnum):
+    """Which Region's record is to be kept of a client that was written in both."""
+
+    PRIMARY = "primary"
+    SECONDARY = "secondary"
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """A client that was written in both Regions, and in what the records differ, in words."""
+
+    client_id: ClientId
+    client_name: str
+    differs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A client that could not be brought back, and why."""
+
+    client_id: ClientId
+    why: str
+
+
+@dataclass(slots=True)
+class Tally:
+    """What a pass over all clients did; *splits* and *left* are for people."""
+
+    fates: dict[str, int] = field(default_factory=dict)
+    splits: list[Split] = field(default_factory=list)
+    left: list[Left] = field(default_factory=list)
+
+    def note(self, fate: Fate) -> None:
+        """Count one more."""
+        self.fates[fate.value] = self.fates.get(fate.value, 0) + 1
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What people said of clients that were written in both Regions."""
+
+    each: Mapping[ClientId, Keep] = field(default_factory=dict)
+    rest: Keep | None = None
+
+    def of(self, client_id: ClientId) -> Keep | None:
+        """Return what is to be kept of *client_id*, `None` if nobody said."""
+        return self.each.get(client_id, self.rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Roll:
+    """
+    Every client of either Region.
+
+    A list can be minutes old; whoever was enrolled since has an app client that
+    carries our mark.
+    """
+
+    primary: RecordStore
+    secondary: RecordStore
+    pool: AppClients
+    reads: Pace
+
+    def __call__(self) -> list[ClientId]:
+        """
+        Return their client IDs.
+
+        Raises:
+            ServiceError: If one of the Regions does not say.
+        """
+        found = dict.fromkeys((*self._listed(self.primary), *self._listed(self.secondary)))
+        found |= dict.fromkeys(client_id for _, client_id in self.pool.ours(self.reads.wait))
+        return list(found)
+
+    def _listed(self, store: RecordStore) -> Iterable[ClientId]:
+        cursor: str | None = None
+        while True:
+            self.reads.wait()
+            page = store.list(cursor, _PAGE)
+            yield from (each.client_id for each in page.items)
+            cursor = page.cursor
+            if cursor is None:
+                return
+
+
+@dataclass(frozen=True, slots=True)
+class Return:
+    """
+    Brings records back.
+
+    *halves* and *deletion* are the secondary Region's, of *regions* (the
+    primary one first); *reads* and *writes* are paces.
+    """
+
+    regions: tuple[str, str]
+    primary: Copies
+    secondary: Copies
+    halves: Halves
+    deletion: DeletionAndRestore
+    reads: Pace
+    writes: Pace
+
+    def batch(self, client_ids: Sequence[ClientId], choices: Choices, tally: Tally) -> None:
+        """
+        Bring these clients' records back, and note what became of each.
+
+        Raises:
+            ServiceError: If a Region does not answer.
+        """
+        self.reads.wait()
+        here, there = self.primary.stored(client_ids), self.secondary.stored(client_ids)
+        for client_id in client_ids:
+            if client_id not in there:
+                continue
+            try:
+                fate = self._one(client_id, here.get(client_id), there[client_id], choices, tally)
+            except ProblemError as problem:
+                tally.left.append(Left(client_id, problem.detail))
+                fate = Fate.LEFT
+            except (VersionConflictError, UnknownClientError):
+                tally.left.append(Left(client_id, "Somebody else writes it at this moment."))
+                fate = Fate.LEFT
+            tally.note(fate)
+
+    def _one(
+        self,
+        client_id: ClientId,
+        here: Stored | None,
+        there: Stored,
+        choices: Choices,
+        tally: Tally,
+    ) -> Fate:
+        fate = self._fate(client_id, here, there)
+        if fate is Fate.LEFT:
+            region = self.regions[1]
+            tally.left.append(Left(client_id, f"Its record in {region} cannot be read."))
+        elif fate is Fate.SPLIT:
+            fate = _CHOSEN.get(choices.of(client_id), Fate.SPLIT)
+            if fate is Fate.SPLIT:
+                tally.splits.append(_split(self.regions, client_id, here, there))
+        if fate in {Fate.CREATED, Fate.FORWARD, Fate.KEPT_SECONDARY}:
+            self.writes.wait()
+            self._copy(client_id, here, self._finished(client_id, there))
+        elif fate is Fate.KEPT_PRIMARY and here is not None:
+            self.writes.wait()
+            self._put_behind(client_id, here, there)
+        return fate
+
+    def _fate(self, client_id: ClientId, here: Stored | None, there: Stored) -> Fate:
+        """Return who wrote after whom."""
+        if here is not None and here.version == there.version:
+            return Fate.SAME
+        if there.record is None:
+            return Fate.LEFT
+        if is_unfinished(there.record):
+            return Fate.UNFINISHED
+        return self._order(client_id, here, there)
+
+    def _order(self, client_id: ClientId, here: Stored | None, there: Stored) -> Fate:
+        if here is None:
+            # Marked for deletion, it cannot be read.
+            buried = self.primary.standing(client_id)
+            return Fate.CREATED if buried is None else Fate.SPLIT
+        if self._leads_to(client_id, here.version, there):
+            return Fate.FORWARD
+        if was_current(self.primary.labels(client_id), there.version):
+            return Fate.AHEAD
+        record = here.record
+        if record is not None and record.status is Status.ENROLLING:
+            # Nobody received its secret; the same request was repeated in the other Region.
+            return Fate.KEPT_SECONDARY
+        return Fate.SPLIT
+
+    def _leads_to(self, client_id: ClientId, version: VersionId, there: Stored) -> bool:
+        """Return whether *there* was written over *version*, or over what was, and so on."""
+        for _ in range(_MAX_VERSIONS):
+            if there.after is None:
+                return False
+            if there.after == version:
+                return True
+            before = self.secondary.version(client_id, there.after)
+            if before is None:
+                return False
+            there = before
+        return False
+
+    def _finished(self, client_id: ClientId, there: Stored) -> Stored:
+        """
+        Do what was left of *there* when the primary Region was lost; return what it is then.
+
+        Raises:
+            ProblemError: If that is not possible.
+        """
+        record = there.record
+        if record is None:
+            return there
+        found = Versioned(record, there.version)
+        if record.status is Status.DELETED:
+            if is_done(record):
+                return there
+            left = self.deletion.finish(found).left
+            if left:
+                raise ProblemError(503, "left", "Not all is deleted", f"Left: {', '.join(left)}.")
+        else:
+            pending = [
+                region
+                for region in self.regions
+                if not isinstance(record.app_clients.get(region), AppClient)
+            ]
+            outdated = [
+                region
+                for region, half in record.app_clients.items()
+                if isinstance(half, AppClient) and half.outdated
+            ]
+            if not pending and not outdated:
+                return there
+            if pending:
+                found = self._made(found, pending)
+            if outdated:
+                self.halves.align(found, outdated)
+        return self.secondary.stored([client_id])[client_id]
+
+    def _made(
+        self, found: Versioned[ClientRecord], pending: Sequence[str]
+    ) -> Versioned[ClientRecord]:
+        made = self.halves.renew(found, pending, self.halves.key())
+        for region in pending:
+            half = made.value.app_clients[region]
+            if isinstance(half, Pending):
+                detail = f"Its app client in {region} could not be made: {half.reason}."
+                raise ProblemError(503, "pending", "Pending", detail)
+        return made
+
+    def _copy(self, client_id: ClientId, here: Stored | None, there: Stored) -> None:
+        """Make *there* the primary Region's record, in place of *here*."""
+        if here is None:
+            self._unearthed_or_created(client_id, there)
+            return
+        self.primary.stage(client_id, there)
+        self.primary.move(client_id, CURRENT, to=there.version, instead_of=here.version)
+        record = there.record
+        if record is not None:
+            self.primary.describe(client_id, record)
+
+    def _unearthed_or_created(self, client_id: ClientId, there: Stored) -> None:
+        if self.primary.standing(client_id) is None:
+            self.primary.create(client_id, there)
+            return
+        # It was deleted in the primary Region, and its owner wants it.
+        self.primary.unbury(client_id)
+        for _ in range(_ATTEMPTS):
+            here = self.primary.stored([client_id]).get(client_id)
+            if here is not None:
+                if here.version != there.version:
+                    self._copy(client_id, here, there)
+                return
+        raise VersionConflictError
+
+    def _put_behind(self, client_id: ClientId, here: Stored, there: Stored) -> None:
+        """
+        Put the secondary's version behind the primary's current one.
+
+        So the primary holds it, for people to look up; and whoever repeats this
+        finds the primary ahead.
+        """
+        self.primary.stage(client_id, there)
+        if STAGED in self.primary.labels(client_id).get(there.version, ()):
+            self.primary.move(client_id, STAGED, to=here.version, instead_of=there.version)
+
+
+_CHOSEN: Final[Mapping[Keep | None, Fate]] = {
+    Keep.PRIMARY: Fate.KEPT_PRIMARY,
+    Keep.SECONDARY: Fate.KEPT_SECONDARY,
+}
+
+
+def is_unfinished(record: ClientRecord) -> bool:
+    """Return whether *record* is of an enrolment that has not ended: nobody has its secret."""
+    return record.status is Status.ENROLLING or is_undone(record)
+
+
+def _split(
+    regions: tuple[str, str], client_id: ClientId, here: Stored | None, there: Stored
+) -> Split:
+    primary, secondary = regions
+    ours, theirs = here.record if here else None, there.record
+    if theirs is None:
+        return Split(client_id, "", (f"its record in {secondary} cannot be read",))
+    if ours is None:
+        why = "cannot be read" if here else "is marked for deletion"
+        return Split(client_id, theirs.client_name, (f"its record in {primary} {why}",))
+    told = [
+        f"{name}: {one} in {primary}, {other} in {secondary}"
+        for name, one, other in _compared(ours, theirs)
+        if one != other
+    ]
+    halves = sorted(
+        region
+        for region in {*ours.app_clients, *theirs.app_clients}
+        if ours.app_clients.get(region) != theirs.app_clients.get(region)
+    )
+    if halves:
+        told.append(f"app clients in {' and '.join(halves)}")
+    return Split(client_id, theirs.client_name, tuple(told or ["versions only"]))
+
+
+def _compared(ours: ClientRecord, theirs: ClientRecord) -> Iterable[tuple[str, str, str]]:
+    for name, one, other in (
+        ("status", ours.status, theirs.status),
+        ("name", ours.client_name, theirs.client_name),
+        ("secrets", _secrets(ours), _secrets(theirs)),
+        ("scopes", " ".join(ours.scopes), " ".join(theirs.scopes)),
+        ("addresses", _addresses(ours), _addresses(theirs)),
+        ("expires", str(ours.expires_at or "never"), str(theirs.expires_at or "never")),
+    ):
+        yield name, str(one), str(other)
+
+
+def _secrets(record: ClientRecord) -> str:
+    return " ".join(
+        secret.secret_id + (f" until {secret.expires_at}" if secret.expires_at else "")
+        for secret in record.secrets
+    )
+
+
+def _addresses(record: ClientRecord) -> str:
+    return " ".join(map(str, record.allowed_cidrs)) or "any"

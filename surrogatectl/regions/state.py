@@ -1,0 +1,163 @@
+"""
+The Regions' states, written from outside: what `failover` and `failback` share.
+
+A state is written by compare-and-swap, and by the operator's own role, so that
+neither needs anything of a Region that is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from chalicelib.clients.repository import outranks
+from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
+from chalicelib.model import ClientId, RegionState
+from chalicelib.ports import BATCH, Clock, Pause, StateStore
+
+_ATTEMPTS: Final = 6
+_POLL_SECONDS: Final = 0.25
+
+Announce = Callable[[str], None]
+"""Tells people what was done just now."""
+
+
+class Answering(Protocol):
+    """Says which Region answers where clients ask."""
+
+    def __call__(self) -> str | None:
+        """Return the Region that the name leads to, `None` if nobody answers."""
+
+
+class SteeringError(Exception):
+    """What was asked is not possible; the message says why, and what to do."""
+
+
+class NotAllowedError(SteeringError):
+    """The state of things does not allow it."""
+
+
+class NoAnswerError(SteeringError):
+    """Somebody who has to answer does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One of the two Regions, and its state."""
+
+    region: str
+    state: StateStore
+
+    def look(self, otherwise: str = "") -> RegionState:
+        """
+        Return the Region's state.
+
+        Raises:
+            NoAnswerError: If it cannot be read; *otherwise* says what that means.
+        """
+        try:
+            return self.state.read().value
+        except ServiceError as err:
+            told = f"The state of {self.region} cannot be read: {_told(err)}"
+            raise NoAnswerError(f"{told}\n{otherwise}" if otherwise else told) from None
+
+    def glance(self) -> RegionState | None:
+        """Return the Region's state, `None` if it cannot be read."""
+        try:
+            return self.state.read().value
+        except ServiceError:
+            return None
+
+    def steer(self, change: Callable[[RegionState], RegionState]) -> RegionState:
+        """
+        Replace the Region's state by what *change* makes of it, and return that.
+
+        *change* may be called several times, and finds what it did already.
+
+        Raises:
+            NoAnswerError: If it cannot be written.
+        """
+        last: ServiceError = VersionConflictError()
+        for _ in range(_ATTEMPTS):
+            try:
+                found = self.state.read()
+                state = change(found.value)
+                if state != found.value:
+                    self.state.replace(state, found.version)
+            except (VersionConflictError, OutcomeUnknownError) as err:
+                last = err
+                continue
+            except ServiceError as err:
+                last = err
+                break
+            return state
+        raise NoAnswerError(f"The state of {self.region} cannot be written: {_told(last)}")
+
+
+def in_batches(client_ids: Sequence[ClientId]) -> Iterator[Sequence[ClientId]]:
+    """Yield *client_ids*, as many at once as can be read at once."""
+    for start in range(0, len(client_ids), BATCH):
+        yield client_ids[start : start + BATCH]
+
+
+def writes(primary: RegionState | None, secondary: RegionState) -> str | None:
+    """Return the role of the Region that writes, `None` if none does; *primary* may be lost."""
+    if primary is not None and primary.writer:
+        if not secondary.writer or outranks(primary, secondary):
+            return "primary"
+        return "secondary"
+    return "secondary" if secondary.writer else None
+
+
+def fenced(epoch: int) -> Callable[[RegionState], RegionState]:
+    """Return what makes a Region write no more, as of *epoch*."""
+    return lambda state: replace(state, writer=False, epoch=max(epoch, state.epoch))
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """The name that clients use, *url*, and which Region answers there."""
+
+    url: str
+    answering: Answering
+    clock: Clock
+    pause: Pause
+
+    def await_region(self, region: str, timeout: float) -> None:
+        """
+        Return when the name answers from *region*.
+
+        Raises:
+            NoAnswerError: If it does not within *timeout* seconds.
+        """
+        began = self.clock()
+        while self.answering() != region:
+            if self.clock() - began > timeout:
+                raise NoAnswerError(
+                    f"{self.url} does not answer from {region} after {timeout:.0f} s: check the "
+                    "records, the health check of /health/takeover, and its answer. "
+                    "Everything else is done; repeating the command watches again."
+                )
+            self.pause(_POLL_SECONDS)
+
+
+class Steps:
+    """Notes how many seconds after the beginning each step was done, and tells people."""
+
+    def __init__(self, clock: Clock, announce: Announce) -> None:
+        """Begin."""
+        self._clock = clock
+        self._announce = announce
+        self._began = clock()
+        self.done: dict[str, float] = {}
+
+    def __call__(self, step: str, told: str) -> None:
+        """Note that *step* was done just now."""
+        seconds = self._clock() - self._began
+        self.done[step] = round(seconds, 3)
+        self._announce(f"{told} ({seconds:.1f} s)")
+
+
+def _told(err: ServiceError) -> str:
+    return str(err) or type(err).__name__

@@ -1,0 +1,1 @@
+"""Setup and removal of a deployment."""

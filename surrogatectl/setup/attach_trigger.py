@@ -1,0 +1,257 @@
+"""
+`attach-trigger`: the function that stamps machine tokens, to a pool that we did not make.
+
+`UpdateUserPool` sets whatever a request leaves out to its default.  So all that
+the pool has is sent back, the trigger with it, and compared afterwards.  A
+trigger that is there already is never replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import click
+from botocore.exceptions import ParamValidationError
+
+from chalicelib.settings import RegionSettings
+from surrogatectl.cli import output
+from surrogatectl.cli.audit import audit_option, audited_run
+from surrogatectl.cli.common import (
+    Conflict,
+    Failure,
+    confirm,
+    deployment,
+    output_option,
+    yes_option,
+)
+from surrogatectl.cli.configuration import ROLES
+from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask, connect
+
+LAMBDA_VERSION: Final = "V3_0"
+"""The version of the event that Cognito sends for machines."""
+
+APP_NAME: Final = "surrogate-credentials"
+_CONFIG: Final = "PreTokenGenerationConfig"
+_OLD_CONFIG: Final = "PreTokenGeneration"
+_COGNITO: Final = "cognito-idp.amazonaws.com"
+# Superseded by PasswordPolicy.TemporaryPasswordValidityDays; Cognito shows both and refuses both.
+_SUPERSEDED: Final = "UnusedAccountValidityDays"
+_ADMIN: Final = "AdminCreateUserConfig"
+
+
+def trigger_name(role: str, app_name: str = APP_NAME) -> str:
+    """Return what `infra/region.yaml` calls the function in the Region that is *role*."""
+    return f"{app_name}-{role}-trigger"
+
+
+def attached(pool: Mapping[str, Any]) -> str | None:
+    """Return the ARN of the function that the *pool*'s machine tokens go through."""
+    config = (pool.get("LambdaConfig") or {}).get(_CONFIG) or {}
+    arn = config.get("LambdaArn")
+    return str(arn) if arn and config.get("LambdaVersion") == LAMBDA_VERSION else None
+
+
+def in_the_way(pool: Mapping[str, Any]) -> str | None:
+    """Return the trigger that *pool* has in our place, whatever its version."""
+    config = pool.get("LambdaConfig") or {}
+    found = (config.get(_CONFIG) or {}).get("LambdaArn") or config.get(_OLD_CONFIG)
+    return str(found) if found else None
+
+
+def request_for(cognito: Any, pool: Mapping[str, Any], arn: str) -> dict[str, Any]:  # noqa: ANN401
+    """Return the UpdateUserPool that attaches *arn* and leaves everything else of *pool* alone."""
+    members = cognito.meta.service_model.operation_model("UpdateUserPool").input_shape.members
+    kept = {name: value for name, value in pool.items() if name in members}
+    if "TemporaryPasswordValidityDays" in (kept.get("Policies") or {}).get("PasswordPolicy", {}):
+        admin = {k: v for k, v in (kept.get(_ADMIN) or {}).items() if k != _SUPERSEDED}
+        kept[_ADMIN] = admin
+    # What is empty is not sent: an empty text is refused where a text has a least length.
+    kept = {name: value for name, value in kept.items() if value not in ("", None, {})}
+    kept["UserPoolId"] = pool["Id"]
+    if "UserPoolTags" in members and pool.get("UserPoolTags"):
+        kept["UserPoolTags"] = pool["UserPoolTags"]
+    kept["LambdaConfig"] = {
+        **(pool.get("LambdaConfig") or {}),
+        _CONFIG: {"LambdaArn": arn, "LambdaVersion": LAMBDA_VERSION},
+    }
+    return kept
+
+
+def may_invoke(policy: Mapping[str, Any], pool_arn: str) -> bool:
+    """Return whether a function's resource *policy* lets Cognito invoke it for that pool."""
+    for each in policy.get("Statement", []):
+        condition = each.get("Condition", {})
+        arns = condition.get("ArnLike", {}) | condition.get("ArnEquals", {})
+        accounts = condition.get("StringEquals", {})
+        named = {key.lower(): value for key, value in (arns | accounts).items()}
+        if (
+            each.get("Effect") == "Allow"
+            and each.get("Principal") == {"Service": _COGNITO}
+            and each.get("Action") == "lambda:InvokeFunction"
+            and named.get("aws:sourcearn") == pool_arn
+            and named.get("aws:sourceaccount") in {None, pool_arn.split(":")[4]}
+        ):
+            return True
+    return False
+
+
+def attach(
+    connect: Connect, region: RegionSettings, name: str, agree: Callable[[str], None]
+) -> tuple[str, bool]:
+    """
+    Attach the function *name* to the pool of *region*; return its ARN, and whether it is new.
+
+    *agree* is asked before anything is changed, and raises if the answer is no.
+
+    Raises:
+        Conflict: If the pool has a trigger, or was changed while *agree* was being asked.
+        Failure: If it cannot have one, or was changed in more than that.
+        NoAnswerError: If AWS does not do what it is asked.
+    """
+    cognito, functions = connect("cognito-idp", region), connect("lambda", region)
+    pool = _described(cognito, region)
+    try:
+        arn = str(
+            ask(lambda: functions.get_function_configuration(FunctionName=name))["FunctionArn"]
+        )
+    except AbsentError:
+        raise Failure(
+            f"There is no function {name} in {region.name}: deploy infra/region.yaml with "
+            "SurrogateClaim=yes and ExistingUserPoolId."
+        ) from None
+    if attached(pool) == arn:
+        return arn, False
+    other = in_the_way(pool)
+    if other is not None:
+        raise Conflict(
+            f"The pool {region.user_pool_id} has a pre token generation trigger already, {other}, "
+            "which is never replaced. Have that function add the claim as trigger/index.py does, "
+            "or give backends the map that `surrogatectl app-clients` prints."
+        )
+    if pool.get("UserPoolTier") == "LITE":
+        raise Failure(
+            f"The pool {region.user_pool_id} is on the Lite plan, whose machine tokens have no "
+            "trigger. Give backends the map that `surrogatectl app-clients` prints."
+        )
+    _check_permission(functions, arn, str(pool["Arn"]))
+    agree(f"Attach {arn} to the pool {region.user_pool_id}?")
+    # An update sends every setting back: those of now, not those of before the question.
+    _require_unchanged(pool, _described(cognito, region))
+    try:
+        ask(lambda: cognito.update_user_pool(**request_for(cognito, pool, arn)))
+    except ParamValidationError as err:
+        raise Failure(f"Nothing was changed: {err}") from None
+    _compare(pool, _described(cognito, region), arn)
+    return arn, True
+
+
+def _described(cognito: Any, region: RegionSettings) -> dict[str, Any]:  # noqa: ANN401
+    found: dict[str, Any] = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))[
+        "UserPool"
+    ]
+    return found
+
+
+def _check_permission(functions: Any, arn: str, pool_arn: str) -> None:  # noqa: ANN401
+    try:
+        policy = json.loads(ask(lambda: functions.get_policy(FunctionName=arn))["Policy"])
+    except AbsentError:
+        policy = {}
+    if not may_invoke(policy, pool_arn):
+        # Attached like this it would cost every token.
+        raise Failure(
+            f"{arn} does not let Cognito invoke it for {pool_arn}: deploy infra/region.yaml with "
+            "ExistingUserPoolId, which gives that permission."
+        )
+
+
+def _require_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    different = _different(before, now)
+    if (before.get("LambdaConfig") or {}) != (now.get("LambdaConfig") or {}):
+        different.append("LambdaConfig")
+    if different:
+        raise Conflict(
+            f"Meanwhile somebody changed the pool's {', '.join(different)}. Nothing was changed "
+            "here: look at it, and repeat this."
+        )
+
+
+def _compare(before: Mapping[str, Any], after: Mapping[str, Any], arn: str) -> None:
+    different = _different(before, after)
+    if attached(after) != arn or _other_triggers(before) != _other_triggers(after):
+        different.append("LambdaConfig")
+    if different:
+        raise Failure(
+            f"The trigger was attached, but the pool's {', '.join(different)} changed with it. "
+            "Set that again (aws cognito-idp update-user-pool, with every setting it has)."
+        )
+
+
+def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """Return which settings differ, triggers apart."""
+    passing = {"LambdaConfig", "LastModifiedDate", "EstimatedNumberOfUsers"}
+    names = (before.keys() | after.keys()) - passing
+    return sorted(name for name in names if _plain(before, name) != _plain(after, name))
+
+
+def _other_triggers(pool: Mapping[str, Any]) -> dict[str, Any]:
+    config = pool.get("LambdaConfig") or {}
+    # Cognito may show ours under both names.
+    return {name: each for name, each in config.items() if name not in {_CONFIG, _OLD_CONFIG}}
+
+
+def _plain(pool: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
+    """Return a setting; empty is as good as absent, and the superseded one does not count."""
+    value = pool.get(name) or None
+    if name == _ADMIN and isinstance(value, dict):
+        value = {k: v for k, v in value.items() if k != _SUPERSEDED} or None
+    return value
+
+
+@click.command("attach-trigger")
+@click.option(
+    "--region",
+    "roles",
+    type=click.Choice(ROLES),
+    multiple=True,
+    help="Only to this Region's pool.  Default: to both, one after the other.",
+)
+@click.option("--function", "name", help="Default: surrogate-credentials-<role>-trigger.")
+@audit_option
+@yes_option
+@output_option
+def attach_trigger(
+    roles: tuple[str, ...],
+    name: str | None,
+    audit_file: Path | None,
+    output_format: str,
+    *,
+    yes: bool,
+) -> None:
+    """
+    Have a pool that you brought stamp surrogate_client_id into machine tokens.
+
+    Its other settings stay as they are.  A pool that has a pre token generation
+    trigger already is left alone, and so is one on the Lite plan.
+    """
+    found = deployment()
+    agree = partial(confirm, yes=yes)
+    done = {}
+    for role in roles or ROLES:
+        region = found.region(role)
+        try:
+            with audited_run(audit_file, "attach-trigger", region):
+                arn, new = attach(connect, region, name or trigger_name(role), agree)
+        except NoAnswerError as err:
+            raise Failure(f"{region.name}: {err}") from None
+        done[region.name] = {"function": arn, "attached": new}
+    if output_format == "json":
+        output.print_json(done)
+        return
+    for region_name, said in done.items():
+        word = "attached" if said["attached"] else "attached already"
+        click.echo(f"{region_name}: {said['function']} {word}.")

@@ -1,0 +1,84 @@
+"""
+What a deployment needs before its first client: two Region states, the
+deployment key, and the snapshot of both pools' signing keys.
+
+Nothing that exists is changed, so this can be repeated, and finishes what a
+crash left.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from chalicelib import record_json as records
+from chalicelib.aws.client_records import deployment_secret_name, state_secret_name
+from chalicelib.aws.connections import Connections
+from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.composition import AdminParts
+from chalicelib.jwks import document as jwks
+from chalicelib.model import RegionState
+from surrogatectl.cli.configuration import ROLES, Deployment
+from surrogatectl.setup import own_secrets
+
+
+def initialise(deployment: Deployment) -> dict[str, str]:
+    """
+    Make what is missing; return what was done, by name.
+
+    The primary Region is the one that writes, until a failover changes that.
+    """
+    done: dict[str, str] = {}
+    prefix = deployment.settings.secret_prefix
+    for role in ROLES:
+        region = deployment.region(role)
+        state = RegionState(writer=role == "primary", took_over=False)
+        made = own_secrets.create(
+            Connections(region).admin_secrets(),
+            state_secret_name(prefix),
+            records.state_to_json(state),
+            "state",
+            region.kms_key_id,
+        )
+        done[f"{region.name} {state_secret_name(prefix)}"] = "created" if made else "exists"
+    key = secrets.token_bytes(records.DEPLOYMENT_KEY_BYTES)
+    done.update(
+        _replicated(
+            deployment,
+            deployment_secret_name(prefix),
+            records.deployment_key_to_json(key),
+            "deployment-key",
+        )
+    )
+    done.update(
+        _replicated(deployment, jwks_secret_name(prefix), jwks.snapshot_to_json(jwks.EMPTY), "jwks")
+    )
+    done.update(_signing_keys(deployment))
+    return done
+
+
+def _signing_keys(deployment: Deployment) -> dict[str, str]:
+    """Take the first snapshot, or a newer one; a pool that does not answer is no failure."""
+    here, there = deployment.settings.primary, deployment.settings.secondary
+    parts = AdminParts(
+        deployment.settings,
+        Connections(here),
+        Connections(there),
+        time.time,
+        time.sleep,
+        secrets.token_bytes,
+    )
+    done = parts.key_refresh()
+    said = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
+    return {"signing keys": str(done["outcome"]), **said}
+
+
+def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:
+    settings = deployment.settings
+    client = Connections(settings.primary).admin_secrets()
+    made = own_secrets.create(client, name, text, kind, settings.primary.kms_key_id)
+    own_secrets.replicate(client, name, settings.secondary)
+    return {
+        f"{settings.primary.name} {name}": "created" if made else "exists",
+        f"{settings.secondary.name} {name}": "replica",
+    }

@@ -1,0 +1,227 @@
+"""
+Everything of ours in both Regions, and its removal in an order that always works.
+
+Ours is what carries the mark: secrets `<prefix>/clients/<client ID>`,
+`<prefix>/region`, `<prefix>/deployment`, `<prefix>/jwks`, and others below the prefix with the
+tag `surrogate:kind`; app clients named `<prefix>-<client ID>`.  Nothing else is
+touched: no pool, no other secret, no app client that was adopted.
+
+Each step may be repeated, and what a crash leaves is found by the next run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from chalicelib.aws.client_records import (
+    client_secret_name,
+    deployment_secret_name,
+    state_secret_name,
+)
+from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.credentials import is_client_id
+from chalicelib.model import AppClientId, ClientId
+from chalicelib.pace import Pace
+from chalicelib.settings import RegionSettings, Settings
+from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask
+
+SECRETS_PER_SECOND: Final = 10.0  # of 50 writes
+APP_CLIENTS_PER_SECOND: Final = 3.0  # of 5 deletions
+_PAGE: Final = 100
+_KIND: Final = "surrogate:kind"
+# Replicas are removed before what they are replicas of, and what steers the exchange last.
+_ORDER: Final = ("client", "state", "deployment-key", "jwks")
+_GONE_POLLS: Final = 30
+_POLL_SECONDS: Final = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class OurSecret:
+    """A secret of ours in *region*; *replica_of* is the Region that it is a replica of."""
+
+    region: str
+    name: str
+    kind: str
+    replica_of: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OurAppClient:
+    """An app client of ours in *region*, named after *client_id*."""
+
+    region: str
+    client_id: ClientId
+    app_client_id: AppClientId = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """All of it."""
+
+    secrets: tuple[OurSecret, ...]
+    app_clients: tuple[OurAppClient, ...]
+
+    def __len__(self) -> int:
+        """Return how many things there are."""
+        return len(self.secrets) + len(self.app_clients)
+
+
+class Cleanup:
+    """Lists and removes, with the operator's role."""
+
+    def __init__(self, settings: Settings, connect: Connect, secrets: Pace, cognito: Pace) -> None:
+        """Ask no more often than *secrets* and *cognito* let one."""
+        self._prefix = settings.secret_prefix
+        self._single = {
+            state_secret_name(self._prefix): "state",
+            deployment_secret_name(self._prefix): "deployment-key",
+            jwks_secret_name(self._prefix): "jwks",
+        }
+        self._regions = {each.name: each for each in (settings.primary, settings.secondary)}
+        self._stores = {name: connect("secretsmanager", r) for name, r in self._regions.items()}
+        self._pools = {name: self._pool(settings, connect, r) for name, r in self._regions.items()}
+        self._secrets_pace = secrets
+        self._cognito_pace = cognito
+
+    @staticmethod
+    def _pool(settings: Settings, connect: Connect, region: RegionSettings) -> PoolAppClients:
+        client = connect("cognito-idp", region)
+        return PoolAppClients(
+            lambda: client,
+            lambda: client,
+            region.user_pool_id,
+            settings.secret_prefix,
+            settings.access_token_seconds,
+        )
+
+    def inventory(self) -> Inventory:
+        """
+        Return everything of ours, in both Regions.
+
+        Raises:
+            NoAnswerError, AppClientsError: If one of them does not say.
+        """
+        secrets = [each for region in self._regions for each in self._list(region)]
+        app_clients = [
+            OurAppClient(region, client_id, app_client_id)
+            for region, pool in self._pools.items()
+            for app_client_id, client_id in pool.ours(self._cognito_pace.wait)
+        ]
+        return Inventory(tuple(secrets), tuple(app_clients))
+
+    def _list(self, region: str) -> Iterator[OurSecret]:
+        more: dict[str, str] = {}
+        while True:
+            self._secrets_pace.wait()
+            page = ask(
+                lambda more=more: self._stores[region].list_secrets(  # type: ignore[misc]
+                    MaxResults=_PAGE,
+                    IncludePlannedDeletion=True,
+                    Filters=[{"Key": "name", "Values": [f"{self._prefix}/"]}],
+                    **more,
+                )
+            )
+            for entry in page["SecretList"]:
+                kind = self._kind(entry)
+                if kind is not None:
+                    primary = entry.get("PrimaryRegion") or region
+                    replica_of = primary if primary != region else None
+                    yield OurSecret(region, entry["Name"], kind, replica_of)
+            if not page.get("NextToken"):
+                return
+            more = {"NextToken": page["NextToken"]}
+
+    def _kind(self, entry: Mapping[str, Any]) -> str | None:
+        """Return what kind of ours a listed secret is, `None` if it is not ours."""
+        name = entry["Name"]
+        # The filter ignores case; our prefix does not.
+        if not name.startswith(f"{self._prefix}/"):
+            return None
+        start = client_secret_name(self._prefix, ClientId(""))
+        if name.startswith(start):
+            return "client" if is_client_id(name.removeprefix(start)) else None
+        if name in self._single:
+            return self._single[name]
+        tags = {tag.get("Key"): tag.get("Value") for tag in entry.get("Tags", [])}
+        return tags.get(_KIND)
+
+    def remove(self, found: Inventory, pause: Callable[[float], object]) -> Iterator[str]:
+        """
+        Remove all that was *found*; yield a word about each thing done.
+
+        Raises:
+            NoAnswerError, AppClientsError: If it cannot go on; run it again.
+        """
+        own = sorted((each for each in found.secrets if each.replica_of is None), key=_order)
+        for secret in own:
+            if self._unreplicate(secret):
+                yield f"{secret.region}: replica of {secret.name} removed"
+        # An own secret cannot be deleted as long as a replica is on its way out.
+        self._await_gone((each for each in found.secrets if each.replica_of), pause)
+        for secret in own:
+            self._secrets_pace.wait()
+            self._delete(secret)
+            yield f"{secret.region}: {secret.name} deleted"
+        for app_client in found.app_clients:
+            self._cognito_pace.wait()
+            self._pools[app_client.region].delete(app_client.app_client_id)
+            yield f"{app_client.region}: app client of {app_client.client_id} deleted"
+        self._await_gone(own, pause)
+
+    def _unreplicate(self, secret: OurSecret) -> bool:
+        store = self._stores[secret.region]
+        self._secrets_pace.wait()
+        try:
+            described = ask(lambda: store.describe_secret(SecretId=secret.name))
+            regions = [each["Region"] for each in described.get("ReplicationStatus", [])]
+            if not regions:
+                return False
+            ask(
+                lambda: store.remove_regions_from_replication(
+                    SecretId=secret.name, RemoveReplicaRegions=regions
+                )
+            )
+        except AbsentError:
+            return False
+        return True
+
+    def _delete(self, secret: OurSecret) -> None:
+        try:
+            ask(
+                lambda: self._stores[secret.region].delete_secret(
+                    SecretId=secret.name, ForceDeleteWithoutRecovery=True
+                )
+            )
+        except AbsentError:
+            return
+
+    def _await_gone(self, secrets: Iterable[OurSecret], pause: Callable[[float], object]) -> None:
+        """
+        Wait until *secrets* are gone, by name: lists are minutes late.
+
+        Raises:
+            NoAnswerError: If they do not go.
+        """
+        left = list(secrets)
+        for _ in range(_GONE_POLLS):
+            left = [each for each in left if self._exists(each)]
+            if not left:
+                return
+            pause(_POLL_SECONDS)
+        raise NoAnswerError(f"{left[0].name} is still there in {left[0].region}")
+
+    def _exists(self, secret: OurSecret) -> bool:
+        self._secrets_pace.wait()
+        try:
+            ask(lambda: self._stores[secret.region].describe_secret(SecretId=secret.name))
+        except AbsentError:
+            return False
+        return True
+
+
+def _order(secret: OurSecret) -> tuple[int, str]:
+    known = secret.kind in _ORDER
+    return (_ORDER.index(secret.kind) if known else len(_ORDER)), secret.name

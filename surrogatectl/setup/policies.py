@@ -1,0 +1,414 @@
+"""
+The IAM policies, all written in this one place.
+
+`.chalice/policy-*.json` (one per stage) and `infra/operators-policy.json` are
+what the functions below make of `.chalice/config.json`; a test compares them.
+`python -m surrogatectl.setup.policies` writes them anew after an edit by hand, as
+`surrogatectl configure` does.  Why each wildcard: `infra/policies.md`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+Config = Mapping[str, Any]
+Document = dict[str, Any]
+Statement = dict[str, Any]
+
+OPERATORS_POLICY = Path("infra/operators-policy.json")
+EXAMPLE = "_EXAMPLE"
+_ALIAS = "alias/"
+_SURFACES = "token admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """
+    What a deployment's resources are called.
+
+    *pools* maps a Region to its user pool's ID, *kms_keys* to its KMS key if one is configured.
+    """
+
+    primary: str
+    secondary: str
+    prefix: str
+    app_name: str
+    pools: Mapping[str, str]
+    kms_keys: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: Config) -> Names:
+        """Read them from the Chalice configuration."""
+        common = config["environment_variables"]
+        primary, secondary = common["REGION_PRIMARY"], common["REGION_SECONDARY"]
+        return cls(
+            primary,
+            secondary,
+            common["SECRET_PREFIX"],
+            config["app_name"],
+            {
+                primary: common["USER_POOL_ID_PRIMARY"],
+                secondary: common["USER_POOL_ID_SECONDARY"],
+            },
+            {
+                region: key
+                for region, key in (
+                    (primary, common.get("KMS_KEY_ID_PRIMARY")),
+                    (secondary, common.get("KMS_KEY_ID_SECONDARY")),
+                )
+                if key
+            },
+        )
+
+    @property
+    def both(self) -> tuple[str, str]:
+        """Both Regions' names."""
+        return self.primary, self.secondary
+
+    def other(self, region: str) -> str:
+        """Return the Region that is not *region*."""
+        return self.secondary if region == self.primary else self.primary
+
+    def clients(self, *regions: str) -> list[str]:
+        """Return the ARNs of the clients' records."""
+        return [self._secret(region, "clients/*") for region in regions]
+
+    def state(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the Regions' states; with *maybe* also if they do not exist yet."""
+        return self._one("region", regions, maybe=maybe)
+
+    def deployment_key(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the deployment key and its replica; *maybe* as in `state`."""
+        return self._one("deployment", regions, maybe=maybe)
+
+    def keys(self, *regions: str, maybe: bool = False) -> list[str]:
+        """Return the ARNs of the snapshot of both pools' signing keys; *maybe* as in `state`."""
+        return self._one("jwks", regions, maybe=maybe)
+
+    def canary(self, *regions: str) -> list[str]:
+        """Return the ARNs of the canary's credential, with its suffix and without."""
+        # One each: the operators' policy has to fit into a managed one.
+        return [self._secret(region, "canary*") for region in regions]
+
+    def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
+        # AWS appends a hyphen and six characters that nobody knows before.
+        endings = ("", "-??????") if maybe else ("-??????",)
+        return [self._secret(region, name + end) for region in regions for end in endings]
+
+    def _secret(self, region: str, name: str) -> str:
+        return f"arn:aws:secretsmanager:{region}:*:secret:{self.prefix}/{name}"
+
+    def own_logs(self, region: str, stage: str, surfaces: Sequence[str]) -> list[str]:
+        """Return the ARNs of the log groups of *stage*'s own functions, and no other's."""
+        functions = [stage, f"{stage}-upkeep"] if "admin" in surfaces else [stage]
+        # The group itself, and its streams.
+        return [
+            self._log_group(region, function) + end for function in functions for end in ("", ":*")
+        ]
+
+    def use_logs(self, surfaces: Sequence[str]) -> list[str]:
+        """Return the ARNs of the log groups of both Regions' functions that serve tokens."""
+        split = "" if "token" in surfaces else "-token"
+        return [
+            self._log_group(self.primary, f"primary{split}"),
+            self._log_group(self.secondary, f"secondary{split}"),
+        ]
+
+    def _log_group(self, region: str, stage: str) -> str:
+        return f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{self.app_name}-{stage}"
+
+    def user_pools(self, *regions: str) -> list[str]:
+        """Return the ARNs of the user pools, any pool's while the configured one is an example."""
+        return [
+            f"arn:aws:cognito-idp:{region}:*:userpool/{self._pool(region)}" for region in regions
+        ]
+
+    def kms_key(self, region: str) -> str:
+        """Return the ARN of the KMS key of *region*; an alias stands for whatever it leads to."""
+        named = self.kms_keys[region]
+        if named.startswith("arn:"):
+            return named
+        which = "*" if named.startswith(_ALIAS) else named
+        return f"arn:aws:kms:{region}:*:key/{which}"
+
+    def _pool(self, region: str) -> str:
+        pool = self.pools[region]
+        return "*" if EXAMPLE in pool else pool
+
+
+def all_policies(config: Config) -> dict[Path, Document]:
+    """Return every policy of the deployment that *config* describes, by its file."""
+    names = Names.of(config)
+    made: dict[Path, Document] = {OPERATORS_POLICY: operators_policy(names)}
+    for name, stage in config["stages"].items():
+        own = {**config["environment_variables"], **stage.get("environment_variables", {})}
+        surfaces = own.get("SURFACES", _SURFACES).split()
+        path = Path(".chalice") / stage["iam_policy_file"]
+        made[path] = stage_policy(names, own["APP_REGION"], surfaces, name)
+    return made
+
+
+def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) -> Document:
+    """Return what the functions of *stage* in the Region *own* may do, serving *surfaces*."""
+    statements = [
+        _allow(
+            "Logs",
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            names.own_logs(own, stage, surfaces),
+        )
+    ]
+    if "admin" in surfaces:
+        # The admin surface reads all that the exchange reads.
+        statements.extend(_administration(names, own, surfaces))
+    else:
+        statements.append(
+            _allow(
+                "ReadRecordsStateAndKeys",
+                ["secretsmanager:GetSecretValue"],
+                [*names.clients(own), *names.state(own), *names.keys(own)],
+            )
+        )
+        statements.extend(_use_keys(names, {own: ["kms:Decrypt"]}))
+    return _document(statements)
+
+
+def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator[Statement]:
+    other = names.other(own)
+    yield _allow(
+        "ReadRecordsStateAndKeys",
+        ["secretsmanager:GetSecretValue"],
+        [
+            *names.clients(own),
+            *names.state(own),
+            *names.deployment_key(own),
+            *names.keys(own),
+        ],
+    )
+    yield _LIST_SECRETS
+    # The secondary Region makes a replica its own when it first writes it.
+    stands_in = [_PROMOTE] if own == names.secondary else []
+    yield _allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own))
+    yield _allow("WriteState", _WRITE_STATE, names.state(own))
+    yield _allow("RefreshKeys", ["secretsmanager:DescribeSecret", *_WRITE_STATE], names.keys(own))
+    # The scheduled survey compares replicas and states; it writes neither.
+    yield _allow(
+        "LookAtReplicas",
+        ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
+        names.clients(other),
+    )
+    yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
+    yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
+    yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs(surfaces))
+    yield from _use_keys(names, {own: _ENCRYPT_HERE, other: _ENCRYPT_REPLICAS})
+
+
+def _use_keys(names: Names, needed: Mapping[str, Sequence[str]]) -> Iterator[Statement]:
+    """
+    Allow the actions on the Regions' own keys, if they have any, over Secrets Manager only.
+
+    For the Region's `aws/secretsmanager` nobody needs permissions.
+    """
+    for region, actions in needed.items():
+        if region in names.kms_keys:
+            sid = f"Use{'Primary' if region == names.primary else 'Secondary'}KmsKey"
+            yield _over_secrets_manager(names, sid, actions, [region])
+
+
+def _over_secrets_manager(
+    names: Names, sid: str, actions: Sequence[str], regions: Sequence[str]
+) -> Statement:
+    services = [f"secretsmanager.{each}.amazonaws.com" for each in names.both]
+    aliases = [key for each in regions if (key := names.kms_keys[each]).startswith(_ALIAS)]
+    # A policy cannot name an alias as a resource.
+    by_alias = {"ForAnyValue:StringEquals": {"kms:ResourceAliases": sorted({*aliases})}}
+    return {
+        **_allow(sid, actions, [names.kms_key(region) for region in regions]),
+        "Condition": {
+            "StringEquals": {"kms:ViaService": services},
+            **(by_alias if aliases else {}),
+        },
+    }
+
+
+def operators_policy(names: Names) -> Document:
+    """Return what the role of those who run `surrogatectl` may do, in both Regions."""
+    both = names.both
+    stacks = [f"arn:aws:cloudformation:{region}:*:stack/*" for region in both]
+    functions = [f"arn:aws:lambda:{region}:*:function:{names.app_name}-*" for region in both]
+    triggers = [f"{function}-trigger" for function in functions]
+    apis = [f"arn:aws:execute-api:{region}:*:*" for region in both]
+    domains = [f"arn:aws:apigateway:{region}::/domainnames/*" for region in both]
+    certificates = [f"arn:aws:acm:{region}:*:certificate/*" for region in both]
+    logs = [f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{names.app_name}-*" for region in both]
+    return _document(
+        [
+            _allow("CallTheAdminApi", ["execute-api:Invoke"], apis),
+            _allow(
+                "ReadRecordsStatesAndKeys",
+                ["secretsmanager:GetSecretValue"],
+                [
+                    *names.clients(*both),
+                    *names.state(*both, maybe=True),
+                    *names.deployment_key(*both, maybe=True),
+                    *names.keys(*both, maybe=True),
+                    *names.canary(*both),
+                ],
+            ),
+            _LIST_SECRETS,
+            _allow("WriteRecords", [*_WRITE_RECORDS, *_FAIL_BACK], names.clients(*both)),
+            _allow(
+                "MakeSteerAndRemoveStates",
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
+                    *_WRITE_STATE,
+                    "secretsmanager:TagResource",
+                ],
+                names.state(*both, maybe=True),
+            ),
+            _allow(
+                "MakeReplicateAndRemoveKeys",
+                [
+                    "secretsmanager:CreateSecret",
+                    "secretsmanager:DeleteSecret",
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:RemoveRegionsFromReplication",
+                    "secretsmanager:ReplicateSecretToRegions",
+                    "secretsmanager:TagResource",
+                ],
+                [
+                    *names.deployment_key(*both, maybe=True),
+                    *names.keys(*both, maybe=True),
+                    *names.canary(*both),
+                ],
+            ),
+            _allow(
+                "RefreshKeysAndCanary", _WRITE_STATE, [*names.keys(*both), *names.canary(*both)]
+            ),
+            _allow(
+                "MakeAppClientsAndLookAtPools",
+                [
+                    *_APP_CLIENTS,
+                    "cognito-idp:DescribeUserPool",
+                ],
+                names.user_pools(*both),
+            ),
+            # In one statement, for the whole has to fit into a managed policy; none of the actions
+            # can be done to another kind of resource.
+            _allow(
+                "LookAtTheDeployment",
+                [
+                    "acm:DescribeCertificate",
+                    "apigateway:GET",
+                    "cloudformation:DescribeStacks",
+                    "lambda:GetFunctionConfiguration",
+                    "lambda:GetPolicy",
+                    "logs:FilterLogEvents",
+                ],
+                [*certificates, *domains, *stacks, *functions, *logs],
+            ),
+            # With an app client that does not exist: whether it adds the claim.
+            _allow("AskTriggers", ["lambda:InvokeFunction"], triggers),
+            _allow(
+                "LookAtTheirRoles",
+                ["iam:GetRolePolicy", "iam:ListRolePolicies"],
+                # Roles that CloudFormation makes are named after the stack.
+                ["arn:aws:iam::*:role/*"],
+            ),
+            # Take this one away when nothing is left to adopt.
+            _allow(
+                "AdoptFromTable",
+                ["dynamodb:Scan"],
+                [f"arn:aws:dynamodb:{region}:*:table/*" for region in both],
+            ),
+            *_operators_keys(names),
+        ]
+    )
+
+
+def _operators_keys(names: Names) -> Iterator[Statement]:
+    """Allow them both Regions' keys, in few words: the policy has to fit into a managed one."""
+    if not names.kms_keys:
+        return
+    by_alias = {each for each, key in names.kms_keys.items() if key.startswith(_ALIAS)}
+    for sid, regions in (
+        ("UseKmsKeys", sorted({*names.kms_keys} - by_alias)),
+        ("UseKmsKeysByAlias", sorted(by_alias)),
+    ):
+        if regions:
+            yield _over_secrets_manager(names, sid, _ENCRYPT_REPLICAS, regions)
+    keys = [names.kms_key(region) for region in names.both if region in names.kms_keys]
+    yield _allow("LookAtKmsKeys", ["kms:DescribeKey"], keys)
+
+
+_WRITE_RECORDS = [
+    "secretsmanager:CreateSecret",
+    "secretsmanager:DeleteSecret",
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:RemoveRegionsFromReplication",
+    "secretsmanager:ReplicateSecretToRegions",
+    "secretsmanager:RestoreSecret",
+    "secretsmanager:TagResource",
+    "secretsmanager:UpdateSecret",
+    "secretsmanager:UpdateSecretVersionStage",
+]
+_PROMOTE = "secretsmanager:StopReplicationToReplica"
+_FAIL_BACK = ["secretsmanager:ListSecretVersionIds", _PROMOTE]
+# What AWS documents for CreateSecret and PutSecretValue, and for the key of a replica.
+_ENCRYPT_HERE = ["kms:Decrypt", "kms:GenerateDataKey"]
+_ENCRYPT_REPLICAS = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+_WRITE_STATE = [
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+]
+_APP_CLIENTS = [
+    "cognito-idp:AddUserPoolClientSecret",
+    "cognito-idp:CreateUserPoolClient",
+    "cognito-idp:DeleteUserPoolClient",
+    "cognito-idp:DeleteUserPoolClientSecret",
+    "cognito-idp:DescribeUserPoolClient",
+    "cognito-idp:ListResourceServers",
+    "cognito-idp:ListUserPoolClientSecrets",
+    "cognito-idp:ListUserPoolClients",
+    "cognito-idp:UpdateUserPoolClient",
+]
+
+
+def _allow(sid: str, actions: Sequence[str], resources: Sequence[str]) -> Statement:
+    return {
+        "Sid": sid,
+        "Effect": "Allow",
+        "Action": actions[0] if len(actions) == 1 else list(actions),
+        "Resource": resources[0] if len(resources) == 1 else list(resources),
+    }
+
+
+_LIST_SECRETS = _allow(
+    "ListRecords", ["secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"], ["*"]
+)
+
+
+def _document(statements: Sequence[Statement]) -> Document:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def text(document: Document) -> str:
+    """Return *document* as it stands in its file."""
+    return json.dumps(document, indent=2) + "\n"
+
+
+def main() -> None:
+    """Write the policies of the project in this directory."""
+    config = json.loads(Path(".chalice/config.json").read_text())
+    for path, document in all_policies(config).items():
+        path.write_text(text(document))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Both Regions side by side."""

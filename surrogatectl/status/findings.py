@@ -1,0 +1,98 @@
+"""What `status` concludes from what it sees: which Region writes, and what needs attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from surrogatectl.regions.state import writes
+from surrogatectl.status.look import RegionSeen, Seen
+from surrogatectl.status.replication import ReplicationSeen
+
+
+def the_writer(seen: Seen) -> RegionSeen | None:
+    """Return the Region that writes; `None` if none does, or it cannot be said."""
+    primary, secondary = seen.both
+    if secondary.state is None:
+        return primary if primary.state and primary.state.writer else None
+    role = writes(primary.state, secondary.state)
+    return next((each for each in seen.both if each.role == role), None)
+
+
+def attention(seen: Seen, replication: ReplicationSeen | None, *, quick: bool) -> Iterator[str]:
+    """Yield what somebody should look at, most urgent first."""
+    yield from _lost(seen)
+    yield from _may_take_over(seen)
+    yield from _where_it_leads(seen)
+    yield from _writers(seen)
+    for each in seen.both:
+        if each.answers and each.health is not None and not each.is_ready:
+            ill = [part.replace("_", " ") for part, ok in (each.ready or {}).items() if not ok]
+            yield f"{each.name} is not ready: {' and '.join(ill) or 'it does not say why'}."
+        if each.drift and each.drift.kinds:
+            yield f"{each.name} last reported drift: see surrogatectl reconcile."
+    if not quick and all(each.answers for each in seen.both):
+        yield from _replicas(replication)
+    denied = [each.state.denied for each in seen.both if each.state]
+    if len(denied) == len(seen.both) and denied[0] != denied[1]:
+        count = len(denied[0] ^ denied[1])
+        yield f"{count} clients are denied in one Region only: see surrogatectl denials."
+
+
+def _lost(seen: Seen) -> Iterator[str]:
+    for each in seen.both:
+        if not each.answers:
+            yield f"{each.name} ({each.role}) does not answer."
+        elif each.state is None:
+            yield f"{each.name}: its state cannot be read. {each.problem}"
+        elif each.health is None:
+            yield f"{each.name}: its function does not answer. See surrogatectl doctor."
+
+
+def _may_take_over(seen: Seen) -> Iterator[str]:
+    primary, secondary = seen.both
+    if primary.answers or secondary.state is None or secondary.state.took_over:
+        return
+    if secondary.is_ready:
+        yield (
+            f"{secondary.name} is ready to take over, if somebody decides that: "
+            "surrogatectl failover --to secondary --force (docs/runbook.md)."
+        )
+
+
+def _where_it_leads(seen: Seen) -> Iterator[str]:
+    wanted = should_lead_to(seen)
+    if seen.name_leads_to is None:
+        yield "The name does not answer."
+    elif wanted and seen.name_leads_to != wanted:
+        yield f"The name leads to {seen.name_leads_to}, and should lead to {wanted}."
+
+
+def should_lead_to(seen: Seen) -> str | None:
+    """Return the Region that the takeover switch says; `None` if that is not known."""
+    switch = seen.secondary.state
+    if switch is None:
+        return None
+    return seen.secondary.name if switch.took_over else seen.primary.name
+
+
+def _writers(seen: Seen) -> Iterator[str]:
+    primary, secondary = seen.both
+    writer = the_writer(seen)
+    if writer is secondary:
+        yield (
+            f"{secondary.name} writes, since a failover. When {primary.name} is well: "
+            "surrogatectl failback."
+        )
+    elif primary.state and secondary.state:
+        if writer is None:
+            yield "No Region writes: repeat the failover or failback that was interrupted."
+        elif secondary.state.writer:
+            yield "Both Regions claim to write: see surrogatectl doctor."
+
+
+def _replicas(replication: ReplicationSeen | None) -> Iterator[str]:
+    if replication is None:
+        yield "How far the replicas are cannot be seen."
+    elif replication.behind:
+        counts = ", ".join(f"{n} {status.value}" for status, n in replication.behind.items())
+        yield f"Of {replication.looked_at} records, not in sync: {counts}."

@@ -1,0 +1,1 @@
+"""Configuration for backends that verify tokens."""

@@ -1,0 +1,473 @@
+"""
+What operators do to a client, one operation after the other, over `fake_aws`.
+
+A `Scene` is a world with a client in it, and remembers which credentials were
+handed out.  An `Operation` is what an operator does in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from ipaddress import ip_network
+from pathlib import Path
+from tempfile import TemporaryFile
+
+from chalicelib.aws.cognito_app_clients import app_client_name
+from chalicelib.clients.app_client_rotation import Step
+from chalicelib.clients.changes import Changes
+from chalicelib.clients.enrollment import EnrollmentRequest
+from chalicelib.credentials import secret_id
+from chalicelib.errors import ProblemError
+from chalicelib.model import (
+    AppClient,
+    AppClientId,
+    ClientId,
+    IssuedCredentials,
+    Origin,
+    Status,
+)
+from chalicelib.pace import Pace
+from chalicelib.reconciliation.drift import Outcome
+from surrogatectl.adopt.examine import PER_SECOND, Examiner
+from surrogatectl.adopt.file import CredentialsFile
+from surrogatectl.adopt.plan import Terms
+from surrogatectl.adopt.rows import Pair, Row, Standing
+from surrogatectl.adopt.write import Adopter
+from tests.aws_worlds import PREFIX, REGIONS, AwsWorld, Operators
+from tests.fake_aws import Call, Crash, crash_after_first
+from tests.fake_cognito import CognitoTokens
+from tests.unit.surrogatectl.adopt.adoption_world import cognito_secret
+from tests.worlds import CALLER, EAST, WEST, cheap_hasher
+
+READ, WRITE = "demo/read", "demo/write"
+DAY = 86_400
+_ROTATION_ROUNDS = 40
+
+
+class Scene:
+    """A world with one client, whose credentials were *handed_out*."""
+
+    def __init__(self, scopes: tuple[str, ...] = (READ,), *, strict: bool = False) -> None:
+        self.world = AwsWorld(strict=strict)
+        self.operators = Operators(self.world)
+        self.handed_out: list[IssuedCredentials] = []
+        self.credentials_file = b""
+        self.client_id = self.enroll("the first one", scopes)
+        self.world.clock.advance(2 * DAY)
+        self.now = int(self.world.clock())
+
+    def enroll(
+        self, name: str, scopes: tuple[str, ...] = (READ,), key: str | None = None
+    ) -> ClientId:
+        request = EnrollmentRequest(name, scopes, (), None, key)
+        enrolled = self.operators.enroll(request, CALLER)
+        self.handed_out.append(enrolled.issued)
+        return enrolled.issued.client_id
+
+    def change(self, changes: Changes) -> None:
+        self.operators.clients.change(self.client_id, changes)
+
+    def rotate(self, overlap_seconds: int) -> None:
+        rotated = self.operators.rotation.rotate(self.client_id, overlap_seconds)
+        self.handed_out.append(rotated.issued)
+
+    def retire_first(self) -> None:
+        retired = self.handed_out[0].secret_id
+        self.operators.rotation.retire(self.client_id, retired, force=True)
+
+    def deny(self, *, deny: bool) -> None:
+        """Deny or allow the client, in one Region after the other."""
+        for region in REGIONS:
+            clients = [self.client_id]
+            self.operators.denials[region].change(
+                deny=clients if deny else [], allow=[] if deny else clients
+            )
+
+    def rotate_app_clients(self) -> None:
+        """Have all that is due rotate to its end, however long that takes."""
+        for _ in range(_ROTATION_ROUNDS):
+            steps = self.operators.app_client_rotation.advance(self.client_id, due_before=self.now)
+            if set(steps.values()) <= {Step.IDLE, Step.PENDING}:
+                return
+            self.world.clock.advance(400)
+        raise AssertionError("it does not end")
+
+    def adopt(self) -> None:
+        """Make the client one that was adopted, with app clients that are its owner's."""
+        for region in REGIONS:
+            for app_client_id, client_id in self.world.ours(region):
+                if client_id == self.client_id:
+                    found = self.world.pools[region].clients[app_client_id]
+                    found.settings["ClientName"] = "people's own"
+        self.world.write_by_hand(self.client_id, origin=Origin.ADOPTED)
+        self.world.record_secrets(EAST)[self.client_id].tags["surrogate:origin"] = "adopted"
+
+    def bring(self) -> None:
+        """Make a pair of app clients that are their owner's, and that nobody adopted yet."""
+        pairs = []
+        for number, region in enumerate(REGIONS, start=1):
+            pool, secret = self.world.pools[region], cognito_secret(number)
+            made = pool.create_user_pool_client(
+                UserPoolId=pool.user_pool_id,
+                ClientName="billing",
+                GenerateSecret=True,
+                AllowedOAuthFlows=["client_credentials"],
+                AllowedOAuthScopes=[READ],
+                AllowedOAuthFlowsUserPoolClient=True,
+            )
+            app_client_id = made["UserPoolClient"]["ClientId"]
+            secrets = pool.clients[app_client_id].secrets
+            secrets |= {each: (secret, at) for each, (_, at) in secrets.items()}
+            pairs.append(Pair(AppClientId(app_client_id), secret))
+        self.brought = Row("the pair", *pairs)
+
+    def adopt_brought(self, *, keep: bool) -> None:
+        """
+        Adopt the pair as a run of the command does; what it reports as adopted is handed out.
+
+        Raises:
+            ProblemError: If it was not adopted.
+        """
+        row, halves = self.brought, self.operators.halves
+        terms = Terms(keep, accept_scope_differences=False)
+        world, mark = self.world, app_client_name(PREFIX, ClientId(""))
+        clock = world.clock
+        endpoints = {each: CognitoTokens(world.pools[each], clock) for each in REGIONS}
+        paces = {each: Pace(PER_SECOND, clock, clock.advance) for each in REGIONS}
+        examine = Examiner(halves, endpoints, paces, REGIONS, mark, terms)
+        adopter = Adopter(halves, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS)
+        with self._credentials_file() as paper:
+            file = None if keep else paper
+            (outcome,) = adopter(examine([row], unreported), file, unreported)
+        if outcome.standing is Standing.REFUSED or outcome.client_id is None:
+            raise ProblemError(503, "not-adopted", "Not adopted", outcome.reason)
+        primary = row.primary
+        held = IssuedCredentials(
+            ClientId(primary.app_client_id), secret_id(primary.client_secret), primary.client_secret
+        )
+        issued = file.find(outcome.client_id) if file else held
+        assert issued is not None
+        if issued not in self.handed_out:
+            self.handed_out.append(issued)
+
+    @contextmanager
+    def _credentials_file(self) -> Iterator[CredentialsFile]:
+        """Open what the process before left on the disk, and leave it there whatever happens."""
+        with TemporaryFile() as disk:
+            disk.write(self.credentials_file)
+            disk.seek(0)
+            try:
+                yield CredentialsFile(Path("credentials"), disk.fileno())
+            finally:
+                disk.seek(0)
+                self.credentials_file = disk.read()
+
+    def reconcile(self) -> list[Outcome]:
+        return list(self.operators.reconcile(unseen))
+
+    def works(self, issued: IssuedCredentials) -> list[bool]:
+        """Return for each Region whether *issued* gets a token there."""
+        return [self.world.gets_a_token(issued, region) for region in REGIONS]
+
+
+def messy() -> Scene:
+    """Return a scene in which nearly everything that `reconcile` mends is broken."""
+    scene = Scene()
+    world, aws = scene.world, scene.world.aws
+    gone = scene.enroll("deleted half-way")
+    crashes: dict[str, Callable[[], object]] = {
+        "CreateUserPoolClient": lambda: scene.enroll("never finished"),
+        "AddUserPoolClientSecret": lambda: scene.operators.app_client_rotation.advance(
+            scene.client_id, due_before=scene.now
+        ),
+        "DeleteUserPoolClient": lambda: scene.operators.deletion.delete(gone, 7),
+    }
+    for operation, work in crashes.items():
+        aws.watch(crash_after_first(operation))
+        with suppress(Crash):
+            work()
+    aws.watch()
+    aws.down.add(WEST)
+    scene.enroll("a half is pending")
+    aws.down.clear()
+    alone, wide = scene.enroll("not replicated"), scene.enroll("changed by hand")
+    for region in REGIONS:
+        for app_client_id, client_id in list(world.ours(region)):
+            if client_id == wide:
+                world.pools[region].clients[app_client_id].settings["AllowedOAuthScopes"] = []
+    lost = scene.enroll("its app client is gone")
+    (app_client_id,) = [each for each, client_id in world.ours(EAST) if client_id == lost]
+    del world.pools[EAST].clients[app_client_id]
+    name = f"{PREFIX}/clients/{alone}"
+    world.secrets[EAST].remove_regions_from_replication(SecretId=name, RemoveReplicaRegions=[WEST])
+    world.secrets[EAST].update_secret(SecretId=f"{PREFIX}/clients/{wide}", Description="another")
+    scene.operators.denials[EAST].change(deny=[gone], allow=[])
+    scene.handed_out = [each for each in scene.handed_out if each.client_id != gone]
+    world.clock.advance(1_200)
+    aws.watch()
+    return scene
+
+
+def writes(calls: Sequence[Call]) -> list[tuple[int, Call]]:
+    """Return those of *calls*, with their numbers, that change anything in AWS."""
+    reads = ("Get", "BatchGet", "Describe", "List", "RequestToken")
+    return [
+        (number, call) for number, call in enumerate(calls) if not call.operation.startswith(reads)
+    ]
+
+
+def unseen(done: int, total: int | None) -> None:
+    """Watch no progress."""
+
+
+def unreported(what: str, done: int, total: int | None) -> None:
+    """Watch no progress of an adoption."""
+
+
+def nothing(scene: Scene) -> None:
+    """Need no preparation, or expect nothing in particular."""
+
+
+def never(scene: Scene, issued: IssuedCredentials) -> bool:
+    """Take no credentials from anybody."""
+    return False
+
+
+def of_the_client(scene: Scene, issued: IssuedCredentials) -> bool:
+    return issued.client_id == scene.client_id
+
+
+def the_first(scene: Scene, issued: IssuedCredentials) -> bool:
+    return issued == scene.handed_out[0]
+
+
+@dataclass(frozen=True)
+class Operation:
+    """
+    What an operator does, and what must hold of it.
+
+    *voids* says which credentials it may make void; *done* fails unless a
+    complete one had its effect.  A repeat may be refused with one of the
+    *documented* problems, by slug.  With *outage* the other Region is out of
+    reach while it runs.
+    """
+
+    run: Callable[[Scene], object]
+    prepare: Callable[[Scene], object] = nothing
+    done: Callable[[Scene], None] = nothing
+    voids: Callable[[Scene, IssuedCredentials], bool] = never
+    documented: frozenset[str] = frozenset()
+    scopes: tuple[str, ...] = (READ,)
+    outage: bool = False
+
+    def scene(self, *, strict: bool = False) -> Scene:
+        """Return a new scene, prepared; its calls are counted from now on."""
+        scene = Scene(self.scopes, strict=strict)
+        self.prepare(scene)
+        scene.world.clock.advance(5)
+        if self.outage:
+            scene.world.aws.down.add(WEST)
+        scene.world.aws.watch()
+        return scene
+
+
+def _last_works(scene: Scene) -> None:
+    assert scene.works(scene.handed_out[-1]) == [True, True]
+
+
+def _none_works(scene: Scene) -> None:
+    for issued in scene.handed_out:
+        if issued.client_id == scene.client_id:
+            assert scene.works(issued) == [False, False]
+
+
+def _granted(*scopes: str) -> Callable[[Scene], None]:
+    def done(scene: Scene) -> None:
+        assert set(scene.world.record(scene.client_id).scopes) == set(scopes)
+        for region in REGIONS:
+            for app_client_id, client_id in scene.world.ours(region):
+                found = scene.world.pools[region].clients[app_client_id]
+                assert client_id != scene.client_id or found.scopes == set(scopes)
+
+    return done
+
+
+def _renamed(scene: Scene) -> None:
+    record = scene.world.record(scene.client_id)
+    assert record.client_name == "renamed"
+    assert record.allowed_cidrs == (ip_network("192.0.2.0/24"),)
+    _last_works(scene)
+
+
+def _only_the_new_one_works(scene: Scene) -> None:
+    _last_works(scene)
+    for issued in scene.handed_out[:-1]:
+        assert scene.works(issued) == [False, False]
+
+
+def _adopted(scene: Scene) -> None:
+    """Fail unless the pair is a client's now, and its app clients are their owner's still."""
+    _last_works(scene)
+    record = scene.world.record(scene.handed_out[-1].client_id)
+    assert record.origin is Origin.ADOPTED
+    for region, pair in zip(REGIONS, (scene.brought.primary, scene.brought.secondary), strict=True):
+        half = record.app_clients[region]
+        assert isinstance(half, AppClient)
+        assert half.app_client_id == pair.app_client_id
+        found = scene.world.pools[region].clients[pair.app_client_id]
+        assert found.settings["ClientName"] == "billing"
+    assert len(scene.handed_out) == 2
+
+
+def _retired(scene: Scene) -> None:
+    _only_the_new_one_works(scene)
+    assert len(scene.world.record(scene.client_id).secrets) == 1
+
+
+def _both_work(scene: Scene) -> None:
+    _last_works(scene)
+    assert scene.works(scene.handed_out[0]) == [True, True]
+
+
+def _fully_rotated(scene: Scene) -> None:
+    for region in REGIONS:
+        half = scene.world.record(scene.client_id).app_clients[region]
+        assert half.secret_since >= scene.now  # type: ignore[union-attr]
+        assert half.retiring is None  # type: ignore[union-attr]
+
+
+def _deleted(scene: Scene) -> None:
+    _none_works(scene)
+    assert scene.client_id not in scene.world.records()
+    assert scene.client_id not in scene.world.records(WEST)
+    adopted = scene.world.record_secrets(EAST)[scene.client_id].tags["surrogate:origin"]
+    if adopted == "adopted":
+        assert all(len(scene.world.pools[region].clients) == 1 for region in REGIONS)
+
+
+_TWO_LIVE = frozenset({"two-secrets-live"})
+_GONE = frozenset({"unknown-client"})
+
+
+def _delete(scene: Scene) -> None:
+    scene.operators.deletion.delete(scene.client_id, 7)
+
+
+def delete_half_way(scene: Scene) -> None:
+    """Have a deletion end when the record is a tombstone, and nothing else has gone."""
+    scene.world.aws.watch(crash_after_first("UpdateSecretVersionStage"))
+    with suppress(Crash):
+        _delete(scene)
+    scene.world.aws.watch()
+
+
+def _delete_adopted(scene: Scene) -> None:
+    scene.adopt()
+    _delete(scene)
+
+
+def _restore(scene: Scene) -> None:
+    scene.operators.deletion.restore(scene.client_id)
+
+
+def _rename(scene: Scene) -> None:
+    cidrs = (ip_network("192.0.2.0/24"),)
+    scene.change({"client_name": "renamed", "allowed_cidrs": cidrs})
+
+
+OPERATIONS = {
+    "enrol": Operation(lambda scene: scene.enroll("another"), done=_last_works),
+    "enrol with a key": Operation(lambda scene: scene.enroll("another", key="k"), done=_last_works),
+    "rotate with an overlap": Operation(
+        lambda scene: scene.rotate(7 * DAY), done=_both_work, documented=_TWO_LIVE
+    ),
+    "rotate without an overlap": Operation(
+        lambda scene: scene.rotate(0), done=_only_the_new_one_works, voids=the_first
+    ),
+    "retire by force": Operation(
+        Scene.retire_first,
+        prepare=lambda scene: scene.rotate(7 * DAY),
+        done=_retired,
+        voids=the_first,
+        documented=frozenset({"unknown-secret"}),
+    ),
+    "disable": Operation(
+        lambda scene: scene.change({"status": Status.DISABLED}),
+        done=_none_works,
+        voids=of_the_client,
+    ),
+    "enable": Operation(
+        lambda scene: scene.change({"status": Status.ACTIVE}),
+        prepare=lambda scene: scene.change({"status": Status.DISABLED}),
+        done=_last_works,
+        voids=of_the_client,
+    ),
+    "widen the scopes": Operation(
+        lambda scene: scene.change({"scopes": (READ, WRITE)}), done=_granted(READ, WRITE)
+    ),
+    "narrow the scopes": Operation(
+        lambda scene: scene.change({"scopes": (READ,)}), done=_granted(READ), scopes=(READ, WRITE)
+    ),
+    "change the scopes": Operation(
+        lambda scene: scene.change({"scopes": (WRITE,)}), done=_granted(WRITE)
+    ),
+    "change name and addresses": Operation(_rename, done=_renamed),
+    "delete": Operation(_delete, done=_deleted, voids=of_the_client, documented=_GONE),
+    "restore": Operation(_restore, prepare=_delete, done=_last_works, voids=of_the_client),
+    "restore what was deleted half-way": Operation(
+        _restore, prepare=delete_half_way, done=_last_works, voids=of_the_client
+    ),
+    "deny": Operation(lambda scene: scene.deny(deny=True), done=_none_works, voids=of_the_client),
+    "allow": Operation(
+        lambda scene: scene.deny(deny=False),
+        prepare=lambda scene: scene.deny(deny=True),
+        done=_last_works,
+        voids=of_the_client,
+    ),
+    "rotate the app clients": Operation(
+        Scene.rotate_app_clients, done=_fully_rotated, documented=frozenset({"conflict"})
+    ),
+    "adopt with new credentials": Operation(
+        lambda scene: scene.adopt_brought(keep=False), prepare=Scene.bring, done=_adopted
+    ),
+    "adopt and keep the credentials": Operation(
+        lambda scene: scene.adopt_brought(keep=True), prepare=Scene.bring, done=_adopted
+    ),
+    "delete an adopted client": Operation(
+        _delete, prepare=Scene.adopt, done=_deleted, voids=of_the_client, documented=_GONE
+    ),
+    "restore an adopted client": Operation(
+        _restore,
+        prepare=_delete_adopted,
+        done=_last_works,
+        voids=of_the_client,
+    ),
+}
+
+
+def with_the_other_region_lost(operation: Operation) -> Operation:
+    return Operation(
+        operation.run,
+        prepare=operation.prepare,
+        voids=operation.voids,
+        documented=operation.documented,
+        scopes=operation.scopes,
+        outage=True,
+    )
+
+
+OUTAGES = {
+    f"{name}, the other Region lost": with_the_other_region_lost(OPERATIONS[name])
+    for name in (
+        "enrol",
+        "enrol with a key",
+        "rotate without an overlap",
+        "disable",
+        "widen the scopes",
+        "change the scopes",
+        "delete",
+        "restore",
+    )
+}

@@ -1,0 +1,60 @@
+"""The administrators' use cases of the primary Region over fakes, with one enrolled client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from chalicelib.clients.app_client_rotation import AppClientRotation
+from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.changes import Clients
+from chalicelib.clients.deletion import DeletionAndRestore
+from chalicelib.clients.denials import Denials
+from chalicelib.clients.enrollment import Enrolled, EnrollmentRequest
+from chalicelib.clients.rotation import Rotation
+from chalicelib.model import AppClient, ClientId, ClientRecord
+from tests.fakes import FakeTokenEndpoint, FakeUseLog
+from tests.worlds import CALLER, EAST, FRESH, STALE, WEST, EnrollmentWorld
+
+DAY = 86_400
+
+
+@dataclass
+class LifecycleWorld(EnrollmentWorld):
+    """Everything that happens to a client after its enrolment."""
+
+    logs: dict[str, FakeUseLog] = field(
+        default_factory=lambda: {EAST: FakeUseLog(), WEST: FakeUseLog()}
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.east.clock = self.west.clock = self.clock
+        self.endpoints = {region: FakeTokenEndpoint(clock=self.clock) for region in (EAST, WEST)}
+        self.halves = Halves(self.admin, {EAST: self.east, WEST: self.west}, self.key)
+        self.clients = Clients(self.admin, self.halves)
+        self.rotation = Rotation(self.admin, self.logs, self.hasher, self.random_bytes)
+        self.deletion = DeletionAndRestore(self.admin, self.halves)
+        self.denials = Denials(EAST, self.state)
+        self.app_client_rotation = AppClientRotation(
+            self.admin, self.halves, self.endpoints, self.random_bytes, FRESH + STALE
+        )
+
+    def enrolled(self, scope: str = "demo/read demo/write") -> Enrolled:
+        return self.enroll(
+            EnrollmentRequest("billing", tuple(scope.split()), (), None, None), CALLER
+        )
+
+    def record(self, client_id: ClientId) -> ClientRecord:
+        return self.store.stored[client_id].value
+
+    def half(self, client_id: ClientId, region: str) -> AppClient:
+        half = self.record(client_id).app_clients[region]
+        assert isinstance(half, AppClient)
+        return half
+
+    def authenticates(self, client_id: ClientId, client_secret: str) -> bool:
+        """Whether the exchange would find *client_secret* right and not expired."""
+        verified = self.hasher.verify(client_id, client_secret, self.record(client_id).secrets)
+        if verified is None:
+            return False
+        return verified.secret.expires_at is None or verified.secret.expires_at > self.clock()

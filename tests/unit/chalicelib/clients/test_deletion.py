@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from chalicelib.errors import (
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    OutcomeUnknownError,
+    ProblemError,
+    StoreRefusedError,
+    StoreUnavailableError,
+)
+from chalicelib.model import ClientId, Origin, Pending, Status
+from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
+from tests.worlds import EAST, WEST
+
+
+@pytest.fixture
+def world() -> LifecycleWorld:
+    return LifecycleWorld()
+
+
+def test_nothing_is_left_of_a_deleted_client_but_what_restores_it(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    deleted = world.deletion.delete(client_id, 7)
+    assert deleted.left == ()
+    assert world.east.made == world.west.made == {}
+    assert world.store.replicas == {}
+    assert world.store.buried == {client_id}
+    record = world.record(client_id)
+    assert record.status is Status.DELETED
+    assert record.deletion is not None
+    assert (record.deletion.was, record.deletion.recovery_days) == (Status.ACTIVE, 7)
+
+
+def test_it_stops_authenticating_before_anything_is_removed(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    seen: list[Status] = []
+    world.east.meanwhile["delete"] = lambda: seen.append(world.record(client_id).status)
+    world.deletion.delete(client_id, 7)
+    assert seen == [Status.DELETED]
+
+
+def test_a_repeat_goes_on_with_what_is_left(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.west.failures["delete"] = [AppClientsUnreachableError()]
+    deleted = world.deletion.delete(client_id, 7)
+    assert deleted.left == (f"the app client in {WEST}",)
+    assert world.store.buried == set()
+    assert isinstance(world.record(client_id).app_clients[EAST], Pending)
+    assert world.deletion.delete(client_id, 30).left == ()
+    assert world.store.buried == {client_id}
+    deletion = world.record(client_id).deletion
+    assert deletion is not None
+    assert deletion.recovery_days == 7  # as the first one said
+
+
+def test_a_replica_that_takes_its_time_is_waited_for(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.store.failures["bury"] = [StoreRefusedError(), StoreRefusedError()]
+    assert world.deletion.delete(client_id, 7).left == ()
+    assert len(world.pauses) > 0
+
+
+@pytest.mark.parametrize(
+    "failures", [[StoreRefusedError() for _ in range(9)], [StoreUnavailableError()]]
+)
+def test_a_record_that_cannot_be_removed_yet_is_told(
+    world: LifecycleWorld, failures: list[Exception | None]
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.store.failures["bury"] = failures
+    assert world.deletion.delete(client_id, 7).left == ("the record and its replica",)
+
+
+def test_the_app_clients_of_an_adopted_client_stay(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    found = world.store.read(client_id)
+    world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
+    halves = world.record(client_id).app_clients
+    assert world.deletion.delete(client_id, 7).left == ()
+    assert len(world.east.made) == len(world.west.made) == 1
+    restored = world.deletion.restore(client_id)
+    assert restored.record.app_clients == halves
+
+
+def test_a_client_that_is_being_enrolled_is_not_deleted(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    found = world.store.read(client_id)
+    world.store.replace(replace(found.value, status=Status.ENROLLING), found.version)
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "enrolling"
+
+
+def test_with_an_outdated_version_nothing_is_deleted(world: LifecycleWorld) -> None:
+    enrolled = world.enrolled()
+    client_id = enrolled.issued.client_id
+    world.clients.change(client_id, {"client_name": "renamed"})
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7, enrolled.version)
+    assert refused.value.status_code == 412
+    assert world.record(client_id).status is Status.ACTIVE
+
+
+def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) -> None:
+    """Have somebody restore the client just before the call *at*."""
+
+    def restore() -> None:
+        world.store.meanwhile.clear()
+        world.deletion.restore(client_id)
+
+    world.store.meanwhile[at] = restore
+
+
+def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    restored_by_somebody(world, client_id, "peek")
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.record(client_id).status is Status.ACTIVE
+    assert not {"unreplicate", "bury"} & set(world.store.calls)
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+@pytest.mark.parametrize("at", ["unreplicate", "bury"])
+def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld, at: str) -> None:
+    client_id = world.enrolled().issued.client_id
+    restored_by_somebody(world, client_id, at)
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.store.buried == set()
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+def test_what_was_restored_while_a_replica_took_its_time_has_a_replica(
+    world: LifecycleWorld,
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    world.store.failures["bury"] = [StoreRefusedError()]
+    restored_by_somebody(world, client_id, "unreplicate")
+    with pytest.raises(ProblemError) as refused:
+        world.deletion.delete(client_id, 7)
+    assert refused.value.slug == "conflict"
+    assert world.store.calls.count("bury") == 1
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+class TestRestore:
+    def deleted(self, world: LifecycleWorld) -> tuple[ClientId, str]:
+        issued = world.enrolled().issued
+        world.deletion.delete(issued.client_id, 7)
+        return issued.client_id, issued.client_secret
+
+    def test_the_credentials_work_again_with_new_app_clients(self, world: LifecycleWorld) -> None:
+        client_id, client_secret = self.deleted(world)
+        restored = world.deletion.restore(client_id)
+        assert restored.record.status is Status.ACTIVE
+        assert restored.record.deletion is None
+        assert world.authenticates(client_id, client_secret)
+        assert world.half(client_id, EAST).app_client_id in world.east.made
+        assert world.half(client_id, WEST).app_client_id in world.west.made
+        assert world.store.replicas[client_id].version == restored.version
+
+    def test_a_disabled_client_comes_back_disabled(self, world: LifecycleWorld) -> None:
+        client_id = world.enrolled().issued.client_id
+        world.clients.change(client_id, {"status": Status.DISABLED})
+        world.deletion.delete(client_id, 7)
+        assert world.deletion.restore(client_id).record.status is Status.DISABLED
+
+    def test_a_repeat_changes_nothing(self, world: LifecycleWorld) -> None:
+        client_id, _ = self.deleted(world)
+        first = world.deletion.restore(client_id)
+        assert world.deletion.restore(client_id).version == first.version
+        assert world.stranded == set()
+
+    def test_one_that_is_gone_for_good_is_told(self, world: LifecycleWorld) -> None:
+        with pytest.raises(ProblemError) as refused:
+            world.deletion.restore(ClientId("sgc_" + "a" * 26))
+        assert (refused.value.status_code, refused.value.slug) == (404, "gone")
+
+    def test_with_the_other_region_gone_its_half_is_pending(self, world: LifecycleWorld) -> None:
+        client_id, _ = self.deleted(world)
+        world.west.failures["create"] = [AppClientsUnreachableError()]
+        world.deletion.restore(client_id)
+        assert isinstance(world.record(client_id).app_clients[WEST], Pending)
+
+    def test_a_pool_that_throttles_leaves_a_tombstone_and_no_app_client(
+        self, world: LifecycleWorld
+    ) -> None:
+        client_id, _ = self.deleted(world)
+        world.west.failures["create"] = [AppClientsThrottledError()]
+        with pytest.raises(ProblemError) as refused:
+            world.deletion.restore(client_id)
+        assert refused.value.status_code == 429
+        assert world.record(client_id).status is Status.DELETED
+        assert world.stranded == set()
+        world.deletion.restore(client_id)
+        assert world.record(client_id).status is Status.ACTIVE
+
+    def test_when_nobody_knows_whether_it_was_written_nothing_is_undone(
+        self, world: LifecycleWorld
+    ) -> None:
+        client_id, _ = self.deleted(world)
+        world.store.lost["replace"] = [OutcomeUnknownError()]
+        with pytest.raises(ProblemError) as refused:
+            world.deletion.restore(client_id)
+        assert refused.value.slug == "outcome-unknown"
+        assert world.half(client_id, EAST).app_client_id in world.east.made
+
+    def test_a_client_that_is_being_enrolled_is_left_as_it_is(self, world: LifecycleWorld) -> None:
+        client_id = world.enrolled().issued.client_id
+        world.store.unreplicate(client_id)
+        found = world.store.read(client_id)
+        world.store.replace(replace(found.value, status=Status.ENROLLING), found.version)
+        reserved = world.store.read(client_id)
+        with pytest.raises(ProblemError) as refused:
+            world.deletion.restore(client_id)
+        assert (refused.value.status_code, refused.value.slug) == (409, "enrolling")
+        assert world.store.read(client_id) == reserved
+        assert world.store.replicated == set()

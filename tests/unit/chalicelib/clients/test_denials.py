@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from chalicelib import record_json as records
+from chalicelib.clients.denials import MAX_DENIED, Denials
+from chalicelib.errors import ProblemError, StoreUnavailableError, VersionConflictError
+from chalicelib.model import ClientId, RegionState
+from tests.fakes import FakeStateStore
+from tests.worlds import EAST
+
+
+def ids(count: int, start: int = 0) -> list[ClientId]:
+    return [ClientId(f"sgc_{number:026d}") for number in range(start, start + count)]
+
+
+@pytest.fixture
+def state() -> FakeStateStore:
+    return FakeStateStore.of(RegionState(writer=False, took_over=True))
+
+
+@pytest.fixture
+def denials(state: FakeStateStore) -> Denials:
+    return Denials(EAST, state)
+
+
+def test_a_region_that_does_not_write_denies_all_the_same(denials: Denials) -> None:
+    assert denials.change(ids(2), []) == frozenset(ids(2))
+    assert denials.list() == frozenset(ids(2))
+
+
+def test_many_are_denied_in_one_write(denials: Denials, state: FakeStateStore) -> None:
+    denials.change(ids(100), [])
+    assert state.calls.count("replace") == 1
+
+
+def test_allowing_takes_the_denial_away_and_nothing_else(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    denials.change(ids(3), [])
+    assert denials.change([], ids(1)) == frozenset(ids(2, 1))
+    assert state.stored is not None
+    assert state.stored.value.took_over
+    assert not state.stored.value.writer
+
+
+def test_who_is_named_in_both_is_denied(denials: Denials) -> None:
+    assert denials.change(ids(1), ids(1)) == frozenset(ids(1))
+
+
+def test_a_repeat_writes_nothing(denials: Denials, state: FakeStateStore) -> None:
+    denials.change(ids(1), [])
+    denials.change(ids(1), [])
+    assert state.calls.count("replace") == 1
+
+
+def test_a_full_list_fails_aloud_changes_nothing_and_names_the_fallback(denials: Denials) -> None:
+    denials.change(ids(MAX_DENIED), [])
+    with pytest.raises(ProblemError) as refused:
+        denials.change(ids(1, MAX_DENIED), [])
+    assert refused.value.slug == "denials-full"
+    assert "disable" in refused.value.detail
+    assert denials.list() == frozenset(ids(MAX_DENIED))
+    denials.change([], ids(1))
+    denials.change(ids(1, MAX_DENIED), [])
+
+
+def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeStateStore) -> None:
+    """Also if all of its IDs are as long as any may be."""
+    denials.change([ClientId(f"{number:040d}") for number in range(MAX_DENIED)], [])
+    assert state.stored is not None
+    assert len(records.state_to_json(state.stored.value)) <= 65_536
+
+
+def test_what_a_region_that_stands_alone_allows_takes_room_too(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    alone = RegionState(writer=True, took_over=True, denied=frozenset())
+    state.stored = FakeStateStore.of(alone).stored
+    longest = [ClientId(f"{number:040d}") for number in range(MAX_DENIED + 100)]
+    denials.change([], longest[MAX_DENIED:])
+    with pytest.raises(ProblemError) as refused:
+        denials.change(longest[:MAX_DENIED], [])
+    assert refused.value.slug == "denials-full"
+    assert denials.list() == frozenset()
+
+
+def test_a_full_list_can_always_be_shortened(denials: Denials, state: FakeStateStore) -> None:
+    too_many = RegionState(writer=True, took_over=False, denied=frozenset(ids(MAX_DENIED + 10)))
+    state.stored = FakeStateStore.of(too_many).stored
+    assert len(denials.change([], ids(1))) == MAX_DENIED + 9
+
+
+def test_two_operators_at_once_both_get_their_denial(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    def somebody_denies_another() -> None:
+        del state.meanwhile["replace"]
+        found = state.read()
+        denied = found.value.denied | frozenset(ids(1, 50))
+        state.replace(replace(found.value, denied=denied), found.version)
+
+    state.meanwhile["replace"] = somebody_denies_another
+    assert denials.change(ids(1), []) == frozenset([*ids(1), *ids(1, 50)])
+
+
+def test_a_race_that_is_always_lost_ends_in_a_conflict(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    state.failures["replace"] = [VersionConflictError() for _ in range(20)]
+    with pytest.raises(ProblemError) as refused:
+        denials.change(ids(1), [])
+    assert refused.value.slug == "conflict"
+
+
+def test_a_state_that_cannot_be_read_names_the_region(
+    denials: Denials, state: FakeStateStore
+) -> None:
+    state.failures["read"] = [StoreUnavailableError()]
+    with pytest.raises(ProblemError) as refused:
+        denials.change(ids(1), [])
+    assert refused.value.status_code == 503
+    assert EAST in refused.value.detail

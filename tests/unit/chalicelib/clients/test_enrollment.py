@@ -1,0 +1,724 @@
+"""Enrolment: what it makes, what a repeat does, and what a failure leaves behind."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+
+import pytest
+
+from chalicelib import credentials
+from chalicelib.clients.enrollment import REPEAT_SECONDS, Enrolled, EnrollmentRequest
+from chalicelib.errors import (
+    AppClientsRefusedError,
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    ClientExistsError,
+    MalformedSecretError,
+    OutcomeUnknownError,
+    ProblemError,
+    ServiceError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    UnknownClientError,
+    VersionConflictError,
+)
+from chalicelib.model import (
+    AppClient,
+    ClientRecord,
+    Origin,
+    Pending,
+    Replication,
+    Status,
+)
+from chalicelib.record_json import record_to_json
+from tests.fakes import Failing
+from tests.worlds import CALLER, EAST, WEST, EnrollmentWorld
+
+OTHER_CALLER = "arn:aws:iam::123456789012:user/somebody-else"
+REQUEST = EnrollmentRequest(
+    client_name="billing",
+    scopes=("demo/read", "demo/write"),
+    allowed_cidrs=(ip_network("192.0.2.0/24"),),
+    expires_at=1_900_000_000,
+    idempotency_key=None,
+)
+WITH_KEY = replace(REQUEST, idempotency_key="order-1")
+
+
+@pytest.fixture
+def world() -> EnrollmentWorld:
+    return EnrollmentWorld()
+
+
+def record_of(world: EnrollmentWorld, enrolled: Enrolled) -> ClientRecord:
+    return world.store.stored[enrolled.issued.client_id].value
+
+
+def problem_of(world: EnrollmentWorld, request: EnrollmentRequest = REQUEST) -> ProblemError:
+    with pytest.raises(ProblemError) as caught:
+        world.enroll(request, CALLER)
+    return caught.value
+
+
+def authenticates(world: EnrollmentWorld, enrolled: Enrolled) -> bool:
+    """Whether the credentials that were shown are those of an active record."""
+    record = record_of(world, enrolled)
+    issued = enrolled.issued
+    found = world.hasher.verify(issued.client_id, issued.client_secret, record.secrets)
+    return found is not None and record.status is Status.ACTIVE
+
+
+# Success
+
+
+def test_a_client_is_enrolled_in_both_regions(world: EnrollmentWorld) -> None:
+    enrolled = world.enroll(REQUEST, CALLER)
+    record = record_of(world, enrolled)
+    assert enrolled.record == record
+    assert enrolled.version == world.store.stored[record.client_id].version
+    assert enrolled.replication is Replication.IN_SYNC
+    assert world.store.replicas[record.client_id].value == record
+    assert (record.client_name, record.status, record.origin) == (
+        "billing",
+        Status.ACTIVE,
+        Origin.ENROLLED,
+    )
+    assert record.scopes == REQUEST.scopes
+    assert record.allowed_cidrs == REQUEST.allowed_cidrs
+    assert record.expires_at == REQUEST.expires_at
+    assert record.created_at == int(world.clock())
+    assert record.enrollment is None
+    assert authenticates(world, enrolled)
+
+
+@pytest.mark.parametrize("region", [EAST, WEST])
+def test_each_half_is_an_app_client_of_its_pool_with_a_mac(
+    world: EnrollmentWorld, region: str
+) -> None:
+    enrolled = world.enroll(REQUEST, CALLER)
+    half = record_of(world, enrolled).app_clients[region]
+    pool = {EAST: world.east, WEST: world.west}[region]
+    ((app_client_id, made),) = pool.made.items()
+    assert isinstance(half, AppClient)
+    assert (half.user_pool_id, half.app_client_id) == (pool.user_pool_id, app_client_id)
+    assert half.client_secret == f"cognito-secret-of-{app_client_id}"
+    assert made.client_id == enrolled.issued.client_id
+    assert made.scopes == frozenset(REQUEST.scopes)
+    assert world.key.key is not None
+    assert half.mac == credentials.app_client_mac(
+        world.key.key, enrolled.issued.client_id, app_client_id
+    )
+
+
+def test_the_secret_is_stored_nowhere(world: EnrollmentWorld) -> None:
+    enrolled = world.enroll(REQUEST, CALLER)
+    assert enrolled.issued.client_secret not in record_to_json(record_of(world, enrolled))
+    assert enrolled.issued.client_secret not in repr(world)
+
+
+def test_every_enrolment_makes_another_client(world: EnrollmentWorld) -> None:
+    enrolled = [world.enroll(REQUEST, CALLER) for _ in range(3)]
+    assert len({each.issued.client_id for each in enrolled}) == 3
+    assert len({each.issued.client_secret for each in enrolled}) == 3
+    assert not world.stranded
+
+
+def test_a_replica_that_takes_a_while_is_waited_for_a_little(world: EnrollmentWorld) -> None:
+    world.store.lag = True
+    assert world.enroll(REQUEST, CALLER).replication is Replication.IN_PROGRESS
+    assert world.pauses == [0.1, 0.4, 1.0]
+
+
+def test_a_replica_that_arrives_meanwhile_is_in_sync(world: EnrollmentWorld) -> None:
+    def arrive() -> None:
+        if len(world.pauses) == 2:
+            world.store.replicas.update(world.store.stored)
+
+    world.store.lag = True
+    world.store.meanwhile["replication"] = arrive
+    assert world.enroll(REQUEST, CALLER).replication is Replication.IN_SYNC
+    assert world.pauses == [0.1, 0.4]
+
+
+# The credentials authenticate nobody before everything is made
+
+
+def test_until_the_end_the_record_authenticates_nobody(world: EnrollmentWorld) -> None:
+    seen: list[Status] = []
+
+    def look() -> None:
+        seen.extend(each.value.status for each in world.store.stored.values())
+
+    world.east.meanwhile["create"] = world.west.meanwhile["create"] = look
+    world.store.meanwhile["replace"] = look
+    world.enroll(REQUEST, CALLER)
+    assert seen == [Status.ENROLLING] * 3
+
+
+def test_the_record_is_written_before_anything_in_cognito(world: EnrollmentWorld) -> None:
+    """So that whatever happens then, `reconcile` finds a record that tells it."""
+    world.east.meanwhile["create"] = lambda: written.append(len(world.store.stored))
+    written: list[int] = []
+    world.enroll(REQUEST, CALLER)
+    assert written == [1]
+
+
+# Who may, and what for
+
+
+def test_only_the_region_that_writes_enrols() -> None:
+    world = EnrollmentWorld()
+    world.state.hand_over_to(world.other_state)
+    problem = problem_of(world)
+    assert (problem.status_code, problem.slug) == (409, "not-the-writing-region")
+    assert EAST in problem.detail
+    assert WEST in problem.detail
+    assert problem.extensions == {"region": EAST, "writing_region": WEST}
+    assert not world.store.calls
+    assert not world.east.calls
+    assert not world.west.calls
+
+
+@pytest.mark.parametrize("region", [EAST, WEST])
+def test_a_scope_that_a_pool_does_not_define_is_named(world: EnrollmentWorld, region: str) -> None:
+    pool = {EAST: world.east, WEST: world.west}[region]
+    pool.scopes = frozenset({"demo/read"})
+    problem = problem_of(world)
+    assert (problem.status_code, problem.slug) == (400, "unknown-scope")
+    assert problem.fields == {"scope": f"not defined in {region}: demo/write"}
+    assert not world.store.stored
+    assert not world.east.made
+    assert not world.west.made
+
+
+# The other Region out of reach
+
+
+def west_down(world: EnrollmentWorld) -> None:
+    for method in ("unknown_scopes", "create"):
+        world.west.failures[method] = [AppClientsUnreachableError() for _ in range(9)]
+    world.store.failures["replicate"] = [StoreUnavailableError() for _ in range(9)]
+
+
+def west_up(world: EnrollmentWorld) -> None:
+    world.west.failures.clear()
+    world.store.failures.clear()
+
+
+def test_with_the_other_region_out_of_reach_its_half_is_pending(world: EnrollmentWorld) -> None:
+    west_down(world)
+    enrolled = world.enroll(REQUEST, CALLER)
+    record = record_of(world, enrolled)
+    assert isinstance(record.app_clients[EAST], AppClient)
+    assert record.app_clients[WEST] == Pending(
+        int(world.clock()), f"Cognito in {WEST} did not answer"
+    )
+    assert enrolled.replication is Replication.MISSING
+    assert authenticates(world, enrolled)
+    assert not world.stranded
+
+
+def test_a_repeat_finishes_the_half_that_is_pending(world: EnrollmentWorld) -> None:
+    west_down(world)
+    first = world.enroll(WITH_KEY, CALLER)
+    west_up(world)
+    again = world.enroll(WITH_KEY, CALLER)
+    assert again.issued.client_id == first.issued.client_id
+    assert isinstance(record_of(world, again).app_clients[WEST], AppClient)
+    assert len(world.east.made) == 1, "the half that was made is kept"
+    assert not world.stranded
+
+
+# An Idempotency-Key
+
+
+def test_a_repeat_replaces_the_secret_that_nobody_received(world: EnrollmentWorld) -> None:
+    first = world.enroll(WITH_KEY, CALLER)
+    world.clock.advance(REPEAT_SECONDS)
+    again = world.enroll(WITH_KEY, CALLER)
+    assert again.issued.client_id == first.issued.client_id
+    assert again.issued.client_secret != first.issued.client_secret
+    assert authenticates(world, again)
+    assert not authenticates(world, first)
+    assert len(world.store.stored) == len(world.east.made) == len(world.west.made) == 1
+    assert record_of(world, again).created_at == first.record.created_at
+
+
+def test_a_client_id_with_a_key_is_the_one_that_is_derived(world: EnrollmentWorld) -> None:
+    enrolled = world.enroll(WITH_KEY, CALLER)
+    assert world.key.key is not None
+    assert enrolled.issued.client_id == credentials.derived_client_id(
+        world.key.key, CALLER, "order-1"
+    )
+
+
+def test_repeats_do_not_lengthen_the_time_for_repeats(world: EnrollmentWorld) -> None:
+    world.enroll(WITH_KEY, CALLER)
+    world.clock.advance(REPEAT_SECONDS)
+    world.enroll(WITH_KEY, CALLER)
+    world.clock.advance(1)
+    assert problem_of(world, WITH_KEY).slug == "idempotency-key-reused"
+
+
+def test_a_repeat_of_what_was_interrupted_finishes_it(world: EnrollmentWorld) -> None:
+    """A crash right after the reservation: the process is gone, nothing is undone."""
+    world.east.failures["create"] = [RuntimeError("out of memory")]
+    with pytest.raises(RuntimeError):
+        world.enroll(WITH_KEY, CALLER)
+    (reserved,) = world.store.stored.values()
+    assert reserved.value.status is Status.ENROLLING
+    world.clock.advance(60)
+    enrolled = world.enroll(WITH_KEY, CALLER)
+    assert authenticates(world, enrolled)
+    assert not world.stranded
+
+
+REUSES: dict[str, tuple[str, Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest]]] = {}
+
+
+def reuse(why: str) -> Callable[[Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest]], None]:
+    def register(arrange: Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest]) -> None:
+        REUSES[arrange.__name__] = (why, arrange)
+
+    return register
+
+
+@reuse("another request")
+def another_name(_world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    return replace(WITH_KEY, client_name="invoicing")
+
+
+@reuse("another request")
+def other_scopes(_world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    return replace(WITH_KEY, scopes=("demo/read",))
+
+
+@reuse("another request")
+def other_addresses(_world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    return replace(WITH_KEY, allowed_cidrs=())
+
+
+@reuse("another request")
+def another_expiry(_world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    return replace(WITH_KEY, expires_at=None)
+
+
+@reuse("more than 10 minutes ago")
+def too_late(world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    world.clock.advance(REPEAT_SECONDS + 1)
+    return WITH_KEY
+
+
+@reuse("more than 10 minutes ago")
+def before_its_time(world: EnrollmentWorld, _first: Enrolled) -> EnrollmentRequest:
+    world.clock.advance(-2)
+    return WITH_KEY
+
+
+@reuse("changed since")
+def rotated_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
+    newer = credentials.issue(first.issued.client_id, world.random_bytes)
+    current = world.hasher.hash(newer, now=int(world.clock()))
+    secrets = (current, *first.record.secrets)
+    world.store.replace(replace(first.record, secrets=secrets), first.version)
+    return WITH_KEY
+
+
+@reuse("changed since")
+def disabled_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
+    world.store.replace(replace(first.record, status=Status.DISABLED), first.version)
+    return WITH_KEY
+
+
+@reuse("changed since")
+def deleted_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
+    world.store.replace(replace(first.record, status=Status.DELETED), first.version)
+    return WITH_KEY
+
+
+@reuse("deleted")
+def buried_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
+    world.store.unreplicate(first.issued.client_id)
+    world.store.bury(first.issued.client_id, 7)
+    return WITH_KEY
+
+
+@pytest.mark.parametrize(("why", "arrange"), REUSES.values(), ids=REUSES.keys())
+def test_a_key_that_was_used_for_something_else_is_refused(
+    world: EnrollmentWorld,
+    why: str,
+    arrange: Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest],
+) -> None:
+    request = arrange(world, world.enroll(WITH_KEY, CALLER))
+    before = dict(world.store.stored), dict(world.east.made), dict(world.west.made)
+    problem = problem_of(world, request)
+    assert (problem.status_code, problem.slug) == (409, "idempotency-key-reused")
+    assert why in problem.detail
+    assert problem.fields.keys() == {"Idempotency-Key"}
+    assert (world.store.stored, world.east.made, world.west.made) == before
+
+
+def test_the_order_of_scopes_and_addresses_makes_no_other_request(world: EnrollmentWorld) -> None:
+    networks = (ip_network("192.0.2.0/24"), ip_network("198.51.100.0/24"))
+    request = replace(WITH_KEY, allowed_cidrs=networks)
+    first = world.enroll(request, CALLER)
+    again = replace(request, allowed_cidrs=networks[::-1], scopes=request.scopes[::-1])
+    assert world.enroll(again, CALLER).issued.client_id == first.issued.client_id
+
+
+def test_the_same_key_of_somebody_else_is_another_client(world: EnrollmentWorld) -> None:
+    first = world.enroll(WITH_KEY, CALLER)
+    other = world.enroll(WITH_KEY, OTHER_CALLER)
+    assert other.issued.client_id != first.issued.client_id
+    assert authenticates(world, first)
+    assert authenticates(world, other)
+
+
+def test_another_key_is_another_client(world: EnrollmentWorld) -> None:
+    first = world.enroll(WITH_KEY, CALLER)
+    other = world.enroll(replace(WITH_KEY, idempotency_key="order-2"), CALLER)
+    assert other.issued.client_id != first.issued.client_id
+
+
+def test_a_repeat_that_fails_leaves_the_first_one_alone(world: EnrollmentWorld) -> None:
+    """Also where nothing keeps a record from being removed: its replica is not there yet."""
+    world.store.failures["replicate"] = [StoreUnavailableError()]
+    first = world.enroll(WITH_KEY, CALLER)
+    world.store.failures["replace"] = [StoreRefusedError("AccessDeniedException")]
+    assert problem_of(world, WITH_KEY).slug == "store-refused"
+    assert record_of(world, first) == first.record
+    assert authenticates(world, first)
+    assert not world.stranded
+
+
+# Two at the same time with the same key
+
+
+@dataclass
+class Overtaking:
+    """Lets a repeat of the same request run, once, in the middle of the first one."""
+
+    world: EnrollmentWorld
+    port: Failing
+    method: str
+    enrolled: Enrolled | None = None
+
+    def __post_init__(self) -> None:
+        self.port.meanwhile[self.method] = self
+
+    def __call__(self) -> None:
+        del self.port.meanwhile[self.method]
+        self.enrolled = self.world.enroll(WITH_KEY, CALLER)
+
+
+@pytest.mark.parametrize("where", ["east", "west", "replace"])
+def test_who_is_overtaken_by_a_repeat_undoes_its_own_and_nothing_else(
+    world: EnrollmentWorld, where: str
+) -> None:
+    port: Failing = {"east": world.east, "west": world.west, "replace": world.store}[where]
+    overtaking = Overtaking(world, port, "replace" if where == "replace" else "create")
+    problem = problem_of(world, WITH_KEY)
+    assert (problem.status_code, problem.slug) == (409, "conflict")
+    assert "left_behind" not in problem.extensions
+    assert overtaking.enrolled is not None
+    assert authenticates(world, overtaking.enrolled)
+    assert not world.stranded
+    assert len(world.east.made) == len(world.west.made) == 1
+
+
+@pytest.mark.parametrize("error", [AppClientsThrottledError(), AppClientsUnreachableError()])
+def test_who_fails_after_it_was_overtaken_leaves_the_others_client_alone(
+    world: EnrollmentWorld, error: Exception
+) -> None:
+    """The repeat's secret was shown by then: its record must not go."""
+    world.store.failures["replicate"] = [StoreUnavailableError() for _ in range(9)]
+    overtaking = Overtaking(world, world.east, "create")
+    world.east.failures["create"] = [None, error]
+    problem = problem_of(world, WITH_KEY)
+    assert problem.status_code in {429, 503}
+    assert overtaking.enrolled is not None
+    assert authenticates(world, overtaking.enrolled)
+    assert not world.stranded
+
+
+# Whatever fails, wherever
+
+
+UNAVAILABLE = (StoreUnavailableError, StoreThrottledError, StoreRefusedError)
+APP_CLIENTS: tuple[Callable[[], ServiceError], ...] = (
+    AppClientsUnreachableError,
+    AppClientsThrottledError,
+    lambda: AppClientsRefusedError("LimitExceededException"),
+)
+# What each port's documentation says that its methods raise.
+DOCUMENTED: dict[str, dict[str, tuple[Callable[[], ServiceError], ...]]] = {
+    "state": {"read": (MalformedSecretError, *UNAVAILABLE)},
+    "key": {"read": (MalformedSecretError, *UNAVAILABLE)},
+    "store": {
+        "create": (ClientExistsError, *UNAVAILABLE),
+        "replace": (
+            VersionConflictError,
+            UnknownClientError,
+            OutcomeUnknownError,
+            *UNAVAILABLE,
+        ),
+        "replicate": (UnknownClientError, *UNAVAILABLE),
+        "replication": (UnknownClientError, *UNAVAILABLE),
+    },
+    "east": {"unknown_scopes": APP_CLIENTS, "create": APP_CLIENTS},
+    "west": {"unknown_scopes": APP_CLIENTS, "create": APP_CLIENTS},
+}
+PORTS = tuple(DOCUMENTED)
+
+
+def port_of(world: EnrollmentWorld, name: str) -> Failing:
+    port = getattr(world, name)
+    assert isinstance(port, Failing)
+    return port
+
+
+def _calls() -> Iterator[tuple[str, str, int]]:
+    """Yield every call that an enrolment makes: port, method, and the how manieth."""
+    world = EnrollmentWorld()
+    world.store.lag = True
+    world.enroll(REQUEST, CALLER)
+    for name in PORTS:
+        calls = port_of(world, name).calls
+        for index, method in enumerate(calls):
+            yield name, method, calls[:index].count(method)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """One documented error of one call that an enrolment makes."""
+
+    port: str
+    method: str
+    before: int
+    error: Callable[[], ServiceError]
+
+    def __str__(self) -> str:
+        return f"{self.port}.{self.method}.{self.before}-{type(self.error()).__name__}"
+
+    def inject(self, world: EnrollmentWorld) -> None:
+        failures = port_of(world, self.port).failures
+        failures[self.method] = [*[None] * self.before, self.error()]
+
+
+FAILURES = [
+    Failure(name, method, before, error)
+    for name, method, before in _calls()
+    for error in DOCUMENTED[name][method]
+]
+
+
+def test_the_failures_below_are_those_of_every_call() -> None:
+    calls = list(_calls())
+    assert ("store", "replication", 3) in calls
+    assert {(name, method) for name, method, _ in calls} == {
+        (name, method) for name, methods in DOCUMENTED.items() for method in methods
+    }
+
+
+@pytest.mark.parametrize("request_", [REQUEST, WITH_KEY], ids=["without key", "with key"])
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_whatever_fails_nothing_is_stranded_or_it_is_said(
+    world: EnrollmentWorld, failure: Failure, request_: EnrollmentRequest
+) -> None:
+    world.store.lag = True
+    failure.inject(world)
+    try:
+        enrolled = world.enroll(request_, CALLER)
+    except ProblemError as problem:
+        assert_told_or_nothing_left(world, problem)
+    else:
+        assert authenticates(world, enrolled)
+        assert isinstance(enrolled.record.app_clients[EAST], AppClient)
+        assert not world.stranded
+
+
+def assert_told_or_nothing_left(world: EnrollmentWorld, problem: ProblemError) -> None:
+    assert problem.detail
+    active = [each for each in world.store.stored.values() if each.value.status is Status.ACTIVE]
+    assert not active
+    if "reconcile" not in problem.detail:
+        assert not world.stranded
+        # Who lost against somebody else leaves the record to them.
+        assert not world.store.stored or problem.slug == "conflict"
+    if "left_behind" in problem.extensions:
+        assert "reconcile" in problem.detail
+
+
+@pytest.mark.parametrize("failure", FAILURES, ids=str)
+def test_a_repeat_after_whatever_failed_enrols(world: EnrollmentWorld, failure: Failure) -> None:
+    failure.inject(world)
+    try:
+        world.enroll(WITH_KEY, CALLER)
+    except ProblemError as problem:
+        first = problem
+    else:
+        return
+    again = world.enroll(WITH_KEY, CALLER)
+    assert authenticates(world, again)
+    if "reconcile" not in first.detail:
+        assert not world.stranded
+
+
+@pytest.mark.parametrize(
+    ("name", "method", "status", "slug"),
+    [
+        ("east", "unknown_scopes", 503, "cognito-unavailable"),
+        ("east", "create", 503, "cognito-unavailable"),
+        ("store", "create", 503, "store-unavailable"),
+        ("store", "replace", 503, "store-unavailable"),
+        ("state", "read", 503, "store-unavailable"),
+        ("key", "read", 503, "store-unavailable"),
+    ],
+)
+def test_with_the_own_region_out_of_reach_it_is_a_503_to_be_repeated(
+    world: EnrollmentWorld, name: str, method: str, status: int, slug: str
+) -> None:
+    unreachable = AppClientsUnreachableError() if name == "east" else StoreUnavailableError()
+    port_of(world, name).failures[method] = [unreachable]
+    problem = problem_of(world)
+    assert (problem.status_code, problem.slug) == (status, slug)
+    assert problem.retry_after
+    assert EAST in problem.detail
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "slug"),
+    [
+        (AppClientsThrottledError(), 429, "cognito-throttled"),
+        (AppClientsRefusedError("LimitExceededException"), 502, "cognito-refused"),
+        (AppClientsRefusedError("InvalidParameterException"), 502, "cognito-refused"),
+    ],
+)
+@pytest.mark.parametrize("name", ["east", "west"])
+def test_what_cognito_refuses_is_told_with_its_region(
+    world: EnrollmentWorld, name: str, error: Exception, status: int, slug: str
+) -> None:
+    port_of(world, name).failures["create"] = [error]
+    problem = problem_of(world)
+    assert (problem.status_code, problem.slug) == (status, slug)
+    assert {"east": EAST, "west": WEST}[name] in problem.detail
+    assert not world.stranded
+    assert not world.store.stored
+
+
+@pytest.mark.parametrize(
+    ("error", "slug", "hint"),
+    [
+        (StoreRefusedError("AccessDeniedException"), "store-refused", "role's policy"),
+        (MalformedSecretError("The deployment key is missing."), "malformed-secret", "init"),
+    ],
+)
+def test_what_secrets_manager_refuses_is_told_with_what_to_do(
+    world: EnrollmentWorld, error: Exception, slug: str, hint: str
+) -> None:
+    world.key.failures["read"] = [error]
+    problem = problem_of(world)
+    assert (problem.status_code, problem.slug) == (500, slug)
+    assert hint in problem.detail
+
+
+# Undoing fails as well
+
+
+def test_what_cannot_be_undone_is_said(world: EnrollmentWorld) -> None:
+    world.store.failures["replace"] = [StoreUnavailableError(), StoreUnavailableError()]
+    world.store.failures["destroy"] = [StoreUnavailableError()]
+    world.east.failures["delete"] = [AppClientsThrottledError()]
+    world.west.failures["delete"] = [AppClientsUnreachableError()]
+    problem = problem_of(world)
+    (record,) = world.store.stored.values()
+    assert problem.extensions["left_behind"] == [
+        f"an app client in {EAST}",
+        f"an app client in {WEST}",
+        f"the record of {record.value.client_id} in {EAST}",
+    ]
+    assert "surrogatectl reconcile" in problem.detail
+    assert record.value.status is not Status.ACTIVE
+
+
+def test_one_half_that_cannot_be_undone_does_not_keep_the_other(world: EnrollmentWorld) -> None:
+    world.store.failures["replace"] = [StoreRefusedError("x")]
+    world.east.failures["delete"] = [AppClientsUnreachableError()]
+    problem = problem_of(world)
+    assert problem.extensions["left_behind"] == [f"an app client in {EAST}"]
+    assert not world.west.made
+    assert not world.store.stored
+
+
+# Answers that get lost: done, but nobody was told
+
+
+def test_an_app_client_that_may_have_been_made_is_told(world: EnrollmentWorld) -> None:
+    world.east.lost["create"] = [AppClientsUnreachableError()]
+    problem = problem_of(world)
+    assert problem.slug == "cognito-unavailable"
+    assert world.stranded, "nobody knows its ID"
+    assert problem.extensions["left_behind"] == [f"perhaps an app client in {EAST}"]
+    assert "surrogatectl reconcile" in problem.detail
+
+
+def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
+    world: EnrollmentWorld,
+) -> None:
+    """The half is pending: `reconcile` looks for one of that name before it makes another."""
+    world.west.lost["create"] = [AppClientsUnreachableError()]
+    enrolled = world.enroll(REQUEST, CALLER)
+    assert isinstance(enrolled.record.app_clients[WEST], Pending)
+    ((_, named_after),) = world.west.ours()
+    assert named_after == enrolled.issued.client_id
+
+
+def test_a_write_of_which_nobody_knows_is_undone_by_nobody(world: EnrollmentWorld) -> None:
+    world.store.lost["replace"] = [OutcomeUnknownError()]
+    problem = problem_of(world, WITH_KEY)
+    assert (problem.status_code, problem.slug) == (503, "outcome-unknown")
+    assert problem.retry_after
+    (record,) = world.store.stored.values()
+    assert problem.extensions == {"client_id": record.value.client_id}
+    assert record.value.status is Status.ACTIVE
+    assert not world.stranded
+    assert "Idempotency-Key" in problem.detail
+    again = world.enroll(WITH_KEY, CALLER)
+    assert authenticates(world, again)
+    assert not world.stranded
+
+
+def test_without_a_key_nobody_is_told_to_repeat_with_one(world: EnrollmentWorld) -> None:
+    world.store.failures["replace"] = [OutcomeUnknownError()]
+    problem = problem_of(world)
+    assert "Idempotency-Key" not in problem.detail
+    assert "surrogatectl reconcile" in problem.detail
+
+
+def test_a_reservation_of_which_nobody_knows_authenticates_nobody_and_is_resumed(
+    world: EnrollmentWorld,
+) -> None:
+    world.store.lost["create"] = [StoreUnavailableError()]
+    assert problem_of(world, WITH_KEY).slug == "store-unavailable"
+    (record,) = world.store.stored.values()
+    assert record.value.status is Status.ENROLLING
+    assert authenticates(world, world.enroll(WITH_KEY, CALLER))
+    assert not world.stranded
+
+
+def test_no_problem_quotes_a_secret_or_anything_of_cognitos() -> None:
+    told = []
+    for failure in FAILURES:
+        each = EnrollmentWorld()
+        failure.inject(each)
+        try:
+            each.enroll(WITH_KEY, CALLER)
+        except ProblemError as problem:
+            told.append(f"{problem} {problem.detail} {problem.fields} {problem.extensions}")
+    assert len(told) > 10
+    for text in told:
+        for secret in ("sgs_", "$argon2", "cognito-secret", "0001000", "_Fake"):
+            assert secret not in text

@@ -1,0 +1,242 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
+from chalicelib.jwks.document import EMPTY
+from chalicelib.jwks.refresh import KeyRefresh
+from chalicelib.model import Status
+from chalicelib.pace import Pace
+from chalicelib.ports import at_once
+from chalicelib.reconciliation.drift import Drift, Kind
+from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
+from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
+from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
+from tests.unit.chalicelib.reconciliation.reconcile_world import ReconcileWorld
+from tests.worlds import EAST, WEST
+
+
+class FakeSurvey:
+    """A survey that finds what it is told to."""
+
+    def __init__(self) -> None:
+        self.found: list[Drift] = []
+        self.thorough: list[bool] = []
+
+    def __call__(
+        self,
+        _progress: object,
+        *,
+        thorough: bool = True,
+        before_each: Callable[[], object] = at_once,
+    ) -> Iterator[Drift]:
+        self.thorough.append(thorough)
+        for each in self.found:
+            yield each
+            before_each()
+
+
+@pytest.fixture
+def world() -> LifecycleWorld:
+    return LifecycleWorld()
+
+
+@pytest.fixture
+def survey() -> FakeSurvey:
+    return FakeSurvey()
+
+
+def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
+    found: Any = survey
+    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    return Upkeep(
+        world.admin,
+        key_refresh(world),
+        found,
+        world.app_client_rotation,
+        days,
+        pace,
+        world.events,
+    )
+
+
+def key_refresh(world: LifecycleWorld) -> KeyRefresh:
+    issuers = FakeIssuers({EAST_ISSUER: (key("east"),), WEST_ISSUER: (key("west"),)})
+    return KeyRefresh(FakeKeyStore.of(EMPTY), issuers.fetches(), world.clock)
+
+
+def plenty() -> float:
+    return 900.0
+
+
+def drift(kind: Kind) -> Drift:
+    return Drift(kind, EAST, None, "", repairable=True)
+
+
+def test_drift_is_reported_by_kind_and_not_repaired(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    survey.found = [drift(Kind.ORPHAN), drift(Kind.ORPHAN), drift(Kind.REPLICA)]
+    upkeep(world, survey)(plenty)
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is True
+    assert event["drift"] == dict.fromkeys((kind.value for kind in Kind), 0) | {
+        "orphaned_app_client": 2,
+        "replica": 1,
+    }
+    assert survey.thorough == [False]
+
+
+def test_the_keys_that_verify_tokens_are_refreshed(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    upkeep(world, survey)(plenty)
+    (event,) = [each for each in world.events.seen if each["event"] == "jwks"]
+    assert (event["outcome"], event["failed"], event["age"]) == ("written", {}, 0)
+
+
+def test_no_drift_is_reported_as_well(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    """An alarm must be able to tell that nothing was found from nobody having looked."""
+    upkeep(world, survey)(plenty)
+    assert any(each["event"] == "reconcile" for each in world.events.seen)
+
+
+def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    survey.found = [drift(Kind.ORPHAN)] * 5
+    upkeep(world, survey, days=0)(lambda: 10.0)
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is False
+    assert sum(event["drift"].values()) == 1
+
+
+@pytest.mark.parametrize(("seconds", "complete"), [(80, False), (120, False), (900, True)])
+def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete: bool) -> None:
+    """Lambda ends what does not end itself, and then nobody is told anything."""
+    world = ReconcileWorld()
+    world.many(600)
+    world.clock.advance(91 * DAY)
+    ends = world.clock() + seconds
+    slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
+    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    survey = replace(world.survey, admin=slow)
+    rotation = world.app_client_rotation
+    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events)(
+        lambda: ends - world.clock()
+    )
+    assert world.clock() <= ends
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    assert event["complete"] is complete
+
+
+def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> None:
+    """There may be more to rotate than fits into any run."""
+    world = ReconcileWorld()
+    world.many(600)
+    world.clock.advance(91 * DAY)
+    ends = world.clock() + 900
+    upkeep(world, survey)(lambda: ends - world.clock())
+    assert [each["event"] for each in world.events.seen[:2]] == ["jwks", "reconcile"]
+    assert world.clock() <= ends
+
+
+def test_the_standby_does_nothing(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    world.state.hand_over_to(world.other_state)
+    upkeep(world, survey)(plenty)
+    assert survey.thorough == []
+    assert [each["outcome"] for each in world.events.seen] == ["not-the-writing-region"]
+
+
+def test_old_cognito_secrets_are_rotated_over_several_runs(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    enrolled = [world.enrolled().issued.client_id for _ in range(25)]
+    old = {each: world.half(each, EAST).client_secret for each in enrolled}
+    young = world.enrolled().issued.client_id
+    world.clock.advance(91 * DAY)
+    found = world.store.read(young)
+    halves = {
+        region: replace(world.half(young, region), secret_since=int(world.clock()))
+        for region in found.value.app_clients
+    }
+    world.store.replace(replace(found.value, app_clients=halves), found.version)
+
+    for _ in range(8):
+        upkeep(world, survey)(plenty)
+        world.clock.advance(1_200)
+    for client_id in enrolled:
+        for region in found.value.app_clients:
+            half = world.half(client_id, region)
+            assert half.retiring is None
+            assert half.secret_since > 91 * DAY
+        assert world.half(client_id, EAST).client_secret != old[client_id]
+    assert world.half(young, EAST) == halves[EAST]
+    assert world.stranded == set()
+
+
+def test_rotation_is_gentle(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    for _ in range(10):
+        world.enrolled()
+    world.clock.advance(91 * DAY)
+    before = world.clock()
+    upkeep(world, survey)(plenty)
+    assert world.clock() - before >= 9 / ROTATIONS_PER_SECOND
+
+
+def test_nothing_is_rotated_unless_it_is_asked_for(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    client_id = world.enrolled().issued.client_id
+    before = world.record(client_id)
+    world.clock.advance(10_000 * DAY)
+    upkeep(world, survey, days=0)(plenty)
+    assert world.record(client_id) == before
+
+
+def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    for _ in range(3):
+        world.enrolled()
+    world.clock.advance(91 * DAY)
+    world.east.failures["add_secret"] = [AppClientsThrottledError()]
+    upkeep(world, survey)(plenty)
+    (done,) = [each for each in world.events.seen if each.get("steps")]
+    assert done["steps"]["failed"] == 1
+    assert done["steps"]["started"] == 2
+
+
+def test_each_rotation_leaves_a_line_in_the_audit(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    """Like an administrator's, with the schedule as the one who did it."""
+    enrolled = {world.enrolled().issued.client_id for _ in range(2)}
+    world.clock.advance(91 * DAY)
+    world.east.failures["add_secret"] = [AppClientsThrottledError()]
+    upkeep(world, survey)(plenty)
+    lines = [each for each in world.events.seen if each["event"] == "admin"]
+    assert {each["client_id"] for each in lines} == enrolled
+    assert {(each["action"], each["caller"], each["secret_id"]) for each in lines} == {
+        ("rotate-app-clients", "schedule", None)
+    }
+    assert {each["outcome"]: each["app_clients"] for each in lines} == {
+        "cognito-throttled": {},
+        "done": {EAST: "started", WEST: "idle"},
+    }
+
+
+def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    client_id = world.enrolled().issued.client_id
+    found = world.store.read(client_id)
+    world.store.replace(replace(found.value, status=Status.DELETED), found.version)
+    world.clock.advance(91 * DAY)
+    upkeep(world, survey)(plenty)
+    assert world.half(client_id, EAST).retiring is None
+
+
+def test_a_list_that_ends_early_is_told(world: LifecycleWorld, survey: FakeSurvey) -> None:
+    world.enrolled()
+    world.store.failures["list"] = [StoreUnavailableError()]
+    upkeep(world, survey)(plenty)
+    assert "StoreUnavailableError" in world.events.outcomes

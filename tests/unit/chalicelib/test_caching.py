@@ -1,0 +1,369 @@
+"""Values that are fresh for a while, and the last known ones for a while longer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from weakref import ref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import caching as freshness
+from chalicelib.caching import Backoff, Kept, LastKnown
+from chalicelib.errors import (
+    MalformedSecretError,
+    ServiceError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    UnknownClientError,
+)
+from tests.fakes import FakeClock
+
+FRESH, STALE, BACKOFF = 30, 900, 2
+
+
+@dataclass
+class Source:
+    """What `LastKnown` loads from: numbered values, or an error."""
+
+    clock: FakeClock = field(default_factory=FakeClock)
+    error: Exception | None = None
+    takes: float = 0
+    loads: list[str] = field(default_factory=list)
+
+    def __call__(self, key: str) -> str:
+        self.loads.append(key)
+        self.clock.advance(self.takes)
+        if self.error is not None:
+            raise self.error
+        return f"{key}-{len(self.loads)}"
+
+    def known(self) -> LastKnown[str, str]:
+        return LastKnown(self, fresh=FRESH, stale=STALE, clock=self.clock)
+
+
+class Secret:
+    """Something to see the end of."""
+
+    def __init__(self, _key: str) -> None:
+        """Load it."""
+
+
+def test_a_value_is_loaded_once_while_it_is_fresh() -> None:
+    source = Source()
+    known = source.known()
+    assert [known.get("a"), known.get("a")] == ["a-1", "a-1"]
+    source.clock.advance(FRESH - 0.01)
+    assert known.get("a") == "a-1"
+    source.clock.advance(0.01)
+    assert known.get("a") == "a-2"
+    assert source.loads == ["a", "a"]
+
+
+def test_values_are_kept_apart() -> None:
+    known = Source().known()
+    assert [known.get("a"), known.get("b"), known.get("a")] == ["a-1", "b-2", "a-1"]
+
+
+def test_the_age_of_a_value_counts_from_when_it_was_asked_for() -> None:
+    source = Source(takes=3)
+    known = source.known()
+    known.get("a")
+    source.clock.advance(FRESH - 3)
+    known.get("a")
+    assert len(source.loads) == 2
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError(), StoreThrottledError()])
+def test_the_last_known_value_serves_while_the_source_is_unavailable(error: Exception) -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = error
+    source.clock.advance(STALE - 0.1)
+    assert known.get("a") == "a-1"
+    source.clock.advance(0.1)
+    with pytest.raises(StoreUnavailableError):
+        known.get("a")
+
+
+def test_serving_the_last_known_value_does_not_lengthen_its_life() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = StoreUnavailableError()
+    for _ in range(STALE // 50 - 1):
+        source.clock.advance(50)
+        assert known.get("a") == "a-1"
+    source.clock.advance(50)
+    with pytest.raises(StoreUnavailableError):
+        known.get("a")
+
+
+def test_a_source_that_answers_again_is_believed() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = StoreUnavailableError()
+    source.clock.advance(FRESH)
+    assert known.get("a") == "a-1"
+    source.error = None
+    source.clock.advance(BACKOFF)
+    assert known.get("a") == "a-3"
+
+
+@pytest.mark.parametrize("error", [MalformedSecretError(), StoreRefusedError()])
+def test_nothing_stands_in_for_an_answer_that_is_bad(error: ServiceError) -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = error
+    source.clock.advance(FRESH)
+    with pytest.raises(type(error)):
+        known.get("a")
+
+
+def test_what_is_gone_is_gone_at_once_and_remembered_as_gone() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(FRESH)
+    source.error = UnknownClientError()
+    for _ in range(3):
+        with pytest.raises(UnknownClientError):
+            known.get("a")
+    assert len(source.loads) == 2
+    source.error = StoreUnavailableError()
+    source.clock.advance(FRESH)
+    with pytest.raises(StoreUnavailableError):
+        known.get("a")
+
+
+def test_what_is_absent_is_asked_for_again_after_the_fresh_seconds() -> None:
+    source = Source(error=UnknownClientError())
+    known = source.known()
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+    source.error = None
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+    source.clock.advance(FRESH)
+    assert known.get("a") == "a-2"
+
+
+def test_a_flood_of_unknown_keys_evicts_no_value() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = UnknownClientError()
+    for number in range(2_000):
+        with pytest.raises(UnknownClientError):
+            known.get(f"invented-{number}")
+    assert known.get("a") == "a-1"
+
+
+def test_what_is_kept_is_bounded() -> None:
+    source = Source()
+    known = source.known()
+    for number in range(freshness.REMEMBERED + 1):
+        known.get(str(number))
+    before = len(source.loads)
+    known.get("1")
+    assert len(source.loads) == before
+    known.get("0")
+    assert len(source.loads) == before + 1, "the oldest was forgotten"
+
+
+def test_what_nobody_asks_for_any_more_does_not_stay() -> None:
+    """The record of a client that is gone holds a hash, and secrets of Cognito."""
+    source = Source()
+    known = LastKnown(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
+    gone = ref(known.get("gone"))
+    source.clock.advance(STALE - 1)
+    known.get("a")
+    assert gone() is not None, "it may have to stand in"
+    source.clock.advance(1)
+    known.get("b")
+    assert gone() is None
+
+
+def test_an_outage_does_not_become_a_stampede() -> None:
+    source = Source(error=StoreUnavailableError())
+    known = source.known()
+    for second in range(20):
+        for key in "abcde":
+            with pytest.raises(StoreUnavailableError):
+                known.get(key)
+        assert len(source.loads) <= second // BACKOFF + 1
+        source.clock.advance(1)
+
+
+def test_without_time_to_load_only_what_is_known_counts() -> None:
+    source = Source()
+    known = source.known()
+    with pytest.raises(StoreUnavailableError):
+        known.get("a", load=False)
+    known.get("a")
+    source.clock.advance(STALE - 1)
+    assert known.get("a", load=False) == "a-1"
+    source.clock.advance(1)
+    with pytest.raises(StoreUnavailableError):
+        known.get("a", load=False)
+    assert source.loads == ["a"]
+
+
+# Refreshing before the time
+
+
+def test_a_refresh_loads_again_but_not_too_often() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    assert known.refresh("a", at_least=5) is None
+    source.clock.advance(5)
+    assert known.refresh("a", at_least=5) == "a-2"
+    assert known.refresh("a", at_least=5) is None
+    assert known.get("a") == "a-2"
+
+
+def test_a_refresh_of_what_is_not_known_loads_it() -> None:
+    assert Source().known().refresh("a", at_least=5) == "a-1"
+
+
+def test_a_refresh_finds_what_was_absent() -> None:
+    source = Source(error=UnknownClientError())
+    known = source.known()
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+    source.error = None
+    assert known.refresh("a", at_least=5) == "a-2"
+    assert known.get("a") == "a-2"
+
+
+def test_a_refresh_that_fails_changes_nothing() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(5)
+    source.error = StoreUnavailableError()
+    with pytest.raises(StoreUnavailableError):
+        known.refresh("a", at_least=5)
+    assert known.get("a") == "a-1"
+    source.error = None
+    with pytest.raises(StoreUnavailableError):  # the source has a rest
+        known.refresh("a", at_least=5)
+    source.clock.advance(BACKOFF)
+    assert known.refresh("a", at_least=5) == "a-3"
+
+
+def test_a_refresh_of_what_is_gone_forgets_it() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(5)
+    source.error = UnknownClientError()
+    with pytest.raises(UnknownClientError):
+        known.refresh("a", at_least=5)
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+
+
+# Clocks that are set
+
+
+def test_a_clock_that_is_set_back_makes_nothing_fresher() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(-3600)
+    assert known.get("a") == "a-2"
+
+
+def test_a_backoff_closes_for_its_time() -> None:
+    clock = FakeClock()
+    backoff = Backoff(clock, 2)
+    assert backoff.open
+    backoff.trip()
+    assert not backoff.open
+    clock.advance(1.9)
+    assert not backoff.open
+    clock.advance(0.1)
+    assert backoff.open
+
+
+@given(st.floats(-1e6, -0.001))
+def test_a_clock_that_is_set_back_keeps_no_backoff_closed(seconds: float) -> None:
+    clock = FakeClock(0)
+    backoff = Backoff(clock, 2)
+    backoff.trip()
+    clock.advance(seconds)
+    assert backoff.open
+
+
+# Whatever happens
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["ok", "down", "gone", "bad"]),
+            st.floats(0, STALE),
+            st.sampled_from([lambda known: known.get("a"), lambda k: k.refresh("a", at_least=5)]),
+        )
+    )
+)
+def test_no_value_is_ever_older_than_stale(
+    steps: list[tuple[str, float, Callable[[LastKnown[str, str]], str | None]]],
+) -> None:
+    source = Source()
+    known = source.known()
+    loaded: dict[str, float] = {}
+    errors = {"down": StoreUnavailableError(), "gone": UnknownClientError(), "ok": None}
+    for answer, seconds, ask in steps:
+        source.error = errors.get(answer, MalformedSecretError())
+        source.clock.advance(seconds)
+        before = len(source.loads)
+        try:
+            value = ask(known)
+        except ServiceError:
+            continue
+        if value is None:
+            continue
+        if len(source.loads) > before and answer == "ok":
+            loaded[value] = source.clock()
+        assert source.clock() - loaded[value] < STALE
+
+
+# What is kept
+
+
+def test_values_are_kept_in_the_order_in_which_they_came() -> None:
+    kept: Kept[str, int] = Kept(lambda _: False, remembered=2)
+    for key, value in [("a", 1), ("b", 2), ("a", 3), ("c", 4)]:
+        kept.put(key, value)
+    assert [kept.get(key) for key in "abc"] == [3, None, 4]
+    kept.drop("a")
+    kept.drop("a")
+    assert kept.get("a") is None
+
+
+def test_a_value_that_is_over_when_it_comes_is_not_kept() -> None:
+    kept: Kept[str, int] = Kept(lambda value: value < 0)
+    kept.put("a", -1)
+    assert kept.get("a") is None
+
+
+@given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 20)), max_size=40))
+def test_never_more_than_is_remembered_and_never_anothers(puts: list[tuple[str, int]]) -> None:
+    now = 0
+    kept: Kept[str, tuple[str, int]] = Kept(lambda value: value[1] <= now, remembered=3)
+    last: dict[str, tuple[str, int]] = {}
+    for now, (key, end) in enumerate(puts):  # noqa: B007 - the clock of `kept`
+        last[key] = (key, end)
+        kept.put(key, last[key])
+        found = {each: value for each in last if (value := kept.get(each)) is not None}
+        assert len(found) <= 3
+        assert found == {each: last[each] for each in found}

@@ -1,0 +1,1062 @@
+"""The main path: who gets a token, when, and what happens when something is out of order."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+from weakref import ref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib import credentials
+from chalicelib.errors import (
+    AppClientRefusedError,
+    InvalidClientError,
+    InvalidScopeError,
+    MalformedSecretError,
+    OAuthError,
+    OAuthServerError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+    TemporarilyUnavailableError,
+    TokenEndpointUnavailableError,
+    TokenNotIssuedError,
+)
+from chalicelib.model import (
+    AccessToken,
+    AppClient,
+    AppClientId,
+    ClientId,
+    ClientRecord,
+    IssuedCredentials,
+    Pending,
+    RegionState,
+    SecretId,
+    Status,
+    TokenResponse,
+    VersionId,
+)
+from chalicelib.token.exchange import MARGIN_SECONDS, REFRESH_SECONDS, Countdown, TokenCache
+from tests.fakes import CountingArgon2, FakeClock, FakeStateStore
+from tests.gateway import TokenApi, basic
+from tests.worlds import (
+    ADOPTED,
+    COGNITO_SECRET,
+    EAST,
+    EAST_POOL,
+    FRESH,
+    STALE,
+    WEST,
+    ExchangeWorld,
+    cheap_hasher,
+    request,
+)
+
+GRANT = ("grant_type", "client_credentials")
+HERE, ELSEWHERE = "192.0.2.1", "198.51.100.1"
+NETWORK = (ip_network("192.0.2.0/24"),)
+NOWHERE = (ip_network("203.0.113.0/24"),)
+ANSWERS_WITHIN = 5.0
+
+
+@pytest.fixture
+def world() -> ExchangeWorld:
+    return ExchangeWorld()
+
+
+def record_of(world: ExchangeWorld, issued: IssuedCredentials) -> ClientRecord:
+    return world.store.stored[issued.client_id].value
+
+
+def half_of(world: ExchangeWorld, issued: IssuedCredentials) -> AppClient:
+    half = record_of(world, issued).app_clients[EAST]
+    assert isinstance(half, AppClient)
+    return half
+
+
+def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bool:
+    """Whether *issued* is an invalid client now."""
+    try:
+        world.exchange(request(issued, **asked))
+    except InvalidClientError:
+        return True
+    return False
+
+
+def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> str | None:
+    """Return why there is a 503 now, `None` if there is none."""
+    try:
+        world.exchange(request(issued, **asked))
+    except TemporarilyUnavailableError as error:
+        return error.reason if error.retry_after > 0 else "no Retry-After"
+    return None
+
+
+def outage(world: ExchangeWorld, error: type[Exception] = StoreUnavailableError) -> None:
+    """Put Secrets Manager out of order until `restore`."""
+    for store in (world.store, world.state):
+        store.failures["read"] = [error("out of order") for _ in range(2_000)]
+
+
+def restore(world: ExchangeWorld) -> None:
+    for store in (world.store, world.state):
+        store.failures["read"] = []
+
+
+# Success
+
+
+def test_a_valid_client_gets_a_token(world: ExchangeWorld) -> None:
+    issued = world.client()
+    assert world.exchange(request(issued)) == TokenResponse("token-1", 3600, "demo/read demo/write")
+
+
+def test_cognito_is_asked_as_the_app_client_of_this_region(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    ((app_client_id, scope, _),) = world.endpoint.requests
+    assert (app_client_id, scope) == ("east-app", "demo/read")
+
+
+def test_cognito_is_told_the_surrogate_and_the_proof_that_it_is(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    ((_, _, metadata),) = world.endpoint.requests
+    assert metadata == {"surrogate_client_id": issued.client_id, "surrogate_mac": "aa"}
+
+
+# The scope
+
+
+def test_a_scope_is_narrowed_to_what_was_asked_for(world: ExchangeWorld) -> None:
+    issued = world.client(scopes=("demo/read", "demo/write", "demo/admin"))
+    assert world.exchange(request(issued, scope="demo/write")).scope == "demo/write"
+    assert world.exchange(request(issued)).scope == "demo/admin demo/read demo/write"
+
+
+def test_more_than_was_granted_is_refused_before_cognito_is_asked(world: ExchangeWorld) -> None:
+    issued = world.client(scopes=("demo/read",))
+    with pytest.raises(InvalidScopeError):
+        world.exchange(request(issued, scope="demo/read demo/write"))
+    assert not world.endpoint.requests
+
+
+def test_only_an_authenticated_client_is_told_about_its_scope(world: ExchangeWorld) -> None:
+    issued = world.client(scopes=("demo/read",))
+    other = world.client()
+    with pytest.raises(InvalidClientError):
+        world.exchange(request(issued, secret=other.client_secret, scope="demo/admin"))
+
+
+@given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdefg")))
+def test_a_token_never_has_more_scope_than_asked_for_and_granted(
+    granted: set[str], asked: set[str]
+) -> None:
+    world = ExchangeWorld()
+    issued = world.client(scopes=tuple(sorted(granted)))
+    wanted = request(issued, scope=" ".join(sorted(asked)) if asked else None)
+    if not asked <= granted:
+        with pytest.raises(InvalidScopeError):
+            world.exchange(wanted)
+        return
+    given_scope = set(world.exchange(wanted).scope.split(" "))
+    assert given_scope == (asked or granted)
+
+
+# Whoever is invalid looks alike
+
+
+Arrange = Callable[[ExchangeWorld, IssuedCredentials], object]
+
+FLIPS: dict[str, Arrange] = {
+    "denied": lambda world, issued: world.steer(denied=frozenset({issued.client_id})),
+    "disabled": lambda world, issued: world.change(issued, status=Status.DISABLED),
+    "deleted": lambda world, issued: world.change(issued, status=Status.DELETED),
+    "enrolling again": lambda world, issued: world.change(issued, status=Status.ENROLLING),
+    "expired": lambda world, issued: world.change(issued, expires_at=int(world.clock())),
+    "outside its CIDRs": lambda world, issued: world.change(issued, allowed_cidrs=NOWHERE),
+    "secret expired": lambda world, issued: world.change(
+        issued,
+        secrets=(replace(record_of(world, issued).secrets[0], expires_at=int(world.clock())),),
+    ),
+    "secret retired": lambda world, issued: world.change(issued, secrets=()),
+    "secret replaced": lambda world, issued: world.change(
+        issued, secrets=record_of(world, world.client()).secrets
+    ),
+    "gone": lambda world, issued: world.store.stored.pop(issued.client_id),
+}
+
+
+@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS.keys())
+def test_every_way_to_be_invalid_gets_the_same_bytes(flip: Arrange) -> None:
+    api = TokenApi()
+    unknown = credentials.new_client_id(api.world.random_bytes)
+    expected = api.form([GRANT], headers=[basic(unknown, api.client.client_secret)])
+    assert (expected.status, expected.error) == (401, "invalid_client")
+    flip(api.world, api.client)
+    api.world.clock.advance(FRESH)
+    assert api.basic() == expected
+    assert api.post() == expected
+    assert api.basic(("scope", "demo/admin")) == expected, "nor is the scope looked at"
+
+
+@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS.keys())
+def test_a_change_takes_hold_under_hot_caches_within_the_fresh_seconds(
+    world: ExchangeWorld, flip: Arrange
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    flip(world, issued)
+    world.clock.advance(FRESH)
+    assert refused(world, issued)
+    assert refused(world, issued), "and again, from the cache"
+    assert len(world.endpoint.requests) == 1
+
+
+def test_caches_are_hot_until_then(world: ExchangeWorld) -> None:
+    """Else the tests above would show nothing."""
+    issued = world.client()
+    world.exchange(request(issued))
+    before = len(world.store.calls), len(world.state.calls)
+    world.clock.advance(FRESH - 0.001)
+    assert not refused(world, issued)
+    assert (len(world.store.calls), len(world.state.calls)) == before
+    assert len(world.endpoint.requests) == 1
+    assert len(world.argon2.verified) == 1
+
+
+@pytest.mark.parametrize("kind", ["client", "secret"])
+def test_an_expiry_that_is_known_takes_hold_on_the_second(world: ExchangeWorld, kind: str) -> None:
+    at = int(world.clock()) + 10
+    issued = world.client()
+    if kind == "client":
+        world.change(issued, expires_at=at)
+    else:
+        (stored,) = record_of(world, issued).secrets
+        world.change(issued, secrets=(replace(stored, expires_at=at),))
+    world.clock.advance(9.9)
+    assert not refused(world, issued)
+    world.clock.advance(0.1)
+    assert refused(world, issued)
+
+
+def test_a_client_that_is_enabled_again_gets_tokens_again(world: ExchangeWorld) -> None:
+    issued = world.client(status=Status.DISABLED)
+    assert refused(world, issued)
+    world.change(issued, status=Status.ACTIVE)
+    world.clock.advance(FRESH)
+    assert not refused(world, issued)
+
+
+def test_a_client_that_is_enrolled_after_it_was_unknown_gets_tokens(world: ExchangeWorld) -> None:
+    issued = world.client()
+    found = world.store.stored.pop(issued.client_id)
+    assert refused(world, issued)
+    world.store.stored[issued.client_id] = found
+    world.clock.advance(FRESH)
+    assert not refused(world, issued)
+
+
+# Source addresses
+
+
+def test_a_source_address_is_looked_at_on_every_request(world: ExchangeWorld) -> None:
+    issued = world.client(allowed_cidrs=NETWORK)
+    assert not refused(world, issued, source_ip=HERE)
+    assert refused(world, issued, source_ip=ELSEWHERE)
+    assert not refused(world, issued, source_ip=HERE)
+    assert len(world.endpoint.requests) == 1, "the token was in the cache all the time"
+
+
+@pytest.mark.parametrize(
+    ("allowed", "source_ip", "valid"),
+    [
+        ("192.0.2.0/24", "192.0.2.0", True),
+        ("192.0.2.0/24", "192.0.2.255", True),
+        ("192.0.2.0/24", "192.0.3.0", False),
+        ("192.0.2.7/32", "192.0.2.7", True),
+        ("0.0.0.0/0", "203.0.113.1", True),
+        ("0.0.0.0/0", "2001:db8::1", False),
+        ("2001:db8::/32", "2001:db8:ffff::1", True),
+        ("2001:db8::/32", "2001:db9::1", False),
+        ("::/0", "192.0.2.1", False),
+        ("192.0.2.0/24", "", False),
+        ("192.0.2.0/24", "192.0.2.1, 192.0.2.2", False),
+        ("0.0.0.0/0", "test-invoke-source-ip", False),
+    ],
+)
+def test_an_address_is_within_its_networks_or_it_is_not(
+    world: ExchangeWorld, allowed: str, source_ip: str, *, valid: bool
+) -> None:
+    issued = world.client(allowed_cidrs=(ip_network("10.0.0.0/8"), ip_network(allowed)))
+    assert refused(world, issued, source_ip=source_ip) is not valid
+
+
+def test_without_networks_every_address_is_allowed(world: ExchangeWorld) -> None:
+    issued = world.client()
+    assert not refused(world, issued, source_ip="test-invoke-source-ip")
+
+
+# A token only for whom this process verified
+
+
+def test_a_cached_token_is_not_for_a_wrong_secret(world: ExchangeWorld) -> None:
+    issued, other = world.client(), world.client()
+    world.exchange(request(issued))
+    assert refused(world, issued, secret=other.client_secret)
+    assert refused(world, issued, secret=issued.client_secret[:-1] + "_")
+    assert refused(world, issued, secret=world.hash_of(issued))
+    assert len(world.endpoint.requests) == 1
+
+
+def test_a_cached_token_is_not_for_a_secret_that_was_revoked(world: ExchangeWorld) -> None:
+    older = world.client()
+    newer = credentials.issue(older.client_id, world.random_bytes)
+    current = world.hasher.hash(newer, now=int(world.clock()))
+    world.change(older, secrets=(current, *record_of(world, older).secrets))
+    world.exchange(request(older))
+    world.exchange(request(newer))
+    world.change(older, secrets=(current,))
+    world.clock.advance(FRESH)
+    assert refused(world, older)
+    assert not refused(world, newer)
+
+
+def test_two_secrets_of_a_client_do_not_share_a_token(world: ExchangeWorld) -> None:
+    older = world.client()
+    newer = credentials.issue(older.client_id, world.random_bytes)
+    current = world.hasher.hash(newer, now=int(world.clock()))
+    world.change(older, secrets=(current, *record_of(world, older).secrets))
+    tokens = {world.exchange(request(each)).access_token for each in (older, newer, older, newer)}
+    assert len(tokens) == 2
+
+
+def test_two_clients_do_not_share_a_token(world: ExchangeWorld) -> None:
+    issued = [world.client() for _ in range(3)]
+    assert len({world.exchange(request(each)).access_token for each in issued}) == 3
+
+
+def test_a_cached_token_is_not_for_another_scope(world: ExchangeWorld) -> None:
+    issued = world.client()
+    tokens = {
+        scope: world.exchange(request(issued, scope=scope)).access_token
+        for scope in (None, "demo/read", "demo/write")
+    }
+    assert len(set(tokens.values())) == 3
+    assert world.exchange(request(issued, scope="demo/read")).access_token == tokens["demo/read"]
+    with pytest.raises(InvalidScopeError):
+        world.exchange(request(issued, scope="demo/admin"))
+
+
+def test_a_scope_that_was_taken_away_takes_its_tokens_with_it(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.exchange(request(issued, scope="demo/write"))
+    world.change(issued, scopes=("demo/read",))
+    world.clock.advance(FRESH)
+    assert world.exchange(request(issued)).scope == "demo/read"
+    with pytest.raises(InvalidScopeError):
+        world.exchange(request(issued, scope="demo/write"))
+
+
+def test_a_changed_record_gets_a_new_token(world: ExchangeWorld) -> None:
+    issued = world.client()
+    first = world.exchange(request(issued)).access_token
+    world.change(issued, client_name="renamed")
+    world.clock.advance(FRESH)
+    assert world.exchange(request(issued)).access_token != first
+
+
+def test_a_process_verifies_for_itself_even_where_a_token_is_cached(world: ExchangeWorld) -> None:
+    issued, other = world.client(), world.client()
+    first = world.exchange(request(issued))
+    argon2 = CountingArgon2()
+    restarted = replace(world.exchange, hasher=cheap_hasher(world.random_bytes, argon2))
+    with pytest.raises(InvalidClientError):
+        restarted(request(issued, secret=other.client_secret))
+    assert restarted(request(issued)) == first
+    assert len(argon2.verified) == 2
+
+
+@given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 40)), max_size=12))
+def test_a_token_belongs_to_who_presented_its_secret(
+    steps: list[tuple[int, int, int]],
+) -> None:
+    """Whoever comes in whatever order, with whatever secret: nobody gets another's token."""
+    world = ExchangeWorld()
+    clients = [world.client() for _ in range(3)]
+    owners: dict[str, ClientId] = {}
+    for client, secret, seconds in steps:
+        world.clock.advance(seconds)
+        issued = clients[client]
+        presented = [*(each.client_secret for each in clients), "x"][secret]
+        try:
+            response = world.exchange(request(issued, secret=presented))
+        except InvalidClientError:
+            assert presented != issued.client_secret
+        else:
+            assert presented == issued.client_secret
+            owner = owners.setdefault(response.access_token, issued.client_id)
+            assert owner == issued.client_id
+
+
+# How long a token lives
+
+
+def test_expires_in_counts_down(world: ExchangeWorld) -> None:
+    issued = world.client()
+    assert world.exchange(request(issued)).expires_in == 3600
+    world.clock.advance(100.4)
+    assert world.exchange(request(issued)).expires_in == 3499
+    assert len(world.endpoint.requests) == 1
+
+
+def test_a_token_is_replaced_when_little_of_its_life_is_left(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.clock.advance(3600 - REFRESH_SECONDS)
+    assert world.exchange(request(issued)).access_token == "token-1"
+    world.clock.advance(1)
+    assert world.exchange(request(issued)) == TokenResponse("token-2", 3600, "demo/read demo/write")
+    assert world.exchange(request(issued)).access_token == "token-2"
+    assert world.endpoint.calls == ["request_token"] * 2
+
+
+def _down(world: ExchangeWorld) -> None:
+    world.endpoint.failures["request_token"] = [
+        TokenEndpointUnavailableError("out of order") for _ in range(200)
+    ]
+
+
+def test_a_cached_token_serves_down_to_its_margin_while_cognito_is_out_of_order(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    _down(world)
+    world.clock.advance(3600 - REFRESH_SECONDS + 1)
+    assert world.exchange(request(issued)) == TokenResponse(
+        "token-1", REFRESH_SECONDS - 1, "demo/read demo/write"
+    )
+    world.clock.advance(REFRESH_SECONDS - 1 - MARGIN_SECONDS - 1)
+    assert world.exchange(request(issued)).expires_in == MARGIN_SECONDS + 1
+    world.clock.advance(2)
+    assert unavailable(world, issued) == "token_endpoint"
+
+
+def test_a_client_without_a_cached_token_gets_a_503_while_cognito_is_out_of_order(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    _down(world)
+    assert unavailable(world, issued) == "token_endpoint"
+
+
+def test_cognito_is_not_asked_by_everybody_while_it_is_out_of_order(world: ExchangeWorld) -> None:
+    clients = [world.client() for _ in range(5)]
+    _down(world)
+    for _ in range(100):
+        for issued in clients:
+            assert unavailable(world, issued) == "token_endpoint"
+        world.clock.advance(0.1)
+    assert 2 <= len(world.endpoint.calls) <= 6, "in ten seconds"
+    world.endpoint.failures["request_token"] = []
+    world.clock.advance(2)
+    assert unavailable(world, clients[0]) is None
+
+
+def test_tokens_are_bounded() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, remembered=2)
+    token = AccessToken("token", int(clock()) + 3600)
+    keys = [
+        (ClientId(f"client-{number}"), SecretId("s"), VersionId("v"), "scope")
+        for number in range(3)
+    ]
+    for key in keys:
+        cache.put(key, token)
+    kept = [cached and cached.token for cached in map(cache.get, keys)]
+    assert kept == [None, token, token]
+
+
+class Watched(str):
+    """A token whose end can be seen."""
+
+    __slots__ = ("__weakref__",)
+
+
+def test_a_token_that_is_over_does_not_stay() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock)
+    one, other = (
+        (ClientId(name), SecretId("s"), VersionId("v"), "scope") for name in ("one", "other")
+    )
+    value = Watched("token")
+    gone = ref(value)
+    cache.put(one, AccessToken(value, int(clock()) + 3600))
+    del value
+    assert gone() is not None
+    clock.advance(3600 - MARGIN_SECONDS)
+    cache.put(other, AccessToken("token", int(clock()) + 3600))
+    assert gone() is None
+
+
+def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> None:
+    """Cognito's shortest tokens live as long as a longer one is kept unrefreshed."""
+    issued = world.client()
+    world.endpoint.life = REFRESH_SECONDS
+    first = world.exchange(request(issued))
+    world.clock.advance(REFRESH_SECONDS // 2)
+    assert world.exchange(request(issued)).access_token == first.access_token
+    world.clock.advance(1)
+    assert world.exchange(request(issued)).access_token != first.access_token
+
+
+def test_one_clients_trouble_does_not_close_cognito_for_the_others(world: ExchangeWorld) -> None:
+    one, other = world.client(), world.client()
+    world.endpoint.failures["request_token"] = [TokenNotIssuedError()]
+    with pytest.raises(TemporarilyUnavailableError):
+        world.exchange(request(one))
+    assert world.exchange(request(other)).access_token
+
+
+# The Region's state
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailableError, StoreThrottledError, StoreRefusedError, MalformedSecretError]
+)
+def test_a_state_that_was_never_read_is_a_503_not_nobody_is_denied(
+    world: ExchangeWorld, error: type[Exception]
+) -> None:
+    issued = world.client()
+    world.state.failures["read"] = [error("why")]
+    assert unavailable(world, issued) == f"state:{error.__name__}".replace(
+        "Throttled", "Unavailable"
+    )
+
+
+def test_a_missing_state_is_a_503() -> None:
+    world = ExchangeWorld(state=FakeStateStore())
+    assert unavailable(world, world.client()) == "state:MalformedSecretError"
+
+
+def test_a_state_that_becomes_malformed_is_a_503_at_once(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.state.stored = None
+    world.clock.advance(FRESH)
+    assert unavailable(world, issued) == "state:MalformedSecretError"
+
+
+def test_a_state_out_of_order_is_answered_like_that_to_everybody() -> None:
+    api = TokenApi()
+    api.world.state.stored = None
+    answer = api.basic()
+    assert (answer.status, answer.error) == (503, "temporarily_unavailable")
+    assert answer.headers["Retry-After"] == "5"
+    unknown = credentials.new_client_id(api.world.random_bytes)
+    assert api.form([GRANT], headers=[basic(unknown, api.client.client_secret)]) == answer
+    assert api.hashed == 0
+
+
+def test_denials_of_others_deny_nobody_else(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.steer(denied=frozenset({world.client().client_id, credentials.new_client_id(bytes)}))
+    assert not refused(world, issued)
+
+
+def test_a_region_that_does_not_write_or_has_not_taken_over_issues_tokens() -> None:
+    state = FakeStateStore.of(RegionState(writer=False, took_over=False))
+    world = ExchangeWorld(state=state)
+    assert not refused(world, world.client())
+
+
+# Secrets Manager out of order
+
+
+def test_what_was_last_known_serves_while_secrets_manager_is_out_of_order(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    outage(world)
+    for _ in range(STALE // 10 - 1):
+        world.clock.advance(10)
+        assert unavailable(world, issued) is None
+    world.clock.advance(9.9)
+    assert unavailable(world, issued) is None
+    world.clock.advance(0.2)
+    assert unavailable(world, issued) == "state:StoreUnavailableError"
+    restore(world)
+    world.clock.advance(2)
+    assert unavailable(world, issued) is None
+
+
+def test_a_record_serves_for_as_long_and_no_longer(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.store.failures["read"] = [StoreUnavailableError() for _ in range(1000)]
+    world.clock.advance(STALE - 0.1)
+    assert unavailable(world, issued) is None
+    world.clock.advance(0.2)
+    assert unavailable(world, issued) == "record:StoreUnavailableError"
+
+
+def test_a_denial_that_is_known_holds_while_secrets_manager_is_out_of_order(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.steer(denied=frozenset({issued.client_id}))
+    assert refused(world, issued)
+    outage(world)
+    world.clock.advance(STALE - 1)
+    assert refused(world, issued)
+
+
+def test_a_client_that_is_not_known_yet_gets_a_503_not_an_invalid_client(
+    world: ExchangeWorld,
+) -> None:
+    known, issued = world.client(), world.client()
+    world.exchange(request(known))
+    outage(world)
+    assert unavailable(world, issued) == "record:StoreUnavailableError"
+
+
+@pytest.mark.parametrize("error", [StoreThrottledError, StoreRefusedError])
+def test_a_record_that_cannot_be_read_is_a_503(
+    world: ExchangeWorld, error: type[Exception]
+) -> None:
+    issued = world.client()
+    world.store.failures["read"] = [error("why")]
+    assert (unavailable(world, issued) or "").startswith("record:")
+
+
+def test_a_malformed_record_is_a_server_error(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.store.failures["read"] = [MalformedSecretError("why")]
+    with pytest.raises(OAuthServerError) as caught:
+        world.exchange(request(issued))
+    assert caught.value.reason == "record:MalformedSecretError"
+
+
+@pytest.mark.parametrize("warm", [False, True])
+def test_secrets_manager_is_not_asked_by_everybody_while_it_is_out_of_order(
+    world: ExchangeWorld, *, warm: bool
+) -> None:
+    clients = [world.client() for _ in range(5)]
+    if warm:
+        for issued in clients:
+            world.exchange(request(issued))
+        world.clock.advance(FRESH)
+    outage(world)
+    before = len(world.state.calls), len(world.store.calls)
+    for _ in range(100):
+        for issued in clients:
+            unavailable(world, issued)
+        world.clock.advance(0.1)
+    assert len(world.state.calls) - before[0] <= 6, "in ten seconds"
+    assert len(world.store.calls) - before[1] <= 6, "in ten seconds"
+
+
+# Drift
+
+
+def _replace_cognito_secret(world: ExchangeWorld, issued: IssuedCredentials) -> None:
+    """Rotate the app client's secret: the old one is refused, the record has the new one."""
+    half = half_of(world, issued)
+    world.endpoint.refused.add(half.client_secret)
+    halves = {**record_of(world, issued).app_clients, EAST: replace(half, client_secret="newer")}
+    world.change(issued, app_clients=halves)
+
+
+def test_a_rotation_that_just_happened_is_found_by_reading_the_record_once_more(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(6)
+    _replace_cognito_secret(world, issued)
+    reads = len(world.store.calls)
+    assert world.exchange(request(issued, scope="demo/write")).scope == "demo/write"
+    assert world.store.calls[reads:] == ["read"], "exactly one more look"
+    assert world.events.seen[-1]["outcome"] == "issued"
+    assert world.events.seen[-1]["cognito_requests"] == 2
+
+
+def test_a_refused_app_client_is_drift(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(6)
+    world.endpoint.refused.add("east-secret")
+    reads = world.store.calls.count("read")
+    with pytest.raises(OAuthServerError):
+        world.exchange(request(issued, scope="demo/write"))
+    assert world.store.calls.count("read") == reads + 1, "exactly one more look"
+    assert world.events.seen[-1]["outcome"] == "drift"
+
+
+def test_a_storm_of_refusals_does_not_become_a_storm_of_reads(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.refused.add("east-secret")
+    for _ in range(100):
+        with pytest.raises(OAuthServerError):
+            world.exchange(request(issued))
+        world.clock.advance(0.1)
+    assert world.store.calls.count("read") <= 3, "in ten seconds"
+
+
+def test_drift_ends_when_the_record_is_mended(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.refused.add("east-secret")
+    with pytest.raises(OAuthServerError):
+        world.exchange(request(issued))
+    _replace_cognito_secret(world, issued)
+    world.clock.advance(6)
+    assert world.exchange(request(issued)).access_token
+
+
+def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
+    world: ExchangeWorld,
+) -> None:
+    """What is known may be old by then, and Cognito right."""
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(6)
+    world.endpoint.refused.add("east-secret")
+    outage(world)
+    with pytest.raises(TemporarilyUnavailableError):
+        world.exchange(request(issued, scope="demo/write"))
+
+
+# A denial takes hold on its own time: it is not the record that says so.
+@pytest.mark.parametrize("flip", [name for name in FLIPS if name != "denied"])
+def test_whoever_became_invalid_since_is_invalid_not_drift(world: ExchangeWorld, flip: str) -> None:
+    """A client that is deleted loses its app client too: that is no drift."""
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(6)
+    FLIPS[flip](world, issued)
+    world.endpoint.refused.add("east-secret")
+    assert refused(world, issued, scope="demo/write")
+    assert world.events.seen[-1]["outcome"].startswith("invalid_client:")
+
+
+@pytest.mark.parametrize("error", [MalformedSecretError, StoreRefusedError])
+def test_a_record_that_cannot_be_read_again_leaves_it_at_drift(
+    world: ExchangeWorld, error: type[Exception]
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(6)
+    world.endpoint.refused.add("east-secret")
+    world.store.failures["read"] = [error("why")]
+    with pytest.raises(OAuthServerError):
+        world.exchange(request(issued, scope="demo/write"))
+    assert world.events.seen[-1]["outcome"] == "drift"
+
+
+def test_a_refusal_of_cognitos_is_never_an_invalid_client(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.failures["request_token"] = [AppClientRefusedError("invalid_client")] * 2
+    with pytest.raises(OAuthServerError):
+        world.exchange(request(issued))
+
+
+# A half that is pending
+
+
+@pytest.mark.parametrize("half", [Pending(0, "Cognito did not answer"), None])
+def test_a_half_that_is_pending_is_a_503(world: ExchangeWorld, half: Pending | None) -> None:
+    issued = world.client()
+    halves = dict(record_of(world, issued).app_clients)
+    if half is None:
+        del halves[EAST]
+    else:
+        halves[EAST] = half
+    world.change(issued, app_clients=halves)
+    assert unavailable(world, issued) == "pending"
+    assert world.events.seen[-1]["outcome"] == "pending"
+    assert not world.endpoint.requests
+
+
+def test_an_app_client_that_could_not_be_given_its_scopes_yet_is_pending_not_drift(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    half = replace(half_of(world, issued), outdated=Pending(0, "Cognito did not answer"))
+    world.change(issued, app_clients={EAST: half, WEST: half})
+    world.endpoint.failures["request_token"] = [None, AppClientRefusedError("invalid_scope")]
+    assert unavailable(world, issued, scope="demo/read") is None, "what it has, it gives"
+    assert unavailable(world, issued, scope="demo/write") == "pending"
+
+
+def test_only_the_holder_learns_that_a_half_is_pending(world: ExchangeWorld) -> None:
+    issued, other = world.client(), world.client()
+    world.change(issued, app_clients={EAST: Pending(0, "x"), WEST: half_of(world, other)})
+    assert refused(world, issued, secret=other.client_secret)
+
+
+def test_the_other_regions_half_does_not_matter(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.change(issued, app_clients={EAST: half_of(world, issued), WEST: Pending(0, "x")})
+    assert unavailable(world, issued) is None
+
+
+# The total deadline
+
+
+def _slow(world: ExchangeWorld, seconds: float, *, state: bool = True) -> None:
+    """Let each look into Secrets Manager take its time, and fail."""
+    for store in (world.state, world.store) if state else (world.store,):
+        store.meanwhile["read"] = lambda: world.clock.advance(seconds)
+        store.failures["read"] = [StoreUnavailableError("timeout") for _ in range(100)]
+
+
+def _timed(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> tuple[float, str]:
+    """Return how long an answer took, and what it was."""
+    began = world.clock()
+    try:
+        world.exchange(request(issued, **asked))
+    except OAuthError as error:
+        return world.clock() - began, error.reason
+    return world.clock() - began, "issued"
+
+
+def test_a_store_that_times_out_is_a_503_in_time(world: ExchangeWorld) -> None:
+    issued = world.client()
+    _slow(world, 3.5)
+    seconds, reason = _timed(world, issued)
+    assert seconds <= ANSWERS_WITHIN
+    assert reason.startswith("state:")
+
+
+def test_a_slow_state_leaves_no_time_for_a_record_that_is_not_known(
+    world: ExchangeWorld,
+) -> None:
+    known, issued = world.client(), world.client()
+    world.exchange(request(known))
+    world.clock.advance(FRESH)
+    _slow(world, 3.5)
+    seconds, reason = _timed(world, issued)
+    assert seconds <= ANSWERS_WITHIN
+    assert reason.startswith("record:")
+
+
+def test_what_is_known_serves_even_while_secrets_manager_takes_its_time_to_fail(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.clock.advance(FRESH)
+    _slow(world, 3.5)
+    for _ in range(20):
+        seconds, outcome = _timed(world, issued)
+        assert seconds <= ANSWERS_WITHIN
+        assert outcome == "issued"
+        world.clock.advance(1)
+
+
+def test_a_slow_state_that_answers_leaves_what_is_known_of_the_record(
+    world: ExchangeWorld,
+) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.clock.advance(FRESH)
+    world.state.meanwhile["read"] = lambda: world.clock.advance(1.5)
+    seconds, outcome = _timed(world, issued)
+    assert seconds <= ANSWERS_WITHIN
+    assert outcome == "issued"
+
+
+def test_without_time_for_another_look_a_refusal_is_not_called_drift(
+    world: ExchangeWorld,
+) -> None:
+    """A slow look at the state, a refusal, and a look at the record that would come too late."""
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(FRESH)
+    world.endpoint.refused.add("east-secret")
+    world.state.meanwhile["read"] = lambda: world.clock.advance(3.0)
+    world.store.meanwhile["read"] = lambda: world.clock.advance(3.4)
+    world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.2)
+    seconds, reason = _timed(world, issued, scope="demo/write")
+    assert seconds <= ANSWERS_WITHIN
+    assert reason == "drift:out_of_time"
+
+
+def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWorld) -> None:
+    """Fresh at first, it would be read again when the record was: after three slow seconds."""
+    issued = world.client()
+    world.exchange(request(issued, scope="demo/read"))
+    world.clock.advance(FRESH - 1)
+    world.endpoint.refused.add("east-secret")
+    for store in (world.state, world.store):
+        store.meanwhile["read"] = lambda: world.clock.advance(3.4)
+    seconds, reason = _timed(world, issued, scope="demo/write")
+    assert seconds <= ANSWERS_WITHIN
+    assert reason == "drift"
+
+
+@given(
+    state=st.floats(0, 3.5),
+    store=st.floats(0, 3.5),
+    endpoint=st.floats(0, 0.5),
+    age=st.floats(0, STALE),
+    warm=st.booleans(),
+    state_fails=st.booleans(),
+    store_fails=st.booleans(),
+    is_refused=st.booleans(),
+)
+def test_an_answer_is_always_given_in_time(
+    *,
+    state: float,
+    store: float,
+    endpoint: float,
+    age: float,
+    warm: bool,
+    state_fails: bool,
+    store_fails: bool,
+    is_refused: bool,
+) -> None:
+    world = ExchangeWorld()
+    issued = world.client()
+    if warm:
+        world.exchange(request(issued, scope="demo/read"))
+        world.clock.advance(age)
+    world.state.meanwhile["read"] = lambda: world.clock.advance(state)
+    world.store.meanwhile["read"] = lambda: world.clock.advance(store)
+    world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(endpoint)
+    if state_fails:
+        world.state.failures["read"] = [StoreUnavailableError() for _ in range(9)]
+    if store_fails:
+        world.store.failures["read"] = [StoreUnavailableError() for _ in range(9)]
+    if is_refused:
+        world.endpoint.refused.add("east-secret")
+    seconds, _ = _timed(world, issued, scope="demo/write")
+    assert seconds <= ANSWERS_WITHIN
+
+
+def test_cognito_is_told_how_long_there_is(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.1)
+    world.store.meanwhile["read"] = lambda: world.clock.advance(0.5)
+    world.exchange(request(issued))
+    assert world.endpoint.remaining == [pytest.approx(4.0)]
+
+
+def test_a_countdown_ends_at_zero() -> None:
+    clock = FakeClock()
+    countdown = Countdown(clock, 2)
+    assert countdown.remaining() == 2
+    clock.advance(1.5)
+    assert countdown.remaining() == 0.5
+    clock.advance(10)
+    assert countdown.remaining() == 0
+
+
+# What is logged
+
+
+def test_an_exchange_leaves_one_event(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.exchange(request(issued))
+    world.exchange(request(issued))
+    event = {
+        "event": "exchange",
+        "outcome": "issued",
+        "client_id": issued.client_id,
+        "secret_id": issued.secret_id,
+        "cached": False,
+        "cognito_requests": 1,
+        "needs_rehash": False,
+    }
+    assert world.events.seen == [event, {**event, "cached": True, "cognito_requests": 0}]
+
+
+@pytest.mark.parametrize(
+    ("flip", "outcome"),
+    [
+        ("denied", "denied"),
+        ("disabled", "disabled"),
+        ("expired", "expired"),
+        ("secret expired", "expired"),
+        ("outside its CIDRs", "address"),
+        ("secret retired", "wrong"),
+        ("gone", "unknown"),
+    ],
+)
+def test_only_the_log_says_why_a_client_is_invalid(
+    world: ExchangeWorld, flip: str, outcome: str
+) -> None:
+    issued = world.client()
+    FLIPS[flip](world, issued)
+    assert refused(world, issued)
+    assert world.events.outcomes == [f"invalid_client:{outcome}"]
+
+
+def test_an_adopted_client_appears_by_its_handle_only(world: ExchangeWorld) -> None:
+    issued = world.adopted()
+    world.exchange(request(issued))
+    refused(world, issued, secret="guessed")
+    with pytest.raises(InvalidScopeError):
+        world.exchange(request(issued, scope="demo/admin"))
+    FLIPS["disabled"](world, issued)
+    world.clock.advance(FRESH)
+    refused(world, issued)
+    refused(world, IssuedCredentials(ClientId(ADOPTED[::-1]), SecretId("x"), "x"))
+    logged = json.dumps(world.events.seen)
+    assert world.events.seen[0]["client_id"] == credentials.loggable(ADOPTED)
+    for adopted in (ADOPTED, ADOPTED[::-1]):
+        assert adopted not in logged
+
+
+def test_no_event_holds_a_secret_a_token_a_hash_or_anything_of_cognitos(
+    world: ExchangeWorld,
+) -> None:
+    issued, adopted, other = world.client(), world.adopted(), world.client()
+    world.exchange(request(issued))
+    world.exchange(request(adopted))
+    refused(world, issued, secret=other.client_secret)
+    refused(world, issued, secret=world.hash_of(issued))
+    world.endpoint.refused.add("east-secret")
+    with pytest.raises(OAuthServerError):
+        world.exchange(request(issued, scope="demo/read"))
+    _down(world)
+    unavailable(world, issued, scope="demo/write")
+    logged = json.dumps(world.events.seen)
+    assert len(world.events.seen) == 6
+    for secret in [
+        issued.client_secret,
+        other.client_secret,
+        COGNITO_SECRET,
+        world.hash_of(issued),
+        world.hash_of(adopted),
+        "token-",
+        "east-secret",
+        "east-app",
+        EAST_POOL,
+        "argon2",
+    ]:
+        assert secret not in logged
+
+
+def test_an_old_hash_profile_is_noticed(world: ExchangeWorld) -> None:
+    issued = world.client()
+    newer = CountingArgon2(time_cost=2)
+    exchange = replace(world.exchange, hasher=cheap_hasher(world.random_bytes, newer))
+    exchange(request(issued))
+    assert world.events.seen[-1]["needs_rehash"] is True
+
+
+def test_only_the_own_regions_app_client_is_ever_used(world: ExchangeWorld) -> None:
+    other = replace(world.exchange, region=WEST)
+    issued = world.client()
+    other(request(issued))
+    assert [asked[0] for asked in world.endpoint.requests] == [AppClientId("west-app")]

@@ -1,0 +1,128 @@
+"""Whether this Region can serve tokens, and whether it has taken the traffic over."""
+
+from __future__ import annotations
+
+import pytest
+
+from chalicelib.errors import (
+    MalformedSecretError,
+    StoreRefusedError,
+    StoreThrottledError,
+    StoreUnavailableError,
+)
+from chalicelib.model import RegionState
+from chalicelib.token.health import CACHED_SECONDS, Readiness
+from tests.fakes import FakeStateStore
+from tests.worlds import ExchangeWorld
+
+DAY = 86_400
+
+
+@pytest.fixture
+def world() -> ExchangeWorld:
+    return ExchangeWorld()
+
+
+def test_a_region_whose_parts_answer_is_ready(world: ExchangeWorld) -> None:
+    assert world.health.readiness() == Readiness(secrets_manager=True, token_endpoint=True)
+    assert world.health.readiness().ready
+
+
+@pytest.mark.parametrize(
+    "error", [StoreUnavailableError(), StoreRefusedError(), MalformedSecretError()]
+)
+def test_a_region_whose_secrets_manager_does_not_answer_is_not_ready(
+    world: ExchangeWorld, error: Exception
+) -> None:
+    world.state.failures["read"] = [error]
+    readiness = world.health.readiness()
+    assert readiness == Readiness(secrets_manager=False, token_endpoint=True)
+    assert not readiness.ready
+
+
+def test_a_region_whose_state_is_missing_is_not_ready() -> None:
+    assert not ExchangeWorld(state=FakeStateStore()).health.readiness().ready
+
+
+def test_a_region_whose_token_endpoint_does_not_answer_is_not_ready(world: ExchangeWorld) -> None:
+    world.endpoint.up = False
+    readiness = world.health.readiness()
+    assert readiness == Readiness(secrets_manager=True, token_endpoint=False)
+    assert not readiness.ready
+
+
+def test_throttled_is_not_unready(world: ExchangeWorld) -> None:
+    world.state.failures["read"] = [StoreThrottledError()]
+    assert world.health.readiness().ready
+
+
+def test_readiness_is_what_answers_now_not_what_is_cached(world: ExchangeWorld) -> None:
+    """Tokens may still be served from caches; the routing must know anyway."""
+    world.exchange.states.get("region")
+    world.state.failures["read"] = [StoreUnavailableError()]
+    assert not world.health.readiness().ready
+
+
+def test_nobody_who_asks_often_makes_us_ask_often(world: ExchangeWorld) -> None:
+    for _ in range(20):
+        world.health.readiness()
+        world.health.took_over()
+    world.clock.advance(CACHED_SECONDS - 0.1)
+    world.health.readiness()
+    world.health.took_over()
+    assert world.state.calls == ["read", "read"], "one for each of the two questions"
+    assert world.endpoint.calls == ["reachable"]
+
+
+def test_readiness_is_asked_again_after_a_while(world: ExchangeWorld) -> None:
+    assert world.health.readiness().ready
+    world.endpoint.up = False
+    world.clock.advance(CACHED_SECONDS)
+    assert not world.health.readiness().ready
+    world.endpoint.up = True
+    world.clock.advance(CACHED_SECONDS)
+    assert world.health.readiness().ready
+
+
+def test_readiness_asks_for_no_token(world: ExchangeWorld) -> None:
+    world.health.readiness()
+    assert not world.endpoint.requests
+
+
+@pytest.mark.parametrize("took_over", [False, True])
+def test_a_region_has_taken_over_when_its_state_says_so(*, took_over: bool) -> None:
+    state = FakeStateStore.of(RegionState(writer=not took_over, took_over=took_over))
+    assert ExchangeWorld(state=state).health.took_over() is took_over
+
+
+def test_a_takeover_is_seen_within_seconds_in_both_directions(world: ExchangeWorld) -> None:
+    assert not world.health.took_over()
+    for took_over in (True, False):
+        world.steer(took_over=took_over)
+        world.clock.advance(CACHED_SECONDS)
+        assert world.health.took_over() is took_over
+
+
+def test_traffic_does_not_move_because_secrets_manager_is_out_of_order(
+    world: ExchangeWorld,
+) -> None:
+    world.steer(took_over=True)
+    assert world.health.took_over()
+    world.state.failures["read"] = [StoreUnavailableError() for _ in range(100)]
+    for _ in range(10):
+        world.clock.advance(DAY / 10 - 1)
+        assert world.health.took_over()
+    world.clock.advance(11)
+    assert not world.health.took_over(), "it is not known for ever"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [StoreUnavailableError(), StoreThrottledError(), StoreRefusedError(), MalformedSecretError()],
+)
+def test_a_region_of_which_nobody_can_say_has_not_taken_over(
+    world: ExchangeWorld, error: Exception
+) -> None:
+    world.steer(took_over=True)
+    world.state.failures["read"] = [error]
+    assert not world.health.took_over()

@@ -1,0 +1,401 @@
+"""A request that came before: what is saved, and what is looked at all the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from ipaddress import ip_network
+from typing import Any
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from chalicelib.errors import (
+    MalformedSecretError,
+    OAuthError,
+    StoreUnavailableError,
+)
+from chalicelib.model import ClientId, SecretId, Status, StoredSecret, VersionId
+from chalicelib.token import oauth
+from chalicelib.token.exchange import MARGIN_SECONDS, REFRESH_SECONDS
+from chalicelib.token.oauth import FORM, MAX_BODY_BYTES, HttpRequest
+from chalicelib.token.request_memo import Recognition, Recognized
+from tests.fakes import CountingBytes
+from tests.gateway import Answer, TokenApi, basic
+from tests.worlds import FRESH, STALE, ExchangeWorld
+
+HERE = "192.0.2.1"
+KNOWN = Recognized(
+    (ClientId("sgc_x"), SecretId("s"), VersionId("v"), "demo/read"),
+    StoredSecret(SecretId("s"), "$argon2id$hash", 0),
+    {"event": "exchange"},
+)
+
+
+def sent(**changes: Any) -> HttpRequest:
+    """Return a request as the gateway hands it over."""
+    usual = HttpRequest(FORM, ["Basic YTpi"], [], b"grant_type=client_credentials", HERE)
+    return replace(usual, **changes)
+
+
+def remembered(*requests: HttpRequest, bound: int = 10) -> Recognition:
+    recognition = Recognition(CountingBytes(), bound)
+    for each in requests:
+        recognition.put(each, KNOWN)
+    return recognition
+
+
+# What is saved
+
+
+class Twice(TokenApi):
+    """A client that has sent one request, and sends it again."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sent = 0
+        self.first = self.basic()
+        assert self.first.status == 200
+
+    def again(self) -> Answer:
+        return self.basic()
+
+    def in_full(self) -> Answer:
+        """Send what means the same, and was not sent before."""
+        self._sent += 1
+        return self.basic(("unknown", str(self._sent)))
+
+
+def test_a_request_that_comes_again_gets_the_same_token_from_what_is_known() -> None:
+    api = Twice()
+    reads, hashed = len(api.world.store.calls), api.hashed
+    assert api.again().body == api.first.body
+    assert (len(api.world.store.calls), api.hashed) == (reads, hashed)
+    assert len(api.world.endpoint.requests) == 1
+
+
+def test_it_leaves_the_line_that_it_would_leave_if_it_were_new() -> None:
+    api = Twice()
+    api.again()
+    api.in_full()
+    assert api.world.events.seen[-2] == api.world.events.seen[-1]
+    assert api.world.events.seen[-1]["cached"] is True
+
+
+def test_its_life_counts_down() -> None:
+    api = Twice()
+    api.world.clock.advance(FRESH - 1)
+    assert api.again().json["expires_in"] == api.first.json["expires_in"] - FRESH + 1
+
+
+# What is looked at all the same
+
+Change = Callable[[Twice], None]
+
+
+def _deny(api: Twice) -> None:
+    api.world.steer(denied=frozenset({api.client.client_id}))
+
+
+def _disable(api: Twice) -> None:
+    api.world.change(api.client, status=Status.DISABLED)
+
+
+def _delete(api: Twice) -> None:
+    del api.world.store.stored[api.client.client_id]
+
+
+def _expire(api: Twice) -> None:
+    api.world.change(api.client, expires_at=int(api.world.clock()) + 1)
+
+
+def _secrets(api: Twice) -> tuple[StoredSecret, ...]:
+    return api.world.store.stored[api.client.client_id].value.secrets
+
+
+def _expire_the_secret(api: Twice) -> None:
+    (secret,) = _secrets(api)
+    api.world.change(api.client, secrets=(replace(secret, expires_at=int(api.world.clock()) + 1),))
+
+
+def _retire_the_secret(api: Twice) -> None:
+    other = api.world.client()
+    api.world.change(api.client, secrets=api.world.store.stored[other.client_id].value.secrets)
+
+
+def _hash_anew(api: Twice) -> None:
+    hashed = api.world.hasher.hash(api.client, now=int(api.world.clock()))
+    api.world.change(api.client, secrets=(hashed,))
+
+
+def _corrupt_the_hash(api: Twice) -> None:
+    (secret,) = _secrets(api)
+    api.world.change(api.client, secrets=(replace(secret, hash="$argon2id$nonsense"),))
+
+
+def _move_away(api: Twice) -> None:
+    api.world.change(api.client, allowed_cidrs=(ip_network("203.0.113.0/24"),))
+
+
+def _stay_inside(api: Twice) -> None:
+    api.world.change(api.client, allowed_cidrs=(ip_network("192.0.2.0/24"),))
+
+
+def _narrow(api: Twice) -> None:
+    api.world.change(api.client, scopes=("demo/read",))
+
+
+def _lose_the_state(api: Twice) -> None:
+    api.world.state.stored = None
+
+
+def _garble_the_record(api: Twice) -> None:
+    api.world.store.malformed.add(api.client.client_id)
+
+
+CHANGES: tuple[Change, ...] = (
+    _deny,
+    _disable,
+    _delete,
+    _expire,
+    _expire_the_secret,
+    _retire_the_secret,
+    _hash_anew,
+    _corrupt_the_hash,
+    _move_away,
+    _stay_inside,
+    _narrow,
+    _lose_the_state,
+    _garble_the_record,
+)
+
+
+@pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
+def test_after_any_change_it_is_answered_like_a_request_that_is_new(change: Change) -> None:
+    api = Twice()
+    change(api)
+    api.world.clock.advance(FRESH + 1)
+    again, new = api.again(), api.in_full()
+    assert (again.status, again.body) == (new.status, new.body)
+    assert again.headers == new.headers
+
+
+@pytest.mark.parametrize(
+    "change", [_deny, _disable, _delete, _expire, _expire_the_secret, _retire_the_secret]
+)
+def test_who_became_invalid_is_refused(change: Change) -> None:
+    api = Twice()
+    change(api)
+    api.world.clock.advance(FRESH + 1)
+    assert (api.again().status, api.again().error) == (401, "invalid_client")
+
+
+def test_the_time_that_passes_is_a_change_too() -> None:
+    """An expiry that was known before takes hold to the second, without anything being read."""
+    api = TokenApi()
+    api.world.change(api.client, expires_at=int(api.world.clock()) + 10)
+    assert api.basic().status == 200
+    api.world.clock.advance(9)
+    assert api.basic().status == 200
+    api.world.clock.advance(1)
+    assert api.basic().error == "invalid_client"
+
+
+def test_the_source_address_is_looked_at_each_time() -> None:
+    api = TokenApi()
+    api.world.change(api.client, allowed_cidrs=(ip_network("192.0.2.0/24"),))
+    assert api.basic(source_ip="192.0.2.7").status == 200
+    assert api.basic(source_ip="203.0.113.7").error == "invalid_client"
+    assert api.basic(source_ip="192.0.2.7").status == 200
+
+
+@pytest.mark.parametrize("error", [StoreUnavailableError(), MalformedSecretError()])
+def test_while_the_store_is_out_of_order_it_fares_like_any_other(error: Exception) -> None:
+    api = Twice()
+    for age in (FRESH + 1, STALE):
+        api.world.store.failures["read"] = [error] * 4
+        api.world.state.failures["read"] = [error] * 4
+        api.world.clock.advance(age)
+        again, new = api.again(), api.in_full()
+        assert (again.status, again.body) == (new.status, new.body)
+
+
+def test_no_token_is_handed_out_beyond_its_margin_and_it_is_replaced_in_time() -> None:
+    api = Twice()
+    life = api.first.json["expires_in"]
+    api.world.clock.advance(life - REFRESH_SECONDS + 1)
+    assert api.again().json["expires_in"] == life, "a new one"
+    api.world.clock.advance(life - MARGIN_SECONDS + 1)
+    assert api.again().json["expires_in"] > MARGIN_SECONDS
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_the_same_bytes_under_another_method_are_refused(method: str) -> None:
+    api = Twice()
+    headers = [basic(api.client.client_id, api.client.client_secret), ("Content-Type", FORM)]
+    answer = api.call(method=method, headers=headers, body="grant_type=client_credentials")
+    assert answer.status == 405
+
+
+def test_another_process_recognises_nothing() -> None:
+    api = Twice()
+    other = ExchangeWorld(clock=api.world.clock, store=api.world.store, state=api.world.state)
+    request = sent(authorization=[basic(api.client.client_id, api.client.client_secret)[1]])
+    assert api.world.exchange.again(request) is not None
+    assert other.exchange.again(request) is None
+
+
+# What is told apart
+
+
+def _refused_or_parsed(request: HttpRequest) -> object:
+    try:
+        return replace(oauth.parse(request), source_ip="")
+    except OAuthError as error:
+        return error.reason, error.description
+
+
+headers = st.text(max_size=30) | st.sampled_from([FORM, "Basic YTpi", "Basic YTpj", ""])
+requests = st.builds(
+    HttpRequest,
+    content_type=st.none() | headers,
+    authorization=st.lists(headers, max_size=2),
+    query=st.lists(st.sampled_from(["scope", "x"]), max_size=1),
+    body=st.binary(max_size=40),
+    source_ip=st.just(HERE),
+)
+
+
+@given(one=requests, other=requests)
+def test_what_is_parsed_to_something_else_is_not_recognised(
+    one: HttpRequest, other: HttpRequest
+) -> None:
+    assume(_refused_or_parsed(one) != _refused_or_parsed(other))
+    assert remembered(one).get(other) is None
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"content_type": None},
+        {"content_type": FORM + ";"},
+        {"content_type": FORM + "B", "authorization": ["asic YTpi"]},
+        {"authorization": []},
+        {"authorization": [""]},
+        {"authorization": ["Basic YTpj"]},
+        {"authorization": ["Basic YTpi", "Basic YTpi"]},
+        {"query": ["scope"]},
+        {"body": b""},
+        {"body": b"grant_type=client_credentials&"},
+    ],
+)
+def test_whatever_differs_is_not_recognised(changed: dict[str, Any]) -> None:
+    recognition = remembered(sent())
+    assert recognition.get(sent()) is KNOWN
+    assert recognition.get(sent(**changed)) is None
+    assert remembered(sent(**changed)).get(sent()) is None
+
+
+def test_no_header_and_an_empty_one_are_told_apart() -> None:
+    assert remembered(sent(authorization=[])).get(sent(authorization=[""])) is None
+
+
+def test_half_a_surrogate_pair_is_a_difference_like_any_other() -> None:
+    strange = sent(authorization=["Basic \ud800"], content_type="\udfff")
+    assert remembered(strange).get(strange) is KNOWN
+    assert remembered(strange).get(sent()) is None
+
+
+def test_what_the_gateway_never_sends_twice_alike_is_not_remembered() -> None:
+    several = sent(authorization=["Basic YTpi", "Basic YTpi"])
+    assert remembered(several).get(several) is None
+    query = sent(query=["x"])
+    assert remembered(query).get(query) is None
+
+
+# What is kept
+
+
+class Colliding(bytes):
+    """A body with the hash of every other such body."""
+
+    def __hash__(self) -> int:
+        return 1
+
+
+def test_the_same_hash_is_not_the_same_request() -> None:
+    """Python's hash has 64 bits, and its key may be known: it only says where to look."""
+    right, wrong = sent(body=Colliding(b"grant_type=a")), sent(body=Colliding(b"grant_type=b"))
+    recognition = remembered(right)
+    assert recognition.get(right) is KNOWN
+    assert recognition.get(wrong) is None
+
+
+def test_the_most_recent_requests_are_kept_and_no_more() -> None:
+    requests = [sent(body=b"%d" % number) for number in range(4)]
+    recognition = remembered(*requests, bound=3)
+    assert [recognition.get(each) for each in requests] == [None, KNOWN, KNOWN, KNOWN]
+
+
+def test_no_refused_request_is_kept_so_that_no_flood_evicts_who_is_right() -> None:
+    world = ExchangeWorld()
+    recognition = Recognition(CountingBytes(), 1)
+    world.exchange = replace(world.exchange, recognition=recognition)
+    api, other = TokenApi(world), world.client()
+    assert api.basic().status == 200
+    wrong = [basic(api.client.client_id, other.client_secret), ("Content-Type", FORM)]
+    for body in ("grant_type=client_credentials", "grant_type=x", "scope=demo%2Fread"):
+        assert api.call(headers=wrong, body=body).status in {400, 401}
+    assert api.basic(("scope", "not/granted")).error == "invalid_scope"
+    right = basic(api.client.client_id, api.client.client_secret)[1]
+    assert recognition.get(sent(authorization=[right])) is not None
+
+
+def test_neither_the_request_nor_its_secret_is_kept() -> None:
+    api = Twice()
+    api.post()
+    secret = api.client.client_secret
+    header = basic(api.client.client_id, secret)[1]
+    kept = repr(vars(api.world.exchange.recognition))
+    for text in (secret, secret.encode().hex(), header, header.removeprefix("Basic ")):
+        assert text not in kept
+
+
+class _Recording:
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def __call__(self, count: int) -> bytes:
+        self.asked.append(count)
+        return bytes(count)
+
+
+def test_its_key_is_made_with_the_first_request_not_before() -> None:
+    """A snapshot of an initialised function must not hold a key that its copies share."""
+    random_bytes = _Recording()
+    recognition = Recognition(random_bytes)
+    assert random_bytes.asked == []
+    recognition.get(sent())
+    recognition.put(sent(), KNOWN)
+    assert random_bytes.asked == [32]
+
+
+def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
+    random_bytes = _Recording()
+    long = sent(body=b"x" * (MAX_BODY_BYTES + 1))
+    recognition = Recognition(random_bytes)
+    recognition.put(long, KNOWN)
+    assert recognition.get(long) is None
+    assert random_bytes.asked == []
+
+
+def test_a_recognised_client_that_was_adopted_is_logged_by_its_handle() -> None:
+    world = ExchangeWorld()
+    api, issued = TokenApi(world), world.adopted()
+    headers = [basic(issued.client_id, issued.client_secret.replace("+", "%2B"))]
+    for _ in range(2):
+        assert api.form(headers=headers).status == 200
+    first, again = world.events.seen[-2:]
+    assert issued.client_id not in str(again)
+    assert again["client_id"] == first["client_id"]

@@ -1,0 +1,340 @@
+"""`surrogatectl` over both Regions' admin APIs: what it asks, what it asks first, how it ends."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from pytest_socket import enable_socket
+
+from surrogatectl.cli.common import worst
+from surrogatectl.main import main
+from tests.unit.surrogatectl.cli.command_line import TwoRegions, done, problem, two_regions
+
+CLIENT = "sgc_" + "a" * 26
+OTHER = "sgc_" + "b" * 26
+SECRET_ID = "abcdefgh"
+SHOWN: dict[str, Any] = {
+    "client_id": CLIENT,
+    "client_name": "billing",
+    "client_secret_expires_at": 0,
+    "scope": "demo/read",
+    "status": "active",
+    "allowed_cidrs": [],
+    "secrets": [],
+    "app_clients": {},
+    "replication": "in_sync",
+    "secret_id": SECRET_ID,
+    "client_secret": "sgs_made-up",
+}
+REGIONS = ("us-east-1", "us-west-2")
+
+
+@pytest.fixture
+def regions() -> Iterator[TwoRegions]:
+    enable_socket()
+    with two_regions() as serving:
+        serving.primary.answer = lambda *_: done(**SHOWN)
+        yield serving
+
+
+# Rotation
+
+
+@pytest.mark.parametrize("days", ["0", "0.0", "0.00001", "1e-9"])
+def test_an_overlap_of_nothing_is_asked_for_first(regions: TwoRegions, days: str) -> None:
+    """However it is written: less than a second ends the other secrets now."""
+    unasked = regions.run("rotate", CLIENT, "--overlap-days", days)
+    assert (unasked.exit_code, regions.primary.seen) == (1, [])
+    assert "End every other secret" in unasked.stderr
+    asked = regions.run("rotate", CLIENT, "--overlap-days", days, "--yes")
+    assert (asked.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 0}])
+
+
+def test_an_overlap_of_a_second_or_more_is_not_asked_for(regions: TwoRegions) -> None:
+    rotated = regions.run("rotate", CLIENT, "--overlap-days", "0.5")
+    assert (rotated.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 43_200}])
+
+
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "91", "x"])
+@pytest.mark.parametrize(
+    "options", [("--overlap-days",), ("--app-clients", "--older-than-hours")], ids=str
+)
+def test_a_length_of_time_is_a_number_within_its_bounds(
+    regions: TwoRegions, options: tuple[str, ...], value: str
+) -> None:
+    if value == "91" and "--older-than-hours" in options:
+        value = "1e9"
+    refused = regions.run("rotate", CLIENT, *options, value)
+    assert (refused.exit_code, regions.primary.seen) == (2, [])
+    assert options[-1] in refused.stderr
+    assert isinstance(refused.exception, SystemExit)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--app-clients", "--secret-file", "new"),
+        ("--app-clients", "--overlap-days", "7"),
+        ("--app-clients", "--if-match", "v1"),
+        ("--older-than-hours", "1"),
+    ],
+    ids=str,
+)
+def test_options_that_would_have_no_effect_are_refused(
+    regions: TwoRegions, options: tuple[str, ...]
+) -> None:
+    refused = regions.run("rotate", CLIENT, *options)
+    assert (refused.exit_code, regions.primary.seen) == (2, [])
+    assert options[-2] in refused.stderr
+
+
+# Denials
+
+
+def denying(regions: TwoRegions) -> None:
+    for double in (regions.primary, regions.secondary):
+        double.answer = lambda *_: done(denied=[CLIENT])
+
+
+def outcome(result: Result) -> Any:
+    return json.loads(result.stdout)
+
+
+def test_both_regions_are_asked_at_once(regions: TwoRegions) -> None:
+    """The kill switch does not wait for a Region that is lost."""
+    released, asked = threading.Event(), threading.Event()
+
+    def hang(*_: str) -> tuple[int, str]:
+        released.wait(60)
+        return done(denied=[CLIENT])
+
+    def answer(*_: str) -> tuple[int, str]:
+        asked.set()
+        return done(denied=[CLIENT])
+
+    regions.primary.answer, regions.secondary.answer = hang, answer
+    ended: list[Result] = []
+    thread = threading.Thread(target=lambda: ended.append(regions.run("deny", CLIENT)))
+    thread.start()
+    try:
+        reached = asked.wait(30)
+        waiting = thread.is_alive()
+    finally:
+        released.set()
+        thread.join()
+    assert reached
+    assert waiting
+    assert ended[0].exit_code == 0
+
+
+FULL = problem(409, "denials-full")
+FORBIDDEN = problem(403, "forbidden")
+UNAVAILABLE = problem(503, "store-unavailable", retry_after=5)
+
+
+@pytest.mark.parametrize(
+    ("primary", "secondary", "code"),
+    [
+        (FULL, FULL, 3),
+        (FULL, None, 3),
+        (FORBIDDEN, FORBIDDEN, 1),
+        (UNAVAILABLE, UNAVAILABLE, 4),
+        (UNAVAILABLE, None, 4),
+        (FULL, UNAVAILABLE, 3),
+        (FORBIDDEN, UNAVAILABLE, 1),
+        (FORBIDDEN, FULL, 1),
+        (None, None, 0),
+    ],
+)
+def test_what_no_repetition_mends_decides_how_denying_ends(
+    regions: TwoRegions,
+    primary: tuple[int, str] | None,
+    secondary: tuple[int, str] | None,
+    code: int,
+) -> None:
+    denying(regions)
+    for double, told in ((regions.primary, primary), (regions.secondary, secondary)):
+        if told:
+            double.answer = lambda *_, told=told: told
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert ended.exit_code == code
+    failed = [each for each in (primary, secondary) if each]
+    assert len(outcome(ended)["failed"]) == len(failed)
+
+
+def test_a_denial_in_one_region_says_that_it_is_done_there(regions: TwoRegions) -> None:
+    denying(regions)
+    ended = regions.run("deny", CLIENT, ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert ended.exit_code == 4
+    assert "It is done in us-west-2." in ended.stderr
+    assert "failback" in ended.stderr
+    shown = regions.run("denials", ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert (shown.exit_code, "done" in shown.stderr) == (4, False)
+
+
+NOT_HERE = problem(409, "not-the-writing-region")
+
+
+def test_while_the_region_that_writes_is_gone_it_says_which_failover_works(
+    regions: TwoRegions,
+) -> None:
+    regions.secondary.answer = lambda *_: NOT_HERE
+    gone = regions.run("disable", CLIENT, ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert gone.exit_code == 4
+    assert "`surrogatectl failover --to secondary --force`" in gone.stderr
+    assert "--region" not in gone.stderr
+    regions.primary.answer = lambda *_: UNAVAILABLE
+    ill = regions.run("disable", CLIENT)
+    assert ill.exit_code == 4
+    assert "`surrogatectl failover --to secondary`" in ill.stderr
+
+
+def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
+    """The Region says no to the change, and still says whom it denies."""
+    denying(regions)
+    regions.primary.answer = lambda method, _: FULL if method == "POST" else done(denied=[OTHER])
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert outcome(ended)["denied"] == {"us-east-1": [OTHER], "us-west-2": [CLIENT]}
+    assert "us-east-1" in ended.stderr
+
+
+def test_a_client_that_no_region_knows_is_told(regions: TwoRegions) -> None:
+    """A client of a moment ago may have no replica yet: one Region that knows it is enough."""
+    regions.primary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[OTHER])
+    regions.secondary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[CLIENT, OTHER])
+    ended = regions.run("deny", CLIENT, OTHER, "--output=json")
+    assert (ended.exit_code, outcome(ended)["unknown"]) == (0, [OTHER])
+    assert f"no client {OTHER}" in ended.stderr
+    assert CLIENT not in ended.stderr
+    regions.secondary.answer = lambda *_: UNAVAILABLE
+    assert outcome(regions.run("deny", CLIENT, OTHER, "--output=json"))["unknown"] == [OTHER]
+
+
+# What is left
+
+
+@pytest.mark.parametrize(("ends", "told"), [([86_400], True), ([0], False), ([0, 86_400], False)])
+def test_the_end_of_the_only_secret_that_is_left_is_told(
+    regions: TwoRegions,
+    ends: list[int],
+    told: bool,  # noqa: FBT001
+) -> None:
+    """Who retires the new secret after a rotation has the old one, which ends by itself."""
+    secrets = [{"secret_id": SECRET_ID, "created_at": 0, "expires_at": each} for each in ends]
+    regions.primary.answer = lambda *_: done(**SHOWN | {"secrets": secrets})
+    ended = regions.run("retire", CLIENT, "bcdefghi", "--yes")
+    assert ended.exit_code == 0
+    assert ("1970-01-02" in ended.stderr) is told
+
+
+# How it ends
+
+
+@pytest.mark.parametrize(
+    ("told", "code"),
+    [
+        (problem(400, "invalid-request"), 1),
+        (problem(403, "forbidden"), 1),
+        (problem(404, "unknown-client"), 1),
+        (problem(409, "deleted"), 3),
+        (problem(412, "changed-meanwhile"), 3),
+        (problem(429, "cognito-throttled"), 4),
+        (problem(500, "store-refused"), 1),
+        (problem(502, "cognito-refused"), 1),
+        (problem(503, "store-unavailable"), 4),
+        ((403, '{"message": "Forbidden"}'), 1),
+        ((429, '{"message": "Too Many Requests"}'), 4),
+        ((502, '{"message": "Internal server error"}'), 4),
+        ((504, '{"message": "Endpoint request timed out"}'), 4),
+    ],
+    ids=str,
+)
+def test_the_exit_code_says_what_kind_of_failure_it_was(
+    regions: TwoRegions, told: tuple[int, str], code: int
+) -> None:
+    regions.primary.answer = lambda *_: told
+    ended = regions.run("show", CLIENT, "--region", "primary")
+    assert ended.exit_code == code
+    assert isinstance(ended.exception, SystemExit)
+
+
+def test_a_failure_is_a_document_for_programs(regions: TwoRegions) -> None:
+    """As the admin API told it; people read the same on standard error."""
+    status, told = problem(412, "changed-meanwhile", fields={"If-Match": "is another version"})
+    regions.primary.answer = lambda *_: (status, told)
+    ended = regions.run("disable", CLIENT, "--output", "json")
+    assert (ended.exit_code, outcome(ended)) == (3, json.loads(told))
+    assert "changed-meanwhile" in ended.stderr
+    for people in (
+        regions.run("disable", CLIENT),
+        regions.run("disable", CLIENT, "--output=table"),
+    ):
+        assert (people.exit_code, people.stdout) == (3, "")
+
+
+def test_a_failure_that_is_none_of_the_admin_apis_is_a_document_in_the_same_form(
+    regions: TwoRegions, tmp_path: Path
+) -> None:
+    taken = tmp_path / "taken"
+    taken.touch()
+    ended = regions.run("rotate", CLIENT, "--secret-file", str(taken), "--output", "json")
+    assert (ended.exit_code, regions.primary.seen) == (1, [])
+    assert outcome(ended)["detail"] in ended.stderr
+    assert set(outcome(ended)) == {"type", "title", "detail"}
+
+
+def test_what_nobody_confirmed_is_a_document_for_programs(regions: TwoRegions) -> None:
+    ended = regions.run("delete", CLIENT, "--output=json")
+    assert (ended.exit_code, regions.primary.seen) == (1, [])
+    assert "--yes" in outcome(ended)["detail"]
+
+
+def test_a_lost_enrolment_tells_programs_how_to_repeat_it(regions: TwoRegions) -> None:
+    for double in (regions.primary, regions.secondary):
+        double.answer = lambda *_: UNAVAILABLE
+    ended = regions.run("enroll", "--name=n", "--scope=demo/read", "--output=json")
+    assert (ended.exit_code, outcome(ended)["status"]) == (4, 503)
+    assert outcome(ended)["idempotency_key"] in ended.stderr
+
+
+def test_there_is_one_document_however_it_ends(regions: TwoRegions) -> None:
+    """What a command told before it failed is not followed by another document."""
+    denying(regions)
+    regions.primary.answer = lambda *_: FORBIDDEN
+    ended = regions.run("deny", CLIENT, "--output", "json")
+    assert ended.exit_code == 1
+    assert set(outcome(ended)) == {"denied", "failed", "unknown"}
+
+
+def test_every_command_has_a_document_for_programs() -> None:
+    without = {
+        name
+        for name, command in main.commands.items()
+        if not any("--output" in each.opts for each in command.params)
+    }
+    assert without == set()
+
+
+def test_a_region_out_of_reach_is_unavailable(regions: TwoRegions) -> None:
+    ended = regions.run("show", CLIENT, "--region=primary", ADMIN_URL_PRIMARY="http://127.0.0.1:9")
+    assert ended.exit_code == 4
+    assert "us-east-1" in ended.stderr
+
+
+def test_the_first_secrets_of_a_deployment_wait_for_a_region_out_of_reach(
+    regions: TwoRegions,
+) -> None:
+    nobody = {f"ENDPOINT_URL_{role}": "http://127.0.0.1:9" for role in ("PRIMARY", "SECONDARY")}
+    ended = regions.run("init", **nobody)
+    assert ended.exit_code == 4, ended.stderr
+    assert "Secrets Manager" in ended.stderr
+
+
+def test_the_worst_failure_is_the_one_that_no_repetition_mends() -> None:
+    assert [worst(codes) for codes in ([4, 3, 1], [4, 3], [4], [3, 1])] == [1, 3, 4, 1]

@@ -1,0 +1,82 @@
+"""Where the command line looks for a deployment."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from surrogatectl.cli.configuration import ConfigurationError, find_deployment
+from tests.stages import environment
+
+
+def deployed(project: Path, stage: str) -> str:
+    """Leave what `chalice deploy` leaves; return the API's base URL."""
+    url = f"https://{stage}.execute-api.us-east-1.amazonaws.com/api"
+    directory = project / ".chalice" / "deployed"
+    directory.mkdir(parents=True, exist_ok=True)
+    resources = [
+        {"name": "role", "resource_type": "iam_role"},
+        {"name": "rest_api", "resource_type": "rest_api", "rest_api_url": f"{url}/"},
+    ]
+    (directory / f"{stage}.json").write_text(json.dumps({"resources": resources}))
+    return url
+
+
+def test_split_stages_are_found(tmp_path: Path) -> None:
+    """They are what docs/deploy.md deploys, and the runbook is for."""
+    token, admin = deployed(tmp_path, "primary-token"), deployed(tmp_path, "primary-admin")
+    found = find_deployment(environment("primary"), tmp_path)
+    assert found.admin_urls == {"primary": admin}
+    assert found.token_urls == {"primary": token}
+    with pytest.raises(ConfigurationError, match="make deploy STAGE=secondary-admin"):
+        found.admin_url("secondary")
+
+
+def test_a_combined_stage_is_both(tmp_path: Path) -> None:
+    url = deployed(tmp_path, "secondary")
+    found = find_deployment(environment("primary"), tmp_path)
+    assert found.admin_urls == found.token_urls == {"secondary": url}
+
+
+def test_who_moves_to_split_stages_uses_them(tmp_path: Path) -> None:
+    deployed(tmp_path, "primary")
+    token, admin = deployed(tmp_path, "primary-token"), deployed(tmp_path, "primary-admin")
+    found = find_deployment(environment("primary"), tmp_path)
+    assert (found.admin_urls["primary"], found.token_urls["primary"]) == (admin, token)
+
+
+def test_the_environment_says_more_than_what_is_deployed(tmp_path: Path) -> None:
+    deployed(tmp_path, "primary-token")
+    named = {"ADMIN_URL_PRIMARY": "https://a.example", "TOKEN_URL_PRIMARY": "https://t.example/"}
+    found = find_deployment({**environment("primary"), **named}, tmp_path)
+    assert found.admin_urls == {"primary": "https://a.example"}
+    assert found.token_urls == {"primary": "https://t.example"}
+
+
+def test_where_only_the_admin_api_is_named_tokens_are_asked_for_there(tmp_path: Path) -> None:
+    named = {"ADMIN_URL_PRIMARY": "https://a.example"}
+    found = find_deployment({**environment("primary"), **named}, tmp_path)
+    assert found.token_urls == {"primary": "https://a.example"}
+
+
+def test_no_token_is_asked_for_at_what_else_is_deployed_from_here(tmp_path: Path) -> None:
+    """The local cloud's environment names one API per Region; AWS must not get its canary."""
+    for stage in ("primary", "primary-token"):
+        deployed(tmp_path, stage)
+    named = {"ADMIN_URL_PRIMARY": "http://127.0.0.1:4566/api"}
+    found = find_deployment({**environment("primary"), **named}, tmp_path)
+    assert found.token_urls == found.admin_urls == {"primary": "http://127.0.0.1:4566/api"}
+
+
+@pytest.mark.parametrize("name", ["ADMIN_URL_PRIMARY", "TOKEN_URL_PRIMARY"])
+def test_a_url_that_is_none_is_named(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=name):
+        find_deployment({**environment("primary"), name: "ftp://a.example"}, tmp_path)
+
+
+def test_a_record_of_a_deployment_that_is_broken_is_none(tmp_path: Path) -> None:
+    deployed(tmp_path, "primary")
+    (tmp_path / ".chalice" / "deployed" / "primary-admin.json").write_text("{")
+    assert find_deployment(environment("primary"), tmp_path).admin_urls.keys() == {"primary"}

@@ -1,0 +1,194 @@
+"""`attach-trigger`: it adds a trigger to a pool that has none, and nothing else changes."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import click
+import pytest
+
+from surrogatectl.cli.common import Conflict, Failure
+from surrogatectl.setup.attach_trigger import attach, may_invoke, trigger_name
+from tests.fake_triggers import FULL, ResettingPool, TriggerFunctions
+from tests.operator_fakes import FakeConnect, settings
+from tests.worlds import EAST
+
+REGION = settings().primary
+NAME = trigger_name("primary")
+OTHER = "arn:aws:lambda:us-east-1:123456789012:function:theirs"
+
+
+class World:
+    def __init__(self) -> None:
+        self.pool = ResettingPool(REGION.user_pool_id, EAST)
+        self.functions = TriggerFunctions(EAST)
+        self.functions.permit(NAME, self.pool.arn)
+        self.connect = FakeConnect(
+            {("cognito-idp", EAST): self.pool, ("lambda", EAST): self.functions}
+        )
+
+    def attach(self, *, yes: bool = True) -> tuple[str, bool]:
+        def agree(question: str) -> None:
+            assert REGION.user_pool_id in question
+            if not yes:
+                raise click.Abort
+
+        return attach(self.connect, REGION, NAME, agree)
+
+    def attach_while(self, something: Callable[[], object]) -> None:
+        """Attach it, and have *something* happen while the operator is being asked."""
+
+        def agree(_: str) -> None:
+            something()
+
+        attach(self.connect, REGION, NAME, agree)
+
+
+@pytest.fixture
+def world() -> World:
+    return World()
+
+
+def test_it_attaches_and_every_other_setting_stays(world: World) -> None:
+    assert world.attach() == (world.functions.arn(NAME), True)
+    ours = {"LambdaArn": world.functions.arn(NAME), "LambdaVersion": "V3_0"}
+    config = {**FULL["LambdaConfig"], "PreTokenGenerationConfig": ours}
+    assert world.pool.settings == {**FULL, "LambdaConfig": config}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"MfaConfiguration": "ON"},
+        {"LambdaConfig": {"PreTokenGeneration": "arn:aws:lambda:us-east-1:1:function:theirs"}},
+    ],
+)
+def test_what_somebody_changes_while_the_operator_is_asked_is_not_undone(
+    world: World, change: dict[str, Any]
+) -> None:
+    with pytest.raises(Conflict, match=next(iter(change))):
+        world.attach_while(lambda: world.pool.settings.update(change))
+    assert {name: world.pool.settings[name] for name in change} == change
+
+
+def test_a_pool_that_has_nothing_set_is_changed_in_nothing_else(world: World) -> None:
+    bare: dict[str, Any] = {
+        "Name": "machines",
+        "Policies": {"PasswordPolicy": {"MinimumLength": 8, "TemporaryPasswordValidityDays": 7}},
+        "DeletionProtection": "INACTIVE",
+        "LambdaConfig": {},
+        "SmsVerificationMessage": "",
+        "EmailConfiguration": {"EmailSendingAccount": "COGNITO_DEFAULT"},
+        "AdminCreateUserConfig": {
+            "AllowAdminCreateUserOnly": False,
+            "UnusedAccountValidityDays": 7,
+        },
+        "UserPoolTags": {},
+        "UserPoolTier": "ESSENTIALS",
+    }
+    world.pool.settings = copy.deepcopy(bare)
+    assert world.attach()[1]
+    for name in ("Policies", "EmailConfiguration", "AdminCreateUserConfig", "UserPoolTier"):
+        assert world.pool.settings[name] == bare[name]
+
+
+def test_the_fake_resets_what_is_left_out(world: World) -> None:
+    """Or the tests above would show nothing."""
+    world.pool.update_user_pool(UserPoolId=REGION.user_pool_id, MfaConfiguration="OFF")
+    assert "DeletionProtection" not in world.pool.settings
+    assert "LambdaConfig" not in world.pool.settings
+
+
+def test_repeating_it_changes_nothing(world: World) -> None:
+    world.attach()
+    assert world.attach() == (world.functions.arn(NAME), False)
+    assert world.pool.updates == 1
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"PreTokenGeneration": OTHER},
+        {"PreTokenGenerationConfig": {"LambdaArn": OTHER, "LambdaVersion": "V1_0"}},
+        {"PreTokenGenerationConfig": {"LambdaArn": OTHER, "LambdaVersion": "V2_0"}},
+        {"PreTokenGenerationConfig": {"LambdaArn": OTHER, "LambdaVersion": "V3_0"}},
+        {
+            "PreTokenGeneration": OTHER,
+            "PreTokenGenerationConfig": {"LambdaArn": OTHER, "LambdaVersion": "V2_0"},
+        },
+    ],
+)
+def test_an_existing_trigger_is_never_replaced(world: World, config: dict[str, Any]) -> None:
+    world.pool.settings["LambdaConfig"] = config
+    before = copy.deepcopy(world.pool.settings)
+    with pytest.raises(Conflict, match="never replaced"):
+        world.attach()
+    assert world.pool.settings == before
+    assert world.pool.updates == 0
+
+
+def test_our_own_function_for_another_version_is_not_replaced_either(world: World) -> None:
+    ours = {"LambdaArn": world.functions.arn(NAME), "LambdaVersion": "V2_0"}
+    world.pool.settings["LambdaConfig"] = {"PreTokenGenerationConfig": ours}
+    with pytest.raises(Conflict):
+        world.attach()
+
+
+def test_a_lite_pool_is_left_alone(world: World) -> None:
+    world.pool.settings["UserPoolTier"] = "LITE"
+    with pytest.raises(Failure, match="Lite plan"):
+        world.attach()
+    assert world.pool.updates == 0
+
+
+@pytest.mark.parametrize("permission", ["none", "another pool", "another account"])
+def test_a_function_that_cognito_may_not_invoke_is_not_attached(
+    world: World, permission: str
+) -> None:
+    """It would cost every token."""
+    world.functions.permitted[NAME] = []
+    if permission == "another pool":
+        world.functions.permit(NAME, world.pool.arn + "x")
+    if permission == "another account":
+        world.functions.permit(NAME, world.pool.arn, account="210987654321")
+    with pytest.raises(Failure, match="ExistingUserPoolId"):
+        world.attach()
+    assert world.pool.updates == 0
+
+
+def test_a_function_that_is_not_there_is_told(world: World) -> None:
+    world.functions.permitted.clear()
+    with pytest.raises(Failure, match="There is no function"):
+        world.attach()
+
+
+def test_a_setting_that_changed_with_it_is_told(world: World) -> None:
+    world.pool.ignored = frozenset({"EmailConfiguration"})
+    with pytest.raises(Failure, match="EmailConfiguration changed"):
+        world.attach()
+
+
+def test_another_trigger_that_was_lost_with_it_is_told(world: World) -> None:
+    world.pool.forgotten = frozenset({"PreSignUp"})
+    with pytest.raises(Failure, match="LambdaConfig changed"):
+        world.attach()
+
+
+def test_a_pool_that_shows_the_trigger_under_its_old_name_too_is_in_order(world: World) -> None:
+    """Cognito asks for both to be the same where both are given."""
+    world.attach()
+    world.pool.settings["LambdaConfig"]["PreTokenGeneration"] = world.functions.arn(NAME)
+    assert world.attach()[1] is False
+
+
+def test_nothing_is_changed_without_a_yes(world: World) -> None:
+    with pytest.raises(click.Abort):
+        world.attach(yes=False)
+    assert world.pool.updates == 0
+
+
+def test_a_permission_for_everybody_does_not_count() -> None:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": "lambda:InvokeFunction"}
+    assert not may_invoke({"Statement": [statement]}, "arn:aws:cognito-idp:r:1:userpool/p")

@@ -1,0 +1,247 @@
+"""The IAM policies: what ships is what the generator writes, and it is as narrow as AWS allows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from surrogatectl.setup.policies import (
+    OPERATORS_POLICY,
+    Names,
+    all_policies,
+    operators_policy,
+    stage_policy,
+    text,
+)
+from tests.stages import PROJECT
+
+CONFIG = json.loads((PROJECT / ".chalice" / "config.json").read_text())
+NAMES = Names("eu-west-1", "eu-north-1", "ours", "app", {"eu-west-1": "a", "eu-north-1": "b"})
+WRITES = ("Put", "Create", "Delete", "Update", "Tag", "Restore", "Replicate", "Remove", "Add")
+
+
+def statements(document: dict[str, Any]) -> Iterator[tuple[str, list[str], list[str]]]:
+    for each in document["Statement"]:
+        assert each["Effect"] == "Allow"
+        yield each["Sid"], _many(each["Action"]), _many(each["Resource"])
+
+
+def _many(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_what_ships_is_what_the_configuration_makes(path: Path) -> None:
+    """After an edit: `python -m surrogatectl.setup.policies`."""
+    assert (PROJECT / path).read_text() == text(all_policies(CONFIG)[path])
+
+
+def test_every_stage_has_a_policy_of_its_own() -> None:
+    files = [stage["iam_policy_file"] for stage in CONFIG["stages"].values()]
+    assert len(set(files)) == len(files)
+    assert set(all_policies(CONFIG)) == {OPERATORS_POLICY, *(Path(".chalice") / f for f in files)}
+
+
+def test_the_token_surface_reads_its_own_region_and_writes_only_its_log() -> None:
+    allowed = list(statements(stage_policy(NAMES, "eu-west-1", ["token"], "primary-token")))
+    assert [(actions, resources) for _, actions, resources in allowed] == [
+        (
+            ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+            [
+                "arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-primary-token",
+                "arn:aws:logs:eu-west-1:*:log-group:/aws/lambda/app-primary-token:*",
+            ],
+        ),
+        (
+            ["secretsmanager:GetSecretValue"],
+            [
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/clients/*",
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/region-??????",
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/jwks-??????",
+            ],
+        ),
+    ]
+
+
+def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
+    for _, actions, resources in statements(
+        stage_policy(NAMES, "eu-north-1", ["admin"], "primary")
+    ):
+        writes = [each for each in actions if each.split(":")[1].startswith(WRITES)]
+        if any(each.startswith("secretsmanager:") for each in writes):
+            assert all(":eu-north-1:" in each for each in resources)
+
+
+@pytest.mark.parametrize("surface", ["token", "admin"])
+def test_the_secondarys_policy_is_the_primarys_with_the_regions_changed_places(
+    surface: str,
+) -> None:
+    """What the end-to-end tests show to be needed in one Region is needed in the other."""
+    here = stage_policy(NAMES, "eu-west-1", [surface], f"primary-{surface}")
+    there = stage_policy(NAMES, "eu-north-1", [surface], f"secondary-{surface}")
+    mirrored = {(action, _mirrored(resource)) for action, resource in rights(here)}
+    # Only the Region that stands in for the other one promotes.
+    promotes = {each for each in rights(there) if each[0].endswith(":StopReplicationToReplica")}
+    assert rights(there) == mirrored | promotes
+    assert bool(promotes) == (surface == "admin")
+
+
+@pytest.mark.parametrize(
+    ("region", "role"), [("eu-west-1", "primary"), ("eu-north-1", "secondary")]
+)
+def test_a_stage_that_serves_both_may_do_what_its_split_stages_may_and_nothing_more(
+    region: str, role: str
+) -> None:
+    def without_logs(surfaces: list[str], stage: str) -> set[tuple[str, str]]:
+        allowed = rights(stage_policy(NAMES, region, surfaces, stage))
+        return {each for each in allowed if not each[0].startswith("logs:")}
+
+    both = without_logs(["token", "admin"], role)
+    split = [without_logs([surface], f"{role}-{surface}") for surface in ("token", "admin")]
+    assert both == split[0] | split[1]
+
+
+def rights(document: dict[str, Any]) -> set[tuple[str, str]]:
+    return {
+        (action, resource)
+        for _, actions, resources in statements(document)
+        for action in actions
+        for resource in resources
+    }
+
+
+def _mirrored(resource: str) -> str:
+    """Return *resource* in the other Region, of the other Region's stage and pool."""
+    for one, other in (
+        ("eu-west-1", "eu-north-1"),
+        ("app-primary", "app-secondary"),
+        ("userpool/a", "userpool/b"),
+    ):
+        found, put = (one, other) if one in resource else (other, one)
+        resource = resource.replace(found, put)
+    return resource
+
+
+def test_the_policies_name_configured_pools_and_no_others() -> None:
+    for surfaces in (["admin"], ["token", "admin"]):
+        document = text(stage_policy(NAMES, "eu-west-1", surfaces, "primary"))
+        assert "arn:aws:cognito-idp:eu-west-1:*:userpool/a" in document
+        assert "arn:aws:cognito-idp:eu-north-1:*:userpool/b" in document
+        assert "userpool/*" not in document
+
+
+def test_an_examples_pools_are_not_named_for_they_do_not_exist() -> None:
+    example = {"eu-west-1": "eu-west-1_EXAMPLE11", "eu-north-1": "eu-north-1_EXAMPLE22"}
+    names = Names("eu-west-1", "eu-north-1", "ours", "app", example)
+    assert "userpool/*" in text(stage_policy(names, "eu-west-1", ["admin"], "primary"))
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_no_action_is_a_wildcard_and_no_resource_is_everything_without_need(path: Path) -> None:
+    no_resource_level = {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"}
+    for sid, actions, resources in statements(all_policies(CONFIG)[path]):
+        assert not [each for each in actions if "*" in each or "?" in each], sid
+        if "*" in resources:
+            assert set(actions) <= no_resource_level, sid
+
+
+@pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
+def test_no_other_secret_of_the_account_can_be_read(path: Path) -> None:
+    prefix = CONFIG["environment_variables"]["SECRET_PREFIX"]
+    for sid, actions, resources in statements(all_policies(CONFIG)[path]):
+        if "secretsmanager:GetSecretValue" in actions:
+            for region in ("us-east-1", "us-west-2"):
+                for name in ("other/clients/x-AbCdEf", f"{prefix}/else-AbCdEf", f"{prefix}-AbCdEf"):
+                    arn = f"arn:aws:secretsmanager:{region}:123456789012:secret:{name}"
+                    assert not [each for each in resources if fnmatchcase(arn, each)], sid
+
+
+def test_the_operators_policy_fits_into_a_managed_policy() -> None:
+    document = json.dumps(all_policies(CONFIG)[OPERATORS_POLICY], separators=(",", ":"))
+    assert len(document) <= 6_144
+
+
+def test_each_statement_of_the_operators_is_explained_or_needs_no_wildcard() -> None:
+    explained = (PROJECT / "infra" / "policies.md").read_text()
+    for sid, _, resources in statements(all_policies(CONFIG)[OPERATORS_POLICY]):
+        if "*" in resources:
+            assert f"`{sid}`" in explained
+
+
+# Keys of one's own
+
+KEYS = {
+    "eu-west-1": "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab",
+    "eu-north-1": "alias/surrogate",
+}
+WITH_KEYS = replace(NAMES, kms_keys=KEYS)
+
+
+def on_keys(document: dict[str, Any]) -> dict[str, tuple[list[str], list[str], dict[str, Any]]]:
+    """Return the statements about KMS: actions, resources and conditions."""
+    return {
+        each["Sid"]: (_many(each["Action"]), _many(each["Resource"]), each.get("Condition", {}))
+        for each in document["Statement"]
+        if any(action.startswith("kms:") for action in _many(each["Action"]))
+    }
+
+
+def test_without_keys_of_ones_own_no_policy_speaks_of_kms() -> None:
+    for path, document in all_policies(CONFIG).items():
+        assert "kms" not in text(document).lower(), path
+
+
+def test_the_token_surface_decrypts_with_its_own_regions_key_and_nothing_else() -> None:
+    document = stage_policy(WITH_KEYS, "eu-west-1", ["token"], "primary-token")
+    ((actions, resources, condition),) = on_keys(document).values()
+    assert (actions, resources) == (["kms:Decrypt"], [KEYS["eu-west-1"]])
+    over = condition["StringEquals"]["kms:ViaService"]
+    assert over == [f"secretsmanager.{each}.amazonaws.com" for each in ("eu-west-1", "eu-north-1")]
+
+
+def test_the_admin_surface_encrypts_here_and_replicas_there() -> None:
+    for surfaces in (["admin"], ["token", "admin"]):
+        found = on_keys(stage_policy(WITH_KEYS, "eu-west-1", surfaces, "primary"))
+        assert {sid: actions for sid, (actions, _, _) in found.items()} == {
+            "UsePrimaryKmsKey": ["kms:Decrypt", "kms:GenerateDataKey"],
+            "UseSecondaryKmsKey": ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"],
+        }
+        assert all("kms:ViaService" in each["StringEquals"] for _, _, each in found.values())
+
+
+def test_an_alias_stands_for_the_key_that_it_leads_to() -> None:
+    found = on_keys(stage_policy(WITH_KEYS, "eu-north-1", ["token"], "secondary-token"))
+    ((_, resources, condition),) = found.values()
+    assert resources == ["arn:aws:kms:eu-north-1:*:key/*"]
+    assert condition["ForAnyValue:StringEquals"] == {"kms:ResourceAliases": ["alias/surrogate"]}
+
+
+def test_operators_may_use_the_keys_over_secrets_manager_and_look_at_them() -> None:
+    found = on_keys(operators_policy(WITH_KEYS))
+    assert set(found) == {"UseKmsKeys", "UseKmsKeysByAlias", "LookAtKmsKeys"}
+    for sid, (actions, resources, condition) in found.items():
+        if sid.startswith("Use"):
+            assert "kms:ViaService" in condition["StringEquals"]
+            assert len(resources) == 1
+        else:
+            assert actions == ["kms:DescribeKey"]
+            assert len(resources) == 2
+
+
+@pytest.mark.parametrize("key", [KEYS["eu-west-1"], "alias/surrogate"])
+def test_the_operators_policy_fits_into_an_inline_policy_with_keys_too(key: str) -> None:
+    names = replace(Names.of(CONFIG), kms_keys={"us-east-1": key, "us-west-2": "alias/another"})
+    assert len(json.dumps(operators_policy(names), separators=(",", ":"))) <= 10_240
+
+
+def test_the_configuration_names_the_keys() -> None:
+    common = {**CONFIG["environment_variables"], "KMS_KEY_ID_PRIMARY": "alias/x"}
+    assert Names.of({**CONFIG, "environment_variables": common}).kms_keys == {
+        "us-east-1": "alias/x"
+    }
