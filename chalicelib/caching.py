@@ -17,42 +17,13 @@ from cachetools import TTLCache
 
 from chalicelib.errors import StoreUnavailableError, UnknownClientError
 from chalicelib.ports import Clock
+from chalicelib.timing import Backoff
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 REMEMBERED = 10_000
 _ABSENT_REMEMBERED = 1_000
-_BACKOFF_SECONDS = 2.0
-
-
-class Backoff:
-    """
-    Keeps a failing dependency from being asked again at once.
-
-    After a failure nobody asks for a short while; so a process spends a bounded
-    part of its time on waiting, and an outage does not become a stampede.
-    """
-
-    def __init__(self, clock: Clock, seconds: float = _BACKOFF_SECONDS) -> None:
-        """Close for *seconds* after each failure."""
-        self._clock = clock
-        self._seconds = seconds
-        self._until = float("-inf")
-
-    @property
-    def open(self) -> bool:
-        """Whether the dependency may be asked."""
-        # A clock that was set back must not keep it closed for longer.
-        return not 0 < self._until - self._clock() <= self._seconds
-
-    def trip(self) -> None:
-        """Note a failure."""
-        self._until = self._clock() + self._seconds
-
-    def forget(self) -> None:
-        """Note that the dependency answers after all."""
-        self._until = float("-inf")
 
 
 class Kept(Generic[K, V]):

@@ -17,6 +17,8 @@ from functools import lru_cache
 from typing import Any, Final, TextIO
 
 from chalicelib.caching import REMEMBERED
+from chalicelib.credentials import loggable
+from chalicelib.model import ClientId, SecretId
 from chalicelib.ports import Clock, Emit
 
 NAMESPACE: Final = "SurrogateCredentials"
@@ -93,4 +95,22 @@ def crash(err: BaseException) -> dict[str, Any]:
         "event": "crash",
         "error": type(err).__name__,
         "at_code": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+    }
+
+
+def audit_line(
+    action: str,
+    caller: str | None,
+    client_id: ClientId | None,
+    secret_id: SecretId | None,
+    outcome: str,
+) -> dict[str, Any]:
+    """Return who did what, to which client and secret, and how it ended."""
+    return {
+        "event": "admin",
+        "action": action,
+        "caller": caller,
+        "client_id": loggable(client_id) if client_id else None,
+        "secret_id": secret_id,
+        "outcome": outcome,
     }

@@ -19,6 +19,8 @@ from chalicelib.ports import Clock, Pause
 WORK_SECONDS: Final = 10.0
 CLEAR_UP_SECONDS: Final = 14.0
 
+_BACKOFF_SECONDS: Final = 2.0
+
 
 class Patience:
     """
@@ -60,3 +62,64 @@ class Patience:
             pause(left)
 
         return wait
+
+
+class Countdown:
+    """A deadline that counts from its making."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        """Expire *seconds* from now on *clock*."""
+        self._clock = clock
+        self._at = clock() + seconds
+
+    def remaining(self) -> float:
+        """Return the seconds left, at least 0."""
+        return max(0.0, self._at - self._clock())
+
+
+class Pace:
+    """Keeps what waits for it from happening more than *per_second* times in a second."""
+
+    def __init__(self, per_second: float, clock: Clock, pause: Pause) -> None:
+        """Tell the time by *clock*, and wait by *pause*."""
+        self._interval = 1 / per_second
+        self._clock = clock
+        self._pause = pause
+        self._next = clock()
+
+    def wait(self) -> None:
+        """Return when it is time for the next one."""
+        # A clock that was set back must not keep anybody waiting for long.
+        early = min(self._next - self._clock(), self._interval)
+        if early > 0:
+            self._pause(early)
+        self._next = self._clock() + self._interval
+
+
+class Backoff:
+    """
+    Keeps a failing dependency from being asked again at once.
+
+    After a failure nobody asks for a short while; so a process spends a bounded
+    part of its time on waiting, and an outage does not become a stampede.
+    """
+
+    def __init__(self, clock: Clock, seconds: float = _BACKOFF_SECONDS) -> None:
+        """Close for *seconds* after each failure."""
+        self._clock = clock
+        self._seconds = seconds
+        self._until = float("-inf")
+
+    @property
+    def open(self) -> bool:
+        """Whether the dependency may be asked."""
+        # A clock that was set back must not keep it closed for longer.
+        return not 0 < self._until - self._clock() <= self._seconds
+
+    def trip(self) -> None:
+        """Note a failure."""
+        self._until = self._clock() + self._seconds
+
+    def forget(self) -> None:
+        """Note that the dependency answers after all."""
+        self._until = float("-inf")

@@ -71,16 +71,6 @@ def client_secret_name(prefix: str, client_id: ClientId) -> str:
     return f"{prefix}/clients/{client_id}"
 
 
-def state_secret_name(prefix: str) -> str:
-    """Return the name of the secret that holds a Region's state."""
-    return f"{prefix}/region"
-
-
-def deployment_secret_name(prefix: str) -> str:
-    """Return the name of the secret that holds the deployment key."""
-    return f"{prefix}/deployment"
-
-
 def encrypted_with(kms_key: str | None) -> _Encryption:
     """Return the argument that has a new secret encrypted with *kms_key*, if there is one."""
     return {} if kms_key is None else {"KmsKeyId": kms_key}
@@ -428,50 +418,3 @@ def tags(record: ClientRecord) -> Sequence[TagTypeDef]:
         "surrogate:expires-at": str(record.expires_at or 0),
     }
     return [{"Key": key, "Value": value} for key, value in shown.items()]
-
-
-@dataclass(frozen=True, slots=True)
-class StateSecret:
-    """`StateStore` on Secrets Manager."""
-
-    client: Connect = field(repr=False)
-    prefix: str
-    random_bytes: RandomBytes = field(repr=False)
-
-    def read(self) -> Versioned[RegionState]:
-        """See `StateStore.read`."""
-        try:
-            return read_value(
-                self.client(), state_secret_name(self.prefix), records.state_from_json
-            )
-        except UnknownClientError:
-            raise MalformedSecretError("The Region's state is missing.") from None
-
-    def replace(self, state: RegionState, read: VersionId) -> VersionId:
-        """See `StateStore.replace`."""
-        try:
-            return replace_value(
-                self.client(),
-                state_secret_name(self.prefix),
-                records.state_to_json(state),
-                read,
-                new_version(self.random_bytes),
-            )
-        except UnknownClientError:
-            raise VersionConflictError from None
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentKeySecret:
-    """`DeploymentKeyReader` on Secrets Manager."""
-
-    client: Connect = field(repr=False)
-    prefix: str
-
-    def read(self) -> bytes:
-        """See `DeploymentKeyReader.read`."""
-        name = deployment_secret_name(self.prefix)
-        try:
-            return read_value(self.client(), name, records.deployment_key_from_json).value
-        except UnknownClientError:
-            raise MalformedSecretError("The deployment key is missing.") from None

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Literal
 
-from chalicelib.caching import REMEMBERED, Backoff, Kept, LastKnown
+from chalicelib.caching import LastKnown
+from chalicelib.timing import Backoff, Countdown
+from chalicelib.token.token_cache import MARGIN_SECONDS, TokenCache
 from chalicelib.credentials import SecretHasher, loggable
 from chalicelib.errors import (
     AppClientRefusedError,
@@ -51,12 +53,6 @@ from chalicelib.token.request_memo import Recognition, Recognized, TokenKey
 TOTAL_SECONDS: Final = 4.5
 """An answer is given within this time, if only a 503."""
 
-MARGIN_SECONDS: Final = 60
-"""No token is handed out with less life than this."""
-
-REFRESH_SECONDS: Final = 300
-"""A cached token with less life than this, or half of its life, is replaced if Cognito answers."""
-
 STORE_SECONDS: Final = 3.5
 """What one read from Secrets Manager takes at worst (see `aws`)."""
 
@@ -64,19 +60,6 @@ _REREAD_SECONDS: Final = 5
 _REGION: Final = "region"
 
 Invalidity = Literal["denied", "disabled", "expired", "address"]
-
-
-class Countdown:
-    """A deadline that counts from its making."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        """Expire *seconds* from now on *clock*."""
-        self._clock = clock
-        self._at = clock() + seconds
-
-    def remaining(self) -> float:
-        """Return the seconds left, at least 0."""
-        return max(0.0, self._at - self._clock())
 
 
 @dataclass(slots=True)
@@ -113,41 +96,6 @@ class Authenticated:
     record: ClientRecord
     version: VersionId
     secret: StoredSecret
-
-
-@dataclass(frozen=True, slots=True)
-class CachedToken:
-    """A token, and the time from which a new one is asked for."""
-
-    token: AccessToken
-    refresh_at: float
-
-
-class TokenCache:
-    """
-    Cognito's tokens, per client, secret, record version and scope.
-
-    Only `Exchange` reads it, and only for a caller who was authenticated in
-    the same request.
-    """
-
-    def __init__(self, clock: Clock, remembered: int = REMEMBERED) -> None:
-        """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
-        self._clock = clock
-        self._tokens: Kept[TokenKey, CachedToken] = Kept(self._is_over, remembered)
-
-    def get(self, key: TokenKey) -> CachedToken | None:
-        """Return the token of *key* that has at least the margin to live."""
-        cached = self._tokens.get(key)
-        return None if cached is None or self._is_over(cached) else cached
-
-    def put(self, key: TokenKey, token: AccessToken) -> None:
-        """Keep *token*."""
-        early = min(REFRESH_SECONDS, (token.expires_at - self._clock()) / 2)
-        self._tokens.put(key, CachedToken(token, token.expires_at - early))
-
-    def _is_over(self, cached: CachedToken) -> bool:
-        return self._clock() >= cached.token.expires_at - MARGIN_SECONDS
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,10 +146,14 @@ def test_a_malformed_row_is_told_by_its_handle(changes: dict[str, Any], told: st
     assert bad.handle == (loggable(ClientId(named)) if named else "")
 
 
+# No message of ours has it: hypothesis tries the words of our source, which are in our messages.
+FOREIGN = st.text(min_size=5).map("☂{}".format)
+
+
 @given(
     st.dictionaries(
         st.sampled_from([*WHOLE, "primaryClientID", "secondaryClientID"]),
-        st.one_of(st.none(), st.integers(), st.text(min_size=6), st.sampled_from([SECRET, ID])),
+        st.one_of(st.none(), st.integers(), FOREIGN, st.sampled_from([SECRET, ID])),
     )
 )
 def test_whatever_stands_in_a_row_nothing_of_it_is_told(values: dict[str, Any]) -> None:
