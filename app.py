@@ -15,11 +15,12 @@ from typing import Any
 
 from chalice.app import CloudWatchEvent, Rate
 
-from chalicelib.aws.client_records import ClientSecretsReader, StateSecret
+from chalicelib.aws.client_records import ClientSecretsReader
 from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.aws.jwks_secret import KeySetSecret
+from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
-from chalicelib.caching import Backoff, LastKnown
+from chalicelib.caching import LastKnown
 from chalicelib.credentials import SecretHasher
 from chalicelib.http.application import OwnWords
 from chalicelib.http.token_routes import TokenSurface, token_routes
@@ -27,10 +28,11 @@ from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import RegionState
 from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
-from chalicelib.timing import Patience
-from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.timing import Backoff, Patience
+from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import TokenCache
 
 settings = Settings.from_env(os.environ)
 if "admin" in settings.surfaces:
@@ -42,8 +44,8 @@ if "admin" in settings.surfaces:
     from chalicelib.clients.rotation import Rotation
     from chalicelib.composition import AdminParts
     from chalicelib.http.admin_routes import AdminSurface, admin_routes
-    from chalicelib.pace import Pace
     from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
+    from chalicelib.timing import Pace
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.own.name

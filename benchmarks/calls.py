@@ -20,7 +20,7 @@ from argon2.profiles import CHEAPEST
 
 from benchmarks.arrangement import sent_by
 from benchmarks.region import TOKEN, TOKEN_SECONDS, client
-from chalicelib.caching import Backoff, LastKnown
+from chalicelib.caching import LastKnown
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import (
     AccessToken,
@@ -34,8 +34,10 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Deadline
-from chalicelib.token.exchange import REFRESH_SECONDS, Exchange, TokenCache
+from chalicelib.timing import Backoff
+from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
 
 SEED: Final = 20_261_125
 QUOTA: Final = 150

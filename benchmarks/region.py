@@ -15,8 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing.managers import BaseManager
 
-from chalicelib import credentials
-from chalicelib import record_json as records
+from chalicelib import credentials, record_json
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import (
     AppClient,
@@ -69,7 +68,7 @@ class Region:
 
     def add(self, record: ClientRecord) -> None:
         """Store *record*."""
-        self.records[f"{PREFIX}/clients/{record.client_id}"] = records.record_to_json(record)
+        self.records[f"{PREFIX}/clients/{record.client_id}"] = record_json.record_to_json(record)
 
     def choose(self, seen: Seen) -> Answer:
         """Answer as the service would that *seen* is for."""
@@ -82,7 +81,7 @@ class Region:
     def _secret(self, name: str) -> Answer:
         text = self.records.get(name)
         if name == f"{PREFIX}/region":
-            text = records.state_to_json(RegionState(writer=True, took_over=False))
+            text = record_json.state_to_json(RegionState(writer=True, took_over=False))
         if text is None:
             return answer(
                 400, {"__type": "ResourceNotFoundException"}, "application/x-amz-json-1.1"

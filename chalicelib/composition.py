@@ -10,11 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from chalicelib.aws.client_records import ClientSecrets, DeploymentKeySecret, StateSecret
+from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_fetch import PoolKeys
 from chalicelib.aws.jwks_secret import KeySetSecret
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import Halves
@@ -23,11 +24,11 @@ from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import Administration
 from chalicelib.credentials import RandomBytes
 from chalicelib.jwks.refresh import KeyRefresh
-from chalicelib.pace import Pace
 from chalicelib.ports import Clock, Pause, at_once
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Pace
 
 
 @dataclass(frozen=True)

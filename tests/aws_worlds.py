@@ -11,15 +11,11 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from chalicelib import record_json as records
-from chalicelib.aws.client_records import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
+from chalicelib import record_json
+from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
-from chalicelib.caching import Backoff, LastKnown
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.caching import LastKnown
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import Halves
 from chalicelib.clients.changes import Clients
@@ -40,12 +36,12 @@ from chalicelib.model import (
     TokenRequest,
     VersionId,
 )
-from chalicelib.pace import Pace
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
-from chalicelib.timing import Patience
-from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.timing import Backoff, Pace, Patience
+from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import TokenCache
 from tests.fake_aws import FakeAws
 from tests.fake_cognito import Cognito, CognitoTokens
 from tests.fake_secrets_manager import Replicator, Secret, SecretsManager
@@ -84,9 +80,9 @@ class AwsWorld:
     def _make_deployment(self) -> None:
         for region in REGIONS:
             state = RegionState(writer=region == EAST, took_over=False)
-            self._make_secret(region, "region", records.state_to_json(state))
+            self._make_secret(region, "region", record_json.state_to_json(state))
         self.deployment_key = self.random_bytes(32)
-        key = records.deployment_key_to_json(self.deployment_key)
+        key = record_json.deployment_key_to_json(self.deployment_key)
         self._make_secret(EAST, "deployment", key)
         self.secrets[EAST].replicate_secret_to_regions(
             SecretId=f"{PREFIX}/deployment", AddReplicaRegions=[{"Region": WEST}]
@@ -112,7 +108,7 @@ class AwsWorld:
     def records(self, region: str = EAST) -> dict[ClientId, ClientRecord]:
         """Return the records in *region* that are not marked for deletion."""
         return {
-            client_id: records.record_from_json(secret.current.text)
+            client_id: record_json.record_from_json(secret.current.text)
             for client_id, secret in self.record_secrets(region).items()
             if secret.deleted_at is None
         }
@@ -135,7 +131,7 @@ class AwsWorld:
     def denied(self, region: str) -> frozenset[ClientId]:
         """Return who is denied in *region*."""
         text = self.secrets[region].secrets[f"{PREFIX}/region"].current.text
-        return records.state_from_json(text).denied
+        return record_json.state_from_json(text).denied
 
     def write_by_hand(self, client_id: ClientId, **changes: object) -> None:
         """Change members of the stored JSON, as somebody with a console would."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.model import ClientId, IssuedCredentials, RegionState
-from chalicelib.pace import Pace
+from chalicelib.timing import Pace
 from surrogatectl.regions.canary import Problem
 from surrogatectl.regions.failback import Failback, Outcome, Waits
 from surrogatectl.regions.failover import Failover, ReplicaCheck
@@ -135,7 +135,9 @@ class Rescue:
 
 def state(world: AwsWorld, region: str) -> RegionState:
     """Return a Region's state, looked at behind everybody's back."""
-    return records.state_from_json(world.secrets[region].secrets[f"{PREFIX}/region"].current.text)
+    return record_json.state_from_json(
+        world.secrets[region].secrets[f"{PREFIX}/region"].current.text
+    )
 
 
 def version(world: AwsWorld, client_id: ClientId, region: str) -> str | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib import credentials
-from chalicelib.caching import Backoff, LastKnown
+from chalicelib.caching import LastKnown
 from chalicelib.clients.app_clients import Halves
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import Administration
@@ -24,9 +24,11 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
-from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.timing import Backoff
+from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import TokenCache
 from tests.fake_keys import FakeKeyStore, both_pools
 from tests.fakes import (
     CountingArgon2,

@@ -26,9 +26,10 @@ from chalicelib.caching import LastKnown
 from chalicelib.credentials import SecretHasher
 from chalicelib.http.token_routes import TokenSurface
 from chalicelib.model import TokenRequest, TokenResponse
-from chalicelib.token.exchange import Exchange, TokenCache
+from chalicelib.token.exchange import Exchange
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import TokenCache
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
 
 from botocore.exceptions import ClientError, ParamValidationError
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.aws.secrets_calls import (
     CURRENT,
     GONE,
@@ -31,14 +31,12 @@ from chalicelib.errors import (
     StoreRefusedError,
     StoreUnavailableError,
     UnknownClientError,
-    VersionConflictError,
 )
 from chalicelib.model import (
     ClientId,
     ClientRecord,
     ClientSummary,
     Page,
-    RegionState,
     Replication,
     Versioned,
     VersionId,
@@ -91,7 +89,7 @@ class ClientSecretsReader:
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         """See `RecordReader.read`."""
         name = client_secret_name(self.prefix, client_id)
-        found = read_value(self.client(), name, records.record_from_json)
+        found = read_value(self.client(), name, record_json.record_from_json)
         if found.value.client_id != client_id:
             raise MalformedSecretError("The record is another client's.")
         return found
@@ -120,7 +118,7 @@ class ClientSecrets:
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         """See `RecordReader.read`."""
-        return read_value(self.here(), self._name(client_id), records.record_from_json)
+        return read_value(self.here(), self._name(client_id), record_json.record_from_json)
 
     def create(self, record: ClientRecord) -> VersionId:
         """See `RecordStore.create`."""
@@ -130,7 +128,7 @@ class ClientSecrets:
                     Name=self._name(record.client_id),
                     ClientRequestToken=new_version(self.random_bytes),
                     Description=description(record),
-                    SecretString=records.record_to_json(record),
+                    SecretString=record_json.record_to_json(record),
                     Tags=tags(record),
                     **encrypted_with(self.kms_key),
                 ),
@@ -151,7 +149,7 @@ class ClientSecrets:
         version = replace_value(
             self.here(),
             name,
-            records.record_to_json(record, after=read),
+            record_json.record_to_json(record, after=read),
             read,
             new_version(self.random_bytes),
             partial(self._write, name),
@@ -331,7 +329,7 @@ class ClientSecrets:
             client_id = names[value["Name"]]
             try:
                 if CURRENT in value.get("VersionStages", []):
-                    record = records.record_from_json(value.get("SecretString", ""))
+                    record = record_json.record_from_json(value.get("SecretString", ""))
                     found[client_id] = Versioned(record, VersionId(value["VersionId"]))
                 else:
                     # It was written in this moment, while labels moved.

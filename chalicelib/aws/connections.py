@@ -18,9 +18,9 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import EndpointConnectionError, HTTPClientError
 from botocore.session import Session, get_session
 
-from chalicelib.caching import Backoff
 from chalicelib.ports import at_once
 from chalicelib.settings import RegionSettings
+from chalicelib.timing import Backoff
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.aws.client_records import Connect
 from chalicelib.aws.secrets_calls import new_version, read_value, replace_value
 from chalicelib.credentials import RandomBytes
@@ -34,7 +34,7 @@ class StateSecret:
         """See `StateStore.read`."""
         try:
             return read_value(
-                self.client(), state_secret_name(self.prefix), records.state_from_json
+                self.client(), state_secret_name(self.prefix), record_json.state_from_json
             )
         except UnknownClientError:
             raise MalformedSecretError("The Region's state is missing.") from None
@@ -45,7 +45,7 @@ class StateSecret:
             return replace_value(
                 self.client(),
                 state_secret_name(self.prefix),
-                records.state_to_json(state),
+                record_json.state_to_json(state),
                 read,
                 new_version(self.random_bytes),
             )
@@ -64,6 +64,6 @@ class DeploymentKeySecret:
         """See `DeploymentKeyReader.read`."""
         name = deployment_secret_name(self.prefix)
         try:
-            return read_value(self.client(), name, records.deployment_key_from_json).value
+            return read_value(self.client(), name, record_json.deployment_key_from_json).value
         except UnknownClientError:
             raise MalformedSecretError("The deployment key is missing.") from None

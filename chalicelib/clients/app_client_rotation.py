@@ -51,7 +51,7 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.ports import TokenEndpoint, at_once
-from chalicelib.token.exchange import Countdown
+from chalicelib.timing import Countdown
 
 _SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
 _TOKEN_SECONDS: Final = 4.0

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 
 from chalice.app import Blueprint, IAMAuthorizer, Request, Response
 
-from chalicelib.audit import audit_line
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.changes import Clients
 from chalicelib.clients.deletion import DeletionAndRestore
@@ -37,7 +36,7 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Clock, Emit, LastUses
-from chalicelib.telemetry import crash
+from chalicelib.telemetry import audit_line, crash
 from chalicelib.timing import Patience
 
 T = TypeVar("T")

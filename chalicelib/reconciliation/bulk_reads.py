@@ -16,9 +16,9 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
 )
-from chalicelib.pace import Pace
 from chalicelib.ports import at_once
 from chalicelib.reconciliation.drift import Drift, Kind
+from chalicelib.timing import Pace
 
 COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
 PER_SECOND: Final = {

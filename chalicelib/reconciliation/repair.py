@@ -41,10 +41,10 @@ from chalicelib.model import (
     Status,
     Versioned,
 )
-from chalicelib.pace import Pace
 from chalicelib.reconciliation.app_client_survey import may_refer, settled
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.survey import Progress, Survey
+from chalicelib.timing import Pace
 
 REPAIRS_PER_SECOND: Final = 3.0
 """Cognito takes 5 changes of each kind in a second, from everybody."""

@@ -15,16 +15,16 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from chalicelib.audit import audit_line
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.repository import Administration
 from chalicelib.errors import ProblemError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
-from chalicelib.pace import Pace
 from chalicelib.ports import BATCH, Emit
 from chalicelib.reconciliation.drift import tally
 from chalicelib.reconciliation.survey import Survey
+from chalicelib.telemetry import audit_line
+from chalicelib.timing import Pace
 
 ROTATIONS_PER_SECOND: Final = 0.5
 """A step of a rotation makes up to five calls to Cognito, whose quotas others share."""

@@ -14,8 +14,6 @@ from ipaddress import ip_address
 from typing import Final, Literal
 
 from chalicelib.caching import LastKnown
-from chalicelib.timing import Backoff, Countdown
-from chalicelib.token.token_cache import MARGIN_SECONDS, TokenCache
 from chalicelib.credentials import SecretHasher, loggable
 from chalicelib.errors import (
     AppClientRefusedError,
@@ -47,8 +45,10 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Clock, Emit, TokenEndpoint
+from chalicelib.timing import Backoff, Countdown
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import Recognition, Recognized, TokenKey
+from chalicelib.token.token_cache import TokenCache
 
 TOTAL_SECONDS: Final = 4.5
 """An answer is given within this time, if only a 503."""

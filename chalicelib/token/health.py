@@ -10,7 +10,7 @@ from cachetools import TTLCache
 from chalicelib.caching import LastKnown
 from chalicelib.errors import ServiceError, StoreThrottledError
 from chalicelib.ports import Clock, StateStore, TokenEndpoint
-from chalicelib.token.exchange import Countdown
+from chalicelib.timing import Countdown
 
 CACHED_SECONDS = 5
 _REMEMBERED_SECONDS = 86_400

@@ -50,5 +50,3 @@ class TokenCache:
 
     def _is_over(self, cached: CachedToken) -> bool:
         return self._clock() >= cached.token.expires_at - MARGIN_SECONDS
-
-

@@ -23,9 +23,8 @@ from chalicelib.errors import (
     UnknownAppClientError,
 )
 from chalicelib.model import AppClientId, AppClientView
-from chalicelib.pace import Pace
 from chalicelib.ports import TokenEndpoint
-from chalicelib.token.exchange import Countdown
+from chalicelib.timing import Countdown, Pace
 from surrogatectl.adopt import plan
 from surrogatectl.adopt.known import Knowledge, Progress, gather_knowledge, require_unburied
 from surrogatectl.adopt.rows import (

@@ -13,8 +13,8 @@ from botocore.config import Config
 from chalicelib.aws.cognito_app_clients import app_client_name
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import ClientId
-from chalicelib.pace import Pace
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Pace
 from surrogatectl.adopt.examine import PER_SECOND, Examiner
 from surrogatectl.adopt.plan import Terms
 from surrogatectl.adopt.write import Adopter

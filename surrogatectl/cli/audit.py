@@ -20,9 +20,9 @@ import boto3
 import click
 from botocore.credentials import Credentials
 
-from chalicelib.audit import audit_line
 from chalicelib.model import ClientId, SecretId
 from chalicelib.settings import RegionSettings
+from chalicelib.telemetry import audit_line
 from surrogatectl.cli.operators import Connect, NoAnswerError, ask, connect
 
 audit_option = click.option(

@@ -7,10 +7,10 @@ import time
 from typing import Final
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
-from chalicelib.caching import Backoff
 from chalicelib.composition import AdminParts
 from chalicelib.errors import ProblemError
 from chalicelib.settings import Settings
+from chalicelib.timing import Backoff
 from surrogatectl.cli.common import Failure, Unavailable
 
 _UNAVAILABLE: Final = 503

@@ -14,9 +14,9 @@ import click
 
 from chalicelib.errors import ServiceError
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
-from chalicelib.pace import Pace
 from chalicelib.ports import BATCH, RecordStore
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Pace
 from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure, Unavailable, deployment, output_option
 from surrogatectl.cli.parts import writing_parts

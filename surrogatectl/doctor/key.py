@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from chalicelib.aws.client_records import deployment_secret_name, state_secret_name
 from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
 from chalicelib.settings import RegionSettings
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, ask

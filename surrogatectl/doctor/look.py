@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.aws.client_records import DeploymentKeySecret
+from chalicelib.aws.region_state import DeploymentKeySecret
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
 from chalicelib.settings import RegionSettings, Settings

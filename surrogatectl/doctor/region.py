@@ -15,10 +15,10 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.aws.client_records import StateSecret, deployment_secret_name, state_secret_name
+from chalicelib.aws.region_state import StateSecret, deployment_secret_name, state_secret_name
 from chalicelib.errors import MalformedSecretError
-from chalicelib.pace import Pace
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Pace
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, UnreachableError, ask
 from surrogatectl.doctor.key import kms_key

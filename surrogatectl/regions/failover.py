@@ -23,8 +23,8 @@ from chalicelib.model import (
     Status,
     Versioned,
 )
-from chalicelib.pace import Pace
 from chalicelib.ports import Clock, ManyRecordsReader, Pause
+from chalicelib.timing import Pace
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.state import (
     Announce,

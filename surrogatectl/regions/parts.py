@@ -11,10 +11,9 @@ from typing import Final
 import requests
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
-from chalicelib.caching import Backoff
 from chalicelib.composition import AdminParts
-from chalicelib.pace import Pace
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Backoff, Pace
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.regions.canary import CanarySecret, DirectCanary

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from botocore.exceptions import ClientError
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.aws.client_records import (
     Connect,
     client_secret_name,
@@ -62,14 +62,14 @@ class Stored:
     def record(self) -> ClientRecord | None:
         """The record, `None` if the text is none."""
         try:
-            return records.record_from_json(self.text)
+            return record_json.record_from_json(self.text)
         except MalformedSecretError:
             return None
 
     @property
     def after(self) -> VersionId | None:
         """The version that this one took the place of, if it says so."""
-        return records.written_after(self.text)
+        return record_json.written_after(self.text)
 
 
 @dataclass(frozen=True, slots=True)

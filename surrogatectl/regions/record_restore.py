@@ -35,8 +35,8 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.pace import Pace
 from chalicelib.ports import AppClients, RecordStore
+from chalicelib.timing import Pace
 from surrogatectl.regions.record_copies import Copies, Stored, was_current
 
 _PAGE: Final = 100

@@ -16,8 +16,8 @@ from typing import Final
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.errors import ProblemError, StoreRefusedError, UnknownClientError
 from chalicelib.model import ClientId, ClientRecord, Status, Versioned
-from chalicelib.pace import Pace
 from chalicelib.ports import Pause
+from chalicelib.timing import Pace
 from surrogatectl.regions.record_copies import Copies, Standing, was_current
 from surrogatectl.regions.record_restore import Choices, Keep, Left, Return, Tally, is_unfinished
 

@@ -11,10 +11,10 @@ from __future__ import annotations
 import secrets
 import time
 
-from chalicelib import record_json as records
-from chalicelib.aws.client_records import deployment_secret_name, state_secret_name
+from chalicelib import record_json
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
 from chalicelib.composition import AdminParts
 from chalicelib.jwks import document as jwks
 from chalicelib.model import RegionState
@@ -36,17 +36,17 @@ def initialise(deployment: Deployment) -> dict[str, str]:
         made = own_secrets.create(
             Connections(region).admin_secrets(),
             state_secret_name(prefix),
-            records.state_to_json(state),
+            record_json.state_to_json(state),
             "state",
             region.kms_key_id,
         )
         done[f"{region.name} {state_secret_name(prefix)}"] = "created" if made else "exists"
-    key = secrets.token_bytes(records.DEPLOYMENT_KEY_BYTES)
+    key = secrets.token_bytes(record_json.DEPLOYMENT_KEY_BYTES)
     done.update(
         _replicated(
             deployment,
             deployment_secret_name(prefix),
-            records.deployment_key_to_json(key),
+            record_json.deployment_key_to_json(key),
             "deployment-key",
         )
     )

@@ -11,8 +11,8 @@ from typing import Any, Final
 import click
 
 from chalicelib.errors import AppClientsError
-from chalicelib.pace import Pace
 from chalicelib.settings import Settings
+from chalicelib.timing import Pace
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited
 from surrogatectl.cli.common import Failure, Unavailable, deployment, output_option

@@ -15,17 +15,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.aws.client_records import (
-    client_secret_name,
-    deployment_secret_name,
-    state_secret_name,
-)
+from chalicelib.aws.client_records import client_secret_name
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
 from chalicelib.credentials import is_client_id
 from chalicelib.model import AppClientId, ClientId
-from chalicelib.pace import Pace
 from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import Pace
 from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask
 
 SECRETS_PER_SECOND: Final = 10.0  # of 50 writes

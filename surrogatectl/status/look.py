@@ -17,7 +17,7 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.aws.client_records import StateSecret
+from chalicelib.aws.region_state import StateSecret
 from chalicelib.errors import ServiceError, StoreUnavailableError
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock

@@ -21,9 +21,9 @@ from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.aws.secrets_calls import CURRENT
 from chalicelib.errors import ServiceError, UnknownClientError
 from chalicelib.model import ClientId, Replication
-from chalicelib.pace import Pace
 from chalicelib.ports import Clock, Pause
 from chalicelib.settings import RegionSettings
+from chalicelib.timing import Pace
 from surrogatectl.cli.operators import Connect
 
 _PAGE: Final = 100

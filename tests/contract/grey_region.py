@@ -16,19 +16,20 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from threading import Lock
 
-from chalicelib import credentials
-from chalicelib import record_json as records
-from chalicelib.aws import client_records as secrets_store
-from chalicelib.aws import connections as aws
-from chalicelib.aws.client_records import ClientSecretsReader, StateSecret
+from chalicelib import credentials, record_json
+from chalicelib.aws import connections, region_state
+from chalicelib.aws.client_records import ClientSecretsReader
+from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
-from chalicelib.caching import Backoff, LastKnown
+from chalicelib.caching import LastKnown
 from chalicelib.errors import OAuthError
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
+from chalicelib.timing import Backoff
 from chalicelib.token import oauth
-from chalicelib.token.exchange import REFRESH_SECONDS, STORE_SECONDS, Exchange, TokenCache
+from chalicelib.token.exchange import STORE_SECONDS, Exchange
 from chalicelib.token.oauth import HttpResponse
 from chalicelib.token.request_memo import Recognition
+from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
 from tests.contract.clients import Aws
 from tests.contract.loopback import (
     Answer,
@@ -200,7 +201,7 @@ class GreyRegion:
         )
         self.store.choose, self.cognito.choose = self.stored, self.issue
         with _making_clients:
-            client = _aws.secrets(EAST, self.store.url, aws._EXCHANGE)
+            client = _aws.secrets(EAST, self.store.url, connections._EXCHANGE)
         reader = ClientSecretsReader(lambda: client, PREFIX)
         state = StateSecret(lambda: client, PREFIX, random_bytes)
         states: LastKnown[str, RegionState] = LastKnown(
@@ -223,9 +224,9 @@ class GreyRegion:
         """Answer as Secrets Manager does."""
         name = json.loads(seen.body)["SecretId"]
         content = (
-            records.state_to_json(RegionState(writer=True, took_over=False))
-            if name == secrets_store.state_secret_name(PREFIX)
-            else records.record_to_json(self.record)
+            record_json.state_to_json(RegionState(writer=True, took_over=False))
+            if name == region_state.state_secret_name(PREFIX)
+            else record_json.record_to_json(self.record)
         )
         document = {"ARN": f"arn:{name}", "Name": name, "VersionId": VERSION}
         return answer(200, document | {"SecretString": content})

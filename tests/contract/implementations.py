@@ -14,15 +14,11 @@ from dataclasses import dataclass, field, replace
 from ssl import SSLContext
 from typing import TYPE_CHECKING, Protocol
 
-from chalicelib import record_json as records
-from chalicelib.aws import client_records as secrets_store
-from chalicelib.aws.client_records import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
+from chalicelib import record_json
+from chalicelib.aws import client_records, region_state
+from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.aws.use_log import CloudWatchUseLog
 from chalicelib.errors import LogUnavailableError, UnknownClientError
@@ -149,7 +145,7 @@ class AwsRecords:
         self.reader_there = ClientSecretsReader(lambda: self.there, self.prefix)
 
     def name(self, client_id: ClientId) -> str:
-        return secrets_store.client_secret_name(self.prefix, client_id)
+        return client_records.client_secret_name(self.prefix, client_id)
 
     def with_keys(self, here: str, there: str) -> ClientSecrets:
         """Return a store that has a KMS key of its own in each Region."""
@@ -209,11 +205,11 @@ class AwsState:
 
     def __init__(self, regions: TwoRegions, state: RegionState, *, repeating: bool = False) -> None:
         self.prefix = f"contract-{unique()}"
-        self.name = secrets_store.state_secret_name(self.prefix)
+        self.name = region_state.state_secret_name(self.prefix)
         self.here = regions.secrets(EAST, repeating=repeating)
         self.behind = regions.secrets(EAST)
         self.store = StateSecret(lambda: self.here, self.prefix, secrets.token_bytes)
-        self.behind.create_secret(Name=self.name, SecretString=records.state_to_json(state))
+        self.behind.create_secret(Name=self.name, SecretString=record_json.state_to_json(state))
 
     def lose(self) -> None:
         self.behind.delete_secret(SecretId=self.name, RecoveryWindowInDays=7)
@@ -244,10 +240,12 @@ class AwsKey:
 
     def __init__(self, regions: TwoRegions, key: bytes) -> None:
         prefix = f"contract-{unique()}"
-        self.name = secrets_store.deployment_secret_name(prefix)
+        self.name = region_state.deployment_secret_name(prefix)
         self.here = regions.secrets(EAST)
         self.reader = DeploymentKeySecret(lambda: self.here, prefix)
-        self.here.create_secret(Name=self.name, SecretString=records.deployment_key_to_json(key))
+        self.here.create_secret(
+            Name=self.name, SecretString=record_json.deployment_key_to_json(key)
+        )
 
     def lose(self) -> None:
         self.here.delete_secret(SecretId=self.name, RecoveryWindowInDays=7)

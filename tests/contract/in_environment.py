@@ -15,9 +15,9 @@ from collections.abc import Callable, Sequence
 
 import requests
 
-from chalicelib.aws.client_records import DeploymentKeySecret
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.connections import Connections
+from chalicelib.aws.region_state import DeploymentKeySecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.errors import ServiceError
 from tests.contract.deadlines import AMPLE

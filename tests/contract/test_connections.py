@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 from botocore.session import Session
 
-from chalicelib.aws.client_records import DeploymentKeySecret
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.connections import Connections
+from chalicelib.aws.region_state import DeploymentKeySecret
 from chalicelib.aws.use_log import CloudWatchUseLog
-from chalicelib.caching import Backoff
 from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
@@ -17,6 +16,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
 )
 from chalicelib.model import AppClientId, SecretId
+from chalicelib.timing import Backoff
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
 from tests.contract.loopback import Answer, Loopback, always, answer, html, in_turn, raw, reset

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from chalicelib import credentials
-from chalicelib import record_json as records
-from chalicelib.aws import client_records as secrets_store
+from chalicelib import credentials, record_json
+from chalicelib.aws import region_state
 from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import ClientRecord, IssuedCredentials, Origin, RegionState, Status
@@ -62,8 +61,8 @@ class EastStage:
         client = self.moto.secrets(EAST)
         state = RegionState(writer=True, took_over=False)
         client.create_secret(
-            Name=secrets_store.state_secret_name(self.prefix),
-            SecretString=records.state_to_json(state),
+            Name=region_state.state_secret_name(self.prefix),
+            SecretString=record_json.state_to_json(state),
         )
         store = ClientSecrets(
             lambda: client, lambda: client, WEST, self.prefix, secrets.token_bytes

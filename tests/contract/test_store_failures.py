@@ -16,12 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chalicelib.aws.client_records import (
-    ClientSecrets,
-    ClientSecretsReader,
-    DeploymentKeySecret,
-    StateSecret,
-)
+from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.errors import (
     ClientExistsError,
     InvalidCursorError,

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.model import RegionState
 from local.cloud import Cloud
 from tests.e2e.conftest import CommandLine, Credential
@@ -79,7 +79,7 @@ def test_a_missing_state_is_found_and_mended_as_it_is_told(
 def test_two_writers_are_found(cloud: Cloud, surrogatectl: CommandLine) -> None:
     store = cloud.client("secretsmanager", "secondary", "root")
     before = store.get_secret_value(SecretId=STATE, VersionStage="AWSCURRENT")["SecretString"]
-    both = records.state_to_json(RegionState(writer=True, took_over=False))
+    both = record_json.state_to_json(RegionState(writer=True, took_over=False))
     store.put_secret_value(SecretId=STATE, SecretString=both)
     try:
         assert "Both Regions" in failed(surrogatectl)["writer None"]["detail"]

@@ -8,7 +8,7 @@ from typing import Any
 import jwt
 import requests
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.model import AppClient
 from local.cloud import Cloud
 
@@ -47,7 +47,7 @@ def half(cloud: Cloud, client_id: str, role: str) -> AppClient:
     text = cloud.client("secretsmanager", role, "root").get_secret_value(
         SecretId=f"surrogate/clients/{client_id}", VersionStage="AWSCURRENT"
     )["SecretString"]
-    found = records.record_from_json(text).app_clients[cloud.endpoints["regions"][role]]
+    found = record_json.record_from_json(text).app_clients[cloud.endpoints["regions"][role]]
     assert isinstance(found, AppClient)
     return found
 

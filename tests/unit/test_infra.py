@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 
-from chalicelib.aws.client_records import deployment_secret_name
+from chalicelib.aws.region_state import deployment_secret_name
 from chalicelib.errors import (
     AppClientRefusedError,
     MalformedSecretError,

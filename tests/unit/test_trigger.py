@@ -16,8 +16,7 @@ from cfnlint.decode import cfn_yaml  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import credentials
-from chalicelib import record_json as records
+from chalicelib import credentials, record_json
 from chalicelib.model import AppClientId, ClientId
 from tests.fakes import FakeClock
 from tests.stages import PROJECT
@@ -71,7 +70,7 @@ class World:
     """The trigger over a secret that is kept here."""
 
     def __init__(self, key: bytes | None = KEY) -> None:
-        self.text = None if key is None else records.deployment_key_to_json(key)
+        self.text = None if key is None else record_json.deployment_key_to_json(key)
         self.failures: list[Exception] = []
         self.fetched = 0
         self.clock = FakeClock()
@@ -281,7 +280,7 @@ def test_an_outage_does_not_slow_every_token_down(world: World) -> None:
 
 def test_another_key_is_found_when_macs_stop_fitting(world: World) -> None:
     world.claim(event(told()))
-    world.text = records.deployment_key_to_json(OTHER_KEY)
+    world.text = record_json.deployment_key_to_json(OTHER_KEY)
     made_since = told(given=mac(key=OTHER_KEY))
     assert world.claim(event(made_since)) is None
     world.clock.advance(REREAD_SECONDS)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import caching as freshness
-from chalicelib.caching import Backoff, Kept, LastKnown
+from chalicelib import caching
+from chalicelib.caching import Kept, LastKnown
 from chalicelib.errors import (
     MalformedSecretError,
     ServiceError,
@@ -20,6 +20,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownClientError,
 )
+from chalicelib.timing import Backoff
 from tests.fakes import FakeClock
 
 FRESH, STALE, BACKOFF = 30, 900, 2
@@ -168,7 +169,7 @@ def test_a_flood_of_unknown_keys_evicts_no_value() -> None:
 def test_what_is_kept_is_bounded() -> None:
     source = Source()
     known = source.known()
-    for number in range(freshness.REMEMBERED + 1):
+    for number in range(caching.REMEMBERED + 1):
         known.get(str(number))
     before = len(source.loads)
     known.get("1")

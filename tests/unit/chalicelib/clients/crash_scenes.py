@@ -28,8 +28,8 @@ from chalicelib.model import (
     Origin,
     Status,
 )
-from chalicelib.pace import Pace
 from chalicelib.reconciliation.drift import Outcome
+from chalicelib.timing import Pace
 from surrogatectl.adopt.examine import PER_SECOND, Examiner
 from surrogatectl.adopt.file import CredentialsFile
 from surrogatectl.adopt.plan import Terms

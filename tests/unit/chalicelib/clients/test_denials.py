@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.clients.denials import MAX_DENIED, Denials
 from chalicelib.errors import ProblemError, StoreUnavailableError, VersionConflictError
 from chalicelib.model import ClientId, RegionState
@@ -71,7 +71,7 @@ def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeSt
     """Also if all of its IDs are as long as any may be."""
     denials.change([ClientId(f"{number:040d}") for number in range(MAX_DENIED)], [])
     assert state.stored is not None
-    assert len(records.state_to_json(state.stored.value)) <= 65_536
+    assert len(record_json.state_to_json(state.stored.value)) <= 65_536
 
 
 def test_what_a_region_that_stands_alone_allows_takes_room_too(

@@ -22,10 +22,10 @@ from chalicelib.model import (
     StoredSecret,
     Versioned,
 )
-from chalicelib.pace import Pace
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
+from chalicelib.timing import Pace
 from tests.fakes import FakeAppClients, FakeRecordStore
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST

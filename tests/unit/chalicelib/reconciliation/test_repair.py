@@ -27,9 +27,9 @@ from chalicelib.errors import (
     StoreUnavailableError,
 )
 from chalicelib.model import AppClientId, ClientId, Pending, RetiringSecret, Status, Versioned
-from chalicelib.pace import Pace
 from chalicelib.ports import BATCH
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, tally
+from chalicelib.timing import Pace
 from tests.fakes import FakeClock, FakeStateStore
 from tests.unit.chalicelib.clients.lifecycle_world import DAY
 from tests.unit.chalicelib.reconciliation.reconcile_world import (

@@ -10,10 +10,10 @@ from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
 from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import Status
-from chalicelib.pace import Pace
 from chalicelib.ports import at_once
 from chalicelib.reconciliation.drift import Drift, Kind
 from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
+from chalicelib.timing import Pace
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.unit.chalicelib.reconciliation.reconcile_world import ReconcileWorld

@@ -42,7 +42,8 @@ from chalicelib.model import (
     TokenResponse,
     VersionId,
 )
-from chalicelib.token.exchange import MARGIN_SECONDS, REFRESH_SECONDS, Countdown, TokenCache
+from chalicelib.timing import Countdown
+from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS, TokenCache
 from tests.fakes import CountingArgon2, FakeClock, FakeStateStore
 from tests.gateway import TokenApi, basic
 from tests.worlds import (

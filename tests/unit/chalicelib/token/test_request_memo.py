@@ -18,9 +18,9 @@ from chalicelib.errors import (
 )
 from chalicelib.model import ClientId, SecretId, Status, StoredSecret, VersionId
 from chalicelib.token import oauth
-from chalicelib.token.exchange import MARGIN_SECONDS, REFRESH_SECONDS
 from chalicelib.token.oauth import FORM, MAX_BODY_BYTES, HttpRequest
 from chalicelib.token.request_memo import Recognition, Recognized
+from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS
 from tests.fakes import CountingBytes
 from tests.gateway import Answer, TokenApi, basic
 from tests.worlds import FRESH, STALE, ExchangeWorld

@@ -22,8 +22,8 @@ from chalicelib.model import (
     ClientId,
     ClientRecord,
 )
-from chalicelib.pace import Pace
 from chalicelib.ports import Deadline
+from chalicelib.timing import Pace
 from surrogatectl.adopt.examine import PER_SECOND, Examination, Examiner
 from surrogatectl.adopt.file import CredentialsFile
 from surrogatectl.adopt.plan import Terms

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from chalicelib.model import ClientId, Pending, Status
-from chalicelib.pace import Pace
 from chalicelib.settings import Settings
+from chalicelib.timing import Pace
 from surrogatectl.clients.app_clients import BATCHES_PER_SECOND, map_of, write
 from tests.operator_fakes import settings
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.jwks.document import EMPTY, KeySnapshot, snapshot_from_json, snapshot_to_json
 from chalicelib.model import ClientId, RegionState
@@ -144,7 +144,7 @@ class Deployed:
     def steer(self, region: str, **changes: Any) -> None:
         state = RegionState(**{"writer": False, "took_over": False, **changes})
         secret = self.world.secrets[region].secrets["surrogate/region"]
-        secret.current.text = records.state_to_json(state)
+        secret.current.text = record_json.state_to_json(state)
 
     def enroll(self) -> ClientId:
         asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
@@ -372,7 +372,7 @@ def test_exactly_one_region_has_to_write(writers: tuple[str, ...], said: str) ->
 def test_a_deployment_key_that_is_missing_or_another_is_found_and_never_shown() -> None:
     deployed = Deployed()
     secret = deployed.world.secrets[WEST].secrets["surrogate/deployment"]
-    secret.current.text = records.deployment_key_to_json(b"x" * 32)
+    secret.current.text = record_json.deployment_key_to_json(b"x" * 32)
     (found,) = bad(deployed)
     assert (found.check, found.region) == ("deployment key", None)
     assert "eHh4" not in str(deployed.look())  # nor in base64
@@ -685,6 +685,6 @@ def test_a_trigger_that_does_not_stamp_is_found(run: Any, said: str) -> None:
 
 def test_a_trigger_with_another_deployment_key_is_found() -> None:
     deployed = Deployed()
-    other = records.deployment_key_to_json(b"o" * 32)
+    other = record_json.deployment_key_to_json(b"o" * 32)
     deployed.functions[WEST].run = Trigger(lambda: other, deployed.clock, _say_nothing)
     assert wrong(deployed) == [("trigger", WEST, Level.FAILED)]

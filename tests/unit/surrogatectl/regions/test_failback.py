@@ -9,7 +9,7 @@ from dataclasses import replace
 import click
 import pytest
 
-from chalicelib.aws.client_records import StateSecret
+from chalicelib.aws.region_state import StateSecret
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.errors import ProblemError
 from chalicelib.model import (

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId
-from chalicelib.pace import Pace
+from chalicelib.timing import Pace
 from surrogatectl.cli.operators import NoAnswerError
 from surrogatectl.setup.cleanup import remaining_steps, stages
 from surrogatectl.setup.cleanup_plan import Cleanup, Inventory

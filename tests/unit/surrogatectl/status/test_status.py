@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib import record_json as records
+from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId, RegionState, Replication
 from surrogatectl.status.command import document, last_drill
@@ -66,7 +66,7 @@ class Deployed:
     def steer(self, region: str, **changes: Any) -> None:
         state = RegionState(**{"writer": False, "took_over": False, **changes})
         secret = self.world.secrets[region].secrets["surrogate/region"]
-        secret.current.text = records.state_to_json(state)
+        secret.current.text = record_json.state_to_json(state)
 
     def lose(self, region: str) -> None:
         self.connect.lost.add(region)
