@@ -6,7 +6,7 @@ STAGES := primary secondary primary-token primary-admin secondary-token secondar
 STAGE ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit bench check lint types imports templates up down env status clean \
+.PHONY: help install demo test unit bench bench-report check lint types imports templates up down env status clean \
 	package deploy logs invoke example
 
 help: ## Show what there is to make
@@ -60,6 +60,9 @@ unit: .venv/.installed ## Run the unit tests only (seconds)
 
 bench: .venv/.installed ## Run the benchmarks, or some: make bench ONLY="warm junk"; QUICK=1 only tries them
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick)
+
+bench-report: .venv/.installed ## Generate the pages on performance from the stored results
+	@$(BIN)/python -m benchmarks.report
 
 check: lint types imports templates ## Format, lint, types, import contracts, templates
 

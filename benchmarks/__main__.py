@@ -17,9 +17,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import machine, report
+from benchmarks import bars, machine, report
 from benchmarks.environments import BUILD, ROOT, python
-from benchmarks.report import DOCUMENT, NAMES, RESULTS
+from benchmarks.report import DOCS, NAMES, RESULTS
 
 
 def main() -> int:
@@ -42,7 +42,7 @@ def _each_in_a_process(names: Sequence[str], *, quick: bool, out: Path) -> int:
     out.mkdir(parents=True, exist_ok=True)
     failed = [name for name in names if not _run(name, quick=quick, out=out)]
     if not quick:
-        report.write(out, DOCUMENT if out == RESULTS else None)
+        report.write(out, DOCS if out == RESULTS else out)
         if not _plot(out):
             failed.append("plots")
         report.show(out)
@@ -88,8 +88,8 @@ def _show(found: dict[str, Any]) -> None:
 
 
 def _bar(bar: dict[str, Any]) -> str:
-    met = "met" if report.met(bar) else "NOT MET"
-    return f"{bar['found']} ({report.wanted(bar)}): {met}"
+    verdict = "met" if bars.met(bar) else "NOT MET"
+    return f"{bar['found']} ({bars.wanted(bar)}): {verdict}"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,27 +1,32 @@
-"""The document on performance says what the last run of the benchmarks found, and nothing else."""
+"""Both documents on performance are those that the stored results generate."""
 
 from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks.bars import met, summary, wanted
 from benchmarks.report import (
-    DOCUMENT,
+    APPENDIX,
+    DOCS,
     NAMES,
+    PAGE,
     RESULTS,
-    as_markdown,
+    appendix,
     filled,
-    met,
+    headlines,
     results,
-    summary,
-    tables,
-    wanted,
+    write,
 )
+from benchmarks.tables import tables
 
 FOUND = results(RESULTS)
+TABLES = tables(FOUND)
+GENERATED = (DOCS / APPENDIX).read_text()
 
 
 def test_every_benchmark_has_been_run_in_full() -> None:
@@ -29,31 +34,89 @@ def test_every_benchmark_has_been_run_in_full() -> None:
     assert not any(result["quick"] for result in FOUND.values())
 
 
-def test_the_document_has_the_tables_of_the_last_run() -> None:
-    """If it does not: `python -m benchmarks.report`."""
-    document = DOCUMENT.read_text()
-    assert document == filled(document, tables(FOUND))
-    marked = set(re.findall(r"<!-- results: (\w+) -->", document))
-    assert marked == {"bars", "machine", *NAMES}
+def test_the_page_has_the_summary_of_the_stored_results() -> None:
+    """If it does not: `make bench-report`."""
+    page = (DOCS / PAGE).read_text()
+    assert page.count("<!-- results: summary -->") == 1
+    assert page == filled(page, headlines(FOUND))
 
 
-def test_the_summary_is_that_of_the_last_run() -> None:
-    assert json.loads((RESULTS / "summary.json").read_text()) == summary(FOUND)
-    assert (RESULTS / "summary.md").read_text() == as_markdown(FOUND)
+def test_the_page_is_one_page_with_one_table_and_leads_to_the_appendix() -> None:
+    page = (DOCS / PAGE).read_text()
+    assert len(page.splitlines()) <= 80
+    assert len(re.findall(r"^\| --- ", page, re.MULTILINE)) == 1
+    assert page.count(f"]({APPENDIX})") == 1
+
+
+def test_the_appendix_is_that_of_the_stored_results() -> None:
+    """If it is not: `make bench-report`."""
+    assert appendix(FOUND, "../benchmarks/results") == GENERATED
+
+
+@pytest.mark.parametrize("name", ["bars", "machine", *NAMES])
+def test_the_appendix_has_every_table(name: str) -> None:
+    assert TABLES[name] in GENERATED
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_every_plot_is_there_and_shown(name: str) -> None:
+def test_the_appendix_says_how_to_run_a_benchmark_and_shows_its_plot(name: str) -> None:
     plot = RESULTS / f"{name}.png"
     assert plot.read_bytes().startswith(b"\x89PNG")
     assert plot.stat().st_size < 150_000
-    assert f"../benchmarks/results/{name}.png" in DOCUMENT.read_text()
+    assert f"](../benchmarks/results/{name}.png)" in GENERATED
+    assert f"`make bench ONLY={name}`" in GENERATED
 
 
-def test_the_words_around_the_tables_stay() -> None:
-    document = "before\n<!-- results: warm -->\nold\n<!-- end -->\nafter\n"
-    assert filled(document, {"warm": "new\n"}) == (
-        "before\n<!-- results: warm -->\n\nnew\n\n<!-- end -->\nafter\n"
+def test_the_appendix_links_to_files_that_exist() -> None:
+    links = re.findall(r"\]\(([^)#]+)", GENERATED)
+    assert [each for each in links if not (DOCS / each).exists()] == []
+
+
+def test_the_summary_is_that_of_the_stored_results() -> None:
+    assert json.loads((RESULTS / "summary.json").read_text()) == summary(FOUND)
+
+
+def test_a_report_of_other_results_leaves_the_committed_documents_alone(tmp_path: Path) -> None:
+    (tmp_path / "warm.json").write_text((RESULTS / "warm.json").read_text())
+    before = (DOCS / PAGE).read_text()
+    write(tmp_path, tmp_path)
+    other = (tmp_path / APPENDIX).read_text()
+    assert TABLES["warm"] in other
+    assert TABLES["junk"] not in other
+    assert other.count("Not measured yet.") == len(NAMES) - 1
+    assert ((DOCS / PAGE).read_text(), (DOCS / APPENDIX).read_text()) == (before, GENERATED)
+
+
+def test_a_summary_without_all_results_names_those_that_are_missing() -> None:
+    assert headlines({"warm": FOUND["warm"]}) == (
+        "Not measured yet: junk, cold, peers, calls, scale, verifier, trigger.\n"
+    )
+
+
+def test_a_summary_does_without_the_peer_that_needs_node() -> None:
+    peers = json.loads((RESULTS / "peers.json").read_text())
+    peers["bars"] = {key: bar for key, bar in peers["bars"].items() if "oidc" not in key}
+    there, absent = headlines(FOUND), headlines({**FOUND, "peers": peers})
+    assert len(there.splitlines()) == len(absent.splitlines()) + 1
+    assert "oidc-provider" in there
+    assert "oidc-provider" not in absent
+
+
+def test_a_missed_bar_is_marked_in_both_documents() -> None:
+    warm = json.loads((RESULTS / "warm.json").read_text())
+    warm["bars"]["with_telemetry"]["found"] = 2.6
+    found = {**FOUND, "warm": warm}
+    count = len(summary(FOUND))
+    assert "| ≤ 2.5 | **no** |" in headlines(found)
+    assert f"met {count - 1} of {count} bars" in headlines(found)
+    assert f"met {count - 1} of {count} bars" in appendix(found, "")
+    assert "| ≤ 2.5 | 2.6 | **no** |" in appendix(found, "")
+
+
+def test_filling_a_page_keeps_its_words() -> None:
+    page = "before\n<!-- results: summary -->\nold\n<!-- end -->\nafter\n"
+    assert filled(page, "new\n") == (
+        "before\n<!-- results: summary -->\n\nnew\n\n<!-- end -->\nafter\n"
     )
 
 
