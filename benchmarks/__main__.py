@@ -1,5 +1,5 @@
 """
-Run the benchmarks, or one of them, and write what they found to `benchmarks/results/`.
+Run all benchmarks or some, and write their results to `benchmarks/results/`.
 
     python -m benchmarks            # all of them
     python -m benchmarks warm --quick
@@ -23,7 +23,7 @@ from benchmarks.report import DOCS, NAMES, RESULTS
 
 
 def main() -> int:
-    """Run what was asked for."""
+    """Run the benchmarks that the command line names."""
     arguments = _parser().parse_args()
     out = where(arguments.out, quick=arguments.quick)
     if arguments.here:
@@ -33,7 +33,7 @@ def main() -> int:
 
 
 def where(out: Path | None, *, quick: bool) -> Path:
-    """Return where to write: a quick run must not replace what was measured."""
+    """Return the directory for results: a quick run must not replace those of a full one."""
     return out or (BUILD if quick else RESULTS)
 
 
@@ -52,7 +52,7 @@ def _each_in_a_process(names: Sequence[str], *, quick: bool, out: Path) -> int:
 
 
 def _plot(out: Path) -> bool:
-    """Draw all results of *out*; return whether it could be done."""
+    """Plot all results of *out*; return whether that succeeded."""
     interpreter = python("plots", ROOT / "benchmarks" / "requirements-plots.txt")
     command = [str(interpreter), "-m", "benchmarks.plots", str(out)]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
@@ -67,7 +67,7 @@ def _run(name: str, *, quick: bool, out: Path) -> bool:
 
 
 def _here(name: str, *, quick: bool, out: Path) -> None:
-    """Run *name* in this process, and write what it found."""
+    """Run *name* in this process, and write its result."""
     found: dict[str, Any] = {"benchmark": name, "quick": quick, "machine": machine.describe()}
     found |= importlib.import_module(f"benchmarks.{name}").run(quick=quick)
     found["load_average_after"] = machine.load()
@@ -95,7 +95,7 @@ def _bar(bar: dict[str, Any]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", choices=[[], *NAMES], metavar="benchmark")
-    parser.add_argument("--quick", action="store_true", help="show that it runs, in seconds")
+    parser.add_argument("--quick", action="store_true", help="a trial run of seconds")
     parser.add_argument("--out", type=Path, help="where to write (quick runs: build/benchmarks)")
     parser.add_argument("--here", action="store_true", help=argparse.SUPPRESS)
     return parser

@@ -30,7 +30,7 @@ GRANT = "grant_type=client_credentials"
 
 
 class AuditedArgon2(PasswordHasher):
-    """argon2 as it is in production, which an audit hook can see at work."""
+    """Production's argon2 hasher, with an event for the audit hook."""
 
     def __init__(self) -> None:
         super().__init__(
@@ -46,7 +46,7 @@ class AuditedArgon2(PasswordHasher):
 
 
 class Audit:
-    """Counts what the interpreter's audit hooks report while it is told to."""
+    """Counter of the interpreter's audit events inside `counting()`."""
 
     def __init__(self) -> None:
         self.seen: Counter[str] = Counter()
@@ -68,7 +68,7 @@ class Audit:
 
 
 class Arrangement:
-    """The token surface, with as many clients as are asked for."""
+    """The token surface over one Region, and a factory of its clients."""
 
     def __init__(self, region: ServedRegion) -> None:
         self.region = region
@@ -77,7 +77,7 @@ class Arrangement:
             secrets.token_bytes, argon2=PasswordHasher.from_parameters(CHEAPEST)
         )
 
-        import app  # noqa: PLC0415 - what it reads at import is this process's environment
+        import app  # noqa: PLC0415 - its import reads this process's environment
 
         surface = app.token_surface()
         hasher = SecretHasher(secrets.token_bytes, argon2=AuditedArgon2())
@@ -87,7 +87,7 @@ class Arrangement:
         self.surface = replace(surface, exchange=self.exchange)
 
     def client(self, *, cheap: bool = False) -> IssuedCredentials:
-        """Store a client; return its credentials.  A *cheap* one's hash took no time to make."""
+        """Store a client; return its credentials.  A *cheap* client has a hash of little work."""
         issued, record = client(self._cheap_hasher if cheap else self._hasher)
         self.region.add(record)
         return issued
@@ -102,7 +102,7 @@ class Arrangement:
 
 
 def _nothing(_: object) -> None:
-    """Say nothing."""
+    """Discard a log line."""
 
 
 @contextmanager
@@ -114,19 +114,19 @@ def arranged() -> Iterator[Arrangement]:
 
 
 def silence() -> redirect_stdout[TextIO]:
-    """Have lines written to nowhere; a Lambda's standard output is a pipe, which costs more."""
+    """Discard standard output; a Lambda's is a pipe, which costs more."""
     return redirect_stdout(Path(os.devnull).open("w"))
 
 
 def served(surface: TokenSurface) -> Chalice:
-    """Return the Chalice application of *surface*, made as `app.py` does it."""
+    """Return the Chalice application of *surface*, built as in `app.py`."""
     app = OwnWords(app_name="benchmark", configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 
 
 def no_op() -> Chalice:
-    """Return the least that Chalice can do for the same event."""
+    """Return a Chalice application whose route does nothing with the same event."""
     app = Chalice(app_name="no-op", configure_logs=False)
 
     @app.route("/oauth2/token", methods=["POST"], content_types=[FORM])
@@ -153,6 +153,6 @@ def token_event(issued: IssuedCredentials, body: str = GRANT) -> dict[str, Any]:
 
 
 def sent_by(issued: IssuedCredentials) -> HttpRequest:
-    """Return the same request as the token surface hands it on."""
+    """Return the same request in the form that the token surface passes on."""
     headers = [basic(issued.client_id, issued.client_secret)[1]]
     return HttpRequest(FORM, headers, [], GRANT.encode(), SOURCE_IP)

@@ -1,10 +1,10 @@
 """
-How often Cognito, Secrets Manager and argon2 are asked, and what a month costs (bar 5).
+Calls to Cognito, Secrets Manager and argon2, and the month's bill (bar 5).
 
 The traces run through the exchange itself, one for each container, over stores that count; time
-is a number.  Where there are too many containers for that, a model of the one rule that matters
-(a token is used until it is due for renewal, by the container that has it) takes its place, and
-`agrees` says whether both count the same where both can.
+is a number.  For fleets too large for that, a model of the one rule that matters takes its place:
+a container uses its token until that is due for renewal.  `agrees` says whether both count the
+same where both can.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ PRICES: Final = {
     "lambda_request": 0.20 / 1_000_000,
     "lambda_gb_second": 0.0000166667,
 }
-# What a request is billed for at 512 MB: assumed, since no Lambda was measured.
+# Assumed billed durations of a request at 512 MB: no benchmark measures a Lambda.
 _SECONDS_REUSED, _SECONDS_IN_FULL, _GB = 0.010, 0.300, 0.5
 
 Kind = Literal["poisson", "bursty"]
@@ -64,7 +64,7 @@ Kind = Literal["poisson", "bursty"]
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """*clients* that ask *per_hour* times each, of containers chosen at random."""
+    """Requests of *clients* that ask *per_hour* times each, to containers chosen at random."""
 
     clients: int
     containers: int
@@ -73,7 +73,7 @@ class Trace:
     kind: Kind = "poisson"
 
     def requests(self) -> Iterator[tuple[float, int, int]]:
-        """Yield when, which client, and which container; the same in every run."""
+        """Yield the time, client and container of each request; the same in every run."""
         chance = random.Random(SEED)  # noqa: S311 - a trace, not a secret
         times = self._poisson(chance) if self.kind == "poisson" else self._bursty(chance)
         for at, who in times:
@@ -97,7 +97,7 @@ class Trace:
 
 @dataclass
 class Counts:
-    """What was asked for."""
+    """Numbers of exchanges, and of the calls that these make."""
 
     exchanges: int = 0
     cognito: int = 0
@@ -112,7 +112,7 @@ class Clock:
     now: float = 1_800_000_000.0
 
     def __call__(self) -> float:
-        """Return it."""
+        """Return the current time."""
         return self.now
 
 
@@ -132,14 +132,14 @@ class _CountingArgon2(PasswordHasher):
 
 @dataclass
 class World:
-    """The containers of one function, and what they ask, which is counted."""
+    """The containers of one function, over stores that count their calls."""
 
     records: Mapping[ClientId, ClientRecord]
     counts: Counts = field(default_factory=Counts)
     clock: Clock = field(default_factory=Clock)
 
     def container(self) -> Exchange:
-        """Return the exchange of a container that has just started."""
+        """Return the exchange of a new container."""
         argon2 = _CountingArgon2(self.counts)
         return Exchange(
             region=_REGION,
@@ -175,7 +175,7 @@ class World:
 
 
 def exchange_all(trace: Trace, *, reuse: bool = True) -> Counts:
-    """Return what the exchange asks for in *trace*; without *reuse*, each finds a new container."""
+    """Return the exchange's calls in *trace*; without *reuse*, each request has a new container."""
     hasher = SecretHasher(secrets.token_bytes, argon2=PasswordHasher.from_parameters(CHEAPEST))
     known = [client(hasher) for _ in range(trace.clients)]
     world = World({issued.client_id: record for issued, record in known})
@@ -208,7 +208,7 @@ def model(trace: Trace) -> list[int]:
 
 
 def run(*, quick: bool) -> dict[str, Any]:
-    """Count."""
+    """Run the traces, and count their calls."""
     small = Trace(20, 3, 2, 60)
     hours = 2 if quick else 24
     every_minute = Trace(1 if quick else 50, 1, hours, 60)
@@ -269,7 +269,7 @@ def _bill(counts: Counts, times: float, seconds: float) -> dict[str, float]:
 
 
 def _quota(*, quick: bool) -> dict[str, Any]:
-    """Where the caches of so many containers stop keeping so many clients below the quota."""
+    """Return the requests to Cognito at each fleet size, and the size that reaches the quota."""
     clients, hours = (100, 2) if quick else (10_000, 3)
     fleet = (1, 10) if quick else (1, 3, 10, 30, 100, 300, 1_000, 3_000)
     per_hour = 60

@@ -2,8 +2,8 @@
 A cold start: from the process's start to the first token, under AWS's own runtime client (bar 3).
 
 Secrets Manager and the token endpoint are on loopback, over TLS.  The CA bundle that comes with
-the package has one certificate more, theirs.  Where Lambda's own work is (fetching the zip,
-starting a microVM), nothing here can see it.
+the package has one certificate more, theirs.  Lambda's own work (fetching the zip, starting a
+microVM) is outside the measurement.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 
 def _package(target: Path) -> None:
-    """Make both zips: what `chalice package` makes of the project, and what `make package` does."""
+    """Make both zips of the project: that of `chalice package`, and that of `make package`."""
     print("packaging …", flush=True)
     project = target / "project"
     project.mkdir()
@@ -85,7 +85,7 @@ def _package(target: Path) -> None:
 
 
 def _unpack(made: Path, scratch: Path, authority: bytes) -> dict[str, Path]:
-    """Unpack both zips, and each as it would be with, or without, byte code."""
+    """Unpack both zips, the one also with byte code, the other also without."""
     tasks = {}
     for name in ("untouched", "packaged"):
         tasks[name] = scratch / name

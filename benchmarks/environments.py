@@ -1,4 +1,4 @@
-"""Environments of their own for what is measured beside us; made once, in `build/benchmarks/`."""
+"""Environments of the measured peers, built once in `build/benchmarks/`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ BUILD = ROOT / "build" / "benchmarks"
 
 
 def once(name: str, inputs: Iterable[Path], make: Callable[[Path], None]) -> Path:
-    """Return the directory that *make* filled from *inputs*; make it anew if one has changed."""
+    """Return the directory that *make* filled from *inputs*; refill it when an input changes."""
     digest = hashlib.sha256()
     for path in sorted(_files(inputs)):
         digest.update(f"{path.name}\0".encode() + path.read_bytes())

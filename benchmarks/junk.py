@@ -1,9 +1,9 @@
 """
-What somebody without a secret can make this cost (bar 4).
+Cost that a caller without a secret can cause (bar 4).
 
-A request that cannot be right against the no-op route; a flood of wrong secrets
-beside another client's warm exchange; the memory that a flood leaves; and
-whether an unknown client takes the time that a wrong secret takes.
+A request that cannot succeed against the no-op route; a flood of wrong secrets
+beside another client's warm exchange; the memory that a flood leaves; and the
+time of an unknown client against that of a wrong secret.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _bars(found: dict[str, Any]) -> dict[str, Any]:
             "found": found["flood"]["cpu_ratio"],
         },
         "repeated": {
-            "says": "argon2 verifications of wrong secrets that came before (audit hook)",
+            "says": "argon2 verifications of repeated wrong secrets (audit hook)",
             "at_most": 0,
             "found": found["repeated"]["argon2_again"],
         },
@@ -161,11 +161,11 @@ def _must_be_refused(app: Chalice, request: dict[str, Any]) -> None:
 
 def _flood(arrangement: Arrangement, *, seconds: float, rounds: int) -> dict[str, Any]:
     """
-    Return how long a warm exchange takes beside four threads that guess another client's secret.
+    Return the time of a warm exchange beside four threads that guess another client's secret.
 
-    Below Chalice, which answers one request at a time: threads share the exchange, its caches and
-    locks.  CPU time of the thread that exchanges, so that it is not the machine's cores that are
-    measured; and wall time, which they are part of.
+    The threads run below Chalice, which answers one request at a time, and share the exchange, its
+    caches and locks.  CPU time of the exchanging thread leaves out the machine's number of cores;
+    wall time includes it.
     """
     exchange = arrangement.quiet_exchange()
     victim, warm = arrangement.client(), arrangement.client()
@@ -248,7 +248,7 @@ def _refused(exchange: Callable[[TokenRequest], object], request: TokenRequest) 
 
 
 def _repeated(arrangement: Arrangement, audit: Audit, times: int) -> dict[str, Any]:
-    """Return what a wrong secret costs, first and again, in CPU time, and how many argon2 ran."""
+    """Return the CPU time and argon2 verifications of a wrong secret, first and repeated."""
     exchange = arrangement.quiet_exchange()
     victim = arrangement.client()
     requests = [
@@ -286,7 +286,7 @@ def _unknown_against_wrong(arrangement: Arrangement, pairs: int) -> dict[str, An
     exchange = arrangement.quiet_exchange()
     known = arrangement.client()
     unknown = replace(known, client_id=credentials.new_client_id(secrets.token_bytes))
-    for each in (known, unknown):  # so that neither is read from Secrets Manager below
+    for each in (known, unknown):  # keeps reads of Secrets Manager out of the times below
         _cpu_ms(exchange, _request(each, credentials.new_client_secret(secrets.token_bytes)))
     times: dict[str, list[float]] = {"wrong": [], "unknown": []}
     for number in range(pairs):
@@ -307,7 +307,7 @@ def _unknown_against_wrong(arrangement: Arrangement, pairs: int) -> dict[str, An
 
 
 class _RefusingArgon2(PasswordHasher):
-    """Refuses at once: a million verifications would take five hours, and leave no more behind."""
+    """argon2 that refuses at once: a million verifications take five hours, and leave no more."""
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002, ARG002
         raise VerifyMismatchError
@@ -316,7 +316,7 @@ class _RefusingArgon2(PasswordHasher):
 def _memory(
     arrangement: Arrangement, marks: tuple[int, ...], remembered: int
 ) -> list[dict[str, Any]]:
-    """Return what is allocated after so many wrong secrets of one client and unknown clients."""
+    """Return the allocated memory at each of *marks* wrong secrets and unknown clients."""
     argon2 = _RefusingArgon2.from_parameters(CHEAPEST)
     victim, record = client(SecretHasher(secrets.token_bytes, argon2=argon2))
 
@@ -352,6 +352,6 @@ def _memory(
 
 
 def _resident() -> int:
-    """Return the bytes of memory that this process has now."""
+    """Return the resident memory of this process in bytes."""
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()

@@ -1,7 +1,7 @@
 """
-Lambda as far as a function sees it: the real runtime client, and a Runtime API on loopback.
+Lambda as a function sees it: the real runtime client, and a Runtime API on loopback.
 
-AWS's own `awslambdaric` asks for an event and posts what the function answers; see
+AWS's own `awslambdaric` asks for an event and posts the function's answer; see
 https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html.
 """
 
@@ -26,7 +26,7 @@ _PATIENCE = 60.0
 
 
 class RuntimeApi:
-    """Hands one event to a function, and takes its answer; then lets it wait."""
+    """Runtime API that hands out one event, takes the answer, and lets the function wait."""
 
     def __init__(self, event: Mapping[str, Any]) -> None:
         self._event = json.dumps(event).encode()
@@ -54,14 +54,14 @@ class RuntimeApi:
         return answer(202, {"status": "OK"})
 
     def _wait(self, wire: Wire) -> None:
-        # A function that waits for its next event is frozen; this one is ended.
+        # Lambda freezes a function that waits for its next event; the benchmark ends it.
         wire.client_hangs_up(within=_PATIENCE)
         wire.hang_up()
 
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """How long a function took from its process's start: to be ready, and to answer."""
+    """Durations from the process's start: until the function is ready, and until it answers."""
 
     ready_ms: float
     answered_ms: float
@@ -72,7 +72,7 @@ class Start:
 def start(
     interpreter: Path, task: Path, event: Mapping[str, Any], environment: Mapping[str, str]
 ) -> Start:
-    """Start the function that was unpacked to *task*, have it answer *event*, and end it."""
+    """Start the function unpacked in *task*, let it answer *event*, and end it."""
     api = RuntimeApi(event)
     with Loopback(api.choose) as server, tempfile.TemporaryFile() as output:
         started = time.perf_counter()
@@ -112,7 +112,7 @@ def start(
 
 
 def _usage(process: subprocess.Popen[bytes]) -> resource.struct_rusage:
-    """Wait for *process*; return what it used."""
+    """Wait for *process*; return its resource usage."""
     if process.returncode is not None:  # it ended by itself, and was waited for
         return resource.getrusage(resource.RUSAGE_CHILDREN)
     _, status, usage = os.wait4(process.pid, 0)

@@ -1,5 +1,5 @@
 """
-A load generator that is light next to what it asks, so that it measures that and not itself.
+Load generator: light beside the server, so that it measures the server and not itself.
 
 It sends the same bytes over and over from one thread, over one or more connections at once.  A
 heavier client would take the processors' caches from the server.
@@ -31,7 +31,7 @@ def post(path: str, headers: dict[str, str], body: str) -> bytes:
 
 
 class Caller:
-    """Sends *request* to *port*, over the connection that it has, if the server kept that."""
+    """Caller of *port*: sends *request*, over its open connection if the server kept it."""
 
     def __init__(self, port: int, request: bytes) -> None:
         self._port = port
@@ -42,7 +42,7 @@ class Caller:
         self.answer = b""
 
     def send(self) -> socket.socket:
-        """Send the request; return the connection on which the answer comes."""
+        """Send the request; return the connection of the answer."""
         self.answer, self._sent_at = b"", time.perf_counter()
         if self._connection is None or not self._is_kept:
             self.close()
@@ -52,7 +52,7 @@ class Caller:
         return self._connection
 
     def receive(self, connection: socket.socket) -> float | None:
-        """Take what has come; return the seconds that the answer took, `None` if it goes on."""
+        """Read from *connection*; return the answer's seconds, `None` while it is incomplete."""
         chunk = connection.recv(_CHUNK)
         self.answer += chunk
         head, _, body = self.answer.partition(b"\r\n\r\n")
@@ -63,7 +63,7 @@ class Caller:
         return time.perf_counter() - self._sent_at
 
     def close(self) -> None:
-        """Close the connection, if there is one."""
+        """Close the open connection, if any."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -78,9 +78,9 @@ def ask(
     check: Callable[[bytes], None],
 ) -> list[float]:
     """
-    Send *request* so many times, over so many *connections* at once; return the seconds of each.
+    Send *request* as often as *requests* says, over *connections* at once; return the seconds.
 
-    Each whole answer, with its head, goes through *check*.
+    *check* sees each whole answer, with its head.
     """
     callers = [Caller(port, request) for _ in range(min(connections, requests))]
     taken: list[float] = []

@@ -1,4 +1,4 @@
-"""Where and when a figure was taken."""
+"""Machine and time of a measurement."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 
 def describe() -> dict[str, Any]:
-    """Return what has to be known of this machine to read a figure taken on it."""
+    """Return the facts about this machine that the reader of a figure needs."""
     return {
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
         "cpu": _cpu(),
@@ -25,7 +25,7 @@ def describe() -> dict[str, Any]:
 
 
 def load() -> list[float]:
-    """Return how busy the machine is: the load average of 1, 5 and 15 minutes."""
+    """Return the machine's load averages of 1, 5 and 15 minutes."""
     return [round(each, 2) for each in os.getloadavg()]
 
 

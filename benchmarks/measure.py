@@ -1,4 +1,4 @@
-"""Times that can be compared: taken in turns, as CPU time, in one process on one core."""
+"""Comparable times: CPU time, taken in turns, in one process on one core."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _NANOSECONDS = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How often each subject has its turn, and how many calls a turn has."""
+    """Number of rounds, and of calls in each subject's turn."""
 
     rounds: int
     calls: int
 
 
 def pin() -> None:
-    """Stay on one core, where the system lets us."""
+    """Pin this process to one core, where the system permits it."""
     with suppress(AttributeError, OSError):
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
 
@@ -38,7 +38,7 @@ def in_turns(subjects: Mapping[str, Subject], plan: Plan) -> dict[str, list[floa
     names = list(subjects)
     taken: dict[str, list[float]] = {name: [] for name in names}
     for name in names:
-        for _ in range(min(plan.calls, 50)):  # warm what the interpreter specialises
+        for _ in range(min(plan.calls, 50)):  # lets the interpreter specialize first
             subjects[name]()
     for number in range(plan.rounds):
         shift = number % len(names)

@@ -1,11 +1,11 @@
 """
-Token servers over HTTP, side by side: what one exchange costs the server in CPU time (bar 2).
+Token servers over HTTP, side by side: the server's CPU time per exchange (bar 2).
 
-The Python ones run under gunicorn with the same worker class and number of workers; Node's runs as
-it is meant to.  A client asks for one token after the other, or eight at once (see `load`).
-Servers are asked in turns, and their CPU time is read from the system, for all their processes and
-threads.  They issue different things, as each is meant to: ours hands out Cognito's
-token, Authlib an opaque one, oidc-provider signs one with RS256.
+The Python servers run under gunicorn with the same worker class and number of workers; Node's runs
+as its authors intend.  A client asks for one token after the other, or eight at once (see `load`).
+The servers answer in turns, and the system reports their CPU time, for all their processes and
+threads.  They do different work, each as its authors intend: ours hands out Cognito's token,
+Authlib an opaque one, oidc-provider signs one with RS256.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ _MISS, _NOTHING_CACHED, _VERIFICATION = (
 @dataclass(frozen=True, slots=True)
 class Peer:
     """
-    A server to be asked: how it is started, and how many requests a turn has.
+    A token server: its command, and the number of requests in a turn.
 
-    What it answers has to have *answer* in it.  A server that answers *at_once* is asked by several
-    callers, too.
+    Each of its responses must contain *answer*.  With *at_once* it also serves several callers at
+    once.
     """
 
     command: list[str]
@@ -70,7 +70,7 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What *requests* took: CPU of the server, and the time of each as the client saw it."""
+    """Cost of one request in a turn: the server's CPU time, and the time that the client saw."""
 
     cpu_ms: float
     wall_ms: float
@@ -85,7 +85,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         region.add(record)
         peers = _peers(issued, environment(region.url()), scratch, quick=quick)
         turns: defaultdict[str, list[Turn]] = defaultdict(list)
-        # A process keeps the luck that its memory was laid out with; so each is started often.
+        # The layout of a process's memory is luck that lasts; so each server starts several times.
         for _ in range(1 if quick else 4):
             with ExitStack() as started:
                 servers = {
@@ -167,7 +167,7 @@ def _gunicorn(interpreter: Path, server: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Running:
-    """A server that answers: which, its process, and where."""
+    """A server that answers: the peer, its process, and its port."""
 
     peer: Peer
     pid: int
@@ -204,7 +204,7 @@ def running(peer: Peer) -> Iterator[Running]:
 
 
 def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    """Wait until *port* is listened on; return whether it is."""
+    """Wait until *process* listens on *port*; return whether it does."""
     deadline = time.monotonic() + _PATIENCE
     while time.monotonic() < deadline and process.poll() is None:
         try:
@@ -217,7 +217,7 @@ def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
 
 
 def cpu_ms(pid: int) -> float:
-    """Return the CPU time that *pid* and its children have had, in all their threads."""
+    """Return the CPU time of *pid* and its children, in all their threads."""
     total = 0
     for task in (Path("/proc") / str(pid) / "task").iterdir():
         total += int((task / "schedstat").read_text().split()[0])
@@ -235,16 +235,16 @@ def _in_turns(
     issued: IssuedCredentials,
     rounds: int,
 ) -> None:
-    """Ask *servers* in turns, and add to *turns* what that took."""
+    """Ask *servers* in turns, and add the costs to *turns*."""
     names = list(servers)
     for server in servers.values():
-        # Both workers get to know the client, and what compiles as it runs is compiled.
+        # Both workers get to know the client, and compile the code that compiles at run time.
         turn(server, issued, max(server.peer.requests // 4, 6))
     for number in range(rounds):
         shift, beside = number % len(names), Verifications()
         for name in names[shift:] + names[:shift]:
             server, requests = servers[name], servers[name].peer.requests
-            # A miss and one verification alone in turns: what makes one slow makes the other slow.
+            # A miss and one verification alone take turns: other load slows both.
             between = beside.verify if name in {_MISS, _NOTHING_CACHED} else _nothing
             turns[name].append(turn(server, issued, requests, between))
             if server.peer.at_once:
@@ -255,7 +255,7 @@ def _in_turns(
 
 @dataclass
 class Verifications:
-    """Verifications of a secret in this process, and what they cost."""
+    """Verifications of a secret in this process, and their costs."""
 
     hasher: PasswordHasher = field(
         default_factory=lambda: PasswordHasher.from_parameters(OWASP_19_MIB)
@@ -272,7 +272,7 @@ class Verifications:
         )
 
     def turn(self) -> Turn:
-        """Return what one cost."""
+        """Return the cost of one verification."""
         return Turn(
             statistics.mean(each.cpu_ms for each in self.turns),
             statistics.median(each.wall_ms for each in self.turns),
@@ -291,7 +291,7 @@ def turn(
     *,
     connections: int = 1,
 ) -> Turn:
-    """Send *requests* for a token, do what is *between* them, and return what one of them cost."""
+    """Send *requests* for a token, call *between* after each, and return the cost of one."""
     peer = server.peer
     pair = f"{issued.client_id}:{issued.client_secret}".encode()
     headers = {
@@ -314,7 +314,7 @@ def turn(
     return Turn(spent / requests, statistics.median(walls) * 1000)
 
 
-# What was found
+# Results
 
 
 def _summary(name: str, turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
@@ -344,8 +344,7 @@ def _bars(turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
             "found": round(_ratio(turns[_MISS], turns[_VERIFICATION]), 3),
         },
         "cpu_of_a_first_exchange": {
-            "says": "CPU of an exchange in a process that knows nothing at all "
-            "÷ one argon2 verification",
+            "says": "CPU of a process's first exchange ÷ one argon2 verification",
             "at_most": 1.2,
             "found": round(_ratio(turns[_NOTHING_CACHED], turns[_VERIFICATION]), 3),
         },
@@ -355,7 +354,7 @@ def _bars(turns: Mapping[str, list[Turn]]) -> dict[str, Any]:
 def _bar_to(
     turns: Mapping[str, list[Turn]], peer: str, says: str, at_most: float
 ) -> dict[str, Any]:
-    """Return the bars on what *peer* costs one caller, and eight; none if it is absent."""
+    """Return the bars against *peer* with one caller and with eight; none if it is absent."""
     bars = {}
     for suffix, how in (("", ""), (f"_{_MANY_AT_ONCE}", ", eight at once")):
         if f"{peer}{suffix}" in turns:

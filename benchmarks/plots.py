@@ -1,7 +1,7 @@
 """
-Draws what was measured: `python -m benchmarks.plots DIRECTORY`, in an environment with matplotlib.
+Plots of the stored results: `python -m benchmarks.plots DIRECTORY`, with matplotlib installed.
 
-It reads nothing but the JSON there, and writes the plots beside it.
+It reads only the JSON in the directory, and writes the plots beside it.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ _BASES = {
     "no_op": "that of a Chalice route that does nothing",
     "pyjwt_with_the_key_at_hand": "PyJWT, told the key beforehand",
 }
-# So that the line of a bar does not run through a number.
+# Keeps the line of a bar from running through a number.
 _PLATE = {"facecolor": "white", "edgecolor": "none", "pad": 1}
 _OURS, _OTHERS, _BAR = "#2a6f97", "#7d8791", "#c1121f"
 
 
 def main() -> None:
-    """Draw a plot for each result that is there."""
+    """Draw a plot of each stored result."""
     directory = Path(sys.argv[1])
     for name, draw in _DRAWN.items():
         path = directory / f"{name}.json"
@@ -161,7 +161,7 @@ def _scale(found: Found) -> None:
     sizes = [each["clients"] for each in found["sizes"]]
     _, (left, right) = plt.subplots(1, 2, figsize=(10, 4))
     for name, style, label in (
-        ("enrol", "o-", "enrol one"),
+        ("enroll", "o-", "enroll one"),
         ("list", "s-", "list all"),
         ("reconcile", "D-", "reconcile, all that is stored"),
         ("survey", "v--", "reconcile, as scheduled"),

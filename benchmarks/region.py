@@ -1,7 +1,7 @@
 """
-One Region on 127.0.0.1, as far as the exchange sees it: Secrets Manager and the token endpoint.
+One Region on 127.0.0.1 as the exchange sees it: Secrets Manager and the token endpoint.
 
-It is not the local cloud: it answers at once and from memory, so that what is measured is ours.
+It is not the local cloud: it answers at once and from memory, so that benchmarks measure our code.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def client(hasher: SecretHasher) -> tuple[IssuedCredentials, ClientRecord]:
 
 @dataclass
 class Region:
-    """What is stored, how it is answered, and how often it was *asked*."""
+    """Stored records, the services' answers, and the number of requests (*asked*)."""
 
     records: dict[str, str] = field(default_factory=dict, repr=False)
     asked: int = 0
@@ -71,7 +71,7 @@ class Region:
         self.records[f"{PREFIX}/clients/{record.client_id}"] = record_json.record_to_json(record)
 
     def choose(self, seen: Seen) -> Answer:
-        """Answer as the service would that *seen* is for."""
+        """Answer *seen* as its service would."""
         self.asked += 1
         if seen.path == "/oauth2/token":
             token = {"access_token": TOKEN, "token_type": "Bearer", "expires_in": TOKEN_SECONDS}
@@ -98,7 +98,7 @@ def serving(region: Region, tls: ssl.SSLContext | None = None) -> Iterator[Loopb
 
 
 class ServedRegion:
-    """A `Region` that serves itself, to be made in another process (see `elsewhere`)."""
+    """A `Region` that serves itself; another process constructs it (see `elsewhere`)."""
 
     def __init__(self) -> None:
         self._region = Region()
@@ -110,16 +110,16 @@ class ServedRegion:
         self._region.add(record)
 
     def asked(self) -> int:
-        """Return how often it was asked."""
+        """Return the number of requests."""
         return self._region.asked
 
     def url(self) -> str:
-        """Return where it is."""
+        """Return its URL."""
         return self._server.url
 
 
 class _Manager(BaseManager):
-    """Makes a `ServedRegion` in a process of its own."""
+    """Manager that constructs a `ServedRegion` in a process of its own."""
 
 
 _Manager.register("region", ServedRegion)
@@ -130,15 +130,15 @@ def elsewhere() -> Iterator[ServedRegion]:
     """
     Serve a Region from a process of its own.
 
-    Threads that serve, in the process that is measured, would take the interpreter's lock from it
-    whenever it lets go of it, as it does to write a line.
+    Threads that serve in the measured process would take the interpreter's lock from it whenever it
+    releases that, as it does to write a line.
     """
     with _Manager() as manager:
         yield manager.region()  # type: ignore[attr-defined] # made by `register`
 
 
 def environment(url: str, *, fresh_seconds: int = 300) -> Mapping[str, str]:
-    """Return what `app.py` reads to serve tokens of the Region at *url*."""
+    """Return the environment of `app.py` for the Region at *url*."""
     return {
         "REGION_PRIMARY": REGION,
         "REGION_SECONDARY": OTHER,

@@ -1,8 +1,8 @@
 """
 The administrators' side with many clients: calls and memory (bar 6).
 
-AWS is the tests' own, in memory, with the limits of its pages and batches; what asks it are the
-adapters and use cases as they are.  Time is a number, so pauses cost none.
+AWS is the tests' own, in memory, with the limits of its pages and batches; the adapters and use
+cases run unchanged.  Time is a number, so pauses cost none.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from tests.aws_worlds import AwsWorld, Operators
 from tests.fake_aws import Call, CarryOut
 from tests.worlds import CALLER
 
-_ENROLMENTS = 5
+_ENROLLMENTS = 5
 _PAGE = 100
 
 
 @dataclass
 class Watched:
-    """Counts the calls of a world, without keeping them."""
+    """Counter of a world's calls, which it does not keep."""
 
     world: AwsWorld
     calls: Counter[str] = field(default_factory=Counter)
@@ -38,7 +38,7 @@ class Watched:
         return carry_out()
 
     def costs(self, work: Callable[[], object]) -> dict[str, Any]:
-        """Return the calls that *work* makes, and the most memory that it holds meanwhile."""
+        """Return the number of calls that *work* makes, and its peak memory."""
         self.calls.clear()
         gc.collect()
         tracemalloc.start()
@@ -53,7 +53,7 @@ class Watched:
 
 
 def run(*, quick: bool) -> dict[str, Any]:
-    """Enrol, list and reconcile at each size of one growing deployment."""
+    """Enroll, list and reconcile at each size of one growing deployment."""
     sizes = (10, 100) if quick else (100, 1_000, 10_000)
     world = AwsWorld(strict=False)
     operators = Operators(world)
@@ -64,17 +64,17 @@ def run(*, quick: bool) -> dict[str, Any]:
         while number < size:
             _enroll(operators, number)
             number += 1
-        world.clock.advance(3_600)  # lists follow, and what is new has settled
+        world.clock.advance(3_600)  # lists follow, and new records have settled
         found.append(
             {
                 "clients": size,
                 "list": watched.costs(lambda: _list(operators)),
                 "reconcile": watched.costs(lambda: _reconcile(operators, thorough=True)),
                 "survey": watched.costs(lambda: _reconcile(operators, thorough=False)),
-                "enrol": _one_enrolment(watched, operators, number),
+                "enroll": _one_enrollment(watched, operators, number),
             }
         )
-        number += _ENROLMENTS
+        number += _ENROLLMENTS
     return {"sizes": found, "bars": _bars(found)}
 
 
@@ -83,11 +83,11 @@ def _enroll(operators: Operators, number: int) -> None:
     operators.enroll(request, CALLER)
 
 
-def _one_enrolment(watched: Watched, operators: Operators, number: int) -> dict[str, Any]:
-    """Return the worst of some."""
+def _one_enrollment(watched: Watched, operators: Operators, number: int) -> dict[str, Any]:
+    """Return the costs of the most expensive of several enrollments."""
     costs = [
         watched.costs(lambda next_one=number + each: _enroll(operators, next_one))  # type: ignore[misc]
-        for each in range(_ENROLMENTS)
+        for each in range(_ENROLLMENTS)
     ]
     return max(costs, key=lambda each: int(each["calls"]))
 
@@ -110,15 +110,15 @@ def _reconcile(operators: Operators, *, thorough: bool) -> None:
 def _bars(found: list[dict[str, Any]]) -> dict[str, Any]:
     least, most = found[0]["clients"], found[-1]["clients"]
     return {
-        "one_enrolment_calls_growth": {
-            "says": f"calls of one enrolment, {most:,} clients ÷ {least:,}",
+        "one_enrollment_calls_growth": {
+            "says": f"calls of one enrollment, {most:,} clients ÷ {least:,}",
             "at_most": 1.0,
-            "found": round(found[-1]["enrol"]["calls"] / found[0]["enrol"]["calls"], 3),
+            "found": round(found[-1]["enroll"]["calls"] / found[0]["enroll"]["calls"], 3),
         },
-        "one_enrolment_memory_growth": {
-            "says": f"memory of one enrolment, {most:,} clients ÷ {least:,}",
+        "one_enrollment_memory_growth": {
+            "says": f"memory of one enrollment, {most:,} clients ÷ {least:,}",
             "at_most": 1.1,
-            "found": round(found[-1]["enrol"]["peak_kb"] / found[0]["enrol"]["peak_kb"], 3),
+            "found": round(found[-1]["enroll"]["peak_kb"] / found[0]["enroll"]["peak_kb"], 3),
         },
         **{
             f"reconcile_{what}_growth_over_clients_growth": {

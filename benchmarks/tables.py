@@ -98,7 +98,7 @@ def _calls(result: Found) -> Iterator[str]:
 
 
 def _scale(result: Found) -> Iterator[str]:
-    work = ("enrol", "list", "survey", "reconcile")
+    work = ("enroll", "list", "survey", "reconcile")
     yield _records(
         "",
         [

@@ -1,5 +1,5 @@
 """
-What the trigger beside the pools costs: `make bench ONLY=trigger`.
+Cost of the trigger beside the pools: `make bench ONLY=trigger`.
 
 A cold start is a process of its own, with nothing of ours but `trigger/index.py`; its clock is
 the CPU's, from the process's start.  The event is the one that Cognito sends, and the key is read
@@ -43,11 +43,11 @@ _EVENT: Final = {
     "response": {"claimsAndScopeOverrideDetails": None},
 }
 _SAY: Final = "import time; print(time.process_time_ns())"
-# What each process does before it says how much CPU time it has had.
+# The work of each process before it prints its CPU time.
 _COLD: Final = {
     "empty": "",
     "imports": "import trigger.index",
-    "initialised": "import trigger.index as index; index.connected()",
+    "initialized": "import trigger.index as index; index.connected()",
     "first_token": (
         "import sys, json, trigger.index as index; "
         "answer = index.handler(json.load(sys.stdin)); "
@@ -63,7 +63,7 @@ def run(*, quick: bool) -> dict[str, Any]:
         taken = {name: [_cold(code, url) for _ in range(times)] for name, code in _COLD.items()}
     cold = {name: {"cpu_ms": round(median(values), 1)} for name, values in taken.items()}
     pin()
-    # One that has read its key; what happens to each token that the exchange asks for.
+    # A trigger that has read its key: its work for each further token.
     warm = Trigger(lambda: SECRET, lambda: 0.0, lambda *_, **__: None)
     stamped = in_turns(
         {"warm_token": lambda: warm(_EVENT)}, Plan(3, 50) if quick else Plan(51, 500)
@@ -87,7 +87,7 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 
 def _cold(code: str, url: str) -> float:
-    """Return the CPU milliseconds that a process has had when it is done with *code*."""
+    """Return the CPU milliseconds of a process at the end of *code*."""
     done = subprocess.run(
         [sys.executable, "-c", f"{code}\n{_SAY}"],
         input=json.dumps(_EVENT),

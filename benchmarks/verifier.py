@@ -1,8 +1,8 @@
 """
-What verifying a token costs, beside plain PyJWT: `make bench ONLY=verifier`.
+Cost of verifying a token, beside plain PyJWT: `make bench ONLY=verifier`.
 
-All verify the same token with the same key, in turns, so that whatever else the machine
-does meets all of them.  The ratio is what to look at; the times are this machine's.
+All contenders verify the same token with the same key, in turns, so that other load on the
+machine slows all of them.  Read the ratio; the times are this machine's.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _contenders(key: RSAPrivateKey, token: str) -> dict[str, Callable[[], object
         )
 
     def with_choice_of_key() -> object:
-        """Do what a backend with two issuers has to do by hand."""
+        """Choose the key by issuer and key ID, as a backend with two issuers must."""
         unverified = jwt.decode_complete(token, options={"verify_signature": False})
         found = keys[unverified["payload"]["iss"]][unverified["header"]["kid"]]
         claims = jwt.decode(

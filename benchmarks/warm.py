@@ -1,8 +1,8 @@
 """
 The warm exchange against a Chalice route that does nothing with the same event (bar 1).
 
-The client was verified before and its token is cached, as in nearly every
-request of a busy function.
+The process has verified the client before and holds its token, as in nearly
+every request of a busy function.
 """
 
 from __future__ import annotations
@@ -62,17 +62,17 @@ def _bars(found: dict[str, Any], most: int) -> dict[str, Any]:
             "found": max(crowd["argon2"] for crowd in crowds),
         },
         "sockets": {
-            "says": "uses of sockets (audit hook), and requests that arrived anywhere",
+            "says": "operations on sockets (audit hook), and requests that arrived",
             "at_most": 0,
             "found": max(crowd["sockets"] + crowd["requests"] for crowd in crowds),
         },
         "allocation_growth": {
-            "says": f"what one exchange allocates, of {most:,} clients ÷ of 1",
+            "says": f"peak allocation of one exchange, {most:,} clients ÷ 1",
             "at_most": 1.05,
             "found": round(crowds[-1]["peak_bytes"] / crowds[0]["peak_bytes"], 3),
         },
         "memory_left": {
-            "says": f"blocks of memory left per exchange, of {most:,} clients",
+            "says": f"memory blocks left per exchange, {most:,} clients",
             "at_most": 0.01,
             "found": crowds[-1]["blocks_left_allocated_per_exchange"],
         },
@@ -109,10 +109,10 @@ def _must_be_ok(app: Chalice, event: dict[str, Any]) -> None:
 
 def _crowd(arrangement: Arrangement, audit: Audit, clients: int) -> dict[str, Any]:
     """
-    Return what *clients* taking turns cost: operations, memory, time.
+    Return the cost of *clients* that take turns: operations, memory, time.
 
-    The hook sees what a socket is asked for, but not what is sent over one that is open: the
-    other end counts that.
+    The hook sees operations on sockets, but no data on an open connection: the other end counts
+    the requests.
     """
     app = served(arrangement.surface)
     events = [token_event(arrangement.client(cheap=True)) for _ in range(clients)]
@@ -157,7 +157,7 @@ def _allocated(app: Chalice, events: Sequence[dict[str, Any]], calls: int) -> in
 
 
 def _peak(app: Chalice, events: Sequence[dict[str, Any]]) -> float:
-    """Return the most that one exchange has allocated at a time."""
+    """Return the peak allocation of one exchange, the median of several."""
     peaks, turns = [], cycle(events)
     tracemalloc.start()
     for _ in range(_TRACED):

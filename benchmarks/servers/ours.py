@@ -2,9 +2,10 @@
 The token surface behind a WSGI server, as thin as an adapter can be.
 
 With `WHICH=nothing_kept` in the environment each request finds empty caches, as the first one of a
-process does. With `WHICH=client_unknown` only the Region's state is known, which all clients share:
-the cost of a miss while others are served.
-With `WHICH=no_op` the adapter leads to a Chalice route that does nothing: what is not ours of it.
+process does.  With `WHICH=client_unknown` the caches hold the Region's state only, which all
+clients share: the cost of a miss in a process that serves others.
+With `WHICH=no_op` the adapter leads to a Chalice route that does nothing: the share of the time
+that is not ours.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ _STATUS = {status.value: f"{status.value} {status.phrase}" for status in HTTPSta
 
 
 class Gateway:
-    """API Gateway in front of an application: what comes in becomes an event."""
+    """API Gateway in front of an application: makes an event of each request."""
 
     def __init__(self, app: Chalice) -> None:
         self._app = app
@@ -84,13 +85,13 @@ def _event(environ: WSGIEnvironment) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Forgetful:
-    """Exchanges each request from nothing, or from the state only, over open connections."""
+    """Exchange that begins each request with empty caches, or with the Region's state only."""
 
     exchange: Exchange
     knows_state: bool
 
     def again(self, _sent: HttpRequest) -> TokenResponse | None:
-        """Recognise nobody."""
+        """Recognize no request."""
         return None
 
     def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
@@ -117,7 +118,7 @@ def _forgetful(surface: TokenSurface, *, knows_state: bool) -> Chalice:
 
 
 def _chosen(which: str) -> Chalice:
-    """Return what is to be measured behind the adapter."""
+    """Return the application behind the adapter."""
     if which == "no_op":
         return no_op()
     if which in {"nothing_kept", "client_unknown"}:

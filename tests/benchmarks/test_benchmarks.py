@@ -151,7 +151,7 @@ def test_what_is_expected_of_a_warm_fleet_is_what_the_model_finds() -> None:
 def test_administrators_calls_grow_with_what_they_ask_for(tmp_path: Path) -> None:
     found = run("scale", tmp_path)
     few, many = found["sizes"]
-    assert few["enrol"]["calls"] == many["enrol"]["calls"]
+    assert few["enroll"]["calls"] == many["enroll"]["calls"]
     growth = many["clients"] / few["clients"]
     assert many["reconcile"]["calls"] <= few["reconcile"]["calls"] * growth
 
