@@ -30,7 +30,7 @@ install: .venv/.installed .venv-cloud/.installed ## Install the dependencies int
 	@.venv-cloud/bin/pip install -q --disable-pip-version-check -r local/requirements.txt
 	@touch $@
 
-demo: install ## Enrol, exchange, lose a Region, exchange again: on one machine
+demo: install ## Enroll, exchange, lose a Region, exchange again: on one machine
 	@$(BIN)/python -m local.demo
 
 up: install ## Start the local two-Region cloud and deploy both stages to it

@@ -132,10 +132,10 @@ class Deletion:
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequestMark:
     """
-    Who asked for an enrolment with an `Idempotency-Key`, and what for.
+    Who asked for an enrollment with an `Idempotency-Key`, and what for.
 
     *body_digest* is a SHA-256 of the validated request, *secret_id* names the
-    secret that the enrolment made: a repeat with another body, or of a client
+    secret that the enrollment made: a repeat with another body, or of a client
     that was rotated since, is recognised.
     """
 

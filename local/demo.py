@@ -1,7 +1,7 @@
 """
 The main job, told step by step: `make demo`.
 
-Starts a cloud of its own, enrols one client, and gets tokens with its one
+Starts a cloud of its own, enrolls one client, and gets tokens with its one
 credential in both Regions.  Every claim that is printed was checked; if one
 does not hold, the demo stops there and exits with 1.
 """
@@ -67,7 +67,7 @@ def _story(cloud: Cloud, scratch: Path) -> None:
     name = endpoints["front_door"]
     primary, secondary = (endpoints["regions"][role] for role in ("primary", "secondary"))
 
-    _say("Enrolment: one client, an app client in each Region, one replicated record")
+    _say("Enrollment: one client, an app client in each Region, one replicated record")
     with _timed("enrolled"):
         enrolled = _surrogatectl(
             cloud,

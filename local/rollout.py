@@ -72,7 +72,7 @@ def initialize_project(project: Path, environment: Mapping[str, str]) -> None:
 
 def make_canary(project: Path, environment: Mapping[str, str]) -> None:
     """
-    Let the project enrol the client with which a failover tries a Region out.
+    Let the project enroll the client with which a failover tries a Region out.
 
     Raises:
         CloudError: If it fails; the message has what it printed.

@@ -1,5 +1,5 @@
 """
-`surrogatectl`: enrol clients and keep the deployment in order.
+`surrogatectl`: enroll clients and keep the deployment in order.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 conflict (the state
 of things does not allow it), 4 unavailable (try again later).

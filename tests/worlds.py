@@ -159,7 +159,7 @@ def request(
 
 @dataclass
 class EnrollmentWorld:
-    """Enrolment in the primary Region over fakes."""
+    """Enrollment in the primary Region over fakes."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     random_bytes: CountingBytes = field(default_factory=CountingBytes)

@@ -4,7 +4,7 @@ Stamps a machine's access token with the ID that its client has in both Regions.
 Amazon Cognito invokes it before it makes a token (pre token generation, event
 version 3).  Each Region's app client has an ID of its own; the exchange names
 the surrogate's client ID beside it, with a MAC that was made for this pair at
-enrolment.  Only if that fits is the claim added: whoever holds a real Cognito
+enrollment.  Only if that fits is the claim added: whoever holds a real Cognito
 secret cannot name another client.
 
 Whatever goes wrong here, the token is made, without the claim.  Cognito waits

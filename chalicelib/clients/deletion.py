@@ -97,7 +97,7 @@ class DeletionAndRestore:
                     409,
                     "enrolling",
                     "The client is being enrolled",
-                    "Its enrolment has not finished. Repeat it, or run `surrogatectl reconcile`.",
+                    "Its enrollment has not finished. Repeat it, or run `surrogatectl reconcile`.",
                 )
             deletion = Deletion(now, record.status, recovery_days)
             return replace(record, status=Status.DELETED, deletion=deletion)
@@ -221,7 +221,7 @@ class DeletionAndRestore:
 
 
 def is_undone(record: ClientRecord) -> bool:
-    """Return whether *record* is the tombstone of an enrolment that was undone."""
+    """Return whether *record* is the tombstone of an enrollment that was undone."""
     return record.status is Status.DELETED and record.deletion is None
 
 
@@ -256,6 +256,6 @@ def _gone(client_id: ClientId) -> ProblemError:
         404,
         "gone",
         "The client is gone",
-        f"There is no client {client_id} that could be restored. Enrol a new one.",
+        f"There is no client {client_id} that could be restored. Enroll a new one.",
         fields={"client_id": "gone"},
     )

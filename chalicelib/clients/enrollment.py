@@ -1,5 +1,5 @@
 """
-Enrolment: one surrogate, two app clients, one replicated record.
+Enrollment: one surrogate, two app clients, one replicated record.
 
 The steps are ordered so that a crash after any of them leaves something that
 a repeat finishes, or that `reconcile` finds:
@@ -91,7 +91,7 @@ class Enrolled:
 
 @dataclass(frozen=True, slots=True)
 class Enrollment:
-    """Enrols clients, if this is the Region that writes."""
+    """Enrolls clients, if this is the Region that writes."""
 
     admin: Administration
     halves: Halves
@@ -100,7 +100,7 @@ class Enrollment:
 
     def __call__(self, request: EnrollmentRequest, caller: str, named: Named = unheard) -> Enrolled:
         """
-        Enrol a client for *caller* (an ARN).
+        Enroll a client for *caller* (an ARN).
 
         *named* is told both IDs before anything is written.
 

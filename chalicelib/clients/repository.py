@@ -232,7 +232,7 @@ def require_live(record: ClientRecord) -> None:
             409,
             "enrolling",
             "The client is being enrolled",
-            "Its enrolment has not finished. Repeat it, or run `surrogatectl reconcile`.",
+            "Its enrollment has not finished. Repeat it, or run `surrogatectl reconcile`.",
         )
     if record.status is Status.DELETED:
         raise ProblemError(

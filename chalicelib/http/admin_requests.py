@@ -63,7 +63,7 @@ class DenialsRequest:
 
 def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
     """
-    Return the enrolment that *request* asks for.
+    Return the enrollment that *request* asks for.
 
     Raises:
         ProblemError: If it is not valid; it names every field that is wrong.

@@ -240,7 +240,7 @@ class _Run:
         claimed = self._app_clients.claim(record)
         if record.status is Status.ENROLLING or is_undone(record):
             if settled(record.created_at, self._admin.clock()):
-                detail = "An enrolment ended half-way; nobody received its secret."
+                detail = "An enrollment ended half-way; nobody received its secret."
                 yield Drift(Kind.ENROLLMENT, self._region, client_id, detail, repairable=True)
         elif record.status is Status.DELETED:
             # Failback buries what was deleted in the secondary Region.

@@ -77,7 +77,7 @@ class Examiner:
 
     *regions* are the primary Region's name and the secondary's, as the rows
     mean them, whichever of them writes now.  *mark* begins the names of the app
-    clients that enrolment makes.
+    clients that enrollment makes.
     """
 
     halves: Halves

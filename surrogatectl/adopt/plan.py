@@ -40,7 +40,7 @@ FLOW: Final = "client_credentials"
 MAX_SECRETS: Final = 2
 
 _MAX_NAME: Final = 128
-# Stands where enrolment has an ARN, which it never is: no Idempotency-Key leads
+# Stands where enrollment has an ARN, which it never is: no Idempotency-Key leads
 # to the client ID of an adopted client.
 _PURPOSE: Final = "adopt"
 # What reaches the exchange unchanged, whether a client form-encodes it or not.

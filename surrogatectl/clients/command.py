@@ -56,7 +56,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Enrol a client; its secret is shown once, here."""
+    """Enroll a client; its secret is shown once, here."""
     body: dict[str, Any] = {"client_name": name, "scope": scope}
     if cidrs:
         body["allowed_cidrs"] = list(cidrs)

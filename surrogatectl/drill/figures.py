@@ -124,7 +124,7 @@ def promises(of: Round, found: Figures, recover_within: float) -> Iterator[Promi
         "never" if found.switched is None else f"{found.switched:.1f} s",
     )
     yield Promise(
-        "While the Region was gone, administrators could enrol, rotate and disable.",
+        "While the Region was gone, administrators could enroll, rotate and disable.",
         _all_done(of, When.DURING),
         _told(of, When.DURING),
     )

@@ -37,8 +37,8 @@ class Administrator:
     made: list[str] = field(default_factory=list)
     _writes: list[tuple[Write, Check]] = field(default_factory=list)
 
-    def enroll(self, role: str, when: When, what: str = "enrol a client") -> Credential | None:
-        """Enrol a client in the Region of *role*; `None` if that is refused."""
+    def enroll(self, role: str, when: When, what: str = "enroll a client") -> Credential | None:
+        """Enroll a client in the Region of *role*; `None` if that is refused."""
         found: list[Credential] = []
 
         def change() -> Check:
@@ -71,7 +71,7 @@ class Administrator:
 
     def prepare(self, count: int) -> list[Credential]:
         """
-        Enrol the clients that a round needs, before it begins.
+        Enroll the clients that a round needs, before it begins.
 
         Raises:
             AdminApiError: If one cannot be enrolled.

@@ -335,7 +335,7 @@ _CHOSEN: Final[Mapping[Keep | None, Fate]] = {
 
 
 def is_unfinished(record: ClientRecord) -> bool:
-    """Return whether *record* is of an enrolment that has not ended: nobody has its secret."""
+    """Return whether *record* is of an enrollment that has not ended: nobody has its secret."""
     return record.status is Status.ENROLLING or is_undone(record)
 
 

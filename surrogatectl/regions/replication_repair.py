@@ -148,7 +148,7 @@ class Links:
             tally.left.append(Left(client_id, why))
 
     def _is_removed(self, client_id: ClientId, tally: Tally) -> bool:
-        """Remove what was left of an enrolment; return whether it was that."""
+        """Remove what was left of an enrollment; return whether it was that."""
         found = self.secondary.stored([client_id]).get(client_id)
         record = found.record if found else None
         if record is None or not is_unfinished(record):

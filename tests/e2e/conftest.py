@@ -71,7 +71,7 @@ def enroll(surrogatectl: CommandLine) -> Callable[..., Credential]:
 
 @pytest.fixture
 def enroll_everywhere(enroll: Callable[..., Credential]) -> Callable[[], Credential]:
-    """Enrol in both Regions, however lately one of them was lost."""
+    """Enroll in both Regions, however lately one of them was lost."""
 
     def enroll_everywhere() -> Credential:
         for _ in range(60):

@@ -54,7 +54,7 @@ class Enrolled:
 
 @pytest.fixture(scope="module")
 def clients(cloud: Cloud) -> tuple[Enrolled, Enrolled]:
-    """Enrol two clients; the second one may write only."""
+    """Enroll two clients; the second one may write only."""
     return _enrol(cloud, "demo/read demo/write"), _enrol(cloud, "demo/write")
 
 

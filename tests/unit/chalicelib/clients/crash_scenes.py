@@ -378,8 +378,10 @@ def _rename(scene: Scene) -> None:
 
 
 OPERATIONS = {
-    "enrol": Operation(lambda scene: scene.enroll("another"), done=_last_works),
-    "enrol with a key": Operation(lambda scene: scene.enroll("another", key="k"), done=_last_works),
+    "enroll": Operation(lambda scene: scene.enroll("another"), done=_last_works),
+    "enroll with a key": Operation(
+        lambda scene: scene.enroll("another", key="k"), done=_last_works
+    ),
     "rotate with an overlap": Operation(
         lambda scene: scene.rotate(7 * DAY), done=_both_work, documented=_TWO_LIVE
     ),
@@ -461,8 +463,8 @@ def with_the_other_region_lost(operation: Operation) -> Operation:
 OUTAGES = {
     f"{name}, the other Region lost": with_the_other_region_lost(OPERATIONS[name])
     for name in (
-        "enrol",
-        "enrol with a key",
+        "enroll",
+        "enroll with a key",
         "rotate without an overlap",
         "disable",
         "widen the scopes",

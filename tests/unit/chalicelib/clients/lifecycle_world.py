@@ -20,7 +20,7 @@ DAY = 86_400
 
 @dataclass
 class LifecycleWorld(EnrollmentWorld):
-    """Everything that happens to a client after its enrolment."""
+    """Everything that happens to a client after its enrollment."""
 
     logs: dict[str, FakeUseLog] = field(
         default_factory=lambda: {EAST: FakeUseLog(), WEST: FakeUseLog()}

@@ -1,4 +1,4 @@
-"""Enrolment: what it makes, what a repeat does, and what a failure leaves behind."""
+"""Enrollment: what it makes, what a repeat does, and what a failure leaves behind."""
 
 from __future__ import annotations
 
@@ -481,7 +481,7 @@ def port_of(world: EnrollmentWorld, name: str) -> Failing:
 
 
 def _calls() -> Iterator[tuple[str, str, int]]:
-    """Yield every call that an enrolment makes: port, method, and the how manieth."""
+    """Yield every call that an enrollment makes: port, method, and the how manieth."""
     world = EnrollmentWorld()
     world.store.lag = True
     world.enroll(REQUEST, CALLER)
@@ -493,7 +493,7 @@ def _calls() -> Iterator[tuple[str, str, int]]:
 
 @dataclass(frozen=True)
 class Failure:
-    """One documented error of one call that an enrolment makes."""
+    """One documented error of one call that an enrollment makes."""
 
     port: str
     method: str

@@ -57,7 +57,7 @@ def refusal(do: Callable[[], object]) -> int | None:
 
 
 def wrong(body: Any, **headers: str) -> Mapping[str, str]:
-    """Return what is wrong with an enrolment, by field."""
+    """Return what is wrong with an enrollment, by field."""
     problem = problem_of(lambda: enrollment(body, **headers))
     assert (problem.status_code, problem.slug) == (400, "invalid-request")
     assert problem.fields
@@ -67,7 +67,7 @@ def wrong(body: Any, **headers: str) -> Mapping[str, str]:
     return problem.fields
 
 
-# An enrolment
+# An enrollment
 
 
 def test_the_least_enrolment_has_a_name_and_a_scope() -> None:

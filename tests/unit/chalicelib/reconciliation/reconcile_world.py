@@ -74,7 +74,7 @@ class ReconcileWorld(LifecycleWorld):
         return {EAST: self.east, WEST: self.west}
 
     def client(self) -> ClientId:
-        """Enrol a client; days have passed since."""
+        """Enroll a client; days have passed since."""
         client_id = self.enrolled("demo/read").issued.client_id
         self.clock.advance(2 * DAY)
         return client_id
@@ -172,7 +172,7 @@ def _pending_with_a_lost_answer(world: ReconcileWorld, client_id: ClientId) -> N
 
 
 def _unmade(world: ReconcileWorld, client_id: ClientId) -> None:
-    """Go back to where an enrolment has reserved the client ID."""
+    """Go back to where an enrollment has reserved the client ID."""
     for region, pool in world.pools.items():
         pool.delete(world.half(client_id, region).app_client_id)
     pending = {region: Pending(0, "not made yet") for region in world.pools}
@@ -259,8 +259,8 @@ BREAKAGES = {
         lambda world, client_id: world.change_half(client_id, WEST, outdated=Pending(0, "why")),
     ),
     "a half is pending": Breakage(Kind.PENDING, WEST, _pending),
-    "an enrolment ended half-way": Breakage(Kind.ENROLLMENT, EAST, _unmade),
-    "an enrolment was undone half-way": Breakage(Kind.ENROLLMENT, EAST, _undone),
+    "an enrollment ended half-way": Breakage(Kind.ENROLLMENT, EAST, _unmade),
+    "an enrollment was undone half-way": Breakage(Kind.ENROLLMENT, EAST, _undone),
     "a deletion ended after the mark": Breakage(Kind.DELETION, EAST, _marked),
     "a deletion ended before the burial": Breakage(Kind.DELETION, EAST, _forgotten),
     "it has a second secret": Breakage(Kind.COGNITO_SECRET, EAST, _second_secret),

@@ -178,7 +178,7 @@ def test_the_app_client_of_a_lost_answer_is_deleted_and_another_one_made(
 def test_what_an_enrolment_left_goes_with_it(world: ReconcileWorld) -> None:
     """A reservation, and the app clients that were made for it and never written down."""
     client_id = world.client()
-    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.orphan(client_id, EAST)
     world.orphan(client_id, WEST)
     assert set(results(world.repaired())) == {Result.REPAIRED}
@@ -188,7 +188,7 @@ def test_what_an_enrolment_left_goes_with_it(world: ReconcileWorld) -> None:
 
 def test_nobody_can_go_on_with_an_enrolment_that_is_being_undone(world: ReconcileWorld) -> None:
     client_id = world.client()
-    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.store.failures["destroy"] = [StoreUnavailableError()]
     (drift,) = world.found()
     seen = world.store.read(client_id).version
@@ -203,7 +203,7 @@ def test_an_enrolment_is_undone_even_if_its_reservation_was_replicated(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
-    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.store.replicate(client_id)
     assert results(world.repaired()) == [Result.REPAIRED]
     assert client_id not in world.store.stored
@@ -213,7 +213,7 @@ def test_an_enrolment_is_undone_even_if_its_reservation_was_replicated(
 def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWorld) -> None:
     client_id = world.client()
     active = world.record(client_id)
-    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     (drift,) = world.found()
 
     def somebody_finishes_it() -> None:
@@ -229,7 +229,7 @@ def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWo
 
 def test_nobody_restores_what_an_undone_enrolment_left(world: ReconcileWorld) -> None:
     client_id = world.client()
-    BREAKAGES["an enrolment was undone half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment was undone half-way"].happen(world, client_id)
     with pytest.raises(ProblemError) as refused:
         world.deletion.restore(client_id)
     assert refused.value.slug == "gone"
@@ -283,7 +283,7 @@ def test_what_is_younger_than_15_minutes_is_nobodys_drift_yet(
     client_id, old = world.client(), world.client()
     world.east.create(NOBODY, ("demo/read",))
     world.east.add_secret(world.half(old, EAST).app_client_id, "being rotated")
-    BREAKAGES["an enrolment ended half-way"].happen(world, client_id)
+    BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.change(client_id, created_at=int(world.clock()))
     world.clock.advance(age)
     # The survey itself takes a moment: look at the clock as it stood.
@@ -301,7 +301,7 @@ def test_what_turns_out_to_be_young_is_left_alone(world: ReconcileWorld) -> None
     client_id, reserved = world.client(), world.client()
     orphan, _ = world.east.create(NOBODY, ("demo/read",))
     world.east.add_secret(world.half(client_id, EAST).app_client_id, "being rotated")
-    BREAKAGES["an enrolment ended half-way"].happen(world, reserved)
+    BREAKAGES["an enrollment ended half-way"].happen(world, reserved)
     world.change(reserved, created_at=int(world.clock()))
     world.clock.advance(SETTLED - 10)
     before = world.snapshot()

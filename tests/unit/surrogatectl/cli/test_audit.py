@@ -149,7 +149,7 @@ def test_every_command_that_changes_something_past_the_admin_api_has_an_audit() 
         for name, command in main.commands.items()
         if any(parameter.name == "audit_file" for parameter in command.params)
     }
-    # `refresh-jwks` does what the schedule does; `canary` enrols over the admin API.
+    # `refresh-jwks` does what the schedule does; `canary` enrolls over the admin API.
     assert audited_ones == {
         "adopt",
         "attach-trigger",

@@ -40,10 +40,10 @@ def kept_round() -> Round:
             region = WEST if 8 <= at < 20 else EAST
             made.requests.append(Request(at, 0.1, Kind.TOKEN, region))
     made.writes = [
-        Write(2.0, When.BEFORE, "enrol a client", done=True, kept=True),
-        Write(11.0, When.DURING, "enrol a client", done=True, kept=True),
+        Write(2.0, When.BEFORE, "enroll a client", done=True, kept=True),
+        Write(11.0, When.DURING, "enroll a client", done=True, kept=True),
         Write(12.0, When.DURING, "disable a client", done=True, kept=True),
-        Write(26.0, When.AFTER, "enrol a client", done=True, kept=True),
+        Write(26.0, When.AFTER, "enroll a client", done=True, kept=True),
     ]
     return made
 
@@ -148,7 +148,7 @@ def test_what_was_sent_before_the_loss_and_never_answered_belongs_to_the_outage(
 
 def test_a_change_that_was_refused_during_the_outage_breaks_a_promise() -> None:
     made = kept_round()
-    made.writes[1] = Write(11.0, When.DURING, "enrol a client", done=False, detail="503")
+    made.writes[1] = Write(11.0, When.DURING, "enroll a client", done=False, detail="503")
     assert broken(made) == ["While the Region was gone"]
     assert figures(made).writes_done == figures(made).writes_kept == 3
 

@@ -154,7 +154,7 @@ class Story:
         """Reconcile, a while later, and count."""
         self.region = EAST
         self.world.clock.advance(LATER)
-        # What lists did not show yet, a repeat finds: an enrolment that ended half-way.
+        # What lists did not show yet, a repeat finds: an enrollment that ended half-way.
         outcome = Rescue(self.world).failback()
         assert outcome.already
         assert outcome.left == ()
@@ -176,7 +176,7 @@ class Story:
             for client_id, client in self.model.items()
             if client.status is not Status.DELETED
         }
-        # An enrolment that ended half-way may have left a client whose secret nobody has.
+        # An enrollment that ended half-way may have left a client whose secret nobody has.
         assert set(self.world.records()) & set(self.model) == alive
         for client_id, client in self.model.items():
             serves = client.status is Status.ACTIVE and client_id not in self.denied
