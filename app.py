@@ -64,7 +64,7 @@ KEYS_FRESH, KEYS_STALE = 300, 86_400
 
 def token_surface() -> TokenSurface:
     """Wire the exchange, which only reads, and only in this Region."""
-    here.exchange_secrets()  # made while Lambda initialises, not in the first request
+    here.exchange_secrets()  # made while Lambda initializes, not in the first request
     state = StateSecret(here.exchange_secrets, prefix, random_bytes)
     reader = ClientSecretsReader(here.exchange_secrets, prefix)
     fresh, stale = settings.fresh_seconds, settings.stale_seconds

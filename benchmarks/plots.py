@@ -55,8 +55,8 @@ def _ratios(found: Found, title: str, bars: Mapping[str, float], base: str = "no
     values = [found["subjects"][name][f"ratio_to_{base}"] for name in names]
     _, axes = plt.subplots(figsize=(7, 0.45 * len(names) + 1.4))
     others = (base, "pyjwt_with_key_chosen_by_hand")
-    colours = [_OTHERS if name in others else _OURS for name in names]
-    drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colours)
+    colors = [_OTHERS if name in others else _OURS for name in names]
+    drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colors)
     axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8, bbox=_PLATE)
     for label, at in bars.items():
         axes.axvline(at, color=_BAR, linestyle="--", linewidth=1, zorder=0)
@@ -96,8 +96,8 @@ def _cold(found: Found) -> None:
     names = list(found["subjects"])
     _, axes = plt.subplots(figsize=(7, 2.6))
     values = [found["subjects"][name]["cpu_ms"] for name in names]
-    colours = [_OURS if name == "packaged" else _OTHERS for name in names]
-    drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colours)
+    colors = [_OURS if name == "packaged" else _OTHERS for name in names]
+    drawn = axes.barh([name.replace("_", " ") for name in names], values, color=colors)
     axes.bar_label(drawn, fmt="%.0f ms", padding=3, fontsize=8, bbox=_PLATE)
     axes.set_xlim(0, max(values) * 1.15)
     bar = found["bars"]["cpu"]["at_most"]
@@ -113,8 +113,8 @@ def _peers(found: Found) -> None:
     subjects = sorted(found["subjects"].items(), key=lambda item: float(item[1]["cpu_ms"]))
     _, axes = plt.subplots(figsize=(7, 4))
     values = [each["cpu_ms"] for _, each in subjects]
-    colours = [_OURS if name.startswith("ours") else _OTHERS for name, _ in subjects]
-    drawn = axes.barh([name.replace("_", " ") for name, _ in subjects], values, color=colours)
+    colors = [_OURS if name.startswith("ours") else _OTHERS for name, _ in subjects]
+    drawn = axes.barh([name.replace("_", " ") for name, _ in subjects], values, color=colors)
     axes.bar_label(drawn, fmt="%.2f ms", padding=3, fontsize=8)
     axes.set_xscale("log")
     axes.set_xlim(min(values) / 2, max(values) * 4)

@@ -1,5 +1,5 @@
 """
-The project's nouns: frozen values without behaviour that reaches outside.
+The project's nouns: frozen values without behavior that reaches outside.
 
 *Client ID* and *client secret* are the surrogate's (RFC 6749); *app client*
 is Cognito's.  All times are whole seconds since the epoch (UTC).
@@ -136,7 +136,7 @@ class EnrollmentRequestMark:
 
     *body_digest* is a SHA-256 of the validated request, *secret_id* names the
     secret that the enrollment made: a repeat with another body, or of a client
-    that was rotated since, is recognised.
+    that was rotated since, is recognized.
     """
 
     caller: str

@@ -3,7 +3,7 @@ The one place that reaches into MiniStack.
 
 Its modules are not typed and not installed beside this project, so they are imported by name. The
 version is pinned, and every function that the local cloud replaces has to exist: a change there
-should stop the start, not change a behaviour.
+should stop the start, not change a behavior.
 """
 
 import importlib
@@ -25,7 +25,7 @@ def module(name: str) -> ModuleType:
 
 def check_version() -> None:
     """
-    Refuse to run on another version than the one whose behaviour is known.
+    Refuse to run on another version than the one whose behavior is known.
 
     Raises:
         RuntimeError: If the installed version differs.

@@ -1,4 +1,4 @@
-"""Background processes: started apart from the terminal, recognised by their PID and start time."""
+"""Background processes: started apart from the terminal, recognized by their PID and start time."""
 
 import contextlib
 import os

@@ -26,7 +26,7 @@ from surrogatectl.regions import failback_command
 from surrogatectl.regions import failover_command as regions
 from surrogatectl.setup import cleanup, configure
 from surrogatectl.setup.attach_trigger import attach_trigger
-from surrogatectl.setup.bootstrap import initialise
+from surrogatectl.setup.bootstrap import initialize
 from surrogatectl.setup.keys import refresh_jwks
 from surrogatectl.status import command as status
 from surrogatectl.trust import command as trust
@@ -68,7 +68,7 @@ def init(audit_file: Path | None, output_format: str) -> None:
     found = deployment()
     try:
         with audited(audit_file, "init", found.settings.primary) as audit:
-            done = initialise(found)
+            done = initialize(found)
             audit(None, (), "done", made=sum(each == "created" for each in done.values()))
     except (ClientError, BotoCoreError) as err:
         raise aws_failure("Secrets Manager", err) from None

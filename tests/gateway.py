@@ -131,7 +131,7 @@ def basic(client_id: str, client_secret: str, scheme: str = "Basic") -> tuple[st
 
 
 class InFull:
-    """Recognises no request, and has each exchanged by a function."""
+    """Recognizes no request, and has each exchanged by a function."""
 
     def __init__(self, exchange: Callable[[TokenRequest], TokenResponse]) -> None:
         self._exchange = exchange

@@ -149,6 +149,6 @@ handler = Trigger(fetch, time.time, log)
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     try:
-        connected()  # while Lambda initialises, not in the first token's time
+        connected()  # while Lambda initializes, not in the first token's time
     except Exception as err:  # noqa: BLE001 - it is tried again, and told, for a token
         log("failed", error=type(err).__name__)

@@ -145,7 +145,7 @@ class Exchange:
         """
         Return a token for the client that *request* authenticates.
 
-        It is recognised (see `again`) if it comes again as it was *sent*.
+        It is recognized (see `again`) if it comes again as it was *sent*.
 
         Raises:
             InvalidClientError: If it does not, whatever the reason.

@@ -9,7 +9,7 @@ character of the secret.  If the secret shows clearly fewer different characters
 than so many draws from it would, only those that it shows are the alphabet.
 
 *Characters that count*: from the left, a run of four or more characters that
-occurred before counts as one; and likewise for the steps between neighbours, so
+occurred before counts as one; and likewise for the steps between neighbors, so
 that `abcdefgh` and `13579` count for little.  The smaller count is taken.
 
 It sees through no dictionary: `estimated_bits` of four English words is too

@@ -1,4 +1,4 @@
-"""The timeline of a round, as inline SVG; colours and fonts are the page's."""
+"""The timeline of a round, as inline SVG; colors and fonts are the page's."""
 
 from __future__ import annotations
 

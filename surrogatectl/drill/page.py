@@ -66,7 +66,7 @@ _LEGEND: Final = (
     ("wrong", "wrong answer"),
 )
 _TERMS: Final = {
-    "Region": "A group of data centres of AWS in one part of the world. The service runs in two.",
+    "Region": "A group of data centers of AWS in one part of the world. The service runs in two.",
     "Token": "What a program shows to prove who it is. It is good for an hour, in either Region.",
     "Wrong answer": "A good credential refused, a bad one accepted, or a token that does not "
     "verify. An error that says “try again” is not one: programs try again.",

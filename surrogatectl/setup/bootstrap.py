@@ -22,7 +22,7 @@ from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.setup import own_secrets
 
 
-def initialise(deployment: Deployment) -> dict[str, str]:
+def initialize(deployment: Deployment) -> dict[str, str]:
     """
     Make what is missing; return what was done, by name.
 

@@ -123,7 +123,7 @@ def test_metadata_and_health_answer_without_credentials(cloud: Cloud) -> None:
         assert requests.get(f"{base}/health/takeover", timeout=SECONDS).status_code == 503
 
 
-def test_unsigned_and_unauthorised_callers_cannot_enrol(
+def test_unsigned_and_unauthorized_callers_cannot_enroll(
     cloud: Cloud, surrogatectl: CommandLine
 ) -> None:
     for role in ROLES:

@@ -22,7 +22,7 @@ from chalicelib.model import ClientId
 from chalicelib.settings import Settings
 from local.cloud import Cloud
 from surrogatectl.cli.configuration import Deployment
-from surrogatectl.setup.bootstrap import initialise
+from surrogatectl.setup.bootstrap import initialize
 from tests.e2e.conftest import CommandLine, Credential
 from tests.e2e.tokens import post_token
 
@@ -86,7 +86,7 @@ class World:
             "APP_REGION": cloud.environment["REGION_PRIMARY"],
         }
         settings = Settings.from_env(environment)
-        initialise(Deployment(settings, {}, {}))
+        initialize(Deployment(settings, {}, {}))
         return cls(cloud, settings)
 
     def parts(self, calls: Calls | None = None, *, later: float = 0) -> AdminParts:

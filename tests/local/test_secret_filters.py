@@ -49,7 +49,7 @@ def test_values_are_alternatives_and_filters_are_not() -> None:
     assert not matches(SECRET, [by_name, by_tag])
 
 
-@pytest.mark.parametrize("bad", [{"Key": "colour", "Values": ["red"]}, {"Key": "name"}])
+@pytest.mark.parametrize("bad", [{"Key": "color", "Values": ["red"]}, {"Key": "name"}])
 def test_a_filter_that_does_not_exist_is_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(AwsError):
         matches(SECRET, [bad])

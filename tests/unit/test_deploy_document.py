@@ -1,5 +1,5 @@
 """
-What `docs/deploy.md` and its neighbours tell people to type exists.
+What `docs/deploy.md` and its neighbors tell people to type exists.
 
 Targets of make, stages, parameters and outputs of templates, files.
 The commands of `surrogatectl` in them: test_docs.

@@ -183,7 +183,7 @@ def test_any_changed_character_is_detected(secret: str, place: int, character: s
 
 
 @given(client_secrets, st.integers(0, 51))
-def test_any_transposed_neighbours_are_detected(secret: str, place: int) -> None:
+def test_any_transposed_neighbors_are_detected(secret: str, place: int) -> None:
     assume(secret[place] != secret[place + 1])
     swapped = secret[:place] + secret[place + 1] + secret[place] + secret[place + 2 :]
     assert not credentials.is_client_secret(swapped)
@@ -511,7 +511,7 @@ class _Recording:
 
 
 def test_the_process_key_is_made_with_the_first_verification_not_before() -> None:
-    """A snapshot of an initialised function must not hold a key that its copies share."""
+    """A snapshot of an initialized function must not hold a key that its copies share."""
     random_bytes = _Recording()
     hasher = SecretHasher(random_bytes, argon2=CountingArgon2())
     assert random_bytes.asked == []

@@ -57,7 +57,7 @@ def parse(unverified_token: str, max_bytes: int) -> UnverifiedToken:
         TokenTooLargeError: If it is longer than *max_bytes*.
         DuplicateMemberError: If a member stands in it twice.
         AlgorithmError: If it is not signed with RS256.
-        HeaderError: If its header has a member that is not honoured here.
+        HeaderError: If its header has a member that is not honored here.
         ClaimError: If it names no issuer.
     """
     if len(unverified_token) > max_bytes:

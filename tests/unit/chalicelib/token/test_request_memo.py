@@ -238,7 +238,7 @@ def test_the_same_bytes_under_another_method_are_refused(method: str) -> None:
     assert answer.status == 405
 
 
-def test_another_process_recognises_nothing() -> None:
+def test_another_process_recognizes_nothing() -> None:
     api = Twice()
     other = ExchangeWorld(clock=api.world.clock, store=api.world.store, state=api.world.state)
     request = sent(authorization=[basic(api.client.client_id, api.client.client_secret)[1]])
@@ -268,7 +268,7 @@ requests = st.builds(
 
 
 @given(one=requests, other=requests)
-def test_what_is_parsed_to_something_else_is_not_recognised(
+def test_what_is_parsed_to_something_else_is_not_recognized(
     one: HttpRequest, other: HttpRequest
 ) -> None:
     assume(_refused_or_parsed(one) != _refused_or_parsed(other))
@@ -290,7 +290,7 @@ def test_what_is_parsed_to_something_else_is_not_recognised(
         {"body": b"grant_type=client_credentials&"},
     ],
 )
-def test_whatever_differs_is_not_recognised(changed: dict[str, Any]) -> None:
+def test_whatever_differs_is_not_recognized(changed: dict[str, Any]) -> None:
     recognition = remembered(sent())
     assert recognition.get(sent()) is KNOWN
     assert recognition.get(sent(**changed)) is None
@@ -372,7 +372,7 @@ class _Recording:
 
 
 def test_its_key_is_made_with_the_first_request_not_before() -> None:
-    """A snapshot of an initialised function must not hold a key that its copies share."""
+    """A snapshot of an initialized function must not hold a key that its copies share."""
     random_bytes = _Recording()
     recognition = Recognition(random_bytes)
     assert random_bytes.asked == []
@@ -390,7 +390,7 @@ def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
     assert random_bytes.asked == []
 
 
-def test_a_recognised_client_that_was_adopted_is_logged_by_its_handle() -> None:
+def test_a_recognized_client_that_was_adopted_is_logged_by_its_handle() -> None:
     world = ExchangeWorld()
     api, issued = TokenApi(world), world.adopted()
     headers = [basic(issued.client_id, issued.client_secret.replace("+", "%2B"))]

@@ -570,7 +570,7 @@ def test_a_client_that_no_list_has_yet_is_found_by_name(world: AdoptionWorld) ->
     assert standings(world.keep(row)) == {"row 1": Standing.ALREADY_ADOPTED}
 
 
-def test_an_enrolled_clients_app_client_is_recognised_whatever_its_name(
+def test_an_enrolled_clients_app_client_is_recognized_whatever_its_name(
     world: AdoptionWorld,
 ) -> None:
     row = world.row()

@@ -100,7 +100,7 @@ def test_it_is_for_light_and_dark_and_for_phones() -> None:
     assert "max-width:640px" in html
 
 
-def test_every_colour_has_a_dark_counterpart() -> None:
+def test_every_color_has_a_dark_counterpart() -> None:
     style = re.search(r"<style>(.*?)</style>", page(kept_round()), re.DOTALL)
     assert style is not None
     light, dark = re.findall(r":root\{(.*?)\}", style[1], re.DOTALL)
