@@ -18,7 +18,7 @@ from chalicelib.aws.jwks_secret import KeySetSecret
 from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.clients.app_client_rotation import AppClientRotation
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import Administration
@@ -64,7 +64,7 @@ class AdminParts:
         return self.settings.own == self.settings.secondary
 
     @cached_property
-    def halves(self) -> Halves:
+    def halves(self) -> AppClientPair:
         """Makes, aligns and removes app clients."""
         own, other = self.settings.own, self.settings.other
         pools = {
@@ -72,7 +72,7 @@ class AdminParts:
             other.name: self._pool(other, self.there),
         }
         key = DeploymentKeySecret(self.here.admin_secrets, self.settings.secret_prefix)
-        return Halves(self.admin, pools, key)
+        return AppClientPair(self.admin, pools, key)
 
     @cached_property
     def endpoints(self) -> dict[str, CognitoTokenEndpoint]:

@@ -17,7 +17,7 @@ from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
 from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.caching import LastKnown
 from chalicelib.clients.app_client_rotation import AppClientRotation
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.changes import Clients
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
@@ -259,7 +259,7 @@ class Operators:
             pause=self.patience.bounded(clock.advance),
             secondary=region == WEST,
         )
-        self.halves = Halves(
+        self.halves = AppClientPair(
             self.admin,
             {each: _pool(world, each) for each in (region, other)},
             DeploymentKeySecret(lambda: here, PREFIX),

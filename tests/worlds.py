@@ -8,7 +8,7 @@ from typing import Any
 
 from chalicelib import credentials
 from chalicelib.caching import LastKnown
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import Administration
 from chalicelib.credentials import SecretHasher
@@ -189,7 +189,7 @@ class EnrollmentWorld:
         )
         self.enroll = Enrollment(
             admin=self.admin,
-            halves=Halves(self.admin, {EAST: self.east, WEST: self.west}, self.key),
+            halves=AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key),
             hasher=self.hasher,
             random_bytes=self.random_bytes,
         )

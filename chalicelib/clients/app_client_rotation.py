@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves, tell_what_is_left
+from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
 from chalicelib.clients.repository import (
     Administration,
     app_client_gone,
@@ -88,7 +88,7 @@ class AppClientRotation:
     """
 
     admin: Administration
-    halves: Halves
+    halves: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)
     wait_seconds: int

@@ -41,7 +41,7 @@ def unchanged(record: ClientRecord) -> ClientRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class Halves:
+class AppClientPair:
     """Makes, aligns and removes app clients; *pools* maps both Regions' names to theirs."""
 
     admin: Administration

@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypedDict
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
     Administration,
     Shown,
@@ -57,7 +57,7 @@ class Clients:
     """Shows, lists and changes clients."""
 
     admin: Administration
-    halves: Halves
+    halves: AppClientPair
 
     def show(self, client_id: ClientId) -> Shown:
         """

@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
     Administration,
     Shown,
@@ -73,7 +73,7 @@ class DeletionAndRestore:
     """Deletes clients and restores them."""
 
     admin: Administration
-    halves: Halves
+    halves: AppClientPair
 
     def delete(
         self, client_id: ClientId, recovery_days: int, if_match: VersionId | None = None

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chalicelib import credentials
-from chalicelib.clients.app_clients import Halves, tell_what_is_left
+from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
 from chalicelib.clients.repository import RETRY_SECONDS, Administration, conflict, store_problems
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.errors import (
@@ -94,7 +94,7 @@ class Enrollment:
     """Enrolls clients, if this is the Region that writes."""
 
     admin: Administration
-    halves: Halves
+    halves: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.errors import UnknownAppClientError
 from chalicelib.model import (
     AppClient,
@@ -79,7 +79,12 @@ class AppClientSurvey:
     """Compares the app clients of both Regions with the records."""
 
     def __init__(
-        self, halves: Halves, questions: Questions, now: Callable[[], float], *, thorough: bool
+        self,
+        halves: AppClientPair,
+        questions: Questions,
+        now: Callable[[], float],
+        *,
+        thorough: bool,
     ) -> None:
         """See `Survey` for what *thorough* means."""
         self._halves = halves

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore, is_buried_alive, is_undone
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import Administration, cognito_problem, conflict
@@ -105,7 +105,7 @@ class Reconcile:
         return self.survey.admin
 
     @property
-    def _halves(self) -> Halves:
+    def _halves(self) -> AppClientPair:
         return self.survey.halves
 
     def _require_sole_writer(self) -> None:

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import is_buried_alive, is_done, is_undone
 from chalicelib.clients.repository import Administration
 from chalicelib.credentials import loggable
@@ -58,7 +58,7 @@ class Survey:
     """
 
     admin: Administration
-    halves: Halves
+    halves: AppClientPair
     other_state: StateStore
     replicas: ManyRecordsReader
 

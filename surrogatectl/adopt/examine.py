@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import cognito_problem, store_problems
 from chalicelib.errors import (
     AppClientRefusedError,
@@ -80,7 +80,7 @@ class Examiner:
     clients that enrollment makes.
     """
 
-    halves: Halves
+    halves: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     paces: Mapping[str, Pace]
     regions: tuple[str, str]

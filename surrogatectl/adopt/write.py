@@ -15,7 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.credentials import RandomBytes, SecretHasher, issue, secret_id
 from chalicelib.errors import (
     ClientExistsError,
@@ -72,7 +72,7 @@ class Adopter:
     told of every client that was tried.
     """
 
-    halves: Halves
+    halves: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
     regions: tuple[str, str]

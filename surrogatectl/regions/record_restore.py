@@ -23,7 +23,7 @@ from enum import StrEnum
 from typing import Final
 
 from chalicelib.aws.secrets_calls import CURRENT, STAGED
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore, is_done, is_undone
 from chalicelib.errors import ProblemError, UnknownClientError, VersionConflictError
 from chalicelib.model import (
@@ -155,7 +155,7 @@ class Return:
     regions: tuple[str, str]
     primary: Copies
     secondary: Copies
-    halves: Halves
+    halves: AppClientPair
     deletion: DeletionAndRestore
     reads: Pace
     writes: Pace

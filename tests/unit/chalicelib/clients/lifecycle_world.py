@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.changes import Clients
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
@@ -30,7 +30,7 @@ class LifecycleWorld(EnrollmentWorld):
         super().__post_init__()
         self.east.clock = self.west.clock = self.clock
         self.endpoints = {region: FakeTokenEndpoint(clock=self.clock) for region in (EAST, WEST)}
-        self.halves = Halves(self.admin, {EAST: self.east, WEST: self.west}, self.key)
+        self.halves = AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key)
         self.clients = Clients(self.admin, self.halves)
         self.rotation = Rotation(self.admin, self.logs, self.hasher, self.random_bytes)
         self.deletion = DeletionAndRestore(self.admin, self.halves)

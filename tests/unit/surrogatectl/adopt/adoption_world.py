@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from chalicelib.clients.app_clients import Halves
+from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import Administration
 from chalicelib.errors import (
     AppClientRefusedError,
@@ -111,11 +111,11 @@ class AdoptionWorld:
     def progress(self, what: str, done: int, total: int | None) -> None:
         self.told.append(f"{what} {done} {total}")
 
-    def halves(self) -> Halves:
+    def halves(self) -> AppClientPair:
         admin = Administration(
             EAST, WEST, self.state, self.other_state, self.store, self.clock, self.pause
         )
-        return Halves(admin, self.pools, self.key)
+        return AppClientPair(admin, self.pools, self.key)
 
     def app_client(
         self,
