@@ -28,7 +28,7 @@ from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import RegionState
 from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
-from chalicelib.timing import Backoff, Patience
+from chalicelib.timing import Backoff, CallDeadline
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import Recognition
@@ -52,9 +52,9 @@ if "AWS_CHALICE_CLI_MODE" in os.environ:
 
 own, other, prefix = settings.own, settings.other, settings.secret_prefix
 clock, random_bytes = time.time, secrets.token_bytes
-patience = Patience(time.monotonic)
-here = Connections(own, require_time=patience.require_time)
-there = Connections(other, Backoff(clock, LOST_SECONDS), patience.require_time)
+call_deadline = CallDeadline(time.monotonic)
+here = Connections(own, require_time=call_deadline.require_time)
+there = Connections(other, Backoff(clock, LOST_SECONDS), call_deadline.require_time)
 emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
 # Keys change rarely and none is ever wrong because it is old: an outage of
@@ -107,7 +107,7 @@ def admin_surface(parts: AdminParts) -> AdminSurface:
         deletion=parts.deletion,
         denials=Denials(own.name, parts.admin.state),
         clock=clock,
-        patience=patience,
+        call_deadline=call_deadline,
         emit=emit,
     )
 
@@ -129,9 +129,9 @@ app = OwnWords(app_name="surrogate-credentials")
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:
-    pause = patience.bounded(time.sleep)
+    pause = call_deadline.bounded(time.sleep)
     admin_parts = AdminParts(
-        settings, here, there, clock, pause, random_bytes, patience.require_time
+        settings, here, there, clock, pause, random_bytes, call_deadline.require_time
     )
     app.register_blueprint(admin_routes(admin_surface(admin_parts)))
     scheduled_upkeep = scheduled(admin_parts)

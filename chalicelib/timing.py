@@ -22,7 +22,7 @@ CLEAR_UP_SECONDS: Final = 14.0
 _BACKOFF_SECONDS: Final = 2.0
 
 
-class Patience:
+class CallDeadline:
     """
     The time that is left to the administrators' call that is being answered.
 

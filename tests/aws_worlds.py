@@ -38,7 +38,7 @@ from chalicelib.model import (
 )
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
-from chalicelib.timing import Backoff, Pace, Patience
+from chalicelib.timing import Backoff, CallDeadline, Pace
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
 from chalicelib.token.token_cache import TokenCache
@@ -243,7 +243,7 @@ class Operators:
         clock, other, aws = world.clock, OTHER[region], world.aws
         here, there = (aws.secrets_manager(world.secrets[each]) for each in (region, other))
         random_bytes = world.random_bytes
-        self.patience = Patience(clock)
+        self.call_deadline = CallDeadline(clock)
         hasher = cheap_hasher(random_bytes)
         self.state = StateSecret(lambda: here, PREFIX, random_bytes)
         self.state_there = StateSecret(lambda: there, PREFIX, random_bytes)
@@ -256,7 +256,7 @@ class Operators:
                 lambda: here, lambda: there, other, PREFIX, random_bytes, promotes=region == WEST
             ),
             clock=clock,
-            pause=self.patience.bounded(clock.advance),
+            pause=self.call_deadline.bounded(clock.advance),
             secondary=region == WEST,
         )
         self.halves = AppClientPair(
@@ -279,7 +279,7 @@ class Operators:
             {each: CognitoTokens(world.pools[each], clock) for each in REGIONS},
             random_bytes,
             FRESH + STALE,
-            self.patience.require_time,
+            self.call_deadline.require_time,
         )
         replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
         self.survey = Survey(self.admin, self.halves, self.state_there, replicas)

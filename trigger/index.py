@@ -50,13 +50,13 @@ def connected() -> Any:  # noqa: ANN401 - an AWS client
     import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    patience = Config(
+    call_deadline = Config(
         connect_timeout=0.25,
         read_timeout=0.5,
         retries={"mode": "standard", "total_max_attempts": 1},
         proxies={},
     )
-    return botocore.session.get_session().create_client("secretsmanager", config=patience)
+    return botocore.session.get_session().create_client("secretsmanager", config=call_deadline)
 
 
 def key_of(text: str) -> bytes:

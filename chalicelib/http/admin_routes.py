@@ -37,7 +37,7 @@ from chalicelib.model import (
 )
 from chalicelib.ports import Clock, Emit, LastUses
 from chalicelib.telemetry import audit_line, crash
-from chalicelib.timing import Patience
+from chalicelib.timing import CallDeadline
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class AdminSurface:
     deletion: DeletionAndRestore
     denials: Denials
     clock: Clock
-    patience: Patience
+    call_deadline: CallDeadline
     emit: Emit = field(repr=False)
 
 
@@ -117,7 +117,7 @@ def _audited(
 ) -> Callable[..., Response]:
     @wraps(view)
     def answer(**path: str) -> Response:
-        surface.patience.begin()
+        surface.call_deadline.begin()
         audit = Audit(
             action,
             _well_formed(path, "client_id", is_client_id, ClientId),

@@ -25,7 +25,7 @@ from chalicelib.http.application import OwnWords
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.jwks.document import document
 from chalicelib.model import AccessToken, AppClient
-from chalicelib.timing import Patience
+from chalicelib.timing import CallDeadline
 from chalicelib.token.health import Health
 from surrogatectl.main import main
 from tests.aws_worlds import PREFIX, REGIONS, AwsWorld, Operators
@@ -105,7 +105,7 @@ class ServedRegion:
                     deletion=operators.deletion,
                     denials=operators.denials[self.region],
                     clock=world.clock,
-                    patience=Patience(world.clock),
+                    call_deadline=CallDeadline(world.clock),
                     emit=self.events,
                 )
             )

@@ -19,7 +19,7 @@ from chalicelib.model import (
     Origin,
     Status,
 )
-from chalicelib.timing import Patience
+from chalicelib.timing import CallDeadline
 from tests.gateway import PUBLIC_URL
 from tests.stages import PROJECT
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
@@ -82,7 +82,7 @@ class ApiWorld:
             deletion=self.admin.deletion,
             denials=self.admin.denials,
             clock=self.admin.clock,
-            patience=Patience(self.admin.clock),
+            call_deadline=CallDeadline(self.admin.clock),
             emit=self.admin.events,
         )
 

@@ -26,7 +26,7 @@ from chalicelib.http.admin_routes import AdminSurface, admin_routes
 from chalicelib.http.application import OwnWords
 from chalicelib.model import ClientId, RegionState, Status, Versioned, VersionId
 from chalicelib.telemetry import json_lines
-from chalicelib.timing import Patience
+from chalicelib.timing import CallDeadline
 from tests.gateway import Answer, Headers, call, event
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.worlds import ADOPTED, CALLER, EAST, WEST
@@ -78,7 +78,7 @@ class AdminWorld(LifecycleWorld):
             deletion=self.deletion,
             denials=self.denials,
             clock=self.clock,
-            patience=Patience(self.clock),
+            call_deadline=CallDeadline(self.clock),
             emit=self.events,
         )
 

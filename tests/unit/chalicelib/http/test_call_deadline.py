@@ -21,7 +21,7 @@ from chalicelib.errors import LogUnavailableError, OutOfTimeError
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
 from chalicelib.http.application import OwnWords
 from chalicelib.model import Status
-from chalicelib.timing import CLEAR_UP_SECONDS, WORK_SECONDS, Patience
+from chalicelib.timing import CLEAR_UP_SECONDS, WORK_SECONDS, CallDeadline
 from tests.aws_worlds import REGIONS, Operators
 from tests.fake_aws import TOKEN_ENDPOINT, Call, CarryOut
 from tests.fakes import Events, FakeClock
@@ -52,7 +52,7 @@ class SlowScene(Scene):
             deletion=operators.deletion,
             denials=operators.denials[EAST],
             clock=self.world.clock,
-            patience=operators.patience,
+            call_deadline=operators.call_deadline,
             emit=self.events,
         )
         self.app = OwnWords(app_name="slow", configure_logs=False)
@@ -81,7 +81,7 @@ class SlowScene(Scene):
 
     def _request(self, made: Call) -> None:
         if made.service != TOKEN_ENDPOINT:  # it has a deadline of its own
-            self.operators.patience.require_time()
+            self.operators.call_deadline.require_time()
         self.ill(self, made)
 
     def answer(self, route: Route) -> tuple[Answer, float]:
@@ -167,7 +167,7 @@ def hanging(region: str) -> Callable[[SlowScene, Call], None]:
             return
         scene.world.clock.advance(TRY_SECONDS)
         if made.service != TOKEN_ENDPOINT:
-            scene.operators.patience.require_time()
+            scene.operators.call_deadline.require_time()
             scene.world.clock.advance(TRY_SECONDS)
         raise ReadTimeoutError(endpoint_url=region)
 
@@ -237,30 +237,30 @@ def test_an_enrolment_that_runs_out_of_time_is_undone_or_told(seconds: float) ->
 
 def test_there_is_time_until_the_work_has_taken_too_long() -> None:
     clock = FakeClock()
-    patience = Patience(clock)
+    call_deadline = CallDeadline(clock)
     clock.advance(10_000)
-    patience.require_time()  # no call has begun
-    patience.begin()
+    call_deadline.require_time()  # no call has begun
+    call_deadline.begin()
     clock.advance(WORK_SECONDS - 0.1)
-    patience.require_time()
+    call_deadline.require_time()
     clock.advance(0.1)
     with pytest.raises(OutOfTimeError):
-        patience.require_time()
-    patience.require_time()  # to clear up
+        call_deadline.require_time()
+    call_deadline.require_time()  # to clear up
     clock.advance(CLEAR_UP_SECONDS - WORK_SECONDS)
     for _ in range(2):
         with pytest.raises(OutOfTimeError):
-            patience.require_time()
-    patience.begin()
-    patience.require_time()
+            call_deadline.require_time()
+    call_deadline.begin()
+    call_deadline.require_time()
 
 
 def test_a_pause_is_no_longer_than_the_time_that_is_left() -> None:
     clock, pauses = FakeClock(), list[float]()
-    patience = Patience(clock)
-    pause = patience.bounded(pauses.append)
+    call_deadline = CallDeadline(clock)
+    pause = call_deadline.bounded(pauses.append)
     pause(60)
-    patience.begin()
+    call_deadline.begin()
     pause(2)
     clock.advance(WORK_SECONDS - 1)
     pause(2)
