@@ -45,7 +45,7 @@ if "admin" in settings.surfaces:
     from chalicelib.composition import AdminParts
     from chalicelib.http.admin_routes import AdminSurface, admin_routes
     from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
-    from chalicelib.timing import Pace
+    from chalicelib.timing import RateLimiter
 
 if "AWS_CHALICE_CLI_MODE" in os.environ:
     os.environ["AWS_DEFAULT_REGION"] = os.environ["AWS_REGION"] = settings.own.name
@@ -120,7 +120,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
         parts.survey,
         parts.app_client_rotation,
         settings.rotate_app_clients_after_days,
-        Pace(ROTATIONS_PER_SECOND, clock, time.sleep),
+        RateLimiter(ROTATIONS_PER_SECOND, clock, time.sleep),
         emit,
     )
 

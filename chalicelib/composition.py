@@ -28,7 +28,7 @@ from chalicelib.ports import Clock, Pause, at_once
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ class AdminParts:
             own.name: Denials(own.name, self.admin.state),
             other.name: Denials(other.name, self.admin.other_state),
         }
-        pace = Pace(REPAIRS_PER_SECOND, self.clock, self.pause)
+        pace = RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause)
         return Reconcile(self.survey, self.deletion, denials, pace)
 
     def _state(self, connections: Connections) -> StateSecret:

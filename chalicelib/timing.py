@@ -77,7 +77,7 @@ class Countdown:
         return max(0.0, self._at - self._clock())
 
 
-class Pace:
+class RateLimiter:
     """Keeps what waits for it from happening more than *per_second* times in a second."""
 
     def __init__(self, per_second: float, clock: Clock, pause: Pause) -> None:

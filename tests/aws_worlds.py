@@ -38,7 +38,7 @@ from chalicelib.model import (
 )
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
-from chalicelib.timing import Backoff, CallDeadline, Pace
+from chalicelib.timing import Backoff, CallDeadline, RateLimiter
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
 from chalicelib.token.token_cache import TokenCache
@@ -287,7 +287,7 @@ class Operators:
             self.survey,
             self.deletion,
             self.denials,
-            Pace(REPAIRS_PER_SECOND, clock, clock.advance),
+            RateLimiter(REPAIRS_PER_SECOND, clock, clock.advance),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from chalicelib import record_json
 from chalicelib.model import ClientId, IssuedCredentials, RegionState
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.regions.canary import Problem
 from surrogatectl.regions.failback import Failback, Outcome, Waits
 from surrogatectl.regions.failover import Failover, ReplicaCheck
@@ -56,9 +56,9 @@ class Rescue:
             WEST: RecordCopies(lambda: there, EAST, PREFIX),
         }
 
-    def _pace(self, per_second: float) -> Pace:
+    def _pace(self, per_second: float) -> RateLimiter:
         clock = self.world.clock
-        return Pace(per_second if self.paced else FAST, clock, clock.advance)
+        return RateLimiter(per_second if self.paced else FAST, clock, clock.advance)
 
     def answering(self) -> str | None:
         region = WEST if state(self.world, WEST).took_over else EAST

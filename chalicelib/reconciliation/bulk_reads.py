@@ -18,7 +18,7 @@ from chalicelib.errors import (
 )
 from chalicelib.ports import at_once
 from chalicelib.reconciliation.drift import Drift, Kind
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 
 COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
 PER_SECOND: Final = {
@@ -57,7 +57,7 @@ class Questions:
         """
         self._admin = admin
         self._before_each = before_each
-        self._paces: dict[tuple[str, str], Pace] = {}
+        self._paces: dict[tuple[str, str], RateLimiter] = {}
         self._missed: dict[tuple[str, str], _Missed] = {}
 
     def wait(self, service: str, region: str) -> None:
@@ -65,7 +65,9 @@ class Questions:
         self._before_each()
         key = (service, region)
         if key not in self._paces:
-            self._paces[key] = Pace(PER_SECOND[service], self._admin.clock, self._admin.pause)
+            self._paces[key] = RateLimiter(
+                PER_SECOND[service], self._admin.clock, self._admin.pause
+            )
         self._paces[key].wait()
 
     def ask(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:

@@ -44,7 +44,7 @@ from chalicelib.model import (
 from chalicelib.reconciliation.app_client_survey import may_refer, settled
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.survey import Progress, Survey
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 
 REPAIRS_PER_SECOND: Final = 3.0
 """Cognito takes 5 changes of each kind in a second, from everybody."""
@@ -71,7 +71,7 @@ class Reconcile:
     survey: Survey
     deletion: DeletionAndRestore
     denials: Mapping[str, Denials]
-    pace: Pace
+    pace: RateLimiter
 
     def __call__(self, progress: Progress) -> Iterator[Outcome]:
         """Survey, and repair what is found as it is found."""

@@ -24,7 +24,7 @@ from chalicelib.ports import BATCH, Emit
 from chalicelib.reconciliation.drift import tally
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.telemetry import audit_line
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 
 ROTATIONS_PER_SECOND: Final = 0.5
 """A step of a rotation makes up to five calls to Cognito, whose quotas others share."""
@@ -59,7 +59,7 @@ class Upkeep:
     survey: Survey
     rotation: AppClientRotation
     rotate_after_days: int
-    pace: Pace
+    pace: RateLimiter
     emit: Emit = field(repr=False)
 
     def __call__(self, remaining: Remaining) -> None:

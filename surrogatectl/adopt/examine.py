@@ -24,7 +24,7 @@ from chalicelib.errors import (
 )
 from chalicelib.model import AppClientId, AppClientView
 from chalicelib.ports import TokenEndpoint
-from chalicelib.timing import Countdown, Pace
+from chalicelib.timing import Countdown, RateLimiter
 from surrogatectl.adopt import plan
 from surrogatectl.adopt.known import Knowledge, Progress, gather_knowledge, require_unburied
 from surrogatectl.adopt.rows import (
@@ -82,7 +82,7 @@ class Examiner:
 
     halves: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
-    paces: Mapping[str, Pace]
+    paces: Mapping[str, RateLimiter]
     regions: tuple[str, str]
     mark: str
     terms: plan.Terms

@@ -14,7 +14,7 @@ from chalicelib.aws.cognito_app_clients import app_client_name
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import ClientId
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.adopt.examine import PER_SECOND, Examiner
 from surrogatectl.adopt.plan import Terms
 from surrogatectl.adopt.write import Adopter
@@ -55,7 +55,7 @@ def adoption_parts(settings: Settings, terms: Terms, audit: Audit = unaudited) -
         Examiner(
             parts.halves,
             parts.endpoints,
-            {name: Pace(PER_SECOND, time.monotonic, time.sleep) for name in names},
+            {name: RateLimiter(PER_SECOND, time.monotonic, time.sleep) for name in names},
             names,
             app_client_name(settings.secret_prefix, ClientId("")),
             terms,

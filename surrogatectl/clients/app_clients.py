@@ -16,7 +16,7 @@ from chalicelib.errors import ServiceError
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
 from chalicelib.ports import BATCH, RecordStore
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure, Unavailable, deployment, output_option
 from surrogatectl.cli.parts import writing_parts
@@ -30,7 +30,7 @@ AppClientMap = dict[str, dict[str, str]]
 
 
 def map_of(
-    records: RecordStore, settings: Settings, pace: Pace
+    records: RecordStore, settings: Settings, pace: RateLimiter
 ) -> tuple[AppClientMap, list[ClientId]]:
     """
     Return the map of every client that is not deleted, and the clients that cannot be read.
@@ -51,7 +51,9 @@ def map_of(
     return found, unreadable
 
 
-def _records(records: RecordStore, pace: Pace) -> Iterator[tuple[ClientId, ClientRecord | None]]:
+def _records(
+    records: RecordStore, pace: RateLimiter
+) -> Iterator[tuple[ClientId, ClientRecord | None]]:
     cursor: str | None = None
     while True:
         page = records.list(cursor, _PAGE)
@@ -105,7 +107,7 @@ def app_clients(path: Path | None, output_format: str) -> None:
     The map has no secrets in it, and no clients that are deleted.
     """
     parts = writing_parts(deployment().settings)
-    pace = Pace(BATCHES_PER_SECOND, time.time, time.sleep)
+    pace = RateLimiter(BATCHES_PER_SECOND, time.time, time.sleep)
     try:
         found, unreadable = map_of(parts.admin.records, parts.settings, pace)
     except ServiceError as err:

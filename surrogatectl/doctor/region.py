@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from chalicelib.aws.region_state import StateSecret, deployment_secret_name, state_secret_name
 from chalicelib.errors import MalformedSecretError
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, UnreachableError, ask
 from surrogatectl.doctor.key import kms_key
@@ -248,7 +248,7 @@ def pool(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
 def quotas(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Count what has a limit."""
     cognito, store = look.connect("cognito-idp", region), look.secrets(region)
-    pace = Pace(_PAGES_PER_SECOND, look.clock, look.pause)
+    pace = RateLimiter(_PAGES_PER_SECOND, look.clock, look.pause)
     count = _count(
         pace,
         lambda more: ask(
@@ -272,7 +272,7 @@ def quotas(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
     yield _head_room(region, "secrets", count, _SECRETS_PER_REGION)
 
 
-def _count(pace: Pace, ask_page: Callable[[dict[str, str]], Any], member: str) -> int:
+def _count(pace: RateLimiter, ask_page: Callable[[dict[str, str]], Any], member: str) -> int:
     count, more = 0, {}  # type: int, dict[str, str]
     while True:
         pace.wait()

@@ -24,7 +24,7 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.ports import Clock, ManyRecordsReader, Pause
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.state import (
     Announce,
@@ -74,7 +74,7 @@ class ReplicaCheck:
 
     primary: Lister
     secondary: ManyRecordsReader
-    pace: Pace
+    pace: RateLimiter
     pause: Pause
 
     def __call__(self) -> Check:

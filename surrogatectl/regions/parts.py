@@ -13,7 +13,7 @@ import requests
 from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.composition import AdminParts
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Backoff, Pace
+from chalicelib.timing import Backoff, RateLimiter
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.regions.canary import CanarySecret, DirectCanary
@@ -215,8 +215,8 @@ class SteeringParts:
         )
 
     @staticmethod
-    def _pace(per_second: float) -> Pace:
-        return Pace(per_second, time.monotonic, time.sleep)
+    def _pace(per_second: float) -> RateLimiter:
+        return RateLimiter(per_second, time.monotonic, time.sleep)
 
 
 def answering_region(public_url: str) -> str | None:

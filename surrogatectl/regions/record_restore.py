@@ -36,7 +36,7 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import AppClients, RecordStore
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.regions.record_copies import Copies, Stored, was_current
 
 _PAGE: Final = 100
@@ -119,7 +119,7 @@ class Roll:
     primary: RecordStore
     secondary: RecordStore
     pool: AppClients
-    reads: Pace
+    reads: RateLimiter
 
     def __call__(self) -> list[ClientId]:
         """
@@ -157,8 +157,8 @@ class Return:
     secondary: Copies
     halves: AppClientPair
     deletion: DeletionAndRestore
-    reads: Pace
-    writes: Pace
+    reads: RateLimiter
+    writes: RateLimiter
 
     def batch(self, client_ids: Sequence[ClientId], choices: Choices, tally: Tally) -> None:
         """

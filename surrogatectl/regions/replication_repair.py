@@ -17,7 +17,7 @@ from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.errors import ProblemError, StoreRefusedError, UnknownClientError
 from chalicelib.model import ClientId, ClientRecord, Status, Versioned
 from chalicelib.ports import Pause
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.regions.record_copies import Copies, Standing, was_current
 from surrogatectl.regions.record_restore import Choices, Keep, Left, Return, Tally, is_unfinished
 
@@ -42,8 +42,8 @@ class Links:
     secondary: Copies
     deletion: DeletionAndRestore
     bring_back: Return
-    looks: Pace
-    writes: Pace
+    looks: RateLimiter
+    writes: RateLimiter
     pause: Pause
 
     def one(self, client_id: ClientId, choices: Choices, tally: Tally, *, late: bool) -> None:

@@ -12,7 +12,7 @@ import click
 
 from chalicelib.errors import AppClientsError
 from chalicelib.settings import Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited
 from surrogatectl.cli.common import Failure, Unavailable, deployment, output_option
@@ -46,8 +46,8 @@ def cleanup(output_format: str, *, dry_run: bool, yes: bool, audit_file: Path | 
         work = Cleanup(
             settings,
             connect,
-            Pace(SECRETS_PER_SECOND, time.monotonic, time.sleep),
-            Pace(APP_CLIENTS_PER_SECOND, time.monotonic, time.sleep),
+            RateLimiter(SECRETS_PER_SECOND, time.monotonic, time.sleep),
+            RateLimiter(APP_CLIENTS_PER_SECOND, time.monotonic, time.sleep),
         )
         found = work.inventory()
         if output_format == "table":

@@ -22,7 +22,7 @@ from chalicelib.aws.region_state import deployment_secret_name, state_secret_nam
 from chalicelib.credentials import is_client_id
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask
 
 SECRETS_PER_SECOND: Final = 10.0  # of 50 writes
@@ -69,7 +69,9 @@ class Inventory:
 class Cleanup:
     """Lists and removes, with the operator's role."""
 
-    def __init__(self, settings: Settings, connect: Connect, secrets: Pace, cognito: Pace) -> None:
+    def __init__(
+        self, settings: Settings, connect: Connect, secrets: RateLimiter, cognito: RateLimiter
+    ) -> None:
         """Ask no more often than *secrets* and *cognito* let one."""
         self._prefix = settings.secret_prefix
         self._single = {

@@ -23,7 +23,7 @@ from chalicelib.errors import ServiceError, UnknownClientError
 from chalicelib.model import ClientId, Replication
 from chalicelib.ports import Clock, Pause
 from chalicelib.settings import RegionSettings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import Connect
 
 _PAGE: Final = 100
@@ -102,7 +102,7 @@ class ReplicationLook:
 
     def _versions(self, region: RegionSettings) -> _Versions:
         client = self.connect("secretsmanager", region)
-        pace = Pace(_PAGES_PER_SECOND, self.clock, self.pause)
+        pace = RateLimiter(_PAGES_PER_SECOND, self.clock, self.pause)
         ends = self.clock() + _MOST_SECONDS
         found: dict[str, str] = {}
         more: dict[str, str] = {}

@@ -24,7 +24,7 @@ from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.reconciliation.schedule import Upkeep
 from chalicelib.telemetry import json_lines
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.fakes import FakeClock, FakeStateStore
 from tests.stages import PROJECT
@@ -114,7 +114,7 @@ def _scheduled() -> Iterator[Mapping[str, Any]]:
 
 def _upkeep(world: ReconcileWorld) -> Upkeep:
     keys = _refresh(FakeKeyStore.of(EMPTY), FakeIssuers(_KEYS))
-    pace = Pace(1_000.0, world.clock, world.clock.advance)
+    pace = RateLimiter(1_000.0, world.clock, world.clock.advance)
     return Upkeep(
         world.admin, keys, world.survey, world.app_client_rotation, 90, pace, world.events
     )

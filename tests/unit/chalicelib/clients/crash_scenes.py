@@ -29,7 +29,7 @@ from chalicelib.model import (
     Status,
 )
 from chalicelib.reconciliation.drift import Outcome
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.adopt.examine import PER_SECOND, Examiner
 from surrogatectl.adopt.file import CredentialsFile
 from surrogatectl.adopt.plan import Terms
@@ -135,7 +135,7 @@ class Scene:
         world, mark = self.world, app_client_name(PREFIX, ClientId(""))
         clock = world.clock
         endpoints = {each: CognitoTokens(world.pools[each], clock) for each in REGIONS}
-        paces = {each: Pace(PER_SECOND, clock, clock.advance) for each in REGIONS}
+        paces = {each: RateLimiter(PER_SECOND, clock, clock.advance) for each in REGIONS}
         examine = Examiner(halves, endpoints, paces, REGIONS, mark, terms)
         adopter = Adopter(halves, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS)
         with self._credentials_file() as paper:

@@ -25,7 +25,7 @@ from chalicelib.model import (
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from tests.fakes import FakeAppClients, FakeRecordStore
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST
@@ -66,7 +66,7 @@ class ReconcileWorld(LifecycleWorld):
             self.survey,
             self.deletion,
             {EAST: Denials(EAST, self.state), WEST: Denials(WEST, self.other_state)},
-            Pace(REPAIRS_PER_SECOND, self.clock, self.clock.advance),
+            RateLimiter(REPAIRS_PER_SECOND, self.clock, self.clock.advance),
         )
 
     @property

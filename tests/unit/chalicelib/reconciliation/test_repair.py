@@ -29,7 +29,7 @@ from chalicelib.errors import (
 from chalicelib.model import AppClientId, ClientId, Pending, RetiringSecret, Status, Versioned
 from chalicelib.ports import BATCH
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, tally
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from tests.fakes import FakeClock, FakeStateStore
 from tests.unit.chalicelib.clients.lifecycle_world import DAY
 from tests.unit.chalicelib.reconciliation.reconcile_world import (
@@ -974,7 +974,7 @@ def test_repairs_come_at_a_pace(world: ReconcileWorld) -> None:
 
 def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
     clock, pauses = FakeClock(), list[float]()
-    pace = Pace(2.0, clock, pauses.append)
+    pace = RateLimiter(2.0, clock, pauses.append)
     pace.wait()
     clock.advance(-DAY)
     pace.wait()

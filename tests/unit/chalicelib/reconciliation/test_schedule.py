@@ -13,7 +13,7 @@ from chalicelib.model import Status
 from chalicelib.ports import at_once
 from chalicelib.reconciliation.drift import Drift, Kind
 from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.unit.chalicelib.reconciliation.reconcile_world import ReconcileWorld
@@ -52,7 +52,7 @@ def survey() -> FakeSurvey:
 
 def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
     found: Any = survey
-    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     return Upkeep(
         world.admin,
         key_refresh(world),
@@ -121,7 +121,7 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     world.clock.advance(91 * DAY)
     ends = world.clock() + seconds
     slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
-    pace = Pace(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, admin=slow)
     rotation = world.app_client_rotation
     Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events)(

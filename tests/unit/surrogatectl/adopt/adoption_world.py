@@ -23,7 +23,7 @@ from chalicelib.model import (
     ClientRecord,
 )
 from chalicelib.ports import Deadline
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.adopt.examine import PER_SECOND, Examination, Examiner
 from surrogatectl.adopt.file import CredentialsFile
 from surrogatectl.adopt.plan import Terms
@@ -154,7 +154,8 @@ class AdoptionWorld:
 
     def examine(self, *rows: Row | BadRow, terms: Terms = NEW) -> Examination:
         paces = {
-            region: Pace(PER_SECOND, self.clock, self.clock.advance) for region in (EAST, WEST)
+            region: RateLimiter(PER_SECOND, self.clock, self.clock.advance)
+            for region in (EAST, WEST)
         }
         examine = Examiner(self.halves(), self.endpoints, paces, (EAST, WEST), "surrogate-", terms)
         return examine(rows, self.progress)

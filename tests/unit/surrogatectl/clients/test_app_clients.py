@@ -12,7 +12,7 @@ import pytest
 
 from chalicelib.model import ClientId, Pending, Status
 from chalicelib.settings import Settings
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.clients.app_clients import BATCHES_PER_SECOND, map_of, write
 from tests.operator_fakes import settings
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
@@ -38,7 +38,7 @@ def world() -> LifecycleWorld:
 
 
 def mapped(world: LifecycleWorld) -> tuple[dict[str, dict[str, str]], list[ClientId]]:
-    pace = Pace(BATCHES_PER_SECOND, world.clock, world.clock.advance)
+    pace = RateLimiter(BATCHES_PER_SECOND, world.clock, world.clock.advance)
     return map_of(world.store, SETTINGS, pace)
 
 

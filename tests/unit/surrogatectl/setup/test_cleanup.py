@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId
-from chalicelib.timing import Pace
+from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import NoAnswerError
 from surrogatectl.setup.cleanup import remaining_steps, stages
 from surrogatectl.setup.cleanup_plan import Cleanup, Inventory
@@ -54,7 +54,7 @@ class Ending:
         for region in (EAST, WEST):
             services["secretsmanager", region] = aws.secrets_manager(self.world.secrets[region])
             services["cognito-idp", region] = aws.cognito(self.world.pools[region])
-        pace = Pace(per_second, clock, clock.advance)
+        pace = RateLimiter(per_second, clock, clock.advance)
         return Cleanup(SETTINGS, FakeConnect(services), pace, pace)
 
     def run(self) -> list[str]:
