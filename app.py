@@ -28,7 +28,7 @@ from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import RegionState
 from chalicelib.settings import Settings
 from chalicelib.telemetry import json_lines
-from chalicelib.timing import Backoff, CallDeadline
+from chalicelib.timing import CallDeadline, CircuitBreaker
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import Recognition
@@ -54,7 +54,7 @@ own, other, prefix = settings.own, settings.other, settings.secret_prefix
 clock, random_bytes = time.time, secrets.token_bytes
 call_deadline = CallDeadline(time.monotonic)
 here = Connections(own, require_time=call_deadline.require_time)
-there = Connections(other, Backoff(clock, LOST_SECONDS), call_deadline.require_time)
+there = Connections(other, CircuitBreaker(clock, LOST_SECONDS), call_deadline.require_time)
 emit = json_lines(own.name, clock)
 hasher = SecretHasher(random_bytes)
 # Keys change rarely and none is ever wrong because it is old: an outage of
@@ -80,7 +80,7 @@ def token_surface() -> TokenSurface:
         endpoint=endpoint,
         tokens=TokenCache(clock),
         recognition=Recognition(random_bytes),
-        endpoint_backoff=Backoff(clock),
+        endpoint_backoff=CircuitBreaker(clock),
         clock=clock,
         emit=emit,
     )

@@ -34,7 +34,7 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Deadline
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
 from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
@@ -149,7 +149,7 @@ class World:
             endpoint=self,
             tokens=TokenCache(self.clock),
             recognition=Recognition(secrets.token_bytes),
-            endpoint_backoff=Backoff(self.clock),
+            endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=lambda _: None,
         )

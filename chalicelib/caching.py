@@ -17,7 +17,7 @@ from cachetools import TTLCache
 
 from chalicelib.errors import StoreUnavailableError, UnknownClientError
 from chalicelib.ports import Clock
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
@@ -83,7 +83,7 @@ class LastKnown(Generic[K, V]):
         self._fresh = fresh
         self._stale = stale
         self._clock = clock
-        self._backoff = Backoff(clock)
+        self._backoff = CircuitBreaker(clock)
         self._lock = Lock()
         self._known: Kept[K, tuple[V, float]] = Kept(lambda known: not self._serves(known))
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)

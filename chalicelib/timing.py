@@ -19,7 +19,7 @@ from chalicelib.ports import Clock, Pause
 WORK_SECONDS: Final = 10.0
 CLEAR_UP_SECONDS: Final = 14.0
 
-_BACKOFF_SECONDS: Final = 2.0
+_OPEN_SECONDS: Final = 2.0
 
 
 class CallDeadline:
@@ -96,7 +96,7 @@ class RateLimiter:
         self._next = self._clock() + self._interval
 
 
-class Backoff:
+class CircuitBreaker:
     """
     Keeps a failing dependency from being asked again at once.
 
@@ -104,7 +104,7 @@ class Backoff:
     part of its time on waiting, and an outage does not become a stampede.
     """
 
-    def __init__(self, clock: Clock, seconds: float = _BACKOFF_SECONDS) -> None:
+    def __init__(self, clock: Clock, seconds: float = _OPEN_SECONDS) -> None:
         """Close for *seconds* after each failure."""
         self._clock = clock
         self._seconds = seconds

@@ -38,7 +38,7 @@ from chalicelib.model import (
 )
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
-from chalicelib.timing import Backoff, CallDeadline, RateLimiter
+from chalicelib.timing import CallDeadline, CircuitBreaker, RateLimiter
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import Recognition
 from chalicelib.token.token_cache import TokenCache
@@ -220,7 +220,7 @@ class AwsWorld:
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),
             recognition=Recognition(self.random_bytes),
-            endpoint_backoff=Backoff(self.clock),
+            endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),
         )

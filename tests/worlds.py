@@ -24,7 +24,7 @@ from chalicelib.model import (
     Status,
     TokenRequest,
 )
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import Recognition
@@ -82,7 +82,7 @@ class ExchangeWorld:
             endpoint=self.endpoint,
             tokens=TokenCache(self.clock),
             recognition=Recognition(self.random_bytes),
-            endpoint_backoff=Backoff(self.clock),
+            endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=self.events,
         )

@@ -20,7 +20,7 @@ from botocore.session import Session, get_session
 
 from chalicelib.ports import at_once
 from chalicelib.settings import RegionSettings
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -74,7 +74,7 @@ class Connections:
     def __init__(
         self,
         region: RegionSettings,
-        lost: Backoff | None = None,
+        lost: CircuitBreaker | None = None,
         require_time: Callable[[], None] = at_once,
         session: Callable[[], Session] = _session,
     ) -> None:

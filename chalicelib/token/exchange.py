@@ -45,7 +45,7 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Clock, Emit, TokenEndpoint
-from chalicelib.timing import Backoff, Countdown
+from chalicelib.timing import CircuitBreaker, Countdown
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import Recognition, Recognized, TokenKey
 from chalicelib.token.token_cache import TokenCache
@@ -113,7 +113,7 @@ class Exchange:
     endpoint: TokenEndpoint
     tokens: TokenCache
     recognition: Recognition
-    endpoint_backoff: Backoff
+    endpoint_backoff: CircuitBreaker
     clock: Clock
     emit: Emit = field(repr=False)
 

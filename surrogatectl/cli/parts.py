@@ -10,7 +10,7 @@ from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.composition import AdminParts
 from chalicelib.errors import ProblemError
 from chalicelib.settings import Settings
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from surrogatectl.cli.common import Failure, Unavailable
 
 _UNAVAILABLE: Final = 503
@@ -27,7 +27,7 @@ def writing_parts(settings: Settings) -> AdminParts:
     problems: list[ProblemError] = []
     for each in (settings, settings.seen_from_the_other_region()):
         here = Connections(each.own)
-        there = Connections(each.other, Backoff(time.time, LOST_SECONDS))
+        there = Connections(each.other, CircuitBreaker(time.time, LOST_SECONDS))
         parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
         try:
             parts.admin.require_writer()

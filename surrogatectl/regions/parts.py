@@ -13,7 +13,7 @@ import requests
 from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.composition import AdminParts
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import Backoff, RateLimiter
+from chalicelib.timing import CircuitBreaker, RateLimiter
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.regions.canary import CanarySecret, DirectCanary
@@ -62,7 +62,7 @@ class SteeringParts:
     def connections(self) -> dict[str, Connections]:
         """Each Region's connections; one that is lost is given up together."""
         return {
-            region.name: Connections(region, Backoff(time.time, LOST_SECONDS))
+            region.name: Connections(region, CircuitBreaker(time.time, LOST_SECONDS))
             for region in (self.settings.primary, self.settings.secondary)
         }
 

@@ -24,7 +24,7 @@ from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.caching import LastKnown
 from chalicelib.errors import OAuthError
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from chalicelib.token import oauth
 from chalicelib.token.exchange import STORE_SECONDS, Exchange
 from chalicelib.token.oauth import HttpResponse
@@ -215,7 +215,7 @@ class GreyRegion:
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),
             recognition=Recognition(random_bytes),
-            endpoint_backoff=Backoff(self.clock),
+            endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),
         )

@@ -16,7 +16,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
 )
 from chalicelib.model import AppClientId, SecretId
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from tests.contract.clients import Aws
 from tests.contract.implementations import Serve
 from tests.contract.loopback import Answer, Loopback, always, answer, html, in_turn, raw, reset
@@ -97,7 +97,7 @@ def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve
 
 def test_a_region_where_nobody_listens_is_lost() -> None:
     """A refused connection, unlike one that is reset, has an exception of another family."""
-    lost = Backoff(FakeClock(), 5.0)
+    lost = CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at("http://127.0.0.1:9"), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
@@ -106,7 +106,7 @@ def test_a_region_where_nobody_listens_is_lost() -> None:
 
 def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
     server, clock = serve(always(reset())), FakeClock()
-    connected = Connections(region_at(server.url), Backoff(clock, 5.0), session=signing)
+    connected = Connections(region_at(server.url), CircuitBreaker(clock, 5.0), session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     asked = len(server.seen)
@@ -122,7 +122,7 @@ def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serv
 
 
 def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> None:
-    server, lost = serve(in_turn(reset(), FAILING["500"])), Backoff(FakeClock(), 5.0)
+    server, lost = serve(in_turn(reset(), FAILING["500"])), CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at(server.url), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
@@ -133,7 +133,9 @@ def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> No
 @pytest.mark.parametrize("name", ["500", "503", "throttled"])
 def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: str) -> None:
     server = serve(always(FAILING[name]))
-    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0), session=signing)
+    connected = Connections(
+        region_at(server.url), CircuitBreaker(FakeClock(), 5.0), session=signing
+    )
     for attempt in (1, 2):
         with pytest.raises((AppClientsUnreachableError, AppClientsThrottledError)):
             clients(connected).create(new_client_id(), ())
@@ -142,7 +144,9 @@ def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: 
 
 def test_the_exchange_s_own_client_is_not_held_back(serve: Serve) -> None:
     server = serve(always(reset()))
-    connected = Connections(region_at(server.url), Backoff(FakeClock(), 5.0), session=signing)
+    connected = Connections(
+        region_at(server.url), CircuitBreaker(FakeClock(), 5.0), session=signing
+    )
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     asked = len(server.seen)
@@ -191,7 +195,7 @@ def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> N
 
 
 def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
-    server, lost = serve(always(answer(200, {}))), Backoff(FakeClock(), 5.0)
+    server, lost = serve(always(answer(200, {}))), CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at(server.url), lost, Time(0).require, signing)
     with pytest.raises(OutOfTimeError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()

@@ -20,7 +20,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownClientError,
 )
-from chalicelib.timing import Backoff
+from chalicelib.timing import CircuitBreaker
 from tests.fakes import FakeClock
 
 FRESH, STALE, BACKOFF = 30, 900, 2
@@ -285,7 +285,7 @@ def test_a_clock_that_is_set_back_makes_nothing_fresher() -> None:
 
 def test_a_backoff_closes_for_its_time() -> None:
     clock = FakeClock()
-    backoff = Backoff(clock, 2)
+    backoff = CircuitBreaker(clock, 2)
     assert backoff.open
     backoff.trip()
     assert not backoff.open
@@ -298,7 +298,7 @@ def test_a_backoff_closes_for_its_time() -> None:
 @given(st.floats(-1e6, -0.001))
 def test_a_clock_that_is_set_back_keeps_no_backoff_closed(seconds: float) -> None:
     clock = FakeClock(0)
-    backoff = Backoff(clock, 2)
+    backoff = CircuitBreaker(clock, 2)
     backoff.trip()
     clock.advance(seconds)
     assert backoff.open
