@@ -20,7 +20,7 @@ from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.aws.jwks_secret import KeySetSecret
 from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
 from chalicelib.http.application import OwnWords
 from chalicelib.http.token_routes import TokenSurface, token_routes
@@ -68,14 +68,14 @@ def token_surface() -> TokenSurface:
     state = StateSecret(here.exchange_secrets, prefix, random_bytes)
     reader = ClientSecretsReader(here.exchange_secrets, prefix)
     fresh, stale = settings.fresh_seconds, settings.stale_seconds
-    states: LastKnown[str, RegionState] = LastKnown(
+    states: LastKnownCache[str, RegionState] = LastKnownCache(
         lambda _: state.read().value, fresh=fresh, stale=stale, clock=clock
     )
     endpoint = CognitoTokenEndpoint(own.token_endpoint, clock)
     exchange = Exchange(
         region=own.name,
         states=states,
-        records=LastKnown(reader.read, fresh=fresh, stale=stale, clock=clock),
+        records=LastKnownCache(reader.read, fresh=fresh, stale=stale, clock=clock),
         hasher=hasher,
         endpoint=endpoint,
         tokens=TokenCache(clock),
@@ -86,7 +86,7 @@ def token_surface() -> TokenSurface:
     )
     health = Health(state, endpoint, clock)
     keys = KeySetSecret(here.exchange_secrets, own.name, prefix, random_bytes)
-    documents: LastKnown[str, KeyDocument] = LastKnown(
+    documents: LastKnownCache[str, KeyDocument] = LastKnownCache(
         lambda _: document(keys.read().value), fresh=KEYS_FRESH, stale=KEYS_STALE, clock=clock
     )
     jwks = partial(documents.get, "jwks")

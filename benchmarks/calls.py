@@ -20,7 +20,7 @@ from argon2.profiles import CHEAPEST
 
 from benchmarks.arrangement import sent_by
 from benchmarks.region import TOKEN, TOKEN_SECONDS, client
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import (
     AccessToken,
@@ -143,8 +143,8 @@ class World:
         argon2 = _CountingArgon2(self.counts)
         return Exchange(
             region=_REGION,
-            states=LastKnown(self._state, fresh=FRESH, stale=STALE, clock=self.clock),
-            records=LastKnown(self._record, fresh=FRESH, stale=STALE, clock=self.clock),
+            states=LastKnownCache(self._state, fresh=FRESH, stale=STALE, clock=self.clock),
+            records=LastKnownCache(self._record, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=SecretHasher(secrets.token_bytes, argon2=argon2),
             endpoint=self,
             tokens=TokenCache(self.clock),

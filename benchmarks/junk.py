@@ -39,7 +39,7 @@ from benchmarks.arrangement import (
 from benchmarks.measure import Plan, in_turns, pin, summary
 from benchmarks.region import client
 from chalicelib import credentials
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
 from chalicelib.errors import OAuthError, UnknownClientError
 from chalicelib.model import (
@@ -328,7 +328,7 @@ def _memory(
     exchange = replace(
         arrangement.quiet_exchange(),
         hasher=SecretHasher(secrets.token_bytes, argon2=argon2, remembered=remembered),
-        records=LastKnown(read, fresh=300, stale=900, clock=time.time),
+        records=LastKnownCache(read, fresh=300, stale=900, clock=time.time),
     )
     app = served(replace(arrangement.quiet(), exchange=exchange))
     found, done = [], 0

@@ -1,7 +1,7 @@
 """
 Values that are fresh for a while, and the last known ones for a while longer.
 
-What the exchange reads from Secrets Manager goes through `LastKnown`: fresh
+What the exchange reads from Secrets Manager goes through `LastKnownCache`: fresh
 for seconds, so that a change takes hold; kept for minutes, so that an outage
 of Secrets Manager does not become ours (design, “Freshness”).
 """
@@ -26,7 +26,7 @@ REMEMBERED = 10_000
 _ABSENT_REMEMBERED = 1_000
 
 
-class Kept(Generic[K, V]):
+class ExpiringCache(Generic[K, V]):
     """
     A bounded memory of values, each until it is *over*.
 
@@ -67,7 +67,7 @@ class Kept(Generic[K, V]):
         return self._values[next(iter(self._values))]
 
 
-class LastKnown(Generic[K, V]):
+class LastKnownCache(Generic[K, V]):
     """
     A bounded read-through cache over *load*, which may be unavailable.
 
@@ -85,7 +85,9 @@ class LastKnown(Generic[K, V]):
         self._clock = clock
         self._backoff = CircuitBreaker(clock)
         self._lock = Lock()
-        self._known: Kept[K, tuple[V, float]] = Kept(lambda known: not self._serves(known))
+        self._known: ExpiringCache[K, tuple[V, float]] = ExpiringCache(
+            lambda known: not self._serves(known)
+        )
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
     def fresh(self, key: K) -> V | None:

@@ -15,7 +15,7 @@ from chalicelib import record_json
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
 from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.changes import Clients
@@ -212,10 +212,10 @@ class AwsWorld:
         reader = ClientSecretsReader(lambda: secrets, PREFIX)
         return Exchange(
             region=region,
-            states=LastKnown(
+            states=LastKnownCache(
                 lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
             ),
-            records=LastKnown(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
+            records=LastKnownCache(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=cheap_hasher(self.random_bytes),
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),

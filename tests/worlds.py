@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib import credentials
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import Administration
@@ -70,10 +70,10 @@ class ExchangeWorld:
         self.argon2 = CountingArgon2()
         self.hasher = cheap_hasher(self.random_bytes, self.argon2)
         self.endpoint = FakeTokenEndpoint(clock=self.clock)
-        self.states: LastKnown[str, RegionState] = LastKnown(
+        self.states: LastKnownCache[str, RegionState] = LastKnownCache(
             lambda _: self.state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
         )
-        self.records = LastKnown(self.store.read, fresh=FRESH, stale=STALE, clock=self.clock)
+        self.records = LastKnownCache(self.store.read, fresh=FRESH, stale=STALE, clock=self.clock)
         self.exchange = Exchange(
             region=EAST,
             states=self.states,
@@ -88,7 +88,7 @@ class ExchangeWorld:
         )
         self.health = Health(self.state, self.endpoint, self.clock)
         self.keys = FakeKeyStore.of(both_pools())
-        self.documents: LastKnown[str, KeyDocument] = LastKnown(
+        self.documents: LastKnownCache[str, KeyDocument] = LastKnownCache(
             lambda _: document(self.keys.read().value), fresh=300, stale=86_400, clock=self.clock
         )
 

@@ -23,7 +23,7 @@ from chalice.app import Chalice
 
 import app as composed
 from benchmarks.arrangement import no_op, served
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
 from chalicelib.http.token_routes import TokenSurface
 from chalicelib.model import TokenRequest, TokenResponse
@@ -107,8 +107,8 @@ class Forgetful:
         return fresh(request, sent)
 
 
-def _anew(known: LastKnown[Any, Any]) -> LastKnown[Any, Any]:
-    return LastKnown(known._load, fresh=300, stale=900, clock=time.time)  # noqa: SLF001
+def _anew(known: LastKnownCache[Any, Any]) -> LastKnownCache[Any, Any]:
+    return LastKnownCache(known._load, fresh=300, stale=900, clock=time.time)  # noqa: SLF001
 
 
 def _forgetful(surface: TokenSurface, *, knows_state: bool) -> Chalice:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Literal
 
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher, loggable
 from chalicelib.errors import (
     AppClientRefusedError,
@@ -107,8 +107,8 @@ class Exchange:
     """
 
     region: str
-    states: LastKnown[str, RegionState]
-    records: LastKnown[ClientId, Versioned[ClientRecord]]
+    states: LastKnownCache[str, RegionState]
+    records: LastKnownCache[ClientId, Versioned[ClientRecord]]
     hasher: SecretHasher
     endpoint: TokenEndpoint
     tokens: TokenCache

@@ -7,7 +7,7 @@ from threading import Lock
 
 from cachetools import TTLCache
 
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.errors import ServiceError, StoreThrottledError
 from chalicelib.ports import Clock, StateStore, TokenEndpoint
 from chalicelib.timing import Countdown
@@ -40,7 +40,7 @@ class Health:
         self._clock = clock
         self._lock = Lock()
         self._cached: TTLCache[None, Readiness] = TTLCache(1, CACHED_SECONDS, timer=clock)
-        self._took_over: LastKnown[None, bool] = LastKnown(
+        self._took_over: LastKnownCache[None, bool] = LastKnownCache(
             lambda _: state.read().value.took_over,
             fresh=CACHED_SECONDS,
             stale=_REMEMBERED_SECONDS,

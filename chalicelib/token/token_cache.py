@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.caching import REMEMBERED, Kept
+from chalicelib.caching import REMEMBERED, ExpiringCache
 from chalicelib.model import AccessToken
 from chalicelib.ports import Clock
 from chalicelib.token.request_memo import TokenKey
@@ -36,7 +36,9 @@ class TokenCache:
     def __init__(self, clock: Clock, remembered: int = REMEMBERED) -> None:
         """Keep at most *remembered* tokens, each until *MARGIN_SECONDS* before it expires."""
         self._clock = clock
-        self._tokens: Kept[TokenKey, CachedToken] = Kept(self._is_over, remembered)
+        self._tokens: ExpiringCache[TokenKey, CachedToken] = ExpiringCache(
+            self._is_over, remembered
+        )
 
     def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* that has at least the margin to live."""

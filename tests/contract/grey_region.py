@@ -21,7 +21,7 @@ from chalicelib.aws import connections, region_state
 from chalicelib.aws.client_records import ClientSecretsReader
 from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
-from chalicelib.caching import LastKnown
+from chalicelib.caching import LastKnownCache
 from chalicelib.errors import OAuthError
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
 from chalicelib.timing import CircuitBreaker
@@ -204,13 +204,13 @@ class GreyRegion:
             client = _aws.secrets(EAST, self.store.url, connections._EXCHANGE)
         reader = ClientSecretsReader(lambda: client, PREFIX)
         state = StateSecret(lambda: client, PREFIX, random_bytes)
-        states: LastKnown[str, RegionState] = LastKnown(
+        states: LastKnownCache[str, RegionState] = LastKnownCache(
             lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
         )
         self.exchange = Exchange(
             region=EAST,
             states=states,
-            records=LastKnown(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
+            records=LastKnownCache(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=hasher,
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),

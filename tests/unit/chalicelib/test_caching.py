@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import caching
-from chalicelib.caching import Kept, LastKnown
+from chalicelib.caching import ExpiringCache, LastKnownCache
 from chalicelib.errors import (
     MalformedSecretError,
     ServiceError,
@@ -28,7 +28,7 @@ FRESH, STALE, BACKOFF = 30, 900, 2
 
 @dataclass
 class Source:
-    """What `LastKnown` loads from: numbered values, or an error."""
+    """What `LastKnownCache` loads from: numbered values, or an error."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     error: Exception | None = None
@@ -42,8 +42,8 @@ class Source:
             raise self.error
         return f"{key}-{len(self.loads)}"
 
-    def known(self) -> LastKnown[str, str]:
-        return LastKnown(self, fresh=FRESH, stale=STALE, clock=self.clock)
+    def known(self) -> LastKnownCache[str, str]:
+        return LastKnownCache(self, fresh=FRESH, stale=STALE, clock=self.clock)
 
 
 class Secret:
@@ -181,7 +181,7 @@ def test_what_is_kept_is_bounded() -> None:
 def test_what_nobody_asks_for_any_more_does_not_stay() -> None:
     """The record of a client that is gone holds a hash, and secrets of Cognito."""
     source = Source()
-    known = LastKnown(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
+    known = LastKnownCache(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
     gone = ref(known.get("gone"))
     source.clock.advance(STALE - 1)
     known.get("a")
@@ -317,7 +317,7 @@ def test_a_clock_that_is_set_back_keeps_no_backoff_closed(seconds: float) -> Non
     )
 )
 def test_no_value_is_ever_older_than_stale(
-    steps: list[tuple[str, float, Callable[[LastKnown[str, str]], str | None]]],
+    steps: list[tuple[str, float, Callable[[LastKnownCache[str, str]], str | None]]],
 ) -> None:
     source = Source()
     known = source.known()
@@ -342,7 +342,7 @@ def test_no_value_is_ever_older_than_stale(
 
 
 def test_values_are_kept_in_the_order_in_which_they_came() -> None:
-    kept: Kept[str, int] = Kept(lambda _: False, remembered=2)
+    kept: ExpiringCache[str, int] = ExpiringCache(lambda _: False, remembered=2)
     for key, value in [("a", 1), ("b", 2), ("a", 3), ("c", 4)]:
         kept.put(key, value)
     assert [kept.get(key) for key in "abc"] == [3, None, 4]
@@ -352,7 +352,7 @@ def test_values_are_kept_in_the_order_in_which_they_came() -> None:
 
 
 def test_a_value_that_is_over_when_it_comes_is_not_kept() -> None:
-    kept: Kept[str, int] = Kept(lambda value: value < 0)
+    kept: ExpiringCache[str, int] = ExpiringCache(lambda value: value < 0)
     kept.put("a", -1)
     assert kept.get("a") is None
 
@@ -360,7 +360,9 @@ def test_a_value_that_is_over_when_it_comes_is_not_kept() -> None:
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 20)), max_size=40))
 def test_never_more_than_is_remembered_and_never_anothers(puts: list[tuple[str, int]]) -> None:
     now = 0
-    kept: Kept[str, tuple[str, int]] = Kept(lambda value: value[1] <= now, remembered=3)
+    kept: ExpiringCache[str, tuple[str, int]] = ExpiringCache(
+        lambda value: value[1] <= now, remembered=3
+    )
     last: dict[str, tuple[str, int]] = {}
     for now, (key, end) in enumerate(puts):  # noqa: B007 - the clock of `kept`
         last[key] = (key, end)
