@@ -31,7 +31,7 @@ from chalicelib.telemetry import json_lines
 from chalicelib.timing import CallDeadline, CircuitBreaker
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
 
 settings = Settings.from_env(os.environ)
@@ -79,7 +79,7 @@ def token_surface() -> TokenSurface:
         hasher=hasher,
         endpoint=endpoint,
         tokens=TokenCache(clock),
-        recognition=Recognition(random_bytes),
+        request_memo=RequestMemo(random_bytes),
         endpoint_backoff=CircuitBreaker(clock),
         clock=clock,
         emit=emit,

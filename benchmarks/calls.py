@@ -36,7 +36,7 @@ from chalicelib.model import (
 from chalicelib.ports import Deadline
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token.exchange import Exchange
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
 
 SEED: Final = 20_261_125
@@ -148,7 +148,7 @@ class World:
             hasher=SecretHasher(secrets.token_bytes, argon2=argon2),
             endpoint=self,
             tokens=TokenCache(self.clock),
-            recognition=Recognition(secrets.token_bytes),
+            request_memo=RequestMemo(secrets.token_bytes),
             endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=lambda _: None,

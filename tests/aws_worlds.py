@@ -40,7 +40,7 @@ from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import CallDeadline, CircuitBreaker, RateLimiter
 from chalicelib.token.exchange import Exchange
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
 from tests.fake_aws import FakeAws
 from tests.fake_cognito import Cognito, CognitoTokens
@@ -219,7 +219,7 @@ class AwsWorld:
             hasher=cheap_hasher(self.random_bytes),
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),
-            recognition=Recognition(self.random_bytes),
+            request_memo=RequestMemo(self.random_bytes),
             endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),

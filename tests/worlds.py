@@ -27,7 +27,7 @@ from chalicelib.model import (
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
 from tests.fake_keys import FakeKeyStore, both_pools
 from tests.fakes import (
@@ -81,7 +81,7 @@ class ExchangeWorld:
             hasher=self.hasher,
             endpoint=self.endpoint,
             tokens=TokenCache(self.clock),
-            recognition=Recognition(self.random_bytes),
+            request_memo=RequestMemo(self.random_bytes),
             endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=self.events,

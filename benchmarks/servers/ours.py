@@ -29,7 +29,7 @@ from chalicelib.http.token_routes import TokenSurface
 from chalicelib.model import TokenRequest, TokenResponse
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.oauth import HttpRequest
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ class Forgetful:
             records=_anew(self.exchange.records),
             hasher=SecretHasher(secrets.token_bytes),
             tokens=TokenCache(time.time),
-            recognition=Recognition(secrets.token_bytes),
+            request_memo=RequestMemo(secrets.token_bytes),
         )
         return fresh(request, sent)
 

@@ -47,7 +47,7 @@ from chalicelib.model import (
 from chalicelib.ports import Clock, Emit, TokenEndpoint
 from chalicelib.timing import CircuitBreaker, Countdown
 from chalicelib.token.oauth import HttpRequest
-from chalicelib.token.request_memo import Recognition, Recognized, TokenKey
+from chalicelib.token.request_memo import MemoEntry, RequestMemo, TokenKey
 from chalicelib.token.token_cache import TokenCache
 
 TOTAL_SECONDS: Final = 4.5
@@ -112,7 +112,7 @@ class Exchange:
     hasher: SecretHasher
     endpoint: TokenEndpoint
     tokens: TokenCache
-    recognition: Recognition
+    request_memo: RequestMemo
     endpoint_backoff: CircuitBreaker
     clock: Clock
     emit: Emit = field(repr=False)
@@ -124,7 +124,7 @@ class Exchange:
         Whatever can have changed since then is looked at.  `None` says that it
         has to be exchanged in full; nobody is refused here.
         """
-        known = self.recognition.get(sent)
+        known = self.request_memo.get(sent)
         if known is None:
             return None
         client_id, _, version, scope = known.token_key
@@ -162,7 +162,7 @@ class Exchange:
         self.emit(trace.event("issued"))
         if sent is not None:
             key, event = _token_key(caller, response.scope), trace.repeated().event("issued")
-            self.recognition.put(sent, Recognized(key, caller.secret, event))
+            self.request_memo.put(sent, MemoEntry(key, caller.secret, event))
         return response
 
     def _exchange(

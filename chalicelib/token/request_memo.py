@@ -27,7 +27,7 @@ TokenKey = tuple[ClientId, SecretId, VersionId, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Recognized:
+class MemoEntry:
     """
     What the bytes of a request proved when they were looked at in full.
 
@@ -40,7 +40,7 @@ class Recognized:
     event: Mapping[str, Any]
 
 
-class Recognition:
+class RequestMemo:
     """
     A bounded memory of requests whose client was authenticated in this process.
 
@@ -54,10 +54,10 @@ class Recognition:
         """Remember at most *remembered* requests, the most recent ones."""
         self._random_bytes = random_bytes
         self._process_key: bytes | None = None
-        self._requests: LRUCache[int, tuple[bytes, Recognized]] = LRUCache(remembered)
+        self._requests: LRUCache[int, tuple[bytes, MemoEntry]] = LRUCache(remembered)
         self._lock = Lock()
 
-    def get(self, request: HttpRequest) -> Recognized | None:
+    def get(self, request: HttpRequest) -> MemoEntry | None:
         """Return what is known of *request*'s bytes, `None` if they are new."""
         key = _hash(request)
         if key is None:
@@ -68,7 +68,7 @@ class Recognition:
             return None
         return known[1]
 
-    def put(self, request: HttpRequest, found: Recognized) -> None:
+    def put(self, request: HttpRequest, found: MemoEntry) -> None:
         """Remember what was *found* out about *request*'s bytes."""
         key = _hash(request)
         if key is not None:

@@ -28,7 +28,7 @@ from chalicelib.timing import CircuitBreaker
 from chalicelib.token import oauth
 from chalicelib.token.exchange import STORE_SECONDS, Exchange
 from chalicelib.token.oauth import HttpResponse
-from chalicelib.token.request_memo import Recognition
+from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
 from tests.contract.clients import Aws
 from tests.contract.loopback import (
@@ -214,7 +214,7 @@ class GreyRegion:
             hasher=hasher,
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),
-            recognition=Recognition(random_bytes),
+            request_memo=RequestMemo(random_bytes),
             endpoint_backoff=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),

@@ -19,14 +19,14 @@ from chalicelib.errors import (
 from chalicelib.model import ClientId, SecretId, Status, StoredSecret, VersionId
 from chalicelib.token import oauth
 from chalicelib.token.oauth import FORM, MAX_BODY_BYTES, HttpRequest
-from chalicelib.token.request_memo import Recognition, Recognized
+from chalicelib.token.request_memo import MemoEntry, RequestMemo
 from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS
 from tests.fakes import CountingBytes
 from tests.gateway import Answer, TokenApi, basic
 from tests.worlds import FRESH, STALE, ExchangeWorld
 
 HERE = "192.0.2.1"
-KNOWN = Recognized(
+KNOWN = MemoEntry(
     (ClientId("sgc_x"), SecretId("s"), VersionId("v"), "demo/read"),
     StoredSecret(SecretId("s"), "$argon2id$hash", 0),
     {"event": "exchange"},
@@ -39,11 +39,11 @@ def sent(**changes: Any) -> HttpRequest:
     return replace(usual, **changes)
 
 
-def remembered(*requests: HttpRequest, bound: int = 10) -> Recognition:
-    recognition = Recognition(CountingBytes(), bound)
+def remembered(*requests: HttpRequest, bound: int = 10) -> RequestMemo:
+    request_memo = RequestMemo(CountingBytes(), bound)
     for each in requests:
-        recognition.put(each, KNOWN)
-    return recognition
+        request_memo.put(each, KNOWN)
+    return request_memo
 
 
 # What is saved
@@ -291,9 +291,9 @@ def test_what_is_parsed_to_something_else_is_not_recognized(
     ],
 )
 def test_whatever_differs_is_not_recognized(changed: dict[str, Any]) -> None:
-    recognition = remembered(sent())
-    assert recognition.get(sent()) is KNOWN
-    assert recognition.get(sent(**changed)) is None
+    request_memo = remembered(sent())
+    assert request_memo.get(sent()) is KNOWN
+    assert request_memo.get(sent(**changed)) is None
     assert remembered(sent(**changed)).get(sent()) is None
 
 
@@ -327,21 +327,21 @@ class Colliding(bytes):
 def test_the_same_hash_is_not_the_same_request() -> None:
     """Python's hash has 64 bits, and its key may be known: it only says where to look."""
     right, wrong = sent(body=Colliding(b"grant_type=a")), sent(body=Colliding(b"grant_type=b"))
-    recognition = remembered(right)
-    assert recognition.get(right) is KNOWN
-    assert recognition.get(wrong) is None
+    request_memo = remembered(right)
+    assert request_memo.get(right) is KNOWN
+    assert request_memo.get(wrong) is None
 
 
 def test_the_most_recent_requests_are_kept_and_no_more() -> None:
     requests = [sent(body=b"%d" % number) for number in range(4)]
-    recognition = remembered(*requests, bound=3)
-    assert [recognition.get(each) for each in requests] == [None, KNOWN, KNOWN, KNOWN]
+    request_memo = remembered(*requests, bound=3)
+    assert [request_memo.get(each) for each in requests] == [None, KNOWN, KNOWN, KNOWN]
 
 
 def test_no_refused_request_is_kept_so_that_no_flood_evicts_who_is_right() -> None:
     world = ExchangeWorld()
-    recognition = Recognition(CountingBytes(), 1)
-    world.exchange = replace(world.exchange, recognition=recognition)
+    request_memo = RequestMemo(CountingBytes(), 1)
+    world.exchange = replace(world.exchange, request_memo=request_memo)
     api, other = TokenApi(world), world.client()
     assert api.basic().status == 200
     wrong = [basic(api.client.client_id, other.client_secret), ("Content-Type", FORM)]
@@ -349,7 +349,7 @@ def test_no_refused_request_is_kept_so_that_no_flood_evicts_who_is_right() -> No
         assert api.call(headers=wrong, body=body).status in {400, 401}
     assert api.basic(("scope", "not/granted")).error == "invalid_scope"
     right = basic(api.client.client_id, api.client.client_secret)[1]
-    assert recognition.get(sent(authorization=[right])) is not None
+    assert request_memo.get(sent(authorization=[right])) is not None
 
 
 def test_neither_the_request_nor_its_secret_is_kept() -> None:
@@ -357,7 +357,7 @@ def test_neither_the_request_nor_its_secret_is_kept() -> None:
     api.post()
     secret = api.client.client_secret
     header = basic(api.client.client_id, secret)[1]
-    kept = repr(vars(api.world.exchange.recognition))
+    kept = repr(vars(api.world.exchange.request_memo))
     for text in (secret, secret.encode().hex(), header, header.removeprefix("Basic ")):
         assert text not in kept
 
@@ -374,19 +374,19 @@ class _Recording:
 def test_its_key_is_made_with_the_first_request_not_before() -> None:
     """A snapshot of an initialized function must not hold a key that its copies share."""
     random_bytes = _Recording()
-    recognition = Recognition(random_bytes)
+    request_memo = RequestMemo(random_bytes)
     assert random_bytes.asked == []
-    recognition.get(sent())
-    recognition.put(sent(), KNOWN)
+    request_memo.get(sent())
+    request_memo.put(sent(), KNOWN)
     assert random_bytes.asked == [32]
 
 
 def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
     random_bytes = _Recording()
     long = sent(body=b"x" * (MAX_BODY_BYTES + 1))
-    recognition = Recognition(random_bytes)
-    recognition.put(long, KNOWN)
-    assert recognition.get(long) is None
+    request_memo = RequestMemo(random_bytes)
+    request_memo.put(long, KNOWN)
+    assert request_memo.get(long) is None
     assert random_bytes.asked == []
 
 
