@@ -22,7 +22,7 @@ from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import RegionState
@@ -125,7 +125,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
     )
 
 
-app = OwnWords(app_name="surrogate-credentials")
+app = CredentialsApp(app_name="surrogate-credentials")
 if "token" in settings.surfaces:
     app.register_blueprint(token_routes(token_surface()))
 if "admin" in settings.surfaces:

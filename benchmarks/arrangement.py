@@ -18,7 +18,7 @@ from chalice.app import Chalice
 
 from benchmarks.region import ServedRegion, client, elsewhere, environment
 from chalicelib.credentials import OWASP_19_MIB, SecretHasher
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.model import IssuedCredentials
 from chalicelib.token.exchange import Exchange
@@ -120,7 +120,7 @@ def silence() -> redirect_stdout[TextIO]:
 
 def served(surface: TokenSurface) -> Chalice:
     """Return the Chalice application of *surface*, built as in `app.py`."""
-    app = OwnWords(app_name="benchmark", configure_logs=False)
+    app = CredentialsApp(app_name="benchmark", configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

@@ -16,7 +16,7 @@ from urllib.parse import urlencode
 
 from chalice.app import Chalice
 
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.model import IssuedCredentials, TokenRequest, TokenResponse
 from chalicelib.ports import Emit
@@ -161,7 +161,7 @@ def token_app(
         public_url=PUBLIC_URL,
         emit=emit or world.events,
     )
-    app = OwnWords(app_name=name, configure_logs=False)
+    app = CredentialsApp(app_name=name, configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

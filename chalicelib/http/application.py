@@ -2,7 +2,7 @@
 Our own words for what Chalice answers by itself.
 
 A path it does not know, a method it was not told, a view that crashed: it
-answers in its own shape.  `OwnWords` gives each surface's shape instead.
+answers in its own shape.  `CredentialsApp` gives each surface's shape instead.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from chalicelib.token import oauth
 _ADMIN = ("/clients", "/denials")
 
 
-class OwnWords(Chalice):
+class CredentialsApp(Chalice):
     """A Chalice application that answers in our words, and in text only."""
 
     def __init__(self, app_name: str, **options: Any) -> None:  # noqa: ANN401 - Chalice's own

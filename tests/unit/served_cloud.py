@@ -21,7 +21,7 @@ from click.testing import CliRunner, Result
 from chalicelib.aws.jwks_secret import KeySetSecret
 from chalicelib.aws.region_state import StateSecret
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.jwks.document import document
 from chalicelib.model import AccessToken, AppClient
@@ -82,7 +82,7 @@ class ServedRegion:
         secrets = world.aws.secrets_manager(world.secrets[self.region])
         state = StateSecret(lambda: secrets, PREFIX, world.random_bytes)
         keys = KeySetSecret(lambda: secrets, self.region, PREFIX, world.random_bytes)
-        app = OwnWords(app_name="served", configure_logs=False)
+        app = CredentialsApp(app_name="served", configure_logs=False)
         app.register_blueprint(
             token_routes(
                 TokenSurface(

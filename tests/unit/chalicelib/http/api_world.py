@@ -9,7 +9,7 @@ from openapi_spec_validator.readers import read_from_filename
 
 from chalicelib import credentials
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.http.token_routes import TokenSurface, token_routes
 from chalicelib.model import (
     AppClient,
@@ -56,7 +56,7 @@ class ApiWorld:
             store=self.admin.store,
             state=self.admin.state,
         )
-        self.app = OwnWords(app_name="api", configure_logs=False)
+        self.app = CredentialsApp(app_name="api", configure_logs=False)
         surface = TokenSurface(
             self.token.exchange,
             self.token.health,

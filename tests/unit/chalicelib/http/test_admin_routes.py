@@ -23,7 +23,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
 )
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.model import ClientId, RegionState, Status, Versioned, VersionId
 from chalicelib.telemetry import json_lines
 from chalicelib.timing import CallDeadline
@@ -90,7 +90,7 @@ class AdminApi:
     world: AdminWorld = field(default_factory=AdminWorld)
 
     def __post_init__(self) -> None:
-        self.app = OwnWords(app_name="admin", configure_logs=False)
+        self.app = CredentialsApp(app_name="admin", configure_logs=False)
         self.app.register_blueprint(admin_routes(self.world.surface))
 
     def call(

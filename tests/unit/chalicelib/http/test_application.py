@@ -14,7 +14,7 @@ from chalice.app import (
     UnauthorizedError,
 )
 
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from tests.gateway import Answer, call, event
 
 SECRET = "a-secret-that-chalice-would-quote"
@@ -24,7 +24,7 @@ def answer(
     view: Callable[[], Any], path: str, *, method: str = "GET", content_type: str | None = None
 ) -> Answer:
     """Return what an app with *view* at *path* answers."""
-    app = OwnWords(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", configure_logs=False)
     app.route(path, methods=["GET", "POST"])(view)
     headers = [("Content-Type", content_type)] if content_type else []
     return call(app, event(method, path, headers=headers, body="{}"))
@@ -56,7 +56,7 @@ def _crash() -> None:
 @pytest.mark.parametrize("accept", [None, "image/png", "application/octet-stream", "*/*"])
 def test_every_answer_is_text_whatever_is_asked_for(accept: str | None) -> None:
     """Chalice refuses, or encodes, what it takes for binary; the gateway is told of none."""
-    app = OwnWords(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", configure_logs=False)
     app.route("/anything", methods=["GET"])(_fine)
     headers = [("Accept", accept)] if accept else []
     found = call(app, event("GET", "/anything", headers=headers))
@@ -86,7 +86,7 @@ def test_another_method_is_answered_with_those_that_are_allowed(method: str) -> 
 
 @pytest.mark.parametrize("path", ["/nothing", "/nothing/at/all"])
 def test_an_unknown_path_is_not_found(path: str) -> None:
-    app = OwnWords(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", configure_logs=False)
     found = call(app, event("GET", path))
     assert_oauth(found, 404, "invalid_request")
     assert "Allow" not in found.headers

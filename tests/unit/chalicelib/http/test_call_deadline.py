@@ -19,7 +19,7 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.errors import LogUnavailableError, OutOfTimeError
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
-from chalicelib.http.application import OwnWords
+from chalicelib.http.application import CredentialsApp
 from chalicelib.model import Status
 from chalicelib.timing import CLEAR_UP_SECONDS, WORK_SECONDS, CallDeadline
 from tests.aws_worlds import REGIONS, Operators
@@ -55,7 +55,7 @@ class SlowScene(Scene):
             call_deadline=operators.call_deadline,
             emit=self.events,
         )
-        self.app = OwnWords(app_name="slow", configure_logs=False)
+        self.app = CredentialsApp(app_name="slow", configure_logs=False)
         self.app.register_blueprint(admin_routes(surface))
 
     def fall_ill(self) -> None:
