@@ -21,7 +21,7 @@ from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import RandomBytes
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.ports import Clock, Pause, at_once
@@ -44,10 +44,10 @@ class AdminParts:
     require_time: Callable[[], None] = at_once
 
     @cached_property
-    def admin(self) -> Administration:
+    def admin(self) -> ClientRepository:
         """Reads and changes records."""
         own, other = self.settings.own, self.settings.other
-        return Administration(
+        return ClientRepository(
             region=own.name,
             other_region=other.name,
             state=self._state(self.here),

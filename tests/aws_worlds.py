@@ -22,7 +22,7 @@ from chalicelib.clients.changes import Clients
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.clients.rotation import Rotation
 from chalicelib.credentials import app_client_mac
 from chalicelib.errors import OAuthError
@@ -247,7 +247,7 @@ class Operators:
         hasher = cheap_hasher(random_bytes)
         self.state = StateSecret(lambda: here, PREFIX, random_bytes)
         self.state_there = StateSecret(lambda: there, PREFIX, random_bytes)
-        self.admin = Administration(
+        self.admin = ClientRepository(
             region=region,
             other_region=other,
             state=self.state,

@@ -10,7 +10,7 @@ from chalicelib import credentials
 from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.enrollment import Enrollment
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import SecretHasher
 from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import (
@@ -178,7 +178,7 @@ class EnrollmentWorld:
 
     def __post_init__(self) -> None:
         self.hasher = cheap_hasher(self.random_bytes)
-        self.admin = Administration(
+        self.admin = ClientRepository(
             region=EAST,
             other_region=WEST,
             state=self.state,

@@ -22,7 +22,7 @@ from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
 from chalicelib.clients.repository import (
-    Administration,
+    ClientRepository,
     app_client_gone,
     cognito_problem,
     conflict,
@@ -87,7 +87,7 @@ class AppClientRotation:
     `OutOfTimeError` when there is no time for another token.
     """
 
-    admin: Administration
+    admin: ClientRepository
     halves: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)

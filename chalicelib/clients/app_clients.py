@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final
 
 from chalicelib.clients.repository import (
-    Administration,
+    ClientRepository,
     app_client_gone,
     cognito_problem,
     conflict,
@@ -44,7 +44,7 @@ def unchanged(record: ClientRecord) -> ClientRecord:
 class AppClientPair:
     """Makes, aligns and removes app clients; *pools* maps both Regions' names to theirs."""
 
-    admin: Administration
+    admin: ClientRepository
     pools: Mapping[str, AppClients]
     deployment_key: DeploymentKeyReader
 

@@ -9,7 +9,7 @@ from typing import TypedDict
 
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
-    Administration,
+    ClientRepository,
     Shown,
     app_client_gone,
     changed_meanwhile,
@@ -56,7 +56,7 @@ class Changes(TypedDict, total=False):
 class Clients:
     """Shows, lists and changes clients."""
 
-    admin: Administration
+    admin: ClientRepository
     halves: AppClientPair
 
     def show(self, client_id: ClientId) -> Shown:

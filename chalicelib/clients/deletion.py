@@ -25,7 +25,7 @@ from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
-    Administration,
+    ClientRepository,
     Shown,
     conflict,
     require_live,
@@ -72,7 +72,7 @@ class Deleted:
 class DeletionAndRestore:
     """Deletes clients and restores them."""
 
-    admin: Administration
+    admin: ClientRepository
     halves: AppClientPair
 
     def delete(

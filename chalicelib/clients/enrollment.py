@@ -22,7 +22,7 @@ from typing import Final
 
 from chalicelib import credentials
 from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
-from chalicelib.clients.repository import RETRY_SECONDS, Administration, conflict, store_problems
+from chalicelib.clients.repository import RETRY_SECONDS, ClientRepository, conflict, store_problems
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.errors import (
     ClientExistsError,
@@ -93,7 +93,7 @@ class Enrolled:
 class Enrollment:
     """Enrolls clients, if this is the Region that writes."""
 
-    admin: Administration
+    admin: ClientRepository
     halves: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)

@@ -51,7 +51,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Administration:
+class ClientRepository:
     """
     Reads and changes client records from *region*.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chalicelib import credentials
-from chalicelib.clients.repository import Administration, Shown, require_live
+from chalicelib.clients.repository import ClientRepository, Shown, require_live
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.errors import LogUnavailableError, ProblemError
 from chalicelib.model import (
@@ -52,7 +52,7 @@ class Rotation:
     *logs* maps both Regions' names to what their logs say of the secrets' use.
     """
 
-    admin: Administration
+    admin: ClientRepository
     logs: Mapping[str, UseLog]
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.errors import (
     AppClientsError,
     AppClientsThrottledError,
@@ -49,7 +49,9 @@ class _Missed:
 class Questions:
     """What is asked in one survey."""
 
-    def __init__(self, admin: Administration, before_each: Callable[[], object] = at_once) -> None:
+    def __init__(
+        self, admin: ClientRepository, before_each: Callable[[], object] = at_once
+    ) -> None:
         """
         Tell the time, and wait, as *admin* does.
 

@@ -20,7 +20,7 @@ from typing import Final
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore, is_buried_alive, is_undone
 from chalicelib.clients.denials import Denials
-from chalicelib.clients.repository import Administration, cognito_problem, conflict
+from chalicelib.clients.repository import ClientRepository, cognito_problem, conflict
 from chalicelib.errors import (
     AppClientsError,
     AppClientsUnreachableError,
@@ -101,7 +101,7 @@ class Reconcile:
         return Outcome(drift, Result.REPAIRED)
 
     @property
-    def _admin(self) -> Administration:
+    def _admin(self) -> ClientRepository:
         return self.survey.admin
 
     @property

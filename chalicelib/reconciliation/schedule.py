@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.errors import ProblemError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
@@ -54,7 +54,7 @@ class Upkeep:
     Cognito secrets older than *rotate_after_days* are rotated; 0: none are.
     """
 
-    admin: Administration
+    admin: ClientRepository
     keys: KeyRefresh
     survey: Survey
     rotation: AppClientRotation

@@ -21,7 +21,7 @@ from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import is_buried_alive, is_done, is_undone
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import loggable
 from chalicelib.errors import MalformedSecretError, StoreRefusedError, UnknownClientError
 from chalicelib.model import (
@@ -57,7 +57,7 @@ class Survey:
     *other_state* is the other Region's state, *replicas* reads the records there.
     """
 
-    admin: Administration
+    admin: ClientRepository
     halves: AppClientPair
     other_state: StateStore
     replicas: ManyRecordsReader

@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from chalicelib.clients.repository import Administration, store_problems
+from chalicelib.clients.repository import ClientRepository, store_problems
 from chalicelib.credentials import loggable
 from chalicelib.errors import InvalidCursorError, StoreUnavailableError, UnknownClientError
 from chalicelib.model import (
@@ -84,7 +84,7 @@ class Knowledge:
 
 
 def gather_knowledge(
-    admin: Administration, candidates: Sequence[Candidate], progress: Progress
+    admin: ClientRepository, candidates: Sequence[Candidate], progress: Progress
 ) -> Knowledge:
     """
     Read all records; return what they know of *candidates*.

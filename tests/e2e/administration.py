@@ -38,7 +38,7 @@ _SCHEDULED = {
 
 
 @dataclass(frozen=True)
-class Administration:
+class ClientRepository:
     """The admin stage at *base_url*, as its operator uses it."""
 
     cloud: Cloud
@@ -112,36 +112,36 @@ class Administration:
         return [json.loads(line) for line in lines if line.startswith("{")]
 
 
-def enroll(admin: Administration) -> Outcome:
+def enroll(admin: ClientRepository) -> Outcome:
     status, answer = admin.call(
         "POST", "/clients", {"client_name": "iam", "scope": "demo/read demo/write"}
     )
     return status, answer.get("app_clients"), answer.get("replication")
 
 
-def enroll_again(admin: Administration) -> Outcome:
+def enroll_again(admin: ClientRepository) -> Outcome:
     body = {"client_name": "iam", "scope": "demo/read"}
     key = uuid.uuid4().hex
     return [admin.call("POST", "/clients", body, Idempotency_Key=key)[0] for _ in range(2)]
 
 
-def listing(admin: Administration) -> Outcome:
+def listing(admin: ClientRepository) -> Outcome:
     return admin.call("GET", "/clients")[0]
 
 
-def show(admin: Administration) -> Outcome:
+def show(admin: ClientRepository) -> Outcome:
     status, answer = admin.call("GET", f"/clients/{admin.enrolled()}")
     return status, answer.get("replication")
 
 
-def change(admin: Administration) -> Outcome:
+def change(admin: ClientRepository) -> Outcome:
     client_id = admin.enrolled()
     changes = ({"client_name": "renamed"}, {"scope": "demo/read"}, {"status": "disabled"})
     outcomes = [admin.call("PATCH", f"/clients/{client_id}", each)[0] for each in changes]
     return outcomes, admin.listed_name(client_id), admin.granted_scopes(client_id)
 
 
-def rotate_and_retire(admin: Administration) -> Outcome:
+def rotate_and_retire(admin: ClientRepository) -> Outcome:
     client_id = admin.enrolled()
     rotated, answer = admin.call("POST", f"/clients/{client_id}/secrets", {})
     if rotated != 201:
@@ -151,8 +151,8 @@ def rotate_and_retire(admin: Administration) -> Outcome:
     return rotated, retired
 
 
-def rotate_app_client(region: str) -> Callable[[Administration], Outcome]:
-    def operation(admin: Administration) -> Outcome:
+def rotate_app_client(region: str) -> Callable[[ClientRepository], Outcome]:
+    def operation(admin: ClientRepository) -> Outcome:
         client_id = admin.enrolled()
         path, at_once = f"/clients/{client_id}/app-clients", {"older_than_seconds": 0}
         other = next(each for each in _REGIONS if each != region)
@@ -169,19 +169,19 @@ def rotate_app_client(region: str) -> Callable[[Administration], Outcome]:
     return operation
 
 
-def delete_and_restore(admin: Administration) -> Outcome:
+def delete_and_restore(admin: ClientRepository) -> Outcome:
     path = f"/clients/{admin.enrolled()}"
     deleted, answer = admin.call("DELETE", path)
     restored, then = admin.call("POST", f"{path}/restore")
     return deleted, answer.get("left"), restored, then.get("app_clients")
 
 
-def deny(admin: Administration) -> Outcome:
+def deny(admin: ClientRepository) -> Outcome:
     path = f"/denials/{admin.enrolled()}"
     return admin.call("PUT", path)[0], admin.call("DELETE", path)[0]
 
 
-def upkeep(admin: Administration) -> Outcome:
+def upkeep(admin: ClientRepository) -> Outcome:
     """Return what it could not look at; what else it finds depends on what was done before."""
     return [
         (line["event"], line.get("complete"), line.get("drift", {}).get("unknown"))
@@ -189,7 +189,7 @@ def upkeep(admin: Administration) -> Outcome:
     ]
 
 
-def refresh_keys(admin: Administration) -> Outcome:
+def refresh_keys(admin: ClientRepository) -> Outcome:
     """Have the snapshot of signing keys taken anew; leave it as it was."""
     store = admin.cloud.client("secretsmanager", "primary", "root")
     before = store.get_secret_value(SecretId=_KEYS)["SecretString"]
@@ -200,7 +200,7 @@ def refresh_keys(admin: Administration) -> Outcome:
         store.put_secret_value(SecretId=_KEYS, SecretString=before)
 
 
-OPERATIONS: tuple[Callable[[Administration], Outcome], ...] = (
+OPERATIONS: tuple[Callable[[ClientRepository], Outcome], ...] = (
     listing,
     upkeep,
     refresh_keys,

@@ -28,7 +28,7 @@ from local.cloud import ROOT, Cloud
 from local.state import Identity
 from tests.e2e.administration import (
     OPERATIONS,
-    Administration,
+    ClientRepository,
     Outcome,
     enroll,
     refresh_keys,
@@ -38,7 +38,7 @@ from tests.e2e.split import Split, SplitStage
 from tests.e2e.tokens import post_token
 
 Document = dict[str, Any]
-Operation = Callable[[Administration], Outcome]
+Operation = Callable[[ClientRepository], Outcome]
 
 _DONE_BY_LAMBDA = "Logs"
 _LOG_GROUPS = {
@@ -150,12 +150,12 @@ def standby_roles(breakable_cloud: Cloud, split: Split) -> Iterator[Roles]:
 
 
 @pytest.fixture
-def administration(breakable_cloud: Cloud, split: Split) -> Administration:
+def administration(breakable_cloud: Cloud, split: Split) -> ClientRepository:
     for role, group in _LOG_GROUPS.items():
         logs = breakable_cloud.client("logs", role, "root")
         if not logs.describe_log_groups(logGroupNamePrefix=group)["logGroups"]:
             logs.create_log_group(logGroupName=group)
-    return Administration(breakable_cloud, split.admin.base_url, f"{split.admin.function}-upkeep")
+    return ClientRepository(breakable_cloud, split.admin.base_url, f"{split.admin.function}-upkeep")
 
 
 def test_the_deployed_roles_have_the_policies_of_the_files(
@@ -170,7 +170,7 @@ def test_the_deployed_roles_have_the_policies_of_the_files(
 
 
 def test_the_admin_role_needs_everything_that_it_may_do(
-    admin_roles: Roles, administration: Administration
+    admin_roles: Roles, administration: ClientRepository
 ) -> None:
     administration.enrolled()  # or upkeep has nothing to look at
     expected, users = _rehearse(admin_roles, administration)
@@ -192,7 +192,7 @@ def test_the_admin_role_needs_everything_that_it_may_do(
 
 
 def _rehearse(
-    roles: Roles, administration: Administration
+    roles: Roles, administration: ClientRepository
 ) -> tuple[dict[Operation, Outcome], dict[tuple[str, str], list[Operation]]]:
     """Do everything once; return the outcomes, and who uses each action in each Region."""
     expected: dict[Operation, Outcome] = {}
@@ -216,7 +216,7 @@ def _users(
     ]
 
 
-def _outcome(operation: Operation, administration: Administration) -> Outcome:
+def _outcome(operation: Operation, administration: ClientRepository) -> Outcome:
     """Return what becomes of *operation*; that it cannot even begin is an outcome, too."""
     try:
         return operation(administration)
@@ -225,18 +225,20 @@ def _outcome(operation: Operation, administration: Administration) -> Outcome:
 
 
 def test_the_token_role_needs_everything_that_it_may_do(
-    token_roles: Roles, administration: Administration, split: Split
+    token_roles: Roles, administration: ClientRepository, split: Split
 ) -> None:
     _assert_all_is_needed(token_roles, administration, split.token)
 
 
 def test_the_token_role_of_the_other_region_needs_everything_that_it_may_do(
-    standby_roles: Roles, administration: Administration, split: Split
+    standby_roles: Roles, administration: ClientRepository, split: Split
 ) -> None:
     _assert_all_is_needed(standby_roles, administration, split.standby)
 
 
-def _assert_all_is_needed(roles: Roles, administration: Administration, stage: SplitStage) -> None:
+def _assert_all_is_needed(
+    roles: Roles, administration: ClientRepository, stage: SplitStage
+) -> None:
     def serves() -> set[int]:
         status, credential = administration.call(
             "POST", "/clients", {"client_name": "iam", "scope": "demo/read"}
@@ -257,7 +259,7 @@ def _assert_all_is_needed(roles: Roles, administration: Administration, stage: S
     assert serves() == {200}
 
 
-def _await_replica(administration: Administration, client_id: str) -> None:
+def _await_replica(administration: ClientRepository, client_id: str) -> None:
     for _ in range(120):
         if administration.call("GET", f"/clients/{client_id}")[1]["replication"] == "in_sync":
             return

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from local.cloud import Cloud
-from tests.e2e.administration import Administration
+from tests.e2e.administration import ClientRepository
 from tests.e2e.conftest import Credential, Json
 from tests.e2e.tokens import post_token
 
@@ -48,7 +48,7 @@ def test_cognito_secrets_that_are_due_are_rotated_on_the_schedule_and_nobody_not
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     due, young = enroll_everywhere(), enroll_everywhere()
-    administration = Administration(cloud, cloud.endpoints["primary"], FUNCTION)
+    administration = ClientRepository(cloud, cloud.endpoints["primary"], FUNCTION)
 
     def works() -> list[int]:
         return [

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.repository import Administration
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.errors import (
     AppClientRefusedError,
 )
@@ -112,7 +112,7 @@ class AdoptionWorld:
         self.told.append(f"{what} {done} {total}")
 
     def halves(self) -> AppClientPair:
-        admin = Administration(
+        admin = ClientRepository(
             EAST, WEST, self.state, self.other_state, self.store, self.clock, self.pause
         )
         return AppClientPair(admin, self.pools, self.key)
