@@ -38,7 +38,7 @@ settings = Settings.from_env(os.environ)
 if "admin" in settings.surfaces:
     # A function that serves only tokens starts sooner without them.
     from chalicelib.aws.use_log import CloudWatchUseLog
-    from chalicelib.clients.changes import Clients
+    from chalicelib.clients.changes import ClientService
     from chalicelib.clients.denials import Denials
     from chalicelib.clients.enrollment import Enrollment
     from chalicelib.clients.rotation import Rotation
@@ -101,7 +101,7 @@ def admin_surface(parts: AdminParts) -> AdminSurface:
     }
     return AdminSurface(
         enrollment=Enrollment(parts.admin, parts.halves, hasher, random_bytes),
-        clients=Clients(parts.admin, parts.halves),
+        clients=ClientService(parts.admin, parts.halves),
         rotation=Rotation(parts.admin, logs, hasher, random_bytes),
         app_client_rotation=parts.app_client_rotation,
         deletion=parts.deletion,

@@ -18,7 +18,7 @@ from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
 from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.changes import Clients
+from chalicelib.clients.changes import ClientService
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
@@ -267,7 +267,7 @@ class Operators:
         self.enroll = Enrollment(self.admin, self.halves, hasher, random_bytes)
         self.logs = {each: FakeUseLog() for each in REGIONS}
         self.rotation = Rotation(self.admin, self.logs, hasher, random_bytes)
-        self.clients = Clients(self.admin, self.halves)
+        self.clients = ClientService(self.admin, self.halves)
         self.deletion = DeletionAndRestore(self.admin, self.halves)
         self.denials = {
             region: Denials(region, self.state),

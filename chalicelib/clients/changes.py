@@ -42,7 +42,7 @@ from chalicelib.model import (
 from chalicelib.ports import BATCH
 
 
-class Changes(TypedDict, total=False):
+class ClientUpdate(TypedDict, total=False):
     """What is to be changed of a record; what is left out stays."""
 
     client_name: str
@@ -53,7 +53,7 @@ class Changes(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Clients:
+class ClientService:
     """Shows, lists and changes clients."""
 
     admin: ClientRepository
@@ -107,7 +107,7 @@ class Clients:
                 ) from None
 
     def change(
-        self, client_id: ClientId, changes: Changes, if_match: VersionId | None = None
+        self, client_id: ClientId, changes: ClientUpdate, if_match: VersionId | None = None
     ) -> Shown:
         """
         Make *changes* to *client_id*.
@@ -128,7 +128,7 @@ class Clients:
     def _change_scopes(
         self,
         client_id: ClientId,
-        changes: Changes,
+        changes: ClientUpdate,
         scopes: tuple[str, ...],
         if_match: VersionId | None,
     ) -> Versioned[ClientRecord]:
@@ -184,6 +184,6 @@ class Clients:
         return replace(half, outdated=None)
 
 
-def _changed(record: ClientRecord, changes: Changes) -> ClientRecord:
+def _changed(record: ClientRecord, changes: ClientUpdate) -> ClientRecord:
     require_live(record)
     return replace(record, **changes)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import Any, TypeVar
 
-from chalicelib.clients.changes import Changes
+from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.deletion import MAX_RECOVERY_DAYS, MIN_RECOVERY_DAYS
 from chalicelib.clients.denials import MAX_DENIED
 from chalicelib.clients.enrollment import EnrollmentRequest
@@ -80,7 +80,7 @@ def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
     return enrollment
 
 
-def parse_changes(request: AdminRequest, now: float) -> Changes:
+def parse_changes(request: AdminRequest, now: float) -> ClientUpdate:
     """
     Return the changes that *request* asks for.
 
@@ -88,7 +88,7 @@ def parse_changes(request: AdminRequest, now: float) -> Changes:
         ProblemError: If it is not valid, or asks for none.
     """
     fields = _Fields(request)
-    changes: Changes = {}
+    changes: ClientUpdate = {}
     if (client_name := fields.optional("client_name", _name)) is not None:
         changes["client_name"] = client_name
     if (scopes := fields.optional("scope", _scopes)) is not None:

@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 from chalice.app import Blueprint, IAMAuthorizer, Request, Response
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
-from chalicelib.clients.changes import Clients
+from chalicelib.clients.changes import ClientService
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
@@ -50,7 +50,7 @@ class AdminSurface:
     """What the routes below need."""
 
     enrollment: Enrollment
-    clients: Clients
+    clients: ClientService
     rotation: Rotation
     app_client_rotation: AppClientRotation
     deletion: DeletionAndRestore

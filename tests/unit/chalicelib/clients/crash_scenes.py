@@ -16,7 +16,7 @@ from tempfile import TemporaryFile
 
 from chalicelib.aws.cognito_app_clients import app_client_name
 from chalicelib.clients.app_client_rotation import Step
-from chalicelib.clients.changes import Changes
+from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.credentials import secret_id
 from chalicelib.errors import ProblemError
@@ -66,7 +66,7 @@ class Scene:
         self.handed_out.append(enrolled.issued)
         return enrolled.issued.client_id
 
-    def change(self, changes: Changes) -> None:
+    def change(self, changes: ClientUpdate) -> None:
         self.operators.clients.change(self.client_id, changes)
 
     def rotate(self, overlap_seconds: int) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.changes import Clients
+from chalicelib.clients.changes import ClientService
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrolled, EnrollmentRequest
@@ -31,7 +31,7 @@ class LifecycleWorld(EnrollmentWorld):
         self.east.clock = self.west.clock = self.clock
         self.endpoints = {region: FakeTokenEndpoint(clock=self.clock) for region in (EAST, WEST)}
         self.halves = AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key)
-        self.clients = Clients(self.admin, self.halves)
+        self.clients = ClientService(self.admin, self.halves)
         self.rotation = Rotation(self.admin, self.logs, self.hasher, self.random_bytes)
         self.deletion = DeletionAndRestore(self.admin, self.halves)
         self.denials = Denials(EAST, self.state)

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.clients.changes import Changes
+from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.errors import ProblemError
 from chalicelib.model import ClientId, IssuedCredentials, SecretId, Status
@@ -61,7 +61,7 @@ class Actor:
             return problem.slug
         return DONE
 
-    def change(self, changes: Changes, *, if_match: bool = False) -> None:
+    def change(self, changes: ClientUpdate, *, if_match: bool = False) -> None:
         version = self.version if if_match else None
         self.operators.clients.change(self.scene.client_id, changes, version)
 

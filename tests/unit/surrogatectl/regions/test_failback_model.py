@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
-from chalicelib.clients.changes import Changes
+from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.errors import ProblemError
 from chalicelib.model import ClientId, IssuedCredentials, Status
@@ -121,7 +121,7 @@ class Story:
         client.valid = [issued, *client.valid] if overlap_seconds else [issued]
         client.handed_out.append(issued)
 
-    def change(self, client_id: ClientId, changes: Changes) -> None:
+    def change(self, client_id: ClientId, changes: ClientUpdate) -> None:
         self.operators.clients.change(client_id, changes)
         self.model[client_id].status = changes.get("status", self.model[client_id].status)
 
