@@ -16,8 +16,8 @@ from surrogatectl.regions.parts import (
     WRITES_PER_SECOND,
 )
 from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import Choices, Return, Roll
-from surrogatectl.regions.replication_repair import Links
+from surrogatectl.regions.record_restore import Choices, RecordRestorer, Roll
+from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.state import Name, Side
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
 from tests.worlds import EAST, WEST
@@ -94,7 +94,7 @@ class Rescue:
         here, there = self.copies[EAST], self.copies[WEST]
         second = self.secondary
         reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
-        bring_back = Return(
+        bring_back = RecordRestorer(
             (EAST, WEST),
             here,
             there,
@@ -114,7 +114,7 @@ class Rescue:
                 self._pace(LISTS_PER_SECOND),
             ),
             bring_back,
-            Links(
+            ReplicationRepairer(
                 here,
                 there,
                 self.primary.deletion,

@@ -25,8 +25,16 @@ from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.failover import Check
-from surrogatectl.regions.record_restore import Choices, Fate, Left, Return, Roll, Split, Tally
-from surrogatectl.regions.replication_repair import Links
+from surrogatectl.regions.record_restore import (
+    Choices,
+    Fate,
+    Left,
+    RecordRestorer,
+    Roll,
+    Split,
+    Tally,
+)
+from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.state import (
     Announce,
     Name,
@@ -91,8 +99,8 @@ class Failback:
     name: Name
     try_canary: TryCanary
     roll: Roll
-    bring_back: Return
-    links: Links
+    bring_back: RecordRestorer
+    links: ReplicationRepairer
     replicas: Callable[[], Check]
     clock: Clock
     pause: Pause

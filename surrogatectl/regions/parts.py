@@ -20,8 +20,8 @@ from surrogatectl.regions.canary import CanarySecret, DirectCanary
 from surrogatectl.regions.failback import Failback, Progress
 from surrogatectl.regions.failover import Failover, ReplicaCheck
 from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import Return, Roll
-from surrogatectl.regions.replication_repair import Links
+from surrogatectl.regions.record_restore import RecordRestorer, Roll
+from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.simple_record import (
     SimpleRecord,
     SimplyRecordedName,
@@ -160,7 +160,7 @@ class SteeringParts:
         there = self._copies(self.settings.secondary, self.settings.primary)
         reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
         pool = self.secondary.halves.pools[secondary.region]
-        bring_back = Return(
+        bring_back = RecordRestorer(
             (primary.region, secondary.region),
             here,
             there,
@@ -181,7 +181,7 @@ class SteeringParts:
                 self._pace(LISTS_PER_SECOND),
             ),
             bring_back,
-            Links(
+            ReplicationRepairer(
                 here,
                 there,
                 self.primary.deletion,

@@ -144,7 +144,7 @@ class Roll:
 
 
 @dataclass(frozen=True, slots=True)
-class Return:
+class RecordRestorer:
     """
     Brings records back.
 

@@ -19,7 +19,14 @@ from chalicelib.model import ClientId, ClientRecord, Status, Versioned
 from chalicelib.ports import Pause
 from chalicelib.timing import RateLimiter
 from surrogatectl.regions.record_copies import Copies, Standing, was_current
-from surrogatectl.regions.record_restore import Choices, Keep, Left, Return, Tally, is_unfinished
+from surrogatectl.regions.record_restore import (
+    Choices,
+    Keep,
+    Left,
+    RecordRestorer,
+    Tally,
+    is_unfinished,
+)
 
 # A replica goes a moment after it was told to.
 _FORGET_PAUSES: Final = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
@@ -31,7 +38,7 @@ REMOVED: Final = "removed"
 
 
 @dataclass(frozen=True, slots=True)
-class Links:
+class ReplicationRepairer:
     """
     Replicates records from the primary Region again.
 
@@ -41,7 +48,7 @@ class Links:
     primary: Copies
     secondary: Copies
     deletion: DeletionAndRestore
-    bring_back: Return
+    bring_back: RecordRestorer
     looks: RateLimiter
     writes: RateLimiter
     pause: Pause
