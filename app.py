@@ -100,8 +100,8 @@ def admin_surface(parts: AdminParts) -> AdminSurface:
         other.name: CloudWatchUseLog(there.admin_logs, other.log_group, clock),
     }
     return AdminSurface(
-        enrollment=Enrollment(parts.admin, parts.halves, hasher, random_bytes),
-        clients=ClientService(parts.admin, parts.halves),
+        enrollment=Enrollment(parts.admin, parts.app_clients, hasher, random_bytes),
+        clients=ClientService(parts.admin, parts.app_clients),
         rotation=Rotation(parts.admin, logs, hasher, random_bytes),
         app_client_rotation=parts.app_client_rotation,
         deletion=parts.deletion,

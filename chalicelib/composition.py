@@ -64,7 +64,7 @@ class AdminParts:
         return self.settings.own == self.settings.secondary
 
     @cached_property
-    def halves(self) -> AppClientPair:
+    def app_clients(self) -> AppClientPair:
         """Makes, aligns and removes app clients."""
         own, other = self.settings.own, self.settings.other
         pools = {
@@ -88,7 +88,7 @@ class AdminParts:
         wait_seconds = self.settings.fresh_seconds + self.settings.stale_seconds
         return AppClientRotation(
             self.admin,
-            self.halves,
+            self.app_clients,
             self.endpoints,
             self.random_bytes,
             wait_seconds,
@@ -98,7 +98,7 @@ class AdminParts:
     @cached_property
     def deletion(self) -> DeletionAndRestore:
         """Deletes and restores clients."""
-        return DeletionAndRestore(self.admin, self.halves)
+        return DeletionAndRestore(self.admin, self.app_clients)
 
     @cached_property
     def key_refresh(self) -> KeyRefresh:
@@ -119,7 +119,7 @@ class AdminParts:
     def survey(self) -> Survey:
         """Looks for drift."""
         other_records = self._records(self.there, self.here, self.settings.other, self.settings.own)
-        return Survey(self.admin, self.halves, self.admin.other_state, other_records)
+        return Survey(self.admin, self.app_clients, self.admin.other_state, other_records)
 
     @cached_property
     def reconcile(self) -> Reconcile:

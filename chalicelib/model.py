@@ -151,7 +151,7 @@ class ClientRecord:
     nothing from the other one.
 
     *secrets* holds the current secret first, then the previous one, if any.
-    *app_clients* maps a Region's name to its half.  An empty *allowed_cidrs*
+    *app_clients* maps a Region's name to its app client.  An empty *allowed_cidrs*
     allows every source address.
     """
 

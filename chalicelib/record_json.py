@@ -61,7 +61,8 @@ def record_to_json(record: ClientRecord, after: VersionId | None = None) -> str:
             "scopes": list(record.scopes),
             "allowed_cidrs": [str(network) for network in record.allowed_cidrs],
             "app_clients": {
-                region: _half_to_json(half) for region, half in record.app_clients.items()
+                region: _app_client_to_json(app_client)
+                for region, app_client in record.app_clients.items()
             },
             "enrollment": record.enrollment
             and {
@@ -178,7 +179,10 @@ def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
         ),
         scopes=tuple(_text(scope) for scope in _list(content["scopes"])),
         allowed_cidrs=tuple(ip_network(_text(cidr)) for cidr in _list(content["allowed_cidrs"])),
-        app_clients={_text(region): _half(half) for region, half in content["app_clients"].items()},
+        app_clients={
+            _text(region): _app_client(app_client)
+            for region, app_client in content["app_clients"].items()
+        },
         enrollment=None
         if mark is None
         else EnrollmentRequestMark(
@@ -196,35 +200,35 @@ def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
     )
 
 
-def _half_to_json(half: AppClient | Pending) -> dict[str, Any]:
-    if isinstance(half, Pending):
-        return {"pending": _pending_to_json(half)}
+def _app_client_to_json(app_client: AppClient | Pending) -> dict[str, Any]:
+    if isinstance(app_client, Pending):
+        return {"pending": _pending_to_json(app_client)}
     return {
-        "user_pool_id": half.user_pool_id,
-        "app_client_id": half.app_client_id,
-        "client_secret": half.client_secret,
-        "mac": half.mac,
-        "secret_since": half.secret_since,
-        "retiring": half.retiring
+        "user_pool_id": app_client.user_pool_id,
+        "app_client_id": app_client.app_client_id,
+        "client_secret": app_client.client_secret,
+        "mac": app_client.mac,
+        "secret_since": app_client.secret_since,
+        "retiring": app_client.retiring
         and {
-            "cognito_secret_id": half.retiring.cognito_secret_id,
-            "since": half.retiring.since,
-            "replicated_at": half.retiring.replicated_at,
+            "cognito_secret_id": app_client.retiring.cognito_secret_id,
+            "since": app_client.retiring.since,
+            "replicated_at": app_client.retiring.replicated_at,
         },
-        "outdated": half.outdated and _pending_to_json(half.outdated),
+        "outdated": app_client.outdated and _pending_to_json(app_client.outdated),
     }
 
 
-def _half(half: Any) -> AppClient | Pending:  # noqa: ANN401 - JSON
-    if "pending" in half:
-        return _pending(half["pending"])
-    retiring, outdated = half["retiring"], half["outdated"]
+def _app_client(app_client: Any) -> AppClient | Pending:  # noqa: ANN401 - JSON
+    if "pending" in app_client:
+        return _pending(app_client["pending"])
+    retiring, outdated = app_client["retiring"], app_client["outdated"]
     return AppClient(
-        user_pool_id=_text(half["user_pool_id"]),
-        app_client_id=AppClientId(_text(half["app_client_id"])),
-        client_secret=_text(half["client_secret"]),
-        mac=_text(half["mac"]),
-        secret_since=_whole(half["secret_since"]),
+        user_pool_id=_text(app_client["user_pool_id"]),
+        app_client_id=AppClientId(_text(app_client["app_client_id"])),
+        client_secret=_text(app_client["client_secret"]),
+        mac=_text(app_client["mac"]),
+        secret_since=_whole(app_client["secret_since"]),
         retiring=None
         if retiring is None
         else RetiringSecret(

@@ -150,39 +150,41 @@ class AwsWorld:
                 yield f"a record is {record.status}"
                 continue
             for region in REGIONS:
-                half = record.app_clients.get(region)
-                if isinstance(half, AppClient):
-                    yield from self._bad_half(region, record, half)
+                regional = record.app_clients.get(region)
+                if isinstance(regional, AppClient):
+                    yield from self._bad_regional(region, record, regional)
                 else:
-                    yield f"the half in {region} is {half}"
+                    yield f"the app client in {region} is {regional}"
             shown = self.secrets[EAST].described(f"{PREFIX}/clients/{client_id}")
             wanted = (record.client_name, record.status, str(record.expires_at or 0))
             if shown != wanted:
                 yield f"lists show {shown}, not {wanted}"
 
-    def _bad_half(self, region: str, record: ClientRecord, half: AppClient) -> Iterator[str]:
+    def _bad_regional(
+        self, region: str, record: ClientRecord, regional: AppClient
+    ) -> Iterator[str]:
         pool = self.pools[region]
-        found = pool.clients.get(half.app_client_id)
-        if half.user_pool_id != pool.user_pool_id or found is None:
+        found = pool.clients.get(regional.app_client_id)
+        if regional.user_pool_id != pool.user_pool_id or found is None:
             yield f"the app client in {region} is gone"
             return
-        if found.scopes != set(record.scopes) or half.outdated:
+        if found.scopes != set(record.scopes) or regional.outdated:
             yield f"the app client in {region} has {sorted(found.scopes)}, not {record.scopes}"
-        if not found.accepts(half.client_secret):
+        if not found.accepts(regional.client_secret):
             yield f"the app client in {region} has another secret"
-        known = {half.retiring.cognito_secret_id} if half.retiring else set[str]()
+        known = {regional.retiring.cognito_secret_id} if regional.retiring else set[str]()
         if len(set(found.secrets) - known) != 1:
             yield f"the app client in {region} has a secret that nobody knows"
-        mac = app_client_mac(self.deployment_key, record.client_id, half.app_client_id)
-        if half.mac != mac:
+        mac = app_client_mac(self.deployment_key, record.client_id, regional.app_client_id)
+        if regional.mac != mac:
             yield f"the MAC in {region} is wrong"
 
     def _bad_app_clients(self) -> Iterator[str]:
         for region in REGIONS:
             referred = {
-                half.app_client_id
+                regional.app_client_id
                 for record in self.records().values()
-                if isinstance(half := record.app_clients.get(region), AppClient)
+                if isinstance(regional := record.app_clients.get(region), AppClient)
             }
             for app_client_id, client_id in self.ours(region):
                 if app_client_id not in referred:
@@ -259,30 +261,30 @@ class Operators:
             pause=self.call_deadline.bounded(clock.advance),
             secondary=region == WEST,
         )
-        self.halves = AppClientPair(
+        self.app_clients = AppClientPair(
             self.admin,
             {each: _pool(world, each) for each in (region, other)},
             DeploymentKeySecret(lambda: here, PREFIX),
         )
-        self.enroll = Enrollment(self.admin, self.halves, hasher, random_bytes)
+        self.enroll = Enrollment(self.admin, self.app_clients, hasher, random_bytes)
         self.logs = {each: FakeUseLog() for each in REGIONS}
         self.rotation = Rotation(self.admin, self.logs, hasher, random_bytes)
-        self.clients = ClientService(self.admin, self.halves)
-        self.deletion = DeletionAndRestore(self.admin, self.halves)
+        self.clients = ClientService(self.admin, self.app_clients)
+        self.deletion = DeletionAndRestore(self.admin, self.app_clients)
         self.denials = {
             region: Denials(region, self.state),
             other: Denials(other, self.state_there),
         }
         self.app_client_rotation = AppClientRotation(
             self.admin,
-            self.halves,
+            self.app_clients,
             {each: CognitoTokens(world.pools[each], clock) for each in REGIONS},
             random_bytes,
             FRESH + STALE,
             self.call_deadline.require_time,
         )
         replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
-        self.survey = Survey(self.admin, self.halves, self.state_there, replicas)
+        self.survey = Survey(self.admin, self.app_clients, self.state_there, replicas)
         self.reconcile = Reconcile(
             self.survey,
             self.deletion,

@@ -98,7 +98,7 @@ class Rescue:
             (EAST, WEST),
             here,
             there,
-            second.halves,
+            second.app_clients,
             second.deletion,
             reads,
             writes,
@@ -110,7 +110,7 @@ class Rescue:
             Roll(
                 self.primary.admin.records,
                 second.admin.records,
-                second.halves.pools[WEST],
+                second.app_clients.pools[WEST],
                 self._pace(LISTS_PER_SECOND),
             ),
             bring_back,

@@ -189,7 +189,7 @@ class EnrollmentWorld:
         )
         self.enroll = Enrollment(
             admin=self.admin,
-            halves=AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key),
+            app_clients=AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key),
             hasher=self.hasher,
             random_bytes=self.random_bytes,
         )
@@ -198,9 +198,9 @@ class EnrollmentWorld:
     def stranded(self) -> set[AppClientId]:
         """The app clients that no record refers to."""
         referred = {
-            half.app_client_id
+            regional.app_client_id
             for versioned in self.store.stored.values()
-            for half in versioned.value.app_clients.values()
-            if isinstance(half, AppClient)
+            for regional in versioned.value.app_clients.values()
+            if isinstance(regional, AppClient)
         }
         return (set(self.east.made) | set(self.west.made)) - referred

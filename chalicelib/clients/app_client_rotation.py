@@ -64,7 +64,7 @@ _UNDER_WAY_SECONDS: Final = 60
 
 
 class Step(StrEnum):
-    """How far the rotation of one half has come."""
+    """How far the rotation in one Region has come."""
 
     IDLE = "idle"  # one secret, and not due
     STARTED = "started"  # the new secret is in use
@@ -80,7 +80,7 @@ _AT_REST: Final = frozenset({Step.IDLE, Step.FINISHED, Step.PENDING})
 @dataclass(frozen=True, slots=True)
 class AppClientRotation:
     """
-    Rotates the Cognito secrets of both halves of a client.
+    Rotates the Cognito secrets of a client's app client in each Region.
 
     *endpoints* maps both Regions' names to their token endpoints;
     *wait_seconds* is the sum of both freshness bounds; *require_time* raises
@@ -88,7 +88,7 @@ class AppClientRotation:
     """
 
     admin: ClientRepository
-    halves: AppClientPair
+    app_clients: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)
     wait_seconds: int
@@ -96,18 +96,18 @@ class AppClientRotation:
 
     def advance(self, client_id: ClientId, *, due_before: int) -> dict[str, Step]:
         """
-        Take the rotation of *client_id* as far as it goes now; return each half's step.
+        Take the rotation of *client_id* as far as it goes now; return each Region's step.
 
-        A half is due if its secret was made before *due_before*.  The second
-        half starts when the first one has finished.
+        A Region is due if its Cognito secret was made before *due_before*.  The
+        second Region starts when the first one has finished.
 
         Raises:
             ProblemError: If a step is not possible; repeat it later.
         """
         self.admin.require_writer()
         steps: dict[str, Step] = {}
-        for region in self.halves.regions:
-            # Read afresh: the half before may have written.
+        for region in self.app_clients.regions:
+            # Read afresh: the Region before may have written.
             found = self.admin.find(client_id)
             require_live(found.value)
             busy = not _AT_REST.issuperset(steps.values())
@@ -115,22 +115,22 @@ class AppClientRotation:
         return steps
 
     def _advance(self, found: Versioned[ClientRecord], region: str, due_before: int) -> Step:
-        half = found.value.app_clients.get(region)
-        if half is None or isinstance(half, Pending):
+        app_client = found.value.app_clients.get(region)
+        if app_client is None or isinstance(app_client, Pending):
             return Step.PENDING
-        if half.retiring is not None:
-            return self._retire(found, region, half, half.retiring)
-        if half.secret_since >= due_before:
+        if app_client.retiring is not None:
+            return self._retire(found, region, app_client, app_client.retiring)
+        if app_client.secret_since >= due_before:
             return Step.IDLE
-        return self._start(found, region, half)
+        return self._start(found, region, app_client)
 
-    def _start(self, found: Versioned[ClientRecord], region: str, half: AppClient) -> Step:
-        pool = self.halves.pools[region]
+    def _start(self, found: Versioned[ClientRecord], region: str, app_client: AppClient) -> Step:
+        pool = self.app_clients.pools[region]
         value = self.random_bytes(_SECRET_BYTES).hex()
-        old, added = self._add(found.value, region, half, value)
+        old, added = self._add(found.value, region, app_client, value)
         now = int(self.admin.clock())
         retiring = RetiringSecret(old.cognito_secret_id, now)
-        renewed = replace(half, client_secret=value, secret_since=now, retiring=retiring)
+        renewed = replace(app_client, client_secret=value, secret_since=now, retiring=retiring)
         try:
             self._try_out(found.value, region, renewed)
             self._write(found, region, renewed)
@@ -138,7 +138,7 @@ class AppClientRotation:
             if problem.slug == "outcome-unknown":
                 raise  # it may be in the record by now; `advance` sees
             try:
-                pool.delete_secret(half.app_client_id, added.cognito_secret_id)
+                pool.delete_secret(app_client.app_client_id, added.cognito_secret_id)
             except UnknownAppClientError:
                 raise app_client_gone(region) from None
             except AppClientsError:
@@ -147,19 +147,19 @@ class AppClientRotation:
         return Step.STARTED
 
     def _add(
-        self, record: ClientRecord, region: str, half: AppClient, value: str
+        self, record: ClientRecord, region: str, app_client: AppClient, value: str
     ) -> tuple[CognitoSecret, CognitoSecret]:
         """Add a secret with *value*; return the one in use, and the new one."""
-        pool = self.halves.pools[region]
+        pool = self.app_clients.pools[region]
         try:
-            in_use, *others = pool.secrets(half.app_client_id)
+            in_use, *others = pool.secrets(app_client.app_client_id)
             for other in others:
                 _require_leftover(record, region)
                 if self.admin.clock() - other.created_at < _UNDER_WAY_SECONDS:
                     raise conflict()
                 # An earlier start ended between adding it and writing it down.
-                pool.delete_secret(half.app_client_id, other.cognito_secret_id)
-            return in_use, pool.add_secret(half.app_client_id, value)
+                pool.delete_secret(app_client.app_client_id, other.cognito_secret_id)
+            return in_use, pool.add_secret(app_client.app_client_id, value)
         except UnknownAppClientError:
             raise app_client_gone(region) from None
         except AppClientsError as err:
@@ -167,15 +167,15 @@ class AppClientRotation:
                 raise conflict() from None  # another rotation was quicker
             raise cognito_problem(region, err) from None
 
-    def _try_out(self, record: ClientRecord, region: str, half: AppClient) -> None:
+    def _try_out(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
         for seconds in _TOKEN_PAUSES:
             self.admin.pause(seconds)
             deadline = Countdown(self.admin.clock, _TOKEN_SECONDS)
-            metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": half.mac}
+            metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
             try:
                 self.require_time()
                 scope = " ".join(sorted(record.scopes))
-                self.endpoints[region].request_token(half, scope, metadata, deadline)
+                self.endpoints[region].request_token(app_client, scope, metadata, deadline)
             except (AppClientRefusedError, TokenEndpointUnavailableError):
                 continue
             except OutOfTimeError:
@@ -193,7 +193,7 @@ class AppClientRotation:
         self,
         found: Versioned[ClientRecord],
         region: str,
-        half: AppClient,
+        app_client: AppClient,
         retiring: RetiringSecret,
     ) -> Step:
         now = int(self.admin.clock())
@@ -202,21 +202,23 @@ class AppClientRotation:
             if state is not Replication.IN_SYNC:
                 return Step.REPLICATING
             noted = replace(retiring, replicated_at=now)
-            self._write(found, region, replace(half, retiring=noted))
+            self._write(found, region, replace(app_client, retiring=noted))
             return Step.WAITING
         if now - retiring.replicated_at <= self.wait_seconds + _CLOCK_SECONDS:
             return Step.WAITING
         try:
-            self.halves.pools[region].delete_secret(half.app_client_id, retiring.cognito_secret_id)
+            self.app_clients.pools[region].delete_secret(
+                app_client.app_client_id, retiring.cognito_secret_id
+            )
         except UnknownAppClientError:
             raise app_client_gone(region) from None
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
-        self._write(found, region, replace(half, retiring=None))
+        self._write(found, region, replace(app_client, retiring=None))
         return Step.FINISHED
 
-    def _write(self, found: Versioned[ClientRecord], region: str, half: AppClient) -> None:
-        record = replace(found.value, app_clients={**found.value.app_clients, region: half})
+    def _write(self, found: Versioned[ClientRecord], region: str, app_client: AppClient) -> None:
+        record = replace(found.value, app_clients={**found.value.app_clients, region: app_client})
         try:
             self.admin.update(record.client_id, found.version, lambda _: record)
         except ProblemError as problem:

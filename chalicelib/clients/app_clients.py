@@ -1,7 +1,7 @@
 """
-The two halves of a client: its app client in each Region's user pool.
+The pair of app clients behind a client: one in each Region's user pool.
 
-With the other Region out of reach a half stays *pending* and the operation
+With the other Region out of reach an app client stays *pending* and the operation
 goes on; with the own Region's Cognito out of reach it does not.
 """
 
@@ -76,7 +76,7 @@ class AppClientPair:
             except (AppClientsUnreachableError, AppClientsThrottledError) as err:
                 if region == self.admin.region or isinstance(err, OutOfTimeError):
                     raise cognito_problem(region, err) from None
-                continue  # that half will be pending
+                continue  # that app client will be pending
             except AppClientsError as err:
                 raise cognito_problem(region, err) from None
             if unknown:
@@ -126,13 +126,15 @@ class AppClientPair:
                 record meanwhile.
         """
         made: dict[str, AppClientId] = {}
-        halves = dict(found.value.app_clients)
+        app_clients = dict(found.value.app_clients)
         try:
             for region in regions:
-                half = self.make(region, found.value, key, made)
-                if not (isinstance(half, Pending) and isinstance(halves.get(region), Pending)):
-                    halves[region] = half
-            record = change(replace(found.value, app_clients=halves))
+                app_client = self.make(region, found.value, key, made)
+                if not (
+                    isinstance(app_client, Pending) and isinstance(app_clients.get(region), Pending)
+                ):
+                    app_clients[region] = app_client
+            record = change(replace(found.value, app_clients=app_clients))
             return self.admin.update(record.client_id, found.version, lambda _: record)
         except ProblemError as problem:
             if problem.slug == "outcome-unknown":
@@ -174,23 +176,23 @@ class AppClientPair:
         self, record: ClientRecord, regions: Collection[str], *, keep_more: bool
     ) -> ClientRecord:
         """Align the app clients of *record*; return it with nothing *outdated* there."""
-        adopted, halves = record.origin is Origin.ADOPTED, dict(record.app_clients)
+        adopted, app_clients = record.origin is Origin.ADOPTED, dict(record.app_clients)
         for region in regions:
-            half, pool = halves.get(region), self.pools[region]
-            if not isinstance(half, AppClient):
+            app_client, pool = app_clients.get(region), self.pools[region]
+            if not isinstance(app_client, AppClient):
                 continue
             try:
-                view = pool.describe(half.app_client_id)
+                view = pool.describe(app_client.app_client_id)
                 more = view.scopes.difference(record.scopes) if keep_more else ()
                 scopes = (*record.scopes, *sorted(more))
                 if not pool.aligned(view, scopes, adopted=adopted):
-                    pool.align(half.app_client_id, scopes, adopted=adopted)
+                    pool.align(app_client.app_client_id, scopes, adopted=adopted)
             except UnknownAppClientError:
                 raise app_client_gone(region) from None
             except AppClientsError as err:
                 raise cognito_problem(region, err) from None
-            halves[region] = replace(half, outdated=None)
-        return replace(record, app_clients=halves)
+            app_clients[region] = replace(app_client, outdated=None)
+        return replace(record, app_clients=app_clients)
 
     def undo(self, made: Mapping[str, AppClientId]) -> list[str]:
         """Delete what was *made*; return what could not be deleted, in words."""

@@ -57,7 +57,7 @@ class ClientService:
     """Shows, lists and changes clients."""
 
     admin: ClientRepository
-    halves: AppClientPair
+    app_clients: AppClientPair
 
     def show(self, client_id: ClientId) -> Shown:
         """
@@ -138,39 +138,39 @@ class ClientService:
         So an app client always has at least what the record grants; what it
         has beyond that nobody can ask for, and `reconcile` takes away.
         """
-        self.halves.require_known_scopes(scopes)
+        self.app_clients.require_known_scopes(scopes)
         found = self.admin.find(client_id, if_match)
         record = _changed(found.value, changes)
         granted = set(found.value.scopes)
         both = (*found.value.scopes, *(scope for scope in scopes if scope not in granted))
-        halves = {
-            region: self._widen(region, half, both, record.origin)
+        app_clients = {
+            region: self._widen(region, app_client, both, record.origin)
             if len(both) > len(granted)
-            else half
-            for region, half in found.value.app_clients.items()
+            else app_client
+            for region, app_client in found.value.app_clients.items()
         }
-        record = replace(record, app_clients=halves)
+        record = replace(record, app_clients=app_clients)
         try:
             changed = self.admin.update(client_id, found.version, lambda _: record)
         except ProblemError as problem:
             if problem.slug == changed_meanwhile().slug and if_match is None:
                 raise conflict() from None
             raise
-        for region, half in halves.items():
+        for region, app_client in app_clients.items():
             # Also if nothing is narrowed: somebody else may be narrowing at this moment.
-            if isinstance(half, AppClient) and half.outdated is None:
+            if isinstance(app_client, AppClient) and app_client.outdated is None:
                 with suppress(ProblemError):  # `reconcile` finds it
-                    self.halves.align(changed, [region])
+                    self.app_clients.align(changed, [region])
         return changed
 
     def _widen(
-        self, region: str, half: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
+        self, region: str, app_client: AppClient | Pending, scopes: tuple[str, ...], origin: Origin
     ) -> AppClient | Pending:
-        if isinstance(half, Pending):
-            return half
+        if isinstance(app_client, Pending):
+            return app_client
         try:
-            self.halves.pools[region].align(
-                half.app_client_id, scopes, adopted=origin is Origin.ADOPTED
+            self.app_clients.pools[region].align(
+                app_client.app_client_id, scopes, adopted=origin is Origin.ADOPTED
             )
         except UnknownAppClientError:
             raise app_client_gone(region) from None
@@ -178,10 +178,12 @@ class ClientService:
             if region == self.admin.region:
                 raise cognito_problem(region, err) from None
             since = int(self.admin.clock())
-            return replace(half, outdated=Pending(since, f"Cognito in {region} did not answer"))
+            return replace(
+                app_client, outdated=Pending(since, f"Cognito in {region} did not answer")
+            )
         except AppClientsError as err:
             raise cognito_problem(region, err) from None
-        return replace(half, outdated=None)
+        return replace(app_client, outdated=None)
 
 
 def _changed(record: ClientRecord, changes: ClientUpdate) -> ClientRecord:

@@ -73,7 +73,7 @@ class DeletionAndRestore:
     """Deletes clients and restores them."""
 
     admin: ClientRepository
-    halves: AppClientPair
+    app_clients: AppClientPair
 
     def delete(
         self, client_id: ClientId, recovery_days: int, if_match: VersionId | None = None
@@ -132,17 +132,17 @@ class DeletionAndRestore:
         if record.origin is Origin.ADOPTED:
             return record, []
         left: list[str] = []
-        halves = dict(record.app_clients)
-        for region, half in record.app_clients.items():
-            if isinstance(half, Pending):
+        app_clients = dict(record.app_clients)
+        for region, app_client in record.app_clients.items():
+            if isinstance(app_client, Pending):
                 continue
             try:
-                self.halves.pools[region].delete(half.app_client_id)
+                self.app_clients.pools[region].delete(app_client.app_client_id)
             except AppClientsError:
                 left.append(f"the app client in {region}")
             else:
-                halves[region] = Pending(int(self.admin.clock()), _DELETED)
-        return replace(record, app_clients=halves), left
+                app_clients[region] = Pending(int(self.admin.clock()), _DELETED)
+        return replace(record, app_clients=app_clients), left
 
     def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
         if self.admin.secondary:
@@ -183,7 +183,7 @@ class DeletionAndRestore:
                 clients cannot be made.
         """
         self.admin.require_writer()
-        key = self.halves.key()
+        key = self.app_clients.key()
         with store_problems(self.admin.region):
             try:
                 self.admin.records.unbury(client_id)
@@ -204,19 +204,19 @@ class DeletionAndRestore:
     def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:
         was = found.value.deletion.was if found.value.deletion else Status.DISABLED
         old = {
-            region: half.app_client_id
-            for region, half in found.value.app_clients.items()
-            if isinstance(half, AppClient)
+            region: app_client.app_client_id
+            for region, app_client in found.value.app_clients.items()
+            if isinstance(app_client, AppClient)
         }
         if found.value.origin is Origin.ADOPTED:
             kept, old = frozenset(old), {}  # deletion leaves them
         else:
             kept = frozenset()
-        missing = [region for region in self.halves.regions if region not in kept]
-        revived = self.halves.renew(
+        missing = [region for region in self.app_clients.regions if region not in kept]
+        revived = self.app_clients.renew(
             found, missing, key, lambda record: replace(record, status=was, deletion=None)
         )
-        self.halves.undo(old)  # what cannot be deleted now, `reconcile` finds
+        self.app_clients.undo(old)  # what cannot be deleted now, `reconcile` finds
         return revived
 
 
@@ -228,7 +228,7 @@ def is_undone(record: ClientRecord) -> bool:
 def is_done(tombstone: ClientRecord) -> bool:
     """Return whether nothing but the burial of *tombstone* is left to do."""
     return tombstone.origin is Origin.ADOPTED or not any(
-        isinstance(half, AppClient) for half in tombstone.app_clients.values()
+        isinstance(app_client, AppClient) for app_client in tombstone.app_clients.values()
     )
 
 

@@ -4,7 +4,7 @@ Enrollment: one surrogate, two app clients, one replicated record.
 The steps are ordered so that a crash after any of them leaves something that
 a repeat finishes, or that `reconcile` finds:
 
-1. the record, `enrolling`, both halves pending: the lock on the client ID;
+1. the record, `enrolling`, both app clients pending: the lock on the client ID;
 2. an app client in each Region's pool (the other Region's may stay pending);
 3. the record again, `active`, with what was made (compare-and-swap);
 4. the replica.
@@ -94,7 +94,7 @@ class Enrollment:
     """Enrolls clients, if this is the Region that writes."""
 
     admin: ClientRepository
-    halves: AppClientPair
+    app_clients: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
 
@@ -109,8 +109,8 @@ class Enrollment:
                 problem says that `reconcile` has to clear up.
         """
         self.admin.require_writer()
-        key = self.halves.key()
-        self.halves.require_known_scopes(request.scopes)
+        key = self.app_clients.key()
+        self.app_clients.require_known_scopes(request.scopes)
         now = int(self.admin.clock())
         if request.idempotency_key is None:
             client_id = credentials.new_client_id(self.random_bytes)
@@ -127,7 +127,9 @@ class Enrollment:
             created_at=now,
             secrets=(self.hasher.hash(issued, now=now),),
             scopes=request.scopes,
-            app_clients={region: Pending(now, "not made yet") for region in self.halves.regions},
+            app_clients={
+                region: Pending(now, "not made yet") for region in self.app_clients.regions
+            },
             allowed_cidrs=request.allowed_cidrs,
             expires_at=request.expires_at,
             enrollment=mark,
@@ -171,11 +173,11 @@ class Enrollment:
     ) -> Enrolled:
         made: dict[str, AppClientId] = {}
         try:
-            halves = dict(reserved.value.app_clients)
-            for region in self.halves.regions:
-                if not isinstance(halves.get(region), AppClient):
-                    halves[region] = self.halves.make(region, reserved.value, key, made)
-            record = replace(reserved.value, status=Status.ACTIVE, app_clients=halves)
+            app_clients = dict(reserved.value.app_clients)
+            for region in self.app_clients.regions:
+                if not isinstance(app_clients.get(region), AppClient):
+                    app_clients[region] = self.app_clients.make(region, reserved.value, key, made)
+            record = replace(reserved.value, status=Status.ACTIVE, app_clients=app_clients)
             version = self.admin.records.replace(record, reserved.version)
         except OutcomeUnknownError:
             # Undoing could break what was written after all; `reconcile` looks.
@@ -202,7 +204,7 @@ class Enrollment:
         made: Mapping[str, AppClientId],
     ) -> ProblemError:
         """Remove what this attempt made; return *problem*, with what could not be removed."""
-        left = self.halves.undo(made)
+        left = self.app_clients.undo(made)
         if reserved is not None:
             try:
                 self._remove(reserved)

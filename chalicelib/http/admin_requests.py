@@ -159,7 +159,7 @@ def parse_older_than(request: AdminRequest) -> int:
     """
     Return the age in seconds from which a Cognito secret is to be rotated.
 
-    Not 0 unless it says so: the half that was rotated first must not be due
+    Not 0 unless it says so: the Region that was rotated first must not be due
     again while the other one still is.
 
     Raises:

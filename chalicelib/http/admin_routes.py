@@ -371,16 +371,18 @@ def _client(record: ClientRecord) -> dict[str, Any]:
             }
             for secret in record.secrets
         ],
-        "app_clients": {region: _half(half) for region, half in record.app_clients.items()},
+        "app_clients": {
+            region: _app_client(app_client) for region, app_client in record.app_clients.items()
+        },
     }
 
 
-def _half(half: AppClient | Pending) -> str:
-    if isinstance(half, Pending):
+def _app_client(app_client: AppClient | Pending) -> str:
+    if isinstance(app_client, Pending):
         return "pending"
-    if half.outdated:
+    if app_client.outdated:
         return "outdated"
-    return "rotating" if half.retiring else "ready"
+    return "rotating" if app_client.retiring else "ready"
 
 
 def _summary(summary: ClientSummary) -> dict[str, Any]:

@@ -63,8 +63,8 @@ def may_refer(
     if found is None or found.value.client_id != client_id:
         return True
     return any(
-        isinstance(half, AppClient) and half.app_client_id == app_client_id
-        for half in found.value.app_clients.values()
+        isinstance(app_client, AppClient) and app_client.app_client_id == app_client_id
+        for app_client in found.value.app_clients.values()
     )
 
 
@@ -80,14 +80,14 @@ class AppClientSurvey:
 
     def __init__(
         self,
-        halves: AppClientPair,
+        app_clients: AppClientPair,
         questions: Questions,
         now: Callable[[], float],
         *,
         thorough: bool,
     ) -> None:
         """See `Survey` for what *thorough* means."""
-        self._halves = halves
+        self._app_clients = app_clients
         self._questions = questions
         self._now = now
         self._thorough = thorough
@@ -95,8 +95,11 @@ class AppClientSurvey:
 
     def list(self) -> None:
         """Note every app client that carries our mark."""
-        for region in self._halves.regions:
-            pool, wait = self._halves.pools[region], partial(self._questions.wait, COGNITO, region)
+        for region in self._app_clients.regions:
+            pool, wait = (
+                self._app_clients.pools[region],
+                partial(self._questions.wait, COGNITO, region),
+            )
             try:
                 self._unclaimed[region] = self._questions.ask(
                     COGNITO,
@@ -110,29 +113,33 @@ class AppClientSurvey:
         """Note what *record* refers to; return the Regions where Cognito lists that."""
         return frozenset(
             region
-            for region, half in record.app_clients.items()
-            if isinstance(half, AppClient)
-            and self._unclaimed.get(region, {}).pop(half.app_client_id, None) is not None
+            for region, app_client in record.app_clients.items()
+            if isinstance(app_client, AppClient)
+            and self._unclaimed.get(region, {}).pop(app_client.app_client_id, None) is not None
         )
 
     def of(self, record: ClientRecord, listed: frozenset[str]) -> Iterator[Drift]:
         """Yield what is wrong with the app clients of *record*, some of them *listed*."""
-        for region in self._halves.regions:
-            half, pool = record.app_clients.get(region), self._halves.pools[region]
-            if half is None or isinstance(half, Pending):
-                detail = half.reason if half else "missing from the record"
+        for region in self._app_clients.regions:
+            app_client, pool = record.app_clients.get(region), self._app_clients.pools[region]
+            if app_client is None or isinstance(app_client, Pending):
+                detail = app_client.reason if app_client else "missing from the record"
                 yield _drift(Kind.PENDING, region, record, f"The app client is pending: {detail}.")
-            elif half.user_pool_id != pool.user_pool_id:
+            elif app_client.user_pool_id != pool.user_pool_id:
                 detail = "The app client is in another user pool than the configured one."
                 yield _drift(Kind.APP_CLIENT_GONE, region, record, detail, repairable=False)
-            elif self._thorough or half.outdated or region not in listed:
-                yield from self._look_at(region, record, half)
+            elif self._thorough or app_client.outdated or region not in listed:
+                yield from self._look_at(region, record, app_client)
 
-    def _look_at(self, region: str, record: ClientRecord, half: AppClient) -> Iterator[Drift]:
-        pool, adopted = self._halves.pools[region], record.origin is Origin.ADOPTED
+    def _look_at(self, region: str, record: ClientRecord, app_client: AppClient) -> Iterator[Drift]:
+        pool, adopted = self._app_clients.pools[region], record.origin is Origin.ADOPTED
         try:
-            view = self._questions.ask(COGNITO, region, lambda: pool.describe(half.app_client_id))
-            secrets = self._questions.ask(COGNITO, region, lambda: pool.secrets(half.app_client_id))
+            view = self._questions.ask(
+                COGNITO, region, lambda: pool.describe(app_client.app_client_id)
+            )
+            secrets = self._questions.ask(
+                COGNITO, region, lambda: pool.secrets(app_client.app_client_id)
+            )
         except UnknownAppClientError:
             # An adopted one is its owner's, who may have meant it.
             detail = "The app client is gone."
@@ -143,12 +150,12 @@ class AppClientSurvey:
         wrong = differences(
             record, view, lambda scopes: pool.aligned(view, tuple(scopes), adopted=adopted)
         )
-        if half.outdated or wrong:
+        if app_client.outdated or wrong:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
         # What no record in a Region that stands alone knows, one in the other may know.
-        alone = self._halves.admin.secondary
-        unknown = half.retiring is None and len(secrets) > 1 and not alone
+        alone = self._app_clients.admin.secondary
+        unknown = app_client.retiring is None and len(secrets) > 1 and not alone
         if unknown and settled(secrets[-1].created_at, self._now()):
             detail = "The app client has a second secret that no record knows."
             yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=not adopted)
@@ -173,7 +180,7 @@ class AppClientSurvey:
     def _orphan(
         self, region: str, client_id: ClientId, app_client_id: AppClientId
     ) -> Iterator[Drift]:
-        pool = self._halves.pools[region]
+        pool = self._app_clients.pools[region]
         try:
             view = self._questions.ask(COGNITO, region, lambda: pool.describe(app_client_id))
         except (UnknownAppClientError, NoAnswerError):

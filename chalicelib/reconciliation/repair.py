@@ -7,7 +7,7 @@ only what carries our mark and is not young (`SETTLED_SECONDS`); so it is safe
 beside any other operation, safe to crash, and safe to repeat.
 
 An app client that no record refers to is deleted, even if the record of its
-name has a half pending, of which it may be the lost answer: a new app client
+name has one pending, of which it may be the lost answer: a new app client
 costs nothing, and who else may have seen the old one's secret nobody knows.
 """
 
@@ -105,8 +105,8 @@ class Reconcile:
         return self.survey.admin
 
     @property
-    def _halves(self) -> AppClientPair:
-        return self.survey.halves
+    def _app_clients(self) -> AppClientPair:
+        return self.survey.app_clients
 
     def _require_sole_writer(self) -> None:
         """
@@ -150,7 +150,7 @@ class Reconcile:
     def _delete_orphan(self, drift: Drift) -> None:
         self._require_both_regions_records()
         client_id, app_client_id = _client_id(drift), _app_client_id(drift)
-        pool = self._halves.pools[drift.region]
+        pool = self._app_clients.pools[drift.region]
         try:
             view = pool.describe(app_client_id)
         except UnknownAppClientError:
@@ -170,17 +170,17 @@ class Reconcile:
 
     def _make_app_client(self, drift: Drift) -> None:
         found, region = self._live(drift), drift.region
-        half, pool = found.value.app_clients.get(region), self._halves.pools[region]
-        if isinstance(half, AppClient):
-            if half.user_pool_id != pool.user_pool_id or found.value.origin is Origin.ADOPTED:
+        app_client, pool = found.value.app_clients.get(region), self._app_clients.pools[region]
+        if isinstance(app_client, AppClient):
+            if app_client.user_pool_id != pool.user_pool_id or found.value.origin is Origin.ADOPTED:
                 raise _LeftAloneError("It is in another user pool, or its owner's.")
             try:
-                pool.describe(half.app_client_id)
+                pool.describe(app_client.app_client_id)
             except UnknownAppClientError:
                 pass
             else:
                 raise _NothingToDoError
-        made = self._halves.renew(found, [region], self._halves.key()).value
+        made = self._app_clients.renew(found, [region], self._app_clients.key()).value
         if not isinstance(made.app_clients[region], AppClient):
             raise AppClientsUnreachableError
 
@@ -190,26 +190,26 @@ class Reconcile:
             raise _NothingToDoError
         # What an adopted one may beyond the record is its owner's business.
         adopted = found.value.origin is Origin.ADOPTED
-        self._halves.align(found, [drift.region], keep_more=adopted)
+        self._app_clients.align(found, [drift.region], keep_more=adopted)
 
     def _delete_cognito_secret(self, drift: Drift) -> None:
         self._require_both_regions_records()
-        found, pool = self._live(drift), self._halves.pools[drift.region]
-        half = found.value.app_clients.get(drift.region)
-        if not isinstance(half, AppClient) or half.retiring is not None:
+        found, pool = self._live(drift), self._app_clients.pools[drift.region]
+        app_client = found.value.app_clients.get(drift.region)
+        if not isinstance(app_client, AppClient) or app_client.retiring is not None:
             raise _NothingToDoError
         if found.value.origin is Origin.ADOPTED:
             raise _LeftAloneError("It is its owner's.")
         # The record knows one, and no rotation is under way: it is the older one.
         try:
-            _, *later = pool.secrets(half.app_client_id)
+            _, *later = pool.secrets(app_client.app_client_id)
         except UnknownAppClientError:
             raise _NothingToDoError from None
         if not later:
             raise _NothingToDoError
         if not self._settled(later[0].created_at):
             raise _LeftAloneError("It is young.")
-        pool.delete_secret(half.app_client_id, later[0].cognito_secret_id)
+        pool.delete_secret(app_client.app_client_id, later[0].cognito_secret_id)
 
     # Records
 

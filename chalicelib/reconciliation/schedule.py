@@ -135,10 +135,16 @@ class Upkeep:
 
 
 def _concerned(record: ClientRecord, due_before: int) -> bool:
-    """Return whether a half of *record* is due, or on its way."""
-    halves = [half for half in record.app_clients.values() if isinstance(half, AppClient)]
+    """Return whether an app client of *record* is due, or on its way."""
+    app_clients = [
+        app_client
+        for app_client in record.app_clients.values()
+        if isinstance(app_client, AppClient)
+    ]
     live = record.status in {Status.ACTIVE, Status.DISABLED}
-    return live and any(half.retiring or half.secret_since < due_before for half in halves)
+    return live and any(
+        app_client.retiring or app_client.secret_since < due_before for app_client in app_clients
+    )
 
 
 def _unseen(_done: int, _total: int | None) -> None:

@@ -58,7 +58,7 @@ class Survey:
     """
 
     admin: ClientRepository
-    halves: AppClientPair
+    app_clients: AppClientPair
     other_state: StateStore
     replicas: ManyRecordsReader
 
@@ -94,13 +94,13 @@ class _Run:
         thorough: bool,
     ) -> None:
         self._admin, self._records = survey.admin, survey.admin.records
-        self._region, self._other = survey.halves.regions
+        self._region, self._other = survey.app_clients.regions
         self._states = {self._region: survey.admin.state, self._other: survey.other_state}
         self._replicas = survey.replicas
         self._progress = progress
         self._questions = Questions(survey.admin, before_each)
         self._app_clients = AppClientSurvey(
-            survey.halves, self._questions, survey.admin.clock, thorough=thorough
+            survey.app_clients, self._questions, survey.admin.clock, thorough=thorough
         )
         self._behind: list[tuple[ClientId, VersionId]] = []
         self._behind_at = 0.0

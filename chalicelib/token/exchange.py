@@ -297,8 +297,8 @@ def _token_key(caller: Authenticated, scope: str) -> TokenKey:
 
 def _drift(record: ClientRecord, region: str) -> OAuthError:
     """Return the answer to Cognito refusing what the record says is right."""
-    half = record.app_clients.get(region)
-    if isinstance(half, AppClient) and half.outdated:
+    app_client = record.app_clients.get(region)
+    if isinstance(app_client, AppClient) and app_client.outdated:
         return TemporarilyUnavailableError(reason="pending", retry_after=60)
     return OAuthServerError(reason="drift")
 

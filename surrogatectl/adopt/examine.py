@@ -80,7 +80,7 @@ class Examiner:
     clients that enrollment makes.
     """
 
-    halves: AppClientPair
+    app_clients: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     paces: Mapping[str, RateLimiter]
     regions: tuple[str, str]
@@ -95,8 +95,8 @@ class Examiner:
             ProblemError: If this is not the writing Region, or something that
                 is needed does not answer.
         """
-        self.halves.admin.require_writer()
-        key, keep = self.halves.key(), self.terms.keep_credentials
+        self.app_clients.admin.require_writer()
+        key, keep = self.app_clients.key(), self.terms.keep_credentials
         found = Examination()
         good: list[Row] = []
         for row in rows:
@@ -109,7 +109,7 @@ class Examiner:
             good, lambda primary: plan.adopted_client_id(key, primary, keep=keep), keep=keep
         )
         found.refused += refused
-        knowledge = gather_knowledge(self.halves.admin, candidates, progress)
+        knowledge = gather_knowledge(self.app_clients.admin, candidates, progress)
         for number, candidate in enumerate(candidates, start=1):
             try:
                 self._examine(candidate, knowledge, key, found)
@@ -126,8 +126,8 @@ class Examiner:
             keep = self.terms.keep_credentials
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
-        with store_problems(self.halves.admin.region):
-            require_unburied(self.halves.admin.records, candidate.client_id)
+        with store_problems(self.app_clients.admin.region):
+            require_unburied(self.app_clients.admin.records, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
             self._describe(self.regions[1], candidate.secondary),
@@ -188,7 +188,7 @@ class Examiner:
         for pause in (*_PAUSES, None):
             self.paces[region].wait()
             try:
-                return self.halves.pools[region].describe(app_client_id)
+                return self.app_clients.pools[region].describe(app_client_id)
             except UnknownAppClientError:
                 raise RefusedError(
                     f"There is no such app client in the user pool in {region}."
@@ -196,7 +196,7 @@ class Examiner:
             except (AppClientsUnreachableError, AppClientsThrottledError) as err:
                 if pause is None:
                     raise cognito_problem(region, err) from None
-                self.halves.admin.pause(pause)
+                self.app_clients.admin.pause(pause)
             except AppClientsError as err:
                 raise cognito_problem(region, err) from None
         raise AssertionError
@@ -212,12 +212,14 @@ class Examiner:
         """
         if _shows(view, pair):
             return ""
-        half = plan.half(pair, adoptable.client_id, self.halves.pools[region].user_pool_id, key, 0)
-        metadata = {"surrogate_client_id": adoptable.client_id, "surrogate_mac": half.mac}
-        deadline = Countdown(self.halves.admin.clock, _TOKEN_SECONDS)
+        app_client = plan.app_client(
+            pair, adoptable.client_id, self.app_clients.pools[region].user_pool_id, key, 0
+        )
+        metadata = {"surrogate_client_id": adoptable.client_id, "surrogate_mac": app_client.mac}
+        deadline = Countdown(self.app_clients.admin.clock, _TOKEN_SECONDS)
         try:
             self.endpoints[region].request_token(
-                half, " ".join(adoptable.scopes), metadata, deadline
+                app_client, " ".join(adoptable.scopes), metadata, deadline
             )
         except AppClientRefusedError as err:
             return f"It is not the app client's secret in {region}: Cognito answers {err}."

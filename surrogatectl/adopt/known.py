@@ -155,9 +155,9 @@ def _known(found: Versioned[ClientRecord]) -> Known:
         deleted=record.status is Status.DELETED,
         secret_ids=tuple(secret.secret_id for secret in record.secrets),
         app_client_ids=frozenset(
-            half.app_client_id
-            for half in record.app_clients.values()
-            if isinstance(half, AppClient)
+            app_client.app_client_id
+            for app_client in record.app_clients.values()
+            if isinstance(app_client, AppClient)
         ),
         version=found.version,
     )

@@ -53,14 +53,20 @@ def adoption_parts(settings: Settings, terms: Terms, audit: Audit = unaudited) -
         )
     return Parts(
         Examiner(
-            parts.halves,
+            parts.app_clients,
             parts.endpoints,
             {name: RateLimiter(PER_SECOND, time.monotonic, time.sleep) for name in names},
             names,
             app_client_name(settings.secret_prefix, ClientId("")),
             terms,
         ),
-        Adopter(parts.halves, SecretHasher(secrets.token_bytes), secrets.token_bytes, names, audit),
+        Adopter(
+            parts.app_clients,
+            SecretHasher(secrets.token_bytes),
+            secrets.token_bytes,
+            names,
+            audit,
+        ),
     )
 
 

@@ -198,7 +198,9 @@ def client_name(primary: AppClientView, secondary: AppClientView, handle: str) -
     return next((name for name in names if name and name.isprintable()), handle)
 
 
-def half(pair: Pair, client_id: ClientId, user_pool_id: str, key: bytes, now: int) -> AppClient:
+def app_client(
+    pair: Pair, client_id: ClientId, user_pool_id: str, key: bytes, now: int
+) -> AppClient:
     """Return what the record says of one of the two app clients."""
     return AppClient(
         user_pool_id=user_pool_id,

@@ -72,7 +72,7 @@ class Adopter:
     told of every client that was tried.
     """
 
-    halves: AppClientPair
+    app_clients: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
     regions: tuple[str, str]
@@ -90,8 +90,8 @@ class Adopter:
             ProblemError: If this is not the writing Region, or the deployment
                 key cannot be read.
         """
-        self.halves.admin.require_writer()
-        key = self.halves.key()
+        self.app_clients.admin.require_writer()
+        key = self.app_clients.key()
         outcomes = list(examined.refused)
         replicas: dict[ClientId, _Replica] = {}
         for already in examined.already:
@@ -125,14 +125,14 @@ class Adopter:
         ]
 
     def _adopt(self, adoptable: Adoptable, key: bytes, file: CredentialsFile | None) -> VersionId:
-        now = int(self.halves.admin.clock())
+        now = int(self.app_clients.admin.clock())
         issued, added = _kept(adoptable), False
         if file is not None:
             issued, added = self._issued(adoptable, file)
         first = adoptable.rows[0]
         app_clients = {
-            region: plan.half(
-                pair, adoptable.client_id, self.halves.pools[region].user_pool_id, key, now
+            region: plan.app_client(
+                pair, adoptable.client_id, self.app_clients.pools[region].user_pool_id, key, now
             )
             for region, pair in zip(self.regions, (first.primary, first.secondary), strict=True)
         }
@@ -162,7 +162,7 @@ class Adopter:
 
     def _create(self, record: ClientRecord) -> VersionId:
         """Create *record*; if nobody can say whether that was done, look and try again."""
-        admin, tried = self.halves.admin, False
+        admin, tried = self.app_clients.admin, False
         for seconds in _CREATE_PAUSES:
             admin.pause(seconds)
             try:
@@ -191,7 +191,7 @@ class Adopter:
         Raises:
             RefusedError: If something else is in its place.
         """
-        admin = self.halves.admin
+        admin = self.app_clients.admin
         try:
             found = admin.records.read(record.client_id)
         except UnknownClientError:
@@ -208,17 +208,17 @@ class Adopter:
         return found.version
 
     def _replicate(self, client_id: ClientId) -> Replication:
-        if self.halves.admin.secondary:
+        if self.app_clients.admin.secondary:
             return Replication.SUSPENDED
         try:
-            self.halves.admin.records.replicate(client_id)
+            self.app_clients.admin.records.replicate(client_id)
         except ServiceError:
             return Replication.MISSING  # `reconcile` replicates what is not
         return Replication.IN_PROGRESS
 
     def _settle(self, replicas: dict[ClientId, _Replica], progress: Progress) -> None:
         """Wait a little until the replicas are there; all have been asked for before."""
-        admin = self.halves.admin
+        admin = self.app_clients.admin
         for seconds in _REPLICATION_PAUSES:
             waiting = [
                 (client_id, replica)

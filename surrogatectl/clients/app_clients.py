@@ -68,11 +68,15 @@ def _records(
 
 
 def _add(found: AppClientMap, record: ClientRecord, regions: dict[str, RegionSettings]) -> None:
-    for name, half in record.app_clients.items():
+    for name, app_client in record.app_clients.items():
         region = regions.get(name)
-        # A half of a pool that was replaced since says nothing of this one's tokens.
-        if region and isinstance(half, AppClient) and half.user_pool_id == region.user_pool_id:
-            found[region.issuer][half.app_client_id] = record.client_id
+        # An app client of a pool that was replaced since says nothing of this one's tokens.
+        if (
+            region
+            and isinstance(app_client, AppClient)
+            and app_client.user_pool_id == region.user_pool_id
+        ):
+            found[region.issuer][app_client.app_client_id] = record.client_id
 
 
 def write(path: Path, document: dict[str, Any]) -> None:

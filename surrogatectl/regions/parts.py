@@ -159,12 +159,12 @@ class SteeringParts:
         here = self._copies(self.settings.primary, self.settings.secondary)
         there = self._copies(self.settings.secondary, self.settings.primary)
         reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
-        pool = self.secondary.halves.pools[secondary.region]
+        pool = self.secondary.app_clients.pools[secondary.region]
         bring_back = RecordRestorer(
             (primary.region, secondary.region),
             here,
             there,
-            self.secondary.halves,
+            self.secondary.app_clients,
             self.secondary.deletion,
             reads,
             writes,

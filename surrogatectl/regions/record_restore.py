@@ -148,14 +148,14 @@ class RecordRestorer:
     """
     Brings records back.
 
-    *halves* and *deletion* are the secondary Region's, of *regions* (the
+    *app_client_pair* and *deletion* are the secondary Region's, of *regions* (the
     primary one first); *reads* and *writes* are paces.
     """
 
     regions: tuple[str, str]
     primary: Copies
     secondary: Copies
-    halves: AppClientPair
+    app_clients: AppClientPair
     deletion: DeletionAndRestore
     reads: RateLimiter
     writes: RateLimiter
@@ -269,25 +269,25 @@ class RecordRestorer:
             ]
             outdated = [
                 region
-                for region, half in record.app_clients.items()
-                if isinstance(half, AppClient) and half.outdated
+                for region, app_client in record.app_clients.items()
+                if isinstance(app_client, AppClient) and app_client.outdated
             ]
             if not pending and not outdated:
                 return there
             if pending:
                 found = self._made(found, pending)
             if outdated:
-                self.halves.align(found, outdated)
+                self.app_clients.align(found, outdated)
         return self.secondary.stored([client_id])[client_id]
 
     def _made(
         self, found: Versioned[ClientRecord], pending: Sequence[str]
     ) -> Versioned[ClientRecord]:
-        made = self.halves.renew(found, pending, self.halves.key())
+        made = self.app_clients.renew(found, pending, self.app_clients.key())
         for region in pending:
-            half = made.value.app_clients[region]
-            if isinstance(half, Pending):
-                detail = f"Its app client in {region} could not be made: {half.reason}."
+            app_client = made.value.app_clients[region]
+            if isinstance(app_client, Pending):
+                detail = f"Its app client in {region} could not be made: {app_client.reason}."
                 raise ProblemError(503, "pending", "Pending", detail)
         return made
 
@@ -354,13 +354,13 @@ def _split(
         for name, one, other in _compared(ours, theirs)
         if one != other
     ]
-    halves = sorted(
+    app_clients = sorted(
         region
         for region in {*ours.app_clients, *theirs.app_clients}
         if ours.app_clients.get(region) != theirs.app_clients.get(region)
     )
-    if halves:
-        told.append(f"app clients in {' and '.join(halves)}")
+    if app_clients:
+        told.append(f"app clients in {' and '.join(app_clients)}")
     return Split(client_id, theirs.client_name, tuple(told or ["versions only"]))
 
 

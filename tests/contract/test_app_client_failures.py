@@ -165,8 +165,8 @@ def test_an_answer_that_says_nothing_counts_as_unreachable(
 def test_an_app_client_without_a_secret_is_none_that_we_know_of(
     server: Loopback, asked: PoolAppClients
 ) -> None:
-    for half in ({"ClientId": APP_CLIENT_ID}, {"ClientSecret": APP_CLIENT_SECRET}, {}):
-        server.choose = always(answer(200, {"UserPoolClient": half}))
+    for regional in ({"ClientId": APP_CLIENT_ID}, {"ClientSecret": APP_CLIENT_SECRET}, {}):
+        server.choose = always(answer(200, {"UserPoolClient": regional}))
         with pytest.raises(AppClientsUnreachableError) as caught:
             asked.create(CLIENT_ID, ())
         assert_tells_nothing(caught.value)

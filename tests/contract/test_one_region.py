@@ -31,7 +31,7 @@ GRANT = "grant_type=client_credentials"
 GOOD = {"access_token": "token-of-the-east", "expires_in": 3600, "token_type": "Bearer"}
 
 
-def enrolled(halves: dict[str, Any]) -> tuple[IssuedCredentials, ClientRecord]:
+def enrolled(app_clients: dict[str, Any]) -> tuple[IssuedCredentials, ClientRecord]:
     """Return credentials and the record of them."""
     issued = credentials.issue(credentials.new_client_id(secrets.token_bytes), secrets.token_bytes)
     now = int(time.time())
@@ -43,7 +43,7 @@ def enrolled(halves: dict[str, Any]) -> tuple[IssuedCredentials, ClientRecord]:
         created_at=now,
         secrets=(SecretHasher(secrets.token_bytes).hash(issued, now=now),),
         scopes=("demo/read",),
-        app_clients=halves,
+        app_clients=app_clients,
     )
     return issued, record
 
@@ -163,13 +163,13 @@ def test_a_refused_app_client_is_not_looked_for_there(stage: EastStage) -> None:
 @pytest.fixture
 def cloud_client(breakable_cloud: Cloud, local_cloud: TwoRegions) -> IssuedCredentials:
     """Store a client with an app client in both Regions, its record in both."""
-    halves = {}
+    app_clients = {}
     for region in (EAST, WEST):
         pool = AwsPool(local_cloud, region=region)
         app_client_id, client_secret = pool.clients.create(
             credentials.new_client_id(secrets.token_bytes), ("demo/read",)
         )
-        halves[region] = app_client(
+        app_clients[region] = app_client(
             user_pool_id=pool.user_pool_id,
             app_client_id=app_client_id,
             client_secret=client_secret,
@@ -177,7 +177,7 @@ def cloud_client(breakable_cloud: Cloud, local_cloud: TwoRegions) -> IssuedCrede
     here, there = local_cloud.secrets(EAST), local_cloud.secrets(WEST)
     prefix = breakable_cloud.environment["SECRET_PREFIX"]
     store = ClientSecrets(lambda: here, lambda: there, WEST, prefix, secrets.token_bytes)
-    issued, record = enrolled(halves)
+    issued, record = enrolled(app_clients)
     store.create(record)
     store.replicate(issued.client_id)
     return issued

@@ -76,8 +76,8 @@ class ClientRepository:
         assert status == 201, answer
         return str(answer["client_id"])
 
-    def edit_half(self, client_id: str, region: str, change: Callable[[Json], None]) -> None:
-        """Change what the record says of the half in *region*, past the application."""
+    def edit_app_client(self, client_id: str, region: str, change: Callable[[Json], None]) -> None:
+        """Change what the record says of the app client in *region*, past the application."""
         store = self.cloud.client("secretsmanager", "primary", "root")
         name = f"surrogate/clients/{client_id}"
         record = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
@@ -156,12 +156,16 @@ def rotate_app_client(region: str) -> Callable[[ClientRepository], Outcome]:
         client_id = admin.enrolled()
         path, at_once = f"/clients/{client_id}/app-clients", {"older_than_seconds": 0}
         other = next(each for each in _REGIONS if each != region)
-        admin.edit_half(client_id, other, lambda half: half.update(secret_since=_NEVER_DUE))
+        admin.edit_app_client(
+            client_id, other, lambda regional: regional.update(secret_since=_NEVER_DUE)
+        )
         started, answer = admin.call("POST", path, at_once)
         if started != 200:
             return started
         # As if the other Region had had the new secret for long.
-        admin.edit_half(client_id, region, lambda half: half["retiring"].update(replicated_at=1))
+        admin.edit_app_client(
+            client_id, region, lambda regional: regional["retiring"].update(replicated_at=1)
+        )
         finished, then = admin.call("POST", path, at_once)
         return started, answer["app_clients"], finished, then.get("app_clients")
 

@@ -76,8 +76,8 @@ def enroll_everywhere(enroll: Callable[..., Credential]) -> Callable[[], Credent
     def enroll_everywhere() -> Credential:
         for _ in range(60):
             credential = enroll()
-            halves = set(credential.enrolled["app_clients"].values())
-            if halves == {"ready"} and credential.enrolled["replication"] == "in_sync":
+            app_clients = set(credential.enrolled["app_clients"].values())
+            if app_clients == {"ready"} and credential.enrolled["replication"] == "in_sync":
                 return credential
             time.sleep(0.5)
         raise AssertionError("The other Region did not come back.")

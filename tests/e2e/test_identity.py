@@ -15,7 +15,7 @@ from examples.protected_api import verifier_for
 from local.cloud import Cloud
 from surrogate_verifier import ClientNames
 from tests.e2e.conftest import CommandLine, Credential
-from tests.e2e.tokens import SECONDS, half, post_token, token_without_exchange, verified
+from tests.e2e.tokens import SECONDS, post_token, regional, token_without_exchange, verified
 
 ROLES = ("primary", "secondary")
 
@@ -115,7 +115,7 @@ def test_who_holds_a_real_cognito_secret_cannot_name_another_client(
 ) -> None:
     thief, victim = enroll_everywhere(), enroll_everywhere()
     for role in ROLES:
-        stolen, other = (half(cloud, each.client_id, role) for each in (thief, victim))
+        stolen, other = (regional(cloud, each.client_id, role) for each in (thief, victim))
         for mac in (other.mac, stolen.mac, "0" * 64):
             claims = ask_cognito(
                 cloud, role, stolen, surrogate_client_id=victim.client_id, surrogate_mac=mac
@@ -132,7 +132,7 @@ def test_one_region_s_proof_is_none_in_the_other(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()
-    here, there = (half(cloud, credential.client_id, role) for role in ROLES)
+    here, there = (regional(cloud, credential.client_id, role) for role in ROLES)
     claims = ask_cognito(
         cloud,
         "secondary",
@@ -148,7 +148,7 @@ def test_a_lost_deployment_key_costs_the_claim_and_no_token(
 ) -> None:
     """A function that starts while Secrets Manager is ill; one that runs knows the key."""
     credential, cloud = enroll(), breakable_cloud
-    stolen = half(cloud, credential.client_id, "primary")
+    stolen = regional(cloud, credential.client_id, "primary")
     told = {"surrogate_client_id": credential.client_id, "surrogate_mac": stolen.mac}
     functions = cloud.client("lambda", "primary", "root")
     name = "surrogate-credentials-primary-trigger"
@@ -184,7 +184,7 @@ def test_the_map_says_the_same_as_the_claim(
     # What a backend of Lite pools has: tokens without the claim, and the map.
     verifier = verifier_for(cloud.endpoints, client_names=ClientNames.from_file(path))
     for role in ROLES:
-        own = half(cloud, credential.client_id, role)
+        own = regional(cloud, credential.client_id, role)
         token = verifier.verify(token_without_exchange(cloud, role, own))
         assert "surrogate_client_id" not in token.claims
         assert token.client_id == credential.client_id

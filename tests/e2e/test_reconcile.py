@@ -136,8 +136,8 @@ class World:
                 for client in page["UserPoolClients"]
                 if client["ClientName"].startswith(f"{self.settings.secret_prefix}-")
             }
-            halves = [record["app_clients"][region] for record in records]
-            assert {half["app_client_id"] for half in halves} == existing
+            app_clients = [record["app_clients"][region] for record in records]
+            assert {regional["app_client_id"] for regional in app_clients} == existing
         for record in records:
             assert record["status"] == "active"
             name = f"{self.settings.secret_prefix}/clients/{record['client_id']}"
@@ -150,7 +150,7 @@ def _unseen(_done: int, _total: int | None) -> None:
 
 def enroll(made: AdminParts) -> ClientId:
     hasher = SecretHasher(secrets.token_bytes)
-    enrollment = Enrollment(made.admin, made.halves, hasher, secrets.token_bytes)
+    enrollment = Enrollment(made.admin, made.app_clients, hasher, secrets.token_bytes)
     request = EnrollmentRequest("crashed", ("demo/read",), (), None, None)
     return enrollment(request, CALLER).record.client_id
 
@@ -205,12 +205,12 @@ def test_a_rotation_of_cognito_secrets_that_crashed_goes_on_and_ends(world: Worl
         seen.append(advance(world.parts(later=later)))
     assert seen == [Step.STARTED, Step.WAITING, Step.FINISHED]
     (record,) = world.records()
-    half = record["app_clients"]["us-east-1"]
-    pair = (half["app_client_id"], half["client_secret"])
+    regional = record["app_clients"]["us-east-1"]
+    pair = (regional["app_client_id"], regional["client_secret"])
     endpoint = world.cloud.endpoints["region_endpoints"]["primary"]
     assert post_token(endpoint, pair).status_code == 200
     secret_ids = world.cloud.client("cognito-idp", "primary").list_user_pool_client_secrets(
-        UserPoolId=half["user_pool_id"], ClientId=half["app_client_id"]
+        UserPoolId=regional["user_pool_id"], ClientId=regional["app_client_id"]
     )["ClientSecrets"]
     assert len(secret_ids) == 1
 

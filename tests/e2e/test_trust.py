@@ -25,7 +25,7 @@ from surrogatectl.trust.backends import BACKENDS
 from surrogatectl.trust.facts import KEY_SET, Trust, TrustedPool
 from tests.e2e.conftest import CommandLine
 from tests.e2e.envoy import Envoy, NoEnvoyError, install, validated
-from tests.e2e.tokens import SECONDS, half, post_token, token_without_exchange
+from tests.e2e.tokens import SECONDS, post_token, regional, token_without_exchange
 
 ROLES = ("primary", "secondary")
 NODE = ("aws-jwt-verify", "jose")
@@ -406,7 +406,7 @@ def test_envoy_tells_the_backend_who_came_and_nobody_else_can(
     for role in ROLES:
         answer = envoy.call(known.tokens[role], **{"x-client-id": other.client_id})
         assert answer.headers["x-upstream-client-id"] == known.client_id
-        nameless = token_without_exchange(cloud, role, half(cloud, known.client_id, role))
+        nameless = token_without_exchange(cloud, role, regional(cloud, known.client_id, role))
         answer = envoy.call(nameless, **{"x-client-id": other.client_id})
         assert answer.status_code == 200
         assert "x-upstream-client-id" not in answer.headers

@@ -57,7 +57,9 @@ def test_cognito_secrets_that_are_due_are_rotated_on_the_schedule_and_nobody_not
         ]
 
     long_ago = int(time.time()) - 2 * _DAY
-    administration.edit_half(due.client_id, EAST, lambda half: half.update(secret_since=long_ago))
+    administration.edit_app_client(
+        due.client_id, EAST, lambda regional: regional.update(secret_since=long_ago)
+    )
     never = administration.run_upkeep()
     assert steps_of(due, never) == []
     with rotating_after(cloud, 1):
@@ -68,8 +70,8 @@ def test_cognito_secrets_that_are_due_are_rotated_on_the_schedule_and_nobody_not
         assert steps[EAST] in {"started", "replicating", "waiting"}
         assert works() == [200, 200]
         # As if the other Region had had the new secret for long.
-        administration.edit_half(
-            due.client_id, EAST, lambda half: half["retiring"].update(replicated_at=1)
+        administration.edit_app_client(
+            due.client_id, EAST, lambda regional: regional["retiring"].update(replicated_at=1)
         )
         (steps,) = steps_of(due, administration.run_upkeep())
         assert steps == {EAST: "finished", WEST: "idle"}

@@ -42,7 +42,7 @@ def verified(cloud: Cloud, role: str, token: str) -> dict[str, Any]:
     return claims
 
 
-def half(cloud: Cloud, client_id: str, role: str) -> AppClient:
+def regional(cloud: Cloud, client_id: str, role: str) -> AppClient:
     """Return the Cognito side of a client, as somebody who stole it would have it."""
     text = cloud.client("secretsmanager", role, "root").get_secret_value(
         SecretId=f"surrogate/clients/{client_id}", VersionStage="AWSCURRENT"

@@ -91,9 +91,9 @@ def _refusing(api: TokenApi) -> None:
 
 
 def _outdated(api: TokenApi) -> None:
-    half = api.world.store.stored[api.client.client_id].value.app_clients[EAST]
-    assert isinstance(half, AppClient)
-    _record(app_clients={EAST: replace(half, outdated=Pending(1, "why"))})(api)
+    regional = api.world.store.stored[api.client.client_id].value.app_clients[EAST]
+    assert isinstance(regional, AppClient)
+    _record(app_clients={EAST: replace(regional, outdated=Pending(1, "why"))})(api)
     _refusing(api)
 
 

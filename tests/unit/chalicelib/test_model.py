@@ -139,8 +139,8 @@ def test_nouns_are_frozen() -> None:
     for noun in nouns(model):
         parameters = noun.__dataclass_params__  # type: ignore[attr-defined]
         assert parameters.frozen, noun
-    half = AppClient("pool", AppClientId("id"), "secret", "mac", 0)
+    regional = AppClient("pool", AppClientId("id"), "secret", "mac", 0)
     with pytest.raises(dataclasses.FrozenInstanceError):
-        half.client_secret = "other"  # type: ignore[misc]
+        regional.client_secret = "other"  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
         StoredSecret(model.SecretId("a"), "hash", 0).hash = "other"  # type: ignore[misc]

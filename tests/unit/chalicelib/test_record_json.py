@@ -97,10 +97,12 @@ def a_record() -> str:
     world = ExchangeWorld()
     issued = world.client()
     record = world.store.stored[issued.client_id].value
-    half = record.app_clients["us-east-1"]
-    assert isinstance(half, AppClient)
+    regional = record.app_clients["us-east-1"]
+    assert isinstance(regional, AppClient)
     return record_to_json(
-        dataclasses.replace(record, app_clients={"us-east-1": half, "us-west-2": Pending(1, "why")})
+        dataclasses.replace(
+            record, app_clients={"us-east-1": regional, "us-west-2": Pending(1, "why")}
+        )
     )
 
 
@@ -141,7 +143,7 @@ def test_what_lacks_a_member_is_malformed(kind: str) -> None:
     content = json.loads(a_text(kind))
     for path in places(content):
         if isinstance(path[-1], int) or path in {("app_clients", "us-east-1"), OTHER_HALF}:
-            continue  # a shorter list or map of halves is well-formed
+            continue  # a shorter list or map of app clients is well-formed
         if kind == "state" and path[0] in {"epoch", "allowed"}:
             continue  # what a version before failback wrote has none
         text = changed(content, path, lambda parent, name: parent.pop(name))
@@ -221,7 +223,7 @@ def test_what_a_record_may_lack_is_null_or_whole(member: str, wrong: Any) -> Non
 
 @pytest.mark.parametrize("member", ["retiring", "outdated"])
 @pytest.mark.parametrize("wrong", ["", {}, [], 0, False])
-def test_what_a_half_may_lack_is_null_or_whole(member: str, wrong: Any) -> None:
+def test_what_an_app_client_may_lack_is_null_or_whole(member: str, wrong: Any) -> None:
     content = json.loads(a_record())
     assert content["app_clients"]["us-east-1"][member] is None
     content["app_clients"]["us-east-1"][member] = wrong

@@ -130,14 +130,16 @@ class Scene:
         Raises:
             ProblemError: If it was not adopted.
         """
-        row, halves = self.brought, self.operators.halves
+        row, app_clients = self.brought, self.operators.app_clients
         terms = Terms(keep, accept_scope_differences=False)
         world, mark = self.world, app_client_name(PREFIX, ClientId(""))
         clock = world.clock
         endpoints = {each: CognitoTokens(world.pools[each], clock) for each in REGIONS}
         paces = {each: RateLimiter(PER_SECOND, clock, clock.advance) for each in REGIONS}
-        examine = Examiner(halves, endpoints, paces, REGIONS, mark, terms)
-        adopter = Adopter(halves, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS)
+        examine = Examiner(app_clients, endpoints, paces, REGIONS, mark, terms)
+        adopter = Adopter(
+            app_clients, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS
+        )
         with self._credentials_file() as paper:
             file = None if keep else paper
             (outcome,) = adopter(examine([row], unreported), file, unreported)
@@ -190,7 +192,7 @@ def messy() -> Scene:
             work()
     aws.watch()
     aws.down.add(WEST)
-    scene.enroll("a half is pending")
+    scene.enroll("an app client is pending")
     aws.down.clear()
     alone, wide = scene.enroll("not replicated"), scene.enroll("changed by hand")
     for region in REGIONS:
@@ -313,9 +315,9 @@ def _adopted(scene: Scene) -> None:
     record = scene.world.record(scene.handed_out[-1].client_id)
     assert record.origin is Origin.ADOPTED
     for region, pair in zip(REGIONS, (scene.brought.primary, scene.brought.secondary), strict=True):
-        half = record.app_clients[region]
-        assert isinstance(half, AppClient)
-        assert half.app_client_id == pair.app_client_id
+        regional = record.app_clients[region]
+        assert isinstance(regional, AppClient)
+        assert regional.app_client_id == pair.app_client_id
         found = scene.world.pools[region].clients[pair.app_client_id]
         assert found.settings["ClientName"] == "billing"
     assert len(scene.handed_out) == 2
@@ -333,9 +335,9 @@ def _both_work(scene: Scene) -> None:
 
 def _fully_rotated(scene: Scene) -> None:
     for region in REGIONS:
-        half = scene.world.record(scene.client_id).app_clients[region]
-        assert half.secret_since >= scene.now  # type: ignore[union-attr]
-        assert half.retiring is None  # type: ignore[union-attr]
+        regional = scene.world.record(scene.client_id).app_clients[region]
+        assert regional.secret_since >= scene.now  # type: ignore[union-attr]
+        assert regional.retiring is None  # type: ignore[union-attr]
 
 
 def _deleted(scene: Scene) -> None:

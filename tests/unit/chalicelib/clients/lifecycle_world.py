@@ -30,13 +30,13 @@ class LifecycleWorld(EnrollmentWorld):
         super().__post_init__()
         self.east.clock = self.west.clock = self.clock
         self.endpoints = {region: FakeTokenEndpoint(clock=self.clock) for region in (EAST, WEST)}
-        self.halves = AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key)
-        self.clients = ClientService(self.admin, self.halves)
+        self.app_clients = AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key)
+        self.clients = ClientService(self.admin, self.app_clients)
         self.rotation = Rotation(self.admin, self.logs, self.hasher, self.random_bytes)
-        self.deletion = DeletionAndRestore(self.admin, self.halves)
+        self.deletion = DeletionAndRestore(self.admin, self.app_clients)
         self.denials = Denials(EAST, self.state)
         self.app_client_rotation = AppClientRotation(
-            self.admin, self.halves, self.endpoints, self.random_bytes, FRESH + STALE
+            self.admin, self.app_clients, self.endpoints, self.random_bytes, FRESH + STALE
         )
 
     def enrolled(self, scope: str = "demo/read demo/write") -> Enrolled:
@@ -47,10 +47,10 @@ class LifecycleWorld(EnrollmentWorld):
     def record(self, client_id: ClientId) -> ClientRecord:
         return self.store.stored[client_id].value
 
-    def half(self, client_id: ClientId, region: str) -> AppClient:
-        half = self.record(client_id).app_clients[region]
-        assert isinstance(half, AppClient)
-        return half
+    def regional(self, client_id: ClientId, region: str) -> AppClient:
+        regional = self.record(client_id).app_clients[region]
+        assert isinstance(regional, AppClient)
+        return regional
 
     def authenticates(self, client_id: ClientId, client_secret: str) -> bool:
         """Whether the exchange would find *client_secret* right and not expired."""

@@ -33,7 +33,7 @@ def advance(world: LifecycleWorld, client_id: ClientId) -> tuple[Step, Step]:
 def known(world: LifecycleWorld, client_id: ClientId, region: str) -> list[str]:
     """Return the values of the Cognito secrets that get tokens in *region*."""
     pool = world.east if region == EAST else world.west
-    app_client = pool.made[world.half(client_id, region).app_client_id]
+    app_client = pool.made[world.regional(client_id, region).app_client_id]
     return [value for value, _ in app_client.secrets.values()]
 
 
@@ -41,12 +41,14 @@ def test_one_region_after_the_other_and_no_moment_without_a_working_secret(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
-    old = {region: world.half(client_id, region).client_secret for region in (EAST, WEST)}
+    old = {region: world.regional(client_id, region).client_secret for region in (EAST, WEST)}
     world.clock.advance(1)
 
     def check() -> None:
         for region in (EAST, WEST):
-            assert world.half(client_id, region).client_secret in known(world, client_id, region)
+            assert world.regional(client_id, region).client_secret in known(
+                world, client_id, region
+            )
 
     expected = [
         (Step.STARTED, Step.IDLE),
@@ -58,7 +60,7 @@ def test_one_region_after_the_other_and_no_moment_without_a_working_secret(
         check()
     assert old[EAST] in known(world, client_id, EAST)  # somebody may still be reading it
     world.clock.advance(WAIT)
-    due_before = int(world.clock()) - WAIT  # the first half is new by now
+    due_before = int(world.clock()) - WAIT  # the first Region's is new by now
     steps = world.app_client_rotation.advance(client_id, due_before=due_before)
     assert (steps[EAST], steps[WEST]) == (Step.FINISHED, Step.STARTED)
     assert old[EAST] not in known(world, client_id, EAST)
@@ -78,14 +80,14 @@ def test_a_real_token_is_fetched_with_the_new_secret_before_it_is_used(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
-    half = world.half(client_id, EAST)
+    regional = world.regional(client_id, EAST)
     seen: list[str] = []
     world.endpoints[EAST].meanwhile["request_token"] = lambda: seen.append(
-        world.half(client_id, EAST).client_secret
+        world.regional(client_id, EAST).client_secret
     )
     advance(world, client_id)
-    assert world.endpoints[EAST].requests[0][0] == half.app_client_id
-    assert seen == [half.client_secret]  # the record still had the old one
+    assert world.endpoints[EAST].requests[0][0] == regional.app_client_id
+    assert seen == [regional.client_secret]  # the record still had the old one
 
 
 @pytest.mark.parametrize("failure", [AppClientRefusedError(), TokenEndpointUnavailableError()])
@@ -99,7 +101,7 @@ def test_a_new_secret_that_gets_no_token_is_taken_back(
         advance(world, client_id)
     assert refused.value.slug == "new-secret-refused"
     assert world.record(client_id) == before
-    assert known(world, client_id, EAST) == [world.half(client_id, EAST).client_secret]
+    assert known(world, client_id, EAST) == [world.regional(client_id, EAST).client_secret]
 
 
 def test_a_new_secret_may_take_a_moment_until_it_works(world: LifecycleWorld) -> None:
@@ -129,7 +131,7 @@ def test_the_old_secret_stays_until_the_replica_has_the_new_one(world: Lifecycle
 def test_a_second_secret_that_nobody_wrote_down_is_replaced(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.clock.advance(1)
-    world.east.add_secret(world.half(client_id, EAST).app_client_id, "of a crash")
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of a crash")
     world.clock.advance(60)
     assert advance(world, client_id)[0] is Step.STARTED
     assert "of a crash" not in known(world, client_id, EAST)
@@ -140,7 +142,7 @@ def test_a_second_secret_that_somebody_else_may_be_writing_down_stays(
 ) -> None:
     client_id = world.enrolled().issued.client_id
     world.clock.advance(1)
-    world.east.add_secret(world.half(client_id, EAST).app_client_id, "of another rotation")
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of another rotation")
     world.clock.advance(59)
     with pytest.raises(ProblemError) as refused:
         advance(world, client_id)
@@ -154,7 +156,7 @@ def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
-    world.east.add_secret(world.half(client_id, EAST).app_client_id, "the owner's")
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "the owner's")
     with pytest.raises(ProblemError) as refused:
         advance(world, client_id)
     assert refused.value.slug == "two-cognito-secrets"
@@ -163,16 +165,16 @@ def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(
 
 def test_one_that_is_not_due_is_left_alone(world: LifecycleWorld) -> None:
     enrolled = world.enrolled()
-    since = world.half(enrolled.issued.client_id, EAST).secret_since
+    since = world.regional(enrolled.issued.client_id, EAST).secret_since
     steps = world.app_client_rotation.advance(enrolled.issued.client_id, due_before=since)
     assert steps == {EAST: Step.IDLE, WEST: Step.IDLE}
 
 
-def test_a_pending_half_is_passed_over(world: LifecycleWorld) -> None:
+def test_a_pending_app_client_is_passed_over(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
-    halves = {**found.value.app_clients, EAST: Pending(0, "lost")}
-    world.store.replace(replace(found.value, app_clients=halves), found.version)
+    app_clients = {**found.value.app_clients, EAST: Pending(0, "lost")}
+    world.store.replace(replace(found.value, app_clients=app_clients), found.version)
     assert advance(world, client_id) == (Step.PENDING, Step.STARTED)
 
 
@@ -190,7 +192,7 @@ def test_a_write_that_was_lost_to_another_takes_the_new_secret_back(
     with pytest.raises(ProblemError) as refused:
         advance(world, client_id)
     assert refused.value.slug == "conflict"
-    assert known(world, client_id, EAST) == [world.half(client_id, EAST).client_secret]
+    assert known(world, client_id, EAST) == [world.regional(client_id, EAST).client_secret]
     assert world.record(client_id).client_name == "renamed"
 
 

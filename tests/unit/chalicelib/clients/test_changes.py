@@ -64,7 +64,7 @@ class TestScopes:
     def granted(self, world: LifecycleWorld, client_id: ClientId) -> list[frozenset[str]]:
         """Return the scopes of both app clients."""
         return [
-            pool.made[world.half(client_id, region).app_client_id].scopes
+            pool.made[world.regional(client_id, region).app_client_id].scopes
             for region, pool in ((EAST, world.east), (WEST, world.west))
         ]
 
@@ -102,15 +102,15 @@ class TestScopes:
         assert WEST in refused.value.detail
         assert self.granted(world, client_id) == [frozenset({"demo/read"})] * 2
 
-    def test_with_the_other_region_gone_its_half_is_marked_outdated(
+    def test_with_the_other_region_gone_its_app_client_is_marked_outdated(
         self, world: LifecycleWorld
     ) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
         world.west.failures["unknown_scopes"] = [AppClientsUnreachableError()]
         world.west.failures["align"] = [AppClientsUnreachableError()]
         world.clients.change(client_id, {"scopes": ("demo/read", "demo/write")})
-        assert world.half(client_id, EAST).outdated is None
-        assert world.half(client_id, WEST).outdated is not None
+        assert world.regional(client_id, EAST).outdated is None
+        assert world.regional(client_id, WEST).outdated is not None
 
     def test_with_the_own_cognito_gone_nothing_changes(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
@@ -160,7 +160,7 @@ class TestScopes:
         client_id = world.enrolled("demo/read").issued.client_id
         found = world.store.read(client_id)
         world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
-        app_client = world.east.made[world.half(client_id, EAST).app_client_id]
+        app_client = world.east.made[world.regional(client_id, EAST).app_client_id]
         app_client.access_token_seconds = 900
         world.clients.change(client_id, {"scopes": ("demo/write",)})
         assert app_client.access_token_seconds == 900
@@ -238,8 +238,8 @@ def test_an_expired_cursor_is_named(world: LifecycleWorld) -> None:
 
 def test_no_app_client_is_made_or_lost_by_a_change(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
-    before = {region: world.half(client_id, region) for region in (EAST, WEST)}
+    before = {region: world.regional(client_id, region) for region in (EAST, WEST)}
     world.clients.change(client_id, {"scopes": ("demo/read",), "status": Status.DISABLED})
-    assert {region: world.half(client_id, region) for region in (EAST, WEST)} == before
-    assert all(isinstance(half, AppClient) for half in before.values())
+    assert {region: world.regional(client_id, region) for region in (EAST, WEST)} == before
+    assert all(isinstance(regional, AppClient) for regional in before.values())
     assert world.stranded == set()

@@ -107,9 +107,9 @@ def require_service(operation: Operation, scene: Scene, region: str) -> None:
     issued = scene.handed_out[0]
     if operation.voids(scene, issued):
         return
-    half = scene.world.record(issued.client_id).app_clients[region]
+    regional = scene.world.record(issued.client_id).app_clients[region]
     # A Region that did not answer when scopes were widened has told the client to wait.
-    if isinstance(half, AppClient) and half.outdated is None:
+    if isinstance(regional, AppClient) and regional.outdated is None:
         assert scene.world.gets_a_token(issued, region), f"cut off in {region}"
 
 

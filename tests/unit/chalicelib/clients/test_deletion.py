@@ -79,11 +79,11 @@ def test_the_app_clients_of_an_adopted_client_stay(world: LifecycleWorld) -> Non
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
-    halves = world.record(client_id).app_clients
+    app_clients = world.record(client_id).app_clients
     assert world.deletion.delete(client_id, 7).left == ()
     assert len(world.east.made) == len(world.west.made) == 1
     restored = world.deletion.restore(client_id)
-    assert restored.record.app_clients == halves
+    assert restored.record.app_clients == app_clients
 
 
 def test_a_client_that_is_being_enrolled_is_not_deleted(world: LifecycleWorld) -> None:
@@ -162,8 +162,8 @@ class TestRestore:
         assert restored.record.status is Status.ACTIVE
         assert restored.record.deletion is None
         assert world.authenticates(client_id, client_secret)
-        assert world.half(client_id, EAST).app_client_id in world.east.made
-        assert world.half(client_id, WEST).app_client_id in world.west.made
+        assert world.regional(client_id, EAST).app_client_id in world.east.made
+        assert world.regional(client_id, WEST).app_client_id in world.west.made
         assert world.store.replicas[client_id].version == restored.version
 
     def test_a_disabled_client_comes_back_disabled(self, world: LifecycleWorld) -> None:
@@ -183,7 +183,9 @@ class TestRestore:
             world.deletion.restore(ClientId("sgc_" + "a" * 26))
         assert (refused.value.status_code, refused.value.slug) == (404, "gone")
 
-    def test_with_the_other_region_gone_its_half_is_pending(self, world: LifecycleWorld) -> None:
+    def test_with_the_other_region_gone_its_app_client_is_pending(
+        self, world: LifecycleWorld
+    ) -> None:
         client_id, _ = self.deleted(world)
         world.west.failures["create"] = [AppClientsUnreachableError()]
         world.deletion.restore(client_id)
@@ -210,7 +212,7 @@ class TestRestore:
         with pytest.raises(ProblemError) as refused:
             world.deletion.restore(client_id)
         assert refused.value.slug == "outcome-unknown"
-        assert world.half(client_id, EAST).app_client_id in world.east.made
+        assert world.regional(client_id, EAST).app_client_id in world.east.made
 
     def test_a_client_that_is_being_enrolled_is_left_as_it_is(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled().issued.client_id

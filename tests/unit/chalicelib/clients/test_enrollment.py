@@ -95,20 +95,20 @@ def test_a_client_is_enrolled_in_both_regions(world: EnrollmentWorld) -> None:
 
 
 @pytest.mark.parametrize("region", [EAST, WEST])
-def test_each_half_is_an_app_client_of_its_pool_with_a_mac(
+def test_each_region_has_an_app_client_of_its_pool_with_a_mac(
     world: EnrollmentWorld, region: str
 ) -> None:
     enrolled = world.enroll(REQUEST, CALLER)
-    half = record_of(world, enrolled).app_clients[region]
+    regional = record_of(world, enrolled).app_clients[region]
     pool = {EAST: world.east, WEST: world.west}[region]
     ((app_client_id, made),) = pool.made.items()
-    assert isinstance(half, AppClient)
-    assert (half.user_pool_id, half.app_client_id) == (pool.user_pool_id, app_client_id)
-    assert half.client_secret == f"cognito-secret-of-{app_client_id}"
+    assert isinstance(regional, AppClient)
+    assert (regional.user_pool_id, regional.app_client_id) == (pool.user_pool_id, app_client_id)
+    assert regional.client_secret == f"cognito-secret-of-{app_client_id}"
     assert made.client_id == enrolled.issued.client_id
     assert made.scopes == frozenset(REQUEST.scopes)
     assert world.key.key is not None
-    assert half.mac == credentials.app_client_mac(
+    assert regional.mac == credentials.app_client_mac(
         world.key.key, enrolled.issued.client_id, app_client_id
     )
 
@@ -208,7 +208,9 @@ def west_up(world: EnrollmentWorld) -> None:
     world.store.failures.clear()
 
 
-def test_with_the_other_region_out_of_reach_its_half_is_pending(world: EnrollmentWorld) -> None:
+def test_with_the_other_region_out_of_reach_its_app_client_is_pending(
+    world: EnrollmentWorld,
+) -> None:
     west_down(world)
     enrolled = world.enroll(REQUEST, CALLER)
     record = record_of(world, enrolled)
@@ -221,14 +223,14 @@ def test_with_the_other_region_out_of_reach_its_half_is_pending(world: Enrollmen
     assert not world.stranded
 
 
-def test_a_repeat_finishes_the_half_that_is_pending(world: EnrollmentWorld) -> None:
+def test_a_repeat_finishes_the_app_client_that_is_pending(world: EnrollmentWorld) -> None:
     west_down(world)
     first = world.enroll(WITH_KEY, CALLER)
     west_up(world)
     again = world.enroll(WITH_KEY, CALLER)
     assert again.issued.client_id == first.issued.client_id
     assert isinstance(record_of(world, again).app_clients[WEST], AppClient)
-    assert len(world.east.made) == 1, "the half that was made is kept"
+    assert len(world.east.made) == 1, "the app client that was made is kept"
     assert not world.stranded
 
 
@@ -644,7 +646,9 @@ def test_what_cannot_be_undone_is_said(world: EnrollmentWorld) -> None:
     assert record.value.status is not Status.ACTIVE
 
 
-def test_one_half_that_cannot_be_undone_does_not_keep_the_other(world: EnrollmentWorld) -> None:
+def test_one_app_client_that_cannot_be_undone_does_not_keep_the_other(
+    world: EnrollmentWorld,
+) -> None:
     world.store.failures["replace"] = [StoreRefusedError("x")]
     world.east.failures["delete"] = [AppClientsUnreachableError()]
     problem = problem_of(world)
@@ -668,7 +672,7 @@ def test_an_app_client_that_may_have_been_made_is_told(world: EnrollmentWorld) -
 def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
     world: EnrollmentWorld,
 ) -> None:
-    """The half is pending: `reconcile` looks for one of that name before it makes another."""
+    """The app client is pending: `reconcile` looks for one of that name before it makes another."""
     world.west.lost["create"] = [AppClientsUnreachableError()]
     enrolled = world.enroll(REQUEST, CALLER)
     assert isinstance(enrolled.record.app_clients[WEST], Pending)

@@ -288,7 +288,9 @@ def test_a_region_out_of_reach_is_a_503_with_retry_after(api: AdminApi) -> None:
     assert answer.json["left_behind"] == [f"perhaps an app client in {EAST}"]
 
 
-def test_a_half_that_is_pending_and_a_replica_that_is_not_there_are_told(api: AdminApi) -> None:
+def test_an_app_client_that_is_pending_and_a_replica_that_is_not_there_are_told(
+    api: AdminApi,
+) -> None:
     api.world.west.failures["create"] = [AppClientsUnreachableError()]
     api.world.store.failures["replicate"] = [StoreUnavailableError()]
     answer = api.enroll()

@@ -58,10 +58,10 @@ class ReconcileWorld(LifecycleWorld):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.admin = replace(self.admin, pause=self.clock.advance)
-        self.halves = replace(self.halves, admin=self.admin)
-        self.deletion = replace(self.deletion, admin=self.admin, halves=self.halves)
+        self.app_clients = replace(self.app_clients, admin=self.admin)
+        self.deletion = replace(self.deletion, admin=self.admin, app_clients=self.app_clients)
         self.replicas = Replicas(self.store)
-        self.survey = Survey(self.admin, self.halves, self.other_state, self.replicas)
+        self.survey = Survey(self.admin, self.app_clients, self.other_state, self.replicas)
         self.reconcile = Reconcile(
             self.survey,
             self.deletion,
@@ -94,10 +94,10 @@ class ReconcileWorld(LifecycleWorld):
 
     def _stored(self) -> ClientId:
         client_id, now = credentials.new_client_id(self.random_bytes), int(self.clock())
-        halves: dict[str, AppClient | Pending] = {}
+        app_clients: dict[str, AppClient | Pending] = {}
         for region, pool in self.pools.items():
             app_client_id, secret = pool.create(client_id, ("demo/read",))
-            halves[region] = AppClient(pool.user_pool_id, app_client_id, secret, "mac", now)
+            app_clients[region] = AppClient(pool.user_pool_id, app_client_id, secret, "mac", now)
         self.store.create(
             ClientRecord(
                 client_id=client_id,
@@ -107,7 +107,7 @@ class ReconcileWorld(LifecycleWorld):
                 created_at=now,
                 secrets=(StoredSecret(credentials.secret_id(client_id), "hash", now),),
                 scopes=("demo/read",),
-                app_clients=halves,
+                app_clients=app_clients,
             )
         )
         self.store.replicate(client_id)
@@ -115,7 +115,7 @@ class ReconcileWorld(LifecycleWorld):
 
     def app_client(self, client_id: ClientId, region: str) -> Any:
         """Return what the pool keeps of the client's app client."""
-        return self.pools[region].made[self.half(client_id, region).app_client_id]
+        return self.pools[region].made[self.regional(client_id, region).app_client_id]
 
     def orphan(self, client_id: ClientId, region: str = EAST) -> AppClientId:
         """Make an app client that nothing refers to, and let time pass."""
@@ -127,12 +127,12 @@ class ReconcileWorld(LifecycleWorld):
         found = self.store.stored[client_id]
         self.store.replace(replace(found.value, **changes), found.version)
 
-    def change_half(self, client_id: ClientId, region: str, **changes: Any) -> None:
-        self.set_half(client_id, region, replace(self.half(client_id, region), **changes))
+    def change_regional(self, client_id: ClientId, region: str, **changes: Any) -> None:
+        self.set_regional(client_id, region, replace(self.regional(client_id, region), **changes))
 
-    def set_half(self, client_id: ClientId, region: str, half: AppClient | Pending) -> None:
-        halves = {**self.record(client_id).app_clients, region: half}
-        self.change(client_id, app_clients=halves)
+    def set_regional(self, client_id: ClientId, region: str, regional: AppClient | Pending) -> None:
+        app_clients = {**self.record(client_id).app_clients, region: regional}
+        self.change(client_id, app_clients=app_clients)
 
     def snapshot(self) -> object:
         """Return everything that `reconcile` could change."""
@@ -161,20 +161,20 @@ class Breakage:
 
 
 def _pending(world: ReconcileWorld, client_id: ClientId) -> None:
-    world.west.delete(world.half(client_id, WEST).app_client_id)
-    world.set_half(client_id, WEST, Pending(int(world.clock()), "did not answer"))
+    world.west.delete(world.regional(client_id, WEST).app_client_id)
+    world.set_regional(client_id, WEST, Pending(int(world.clock()), "did not answer"))
 
 
 def _pending_with_a_lost_answer(world: ReconcileWorld, client_id: ClientId) -> None:
-    """Leave the app client that may have been made for the pending half."""
-    world.set_half(client_id, WEST, Pending(int(world.clock()), "did not answer"))
+    """Leave the app client that may have been made for the pending one."""
+    world.set_regional(client_id, WEST, Pending(int(world.clock()), "did not answer"))
     world.clock.advance(DAY)
 
 
 def _unmade(world: ReconcileWorld, client_id: ClientId) -> None:
     """Go back to where an enrollment has reserved the client ID."""
     for region, pool in world.pools.items():
-        pool.delete(world.half(client_id, region).app_client_id)
+        pool.delete(world.regional(client_id, region).app_client_id)
     pending = {region: Pending(0, "not made yet") for region in world.pools}
     world.store.unreplicate(client_id)
     world.change(client_id, status=Status.ENROLLING, app_clients=pending)
@@ -193,12 +193,12 @@ def _marked(world: ReconcileWorld, client_id: ClientId) -> None:
 def _forgotten(world: ReconcileWorld, client_id: ClientId) -> None:
     _marked(world, client_id)
     for region, pool in world.pools.items():
-        pool.delete(world.half(client_id, region).app_client_id)
-        world.set_half(client_id, region, Pending(int(world.clock()), "deleted"))
+        pool.delete(world.regional(client_id, region).app_client_id)
+        world.set_regional(client_id, region, Pending(int(world.clock()), "deleted"))
 
 
 def _second_secret(world: ReconcileWorld, client_id: ClientId) -> None:
-    world.east.add_secret(world.half(client_id, EAST).app_client_id, "of a crash")
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of a crash")
     world.clock.advance(DAY)
 
 
@@ -232,12 +232,12 @@ BREAKAGES = {
     "the app client is gone": Breakage(
         Kind.APP_CLIENT_GONE,
         EAST,
-        lambda world, client_id: world.east.delete(world.half(client_id, EAST).app_client_id),
+        lambda world, client_id: world.east.delete(world.regional(client_id, EAST).app_client_id),
     ),
     "the app client in the other Region is gone": Breakage(
         Kind.APP_CLIENT_GONE,
         WEST,
-        lambda world, client_id: world.west.delete(world.half(client_id, WEST).app_client_id),
+        lambda world, client_id: world.west.delete(world.regional(client_id, WEST).app_client_id),
     ),
     "it has too many scopes": Breakage(
         Kind.APP_CLIENT_DIFFERS,
@@ -256,9 +256,9 @@ BREAKAGES = {
     "it is marked as outdated": Breakage(
         Kind.APP_CLIENT_DIFFERS,
         WEST,
-        lambda world, client_id: world.change_half(client_id, WEST, outdated=Pending(0, "why")),
+        lambda world, client_id: world.change_regional(client_id, WEST, outdated=Pending(0, "why")),
     ),
-    "a half is pending": Breakage(Kind.PENDING, WEST, _pending),
+    "an app client is pending": Breakage(Kind.PENDING, WEST, _pending),
     "an enrollment ended half-way": Breakage(Kind.ENROLLMENT, EAST, _unmade),
     "an enrollment was undone half-way": Breakage(Kind.ENROLLMENT, EAST, _undone),
     "a deletion ended after the mark": Breakage(Kind.DELETION, EAST, _marked),

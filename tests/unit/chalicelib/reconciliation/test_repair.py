@@ -141,7 +141,7 @@ def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> 
     first = world.repaired()
     assert not [each for each in first if each.result in {Result.FAILED, Result.LEFT_ALONE}]
     world.clock.advance(DAY)
-    # What a first repair uncovers (the half of a client that was not looked at) comes next.
+    # What a first repair uncovers (the app client that was not looked at) comes next.
     world.repaired()
     assert world.found() == []
     assert world.stranded == set()
@@ -150,28 +150,28 @@ def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> 
 def test_a_client_goes_on_with_its_new_app_client(world: ReconcileWorld) -> None:
     client_id = world.client()
     before = world.record(client_id)
-    world.west.delete(world.half(client_id, WEST).app_client_id)
+    world.west.delete(world.regional(client_id, WEST).app_client_id)
     world.repaired()
     after = world.record(client_id)
-    half = world.half(client_id, WEST)
-    assert half.client_secret in [
+    regional = world.regional(client_id, WEST)
+    assert regional.client_secret in [
         value for value, _ in world.app_client(client_id, WEST).secrets.values()
     ]
-    assert half.secret_since == int(world.clock())
+    assert regional.secret_since == int(world.clock())
     assert replace(after, app_clients=before.app_clients) == before
-    assert world.half(client_id, EAST) == before.app_clients[EAST]
+    assert world.regional(client_id, EAST) == before.app_clients[EAST]
 
 
 def test_the_app_client_of_a_lost_answer_is_deleted_and_another_one_made(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
-    lost = world.half(client_id, WEST).app_client_id
+    lost = world.regional(client_id, WEST).app_client_id
     LOST_ANSWER(world, client_id)
     assert sorted(kinds(world.found())) == [(Kind.ORPHAN, WEST), (Kind.PENDING, WEST)]
     assert set(results(world.repaired())) == {Result.REPAIRED}
     assert lost not in world.west.made
-    assert world.half(client_id, WEST).app_client_id in world.west.made
+    assert world.regional(client_id, WEST).app_client_id in world.west.made
     assert world.found() == []
 
 
@@ -282,7 +282,7 @@ def test_what_is_younger_than_15_minutes_is_nobodys_drift_yet(
 ) -> None:
     client_id, old = world.client(), world.client()
     world.east.create(NOBODY, ("demo/read",))
-    world.east.add_secret(world.half(old, EAST).app_client_id, "being rotated")
+    world.east.add_secret(world.regional(old, EAST).app_client_id, "being rotated")
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.change(client_id, created_at=int(world.clock()))
     world.clock.advance(age)
@@ -300,7 +300,7 @@ def test_what_turns_out_to_be_young_is_left_alone(world: ReconcileWorld) -> None
     """Whatever a finding says: the repair looks for itself."""
     client_id, reserved = world.client(), world.client()
     orphan, _ = world.east.create(NOBODY, ("demo/read",))
-    world.east.add_secret(world.half(client_id, EAST).app_client_id, "being rotated")
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "being rotated")
     BREAKAGES["an enrollment ended half-way"].happen(world, reserved)
     world.change(reserved, created_at=int(world.clock()))
     world.clock.advance(SETTLED - 10)
@@ -325,13 +325,13 @@ def test_what_does_not_carry_our_mark_is_not_ours(world: ReconcileWorld) -> None
 
 def test_an_app_client_that_a_record_refers_to_by_now_is_no_orphan(world: ReconcileWorld) -> None:
     client_id = world.client()
-    half = world.half(client_id, EAST)
-    world.set_half(client_id, EAST, Pending(0, "why"))
+    regional = world.regional(client_id, EAST)
+    world.set_regional(client_id, EAST, Pending(0, "why"))
     drifts = world.found()
     assert sorted(kinds(drifts)) == [(Kind.ORPHAN, EAST), (Kind.PENDING, EAST)]
-    world.set_half(client_id, EAST, half)
+    world.set_regional(client_id, EAST, regional)
     assert [world.reconcile.repair(drift).result for drift in drifts] == [Result.NOTHING_TO_DO] * 2
-    assert half.app_client_id in world.east.made
+    assert regional.app_client_id in world.east.made
 
 
 def test_what_a_list_lacks_is_looked_at_by_name(world: ReconcileWorld) -> None:
@@ -372,7 +372,7 @@ def test_the_app_clients_of_a_client_that_was_buried_alive_are_left(world: Recon
     assert "surrogatectl restore" in drift.detail
     assert results(world.repaired()) == [Result.LEFT_ALONE]
     for region in (EAST, WEST):
-        app_client_id = world.half(client_id, region).app_client_id
+        app_client_id = world.regional(client_id, region).app_client_id
         stale = Drift(Kind.ORPHAN, region, client_id, "", True, app_client_id)
         assert world.reconcile.repair(stale).result is Result.LEFT_ALONE
     assert world.snapshot() == before
@@ -409,8 +409,8 @@ def test_a_record_under_another_clients_name_is_left(world: ReconcileWorld) -> N
 
 def test_the_app_clients_of_an_adopted_client_are_its_owners(world: ReconcileWorld) -> None:
     client_id = world.adopted()
-    world.east.delete(world.half(client_id, EAST).app_client_id)
-    world.west.add_secret(world.half(client_id, WEST).app_client_id, "its owner's own")
+    world.east.delete(world.regional(client_id, EAST).app_client_id)
+    world.west.add_secret(world.regional(client_id, WEST).app_client_id, "its owner's own")
     world.clock.advance(DAY)
     found = world.found()
     assert [(each.kind, each.region, each.repairable) for each in found] == [
@@ -420,7 +420,7 @@ def test_the_app_clients_of_an_adopted_client_are_its_owners(world: ReconcileWor
     for drift in found:
         for asked in (drift, replace(drift, repairable=True)):
             assert world.reconcile.repair(asked).result is Result.LEFT_ALONE
-    assert len(world.west.secrets(world.half(client_id, WEST).app_client_id)) == 2
+    assert len(world.west.secrets(world.regional(client_id, WEST).app_client_id)) == 2
     assert world.east.made == {}
 
 
@@ -442,7 +442,7 @@ def test_what_an_adopted_app_client_may_beyond_the_record_stays(world: Reconcile
 def test_an_app_client_in_another_pool_is_left(world: ReconcileWorld) -> None:
     """The configuration names another pool now, or the wrong one."""
     client_id = world.client()
-    world.change_half(client_id, WEST, user_pool_id="us-west-2_Before001")
+    world.change_regional(client_id, WEST, user_pool_id="us-west-2_Before001")
     found = [drift for drift in world.found() if drift.kind is not Kind.ORPHAN]
     assert [(each.kind, each.region, each.repairable) for each in found] == [
         (Kind.APP_CLIENT_GONE, WEST, False)
@@ -453,16 +453,16 @@ def test_an_app_client_in_another_pool_is_left(world: ReconcileWorld) -> None:
 
 def test_a_retiring_secret_is_no_drift(world: ReconcileWorld) -> None:
     client_id = world.client()
-    half = world.half(client_id, EAST)
-    (first,) = world.east.secrets(half.app_client_id)
-    world.east.add_secret(half.app_client_id, "the new one")
+    regional = world.regional(client_id, EAST)
+    (first,) = world.east.secrets(regional.app_client_id)
+    world.east.add_secret(regional.app_client_id, "the new one")
     retiring = RetiringSecret(first.cognito_secret_id, int(world.clock()))
-    world.change_half(client_id, EAST, client_secret="the new one", retiring=retiring)
+    world.change_regional(client_id, EAST, client_secret="the new one", retiring=retiring)
     world.clock.advance(DAY)
     assert world.found() == []
     stale = Drift(Kind.COGNITO_SECRET, EAST, client_id, "", repairable=True)
     assert world.reconcile.repair(stale).result is Result.NOTHING_TO_DO
-    assert len(world.east.secrets(half.app_client_id)) == 2
+    assert len(world.east.secrets(regional.app_client_id)) == 2
 
 
 # Replicas
@@ -585,8 +585,8 @@ def test_with_the_other_region_gone_this_one_is_looked_at_all_the_same(
 ) -> None:
     clients = [world.client() for _ in range(3)]
     world.orphan(NOBODY)
-    world.east.delete(world.half(clients[0], EAST).app_client_id)
-    world.west.delete(world.half(clients[1], WEST).app_client_id)
+    world.east.delete(world.regional(clients[0], EAST).app_client_id)
+    world.west.delete(world.regional(clients[1], WEST).app_client_id)
     lose(world, WEST)
     found = world.found()
     assert [(each.kind, each.region) for each in found if each.kind is not Kind.UNKNOWN] == [
@@ -621,9 +621,9 @@ def test_who_does_not_answer_is_not_asked_for_every_client(world: ReconcileWorld
     assert world.clock() - before < 60
 
 
-def test_a_half_whose_region_is_still_gone_stays_pending(world: ReconcileWorld) -> None:
+def test_an_app_client_whose_region_is_still_gone_stays_pending(world: ReconcileWorld) -> None:
     client_id = world.client()
-    BREAKAGES["a half is pending"].happen(world, client_id)
+    BREAKAGES["an app client is pending"].happen(world, client_id)
     (drift,) = world.found()
     before = world.store.stored[client_id]
     lose(world, WEST)
@@ -648,7 +648,7 @@ def test_a_pool_that_answers_after_a_while_was_waited_for(
     world: ReconcileWorld, failure: type[Exception]
 ) -> None:
     client_id = world.client()
-    world.east.delete(world.half(client_id, EAST).app_client_id)
+    world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.east.failures["describe"] = [failure(), failure()]
     before = world.clock()
     assert kinds(world.found()) == [(Kind.APP_CLIENT_GONE, EAST)]
@@ -695,7 +695,7 @@ def test_without_the_records_no_app_client_is_called_an_orphan(world: ReconcileW
 def test_one_record_that_is_refused_does_not_hide_the_others(world: ReconcileWorld) -> None:
     """As when its key is not ours to use."""
     clients = sorted(world.client() for _ in range(3))
-    world.east.delete(world.half(clients[2], EAST).app_client_id)
+    world.east.delete(world.regional(clients[2], EAST).app_client_id)
     world.store.failures["read_many"] = [StoreRefusedError(), None, StoreRefusedError()]
     found = world.found()
     assert [(each.kind, each.client_id) for each in found] == [
@@ -715,7 +715,7 @@ def test_where_every_record_is_refused_that_is_told_once(world: ReconcileWorld) 
 def test_the_failure_of_one_repair_does_not_stop_the_others(world: ReconcileWorld) -> None:
     clients = sorted(world.client() for _ in range(3))
     for client_id in clients:
-        world.east.delete(world.half(client_id, EAST).app_client_id)
+        world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.east.failures["create"] = [None, AppClientsThrottledError(), None]
     outcomes = world.repaired()
     assert results(outcomes) == [Result.REPAIRED, Result.FAILED, Result.REPAIRED]
@@ -752,7 +752,7 @@ def test_a_record_that_cannot_be_written_takes_the_new_app_client_back(
     world: ReconcileWorld, failure: Exception
 ) -> None:
     client_id = world.client()
-    world.east.delete(world.half(client_id, EAST).app_client_id)
+    world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.store.failures["replace"] = [failure]
     assert results(world.repaired()) == [Result.FAILED]
     assert world.stranded == set()
@@ -762,16 +762,16 @@ def test_when_nobody_knows_whether_it_was_written_the_new_app_client_stays(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
-    world.east.delete(world.half(client_id, EAST).app_client_id)
+    world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.store.lost["replace"] = [OutcomeUnknownError()]
     assert results(world.repaired()) == [Result.FAILED]
-    assert world.half(client_id, EAST).app_client_id in world.east.made
+    assert world.regional(client_id, EAST).app_client_id in world.east.made
     assert world.repaired() == []
 
 
 def test_whoever_changes_a_client_meanwhile_wins(world: ReconcileWorld) -> None:
     client_id = world.client()
-    world.east.delete(world.half(client_id, EAST).app_client_id)
+    world.east.delete(world.regional(client_id, EAST).app_client_id)
 
     def somebody_renames_it() -> None:
         del world.store.meanwhile["replace"]
@@ -780,7 +780,7 @@ def test_whoever_changes_a_client_meanwhile_wins(world: ReconcileWorld) -> None:
     world.store.meanwhile["replace"] = somebody_renames_it
     assert results(world.repaired()) == [Result.FAILED]
     assert world.record(client_id).client_name == "renamed"
-    assert world.stranded - {world.half(client_id, EAST).app_client_id} == set()
+    assert world.stranded - {world.regional(client_id, EAST).app_client_id} == set()
     assert results(world.repaired()) == [Result.REPAIRED]
     assert world.record(client_id).client_name == "renamed"
 
@@ -844,8 +844,8 @@ def test_what_concerned_an_app_client_that_is_gone_by_now_is_nothing_to_do(
     world: ReconcileWorld,
 ) -> None:
     pending, gone = world.client(), world.client()
-    BREAKAGES["a half is pending"].happen(world, pending)
-    world.west.delete(world.half(gone, WEST).app_client_id)
+    BREAKAGES["an app client is pending"].happen(world, pending)
+    world.west.delete(world.regional(gone, WEST).app_client_id)
     before = world.snapshot()
     for kind, client_id in (
         (Kind.APP_CLIENT_DIFFERS, pending),
@@ -891,7 +891,7 @@ def test_progress_is_told_of_every_client(world: ReconcileWorld) -> None:
 
 def test_findings_come_as_they_are_found(world: ReconcileWorld) -> None:
     clients = sorted(world.many(3 * BATCH))
-    world.east.delete(world.half(clients[0], EAST).app_client_id)
+    world.east.delete(world.regional(clients[0], EAST).app_client_id)
     next(iter(world.survey(lambda _done, _total: None)))
     assert world.store.calls.count("read_many") == 1
 
@@ -983,7 +983,7 @@ def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
 
 def test_in_a_quick_survey_what_cognito_lists_counts_as_right(world: ReconcileWorld) -> None:
     gone, wide, outdated = world.client(), world.client(), world.client()
-    world.east.delete(world.half(gone, EAST).app_client_id)
+    world.east.delete(world.regional(gone, EAST).app_client_id)
     world.app_client(wide, EAST).scopes = frozenset({"demo/read", "demo/write"})
     BREAKAGES["it is marked as outdated"].happen(world, outdated)
     found = world.found(thorough=False)
@@ -1014,8 +1014,8 @@ def test_no_finding_tells_a_secret_or_an_app_client(world: ReconcileWorld) -> No
         confidential.update(
             text
             for region in (EAST, WEST)
-            for half in [world.half(client_id, region)]
-            for text in (half.app_client_id, half.client_secret, half.mac)
+            for regional in [world.regional(client_id, region)]
+            for text in (regional.app_client_id, regional.client_secret, regional.mac)
         )
         breakage.happen(world, client_id)
     confidential.update(world.east.made, world.west.made)

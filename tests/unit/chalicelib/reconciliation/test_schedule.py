@@ -154,26 +154,26 @@ def test_old_cognito_secrets_are_rotated_over_several_runs(
     world: LifecycleWorld, survey: FakeSurvey
 ) -> None:
     enrolled = [world.enrolled().issued.client_id for _ in range(25)]
-    old = {each: world.half(each, EAST).client_secret for each in enrolled}
+    old = {each: world.regional(each, EAST).client_secret for each in enrolled}
     young = world.enrolled().issued.client_id
     world.clock.advance(91 * DAY)
     found = world.store.read(young)
-    halves = {
-        region: replace(world.half(young, region), secret_since=int(world.clock()))
+    app_clients = {
+        region: replace(world.regional(young, region), secret_since=int(world.clock()))
         for region in found.value.app_clients
     }
-    world.store.replace(replace(found.value, app_clients=halves), found.version)
+    world.store.replace(replace(found.value, app_clients=app_clients), found.version)
 
     for _ in range(8):
         upkeep(world, survey)(plenty)
         world.clock.advance(1_200)
     for client_id in enrolled:
         for region in found.value.app_clients:
-            half = world.half(client_id, region)
-            assert half.retiring is None
-            assert half.secret_since > 91 * DAY
-        assert world.half(client_id, EAST).client_secret != old[client_id]
-    assert world.half(young, EAST) == halves[EAST]
+            regional = world.regional(client_id, region)
+            assert regional.retiring is None
+            assert regional.secret_since > 91 * DAY
+        assert world.regional(client_id, EAST).client_secret != old[client_id]
+    assert world.regional(young, EAST) == app_clients[EAST]
     assert world.stranded == set()
 
 
@@ -232,7 +232,7 @@ def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurv
     world.store.replace(replace(found.value, status=Status.DELETED), found.version)
     world.clock.advance(91 * DAY)
     upkeep(world, survey)(plenty)
-    assert world.half(client_id, EAST).retiring is None
+    assert world.regional(client_id, EAST).retiring is None
 
 
 def test_a_list_that_ends_early_is_told(world: LifecycleWorld, survey: FakeSurvey) -> None:

@@ -75,10 +75,10 @@ def record_of(world: ExchangeWorld, issued: IssuedCredentials) -> ClientRecord:
     return world.store.stored[issued.client_id].value
 
 
-def half_of(world: ExchangeWorld, issued: IssuedCredentials) -> AppClient:
-    half = record_of(world, issued).app_clients[EAST]
-    assert isinstance(half, AppClient)
-    return half
+def regional_of(world: ExchangeWorld, issued: IssuedCredentials) -> AppClient:
+    regional = record_of(world, issued).app_clients[EAST]
+    assert isinstance(regional, AppClient)
+    return regional
 
 
 def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bool:
@@ -671,10 +671,13 @@ def test_secrets_manager_is_not_asked_by_everybody_while_it_is_out_of_order(
 
 def _replace_cognito_secret(world: ExchangeWorld, issued: IssuedCredentials) -> None:
     """Rotate the app client's secret: the old one is refused, the record has the new one."""
-    half = half_of(world, issued)
-    world.endpoint.refused.add(half.client_secret)
-    halves = {**record_of(world, issued).app_clients, EAST: replace(half, client_secret="newer")}
-    world.change(issued, app_clients=halves)
+    regional = regional_of(world, issued)
+    world.endpoint.refused.add(regional.client_secret)
+    app_clients = {
+        **record_of(world, issued).app_clients,
+        EAST: replace(regional, client_secret="newer"),
+    }
+    world.change(issued, app_clients=app_clients)
 
 
 def test_a_rotation_that_just_happened_is_found_by_reading_the_record_once_more(
@@ -770,18 +773,20 @@ def test_a_refusal_of_cognitos_is_never_an_invalid_client(world: ExchangeWorld) 
         world.exchange(request(issued))
 
 
-# A half that is pending
+# A pending app client
 
 
-@pytest.mark.parametrize("half", [Pending(0, "Cognito did not answer"), None])
-def test_a_half_that_is_pending_is_a_503(world: ExchangeWorld, half: Pending | None) -> None:
+@pytest.mark.parametrize("regional", [Pending(0, "Cognito did not answer"), None])
+def test_an_app_client_that_is_pending_is_a_503(
+    world: ExchangeWorld, regional: Pending | None
+) -> None:
     issued = world.client()
-    halves = dict(record_of(world, issued).app_clients)
-    if half is None:
-        del halves[EAST]
+    app_clients = dict(record_of(world, issued).app_clients)
+    if regional is None:
+        del app_clients[EAST]
     else:
-        halves[EAST] = half
-    world.change(issued, app_clients=halves)
+        app_clients[EAST] = regional
+    world.change(issued, app_clients=app_clients)
     assert unavailable(world, issued) == "pending"
     assert world.events.seen[-1]["outcome"] == "pending"
     assert not world.endpoint.requests
@@ -791,22 +796,22 @@ def test_an_app_client_that_could_not_be_given_its_scopes_yet_is_pending_not_dri
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    half = replace(half_of(world, issued), outdated=Pending(0, "Cognito did not answer"))
-    world.change(issued, app_clients={EAST: half, WEST: half})
+    regional = replace(regional_of(world, issued), outdated=Pending(0, "Cognito did not answer"))
+    world.change(issued, app_clients={EAST: regional, WEST: regional})
     world.endpoint.failures["request_token"] = [None, AppClientRefusedError("invalid_scope")]
     assert unavailable(world, issued, scope="demo/read") is None, "what it has, it gives"
     assert unavailable(world, issued, scope="demo/write") == "pending"
 
 
-def test_only_the_holder_learns_that_a_half_is_pending(world: ExchangeWorld) -> None:
+def test_only_the_holder_learns_that_an_app_client_is_pending(world: ExchangeWorld) -> None:
     issued, other = world.client(), world.client()
-    world.change(issued, app_clients={EAST: Pending(0, "x"), WEST: half_of(world, other)})
+    world.change(issued, app_clients={EAST: Pending(0, "x"), WEST: regional_of(world, other)})
     assert refused(world, issued, secret=other.client_secret)
 
 
-def test_the_other_regions_half_does_not_matter(world: ExchangeWorld) -> None:
+def test_the_other_regions_app_client_does_not_matter(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.change(issued, app_clients={EAST: half_of(world, issued), WEST: Pending(0, "x")})
+    world.change(issued, app_clients={EAST: regional_of(world, issued), WEST: Pending(0, "x")})
     assert unavailable(world, issued) is None
 
 

@@ -419,10 +419,10 @@ def test_a_plus_sign_survives_a_client_that_does_not_encode_it(api: TokenApi, se
 
 
 @rfc("6749", "2.3.1", "Each half of Basic credentials is form-decoded: UTF-8, no NUL")
-@pytest.mark.parametrize("half", ["%", "%F", "%GG", "%FF", "%C3", "%00"])
-def test_basic_credentials_that_cannot_be_decoded_are_refused(api: TokenApi, half: str) -> None:
+@pytest.mark.parametrize("part", ["%", "%F", "%GG", "%FF", "%C3", "%00"])
+def test_basic_credentials_that_cannot_be_decoded_are_refused(api: TokenApi, part: str) -> None:
     client_id, client_secret = _pair(api)
-    for pair in [(client_id + half, client_secret), (client_id, client_secret + half)]:
+    for pair in [(client_id + part, client_secret), (client_id, client_secret + part)]:
         assert_refused(api.form([GRANT], headers=[basic(*pair)]), 400, "invalid_request")
     assert_untouched(api)
 
@@ -792,10 +792,10 @@ def test_whatever_cognito_says_stays_inside(api: TokenApi, failure: Exception) -
 
 
 @rfc("6749", "5.2", "No pool, app client ID, Region or version leaks")
-def test_a_pending_half_stays_inside(api: TokenApi) -> None:
-    halves = api.world.store.stored[api.client.client_id].value.app_clients
+def test_a_pending_app_client_stays_inside(api: TokenApi) -> None:
+    app_clients = api.world.store.stored[api.client.client_id].value.app_clients
     pending = Pending(0, f"Cognito in {EAST} did not answer")
-    api.world.change(api.client, app_clients={**halves, EAST: pending})
+    api.world.change(api.client, app_clients={**app_clients, EAST: pending})
     _assert_nothing_leaks(api.basic(), TemporarilyUnavailableError)
 
 

@@ -111,7 +111,7 @@ class AdoptionWorld:
     def progress(self, what: str, done: int, total: int | None) -> None:
         self.told.append(f"{what} {done} {total}")
 
-    def halves(self) -> AppClientPair:
+    def app_clients(self) -> AppClientPair:
         admin = ClientRepository(
             EAST, WEST, self.state, self.other_state, self.store, self.clock, self.pause
         )
@@ -157,7 +157,9 @@ class AdoptionWorld:
             region: RateLimiter(PER_SECOND, self.clock, self.clock.advance)
             for region in (EAST, WEST)
         }
-        examine = Examiner(self.halves(), self.endpoints, paces, (EAST, WEST), "surrogate-", terms)
+        examine = Examiner(
+            self.app_clients(), self.endpoints, paces, (EAST, WEST), "surrogate-", terms
+        )
         return examine(rows, self.progress)
 
     def adopt(
@@ -168,7 +170,7 @@ class AdoptionWorld:
         audit: Audit = unaudited,
     ) -> dict[str, Outcome]:
         """Examine and adopt; return the outcomes by where the row stood."""
-        adopter = Adopter(self.halves(), self.hasher, self.random_bytes, (EAST, WEST), audit)
+        adopter = Adopter(self.app_clients(), self.hasher, self.random_bytes, (EAST, WEST), audit)
         outcomes = adopter(self.examine(*rows, terms=terms), file, self.progress)
         by_row = {outcome.where: outcome for outcome in outcomes}
         assert len(by_row) == len(outcomes)

@@ -91,12 +91,17 @@ def test_an_adopted_client_is_complete_and_active_around_its_app_clients(
     assert record.scopes == ("demo/read", "demo/write")
     assert CLIENT_ID.fullmatch(record.client_id)
     for region, pair in ((EAST, row.primary), (WEST, row.secondary)):
-        half = record.app_clients[region]
-        assert isinstance(half, AppClient)
-        assert half.user_pool_id == world.pools[region].user_pool_id
-        assert (half.app_client_id, half.client_secret) == (pair.app_client_id, pair.client_secret)
-        assert half.mac == app_client_mac(world.key.read(), record.client_id, pair.app_client_id)
-        assert (half.retiring, half.outdated) == (None, None)
+        regional = record.app_clients[region]
+        assert isinstance(regional, AppClient)
+        assert regional.user_pool_id == world.pools[region].user_pool_id
+        assert (regional.app_client_id, regional.client_secret) == (
+            pair.app_client_id,
+            pair.client_secret,
+        )
+        assert regional.mac == app_client_mac(
+            world.key.read(), record.client_id, pair.app_client_id
+        )
+        assert (regional.retiring, regional.outdated) == (None, None)
     assert world.store.replicas[record.client_id].value == record
 
 
@@ -248,9 +253,9 @@ def test_rows_that_share_an_id_become_two_secrets_of_one_client(world: AdoptionW
     ]
     for row in (first, second):
         assert world.verifies(row.primary.app_client_id, row.primary.client_secret)
-    half = record.app_clients[EAST]
-    assert isinstance(half, AppClient)
-    assert half.client_secret == first.primary.client_secret
+    regional = record.app_clients[EAST]
+    assert isinstance(regional, AppClient)
+    assert regional.client_secret == first.primary.client_secret
 
 
 def test_a_row_that_stands_twice_is_one_secret(world: AdoptionWorld) -> None:
@@ -403,14 +408,14 @@ def test_a_secret_that_cognito_does_not_show_is_tried_out(world: AdoptionWorld) 
     second = world.second_secret(row, "row 1", cognito_secret(77))
     outcome = world.keep(second)["row 1"]
     assert outcome.standing is Standing.ADOPTED
-    half = world.record(outcome).app_clients[EAST]
-    assert isinstance(half, AppClient)
-    assert half.client_secret == second.primary.client_secret
+    regional = world.record(outcome).app_clients[EAST]
+    assert isinstance(regional, AppClient)
+    assert regional.client_secret == second.primary.client_secret
     ((app_client_id, scope, metadata),) = world.endpoints[EAST].requests
     assert (app_client_id, scope) == (row.primary.app_client_id, "demo/read demo/write")
     assert metadata == {
         "surrogate_client_id": row.primary.app_client_id,
-        "surrogate_mac": half.mac,
+        "surrogate_mac": regional.mac,
     }
 
 
@@ -609,11 +614,14 @@ def test_a_client_whose_primary_app_client_was_replaced_is_not_adopted_anew(
 ) -> None:
     row = world.row()
     record = world.record(world.keep(row)["row 1"])
-    half = record.app_clients[EAST]
-    assert isinstance(half, AppClient)
-    halves = {**record.app_clients, EAST: replace(half, app_client_id=AppClientId("remade"))}
+    regional = record.app_clients[EAST]
+    assert isinstance(regional, AppClient)
+    app_clients = {
+        **record.app_clients,
+        EAST: replace(regional, app_client_id=AppClientId("remade")),
+    }
     version = world.store.stored[record.client_id].version
-    world.store.replace(replace(record, app_clients=halves), version)
+    world.store.replace(replace(record, app_clients=app_clients), version)
     assert "another app client by now" in refused(world, row, terms=KEEP)
 
 

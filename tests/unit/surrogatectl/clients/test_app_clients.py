@@ -54,7 +54,7 @@ def test_every_app_client_of_both_pools_leads_to_its_surrogate(world: LifecycleW
     assert found.keys() == {EAST_ISSUER, WEST_ISSUER}
     for region, issuer in ((EAST, EAST_ISSUER), (WEST, WEST_ISSUER)):
         assert found[issuer] == {
-            world.half(client_id, region).app_client_id: client_id for client_id in clients
+            world.regional(client_id, region).app_client_id: client_id for client_id in clients
         }
 
 
@@ -67,10 +67,12 @@ def test_deleted_ones_are_left_out_and_disabled_ones_are_not(world: LifecycleWor
     assert set(found[EAST_ISSUER].values()) == {disabled}
 
 
-def test_a_half_that_is_pending_or_of_another_pool_is_left_out(world: LifecycleWorld) -> None:
+def test_an_app_client_that_is_pending_or_of_another_pool_is_left_out(
+    world: LifecycleWorld,
+) -> None:
     client_id = world.enrolled().issued.client_id
-    half = replace(world.half(client_id, WEST), user_pool_id="us-west-2_Before001")
-    change(world, client_id, app_clients={EAST: Pending(1, "x"), WEST: half})
+    regional = replace(world.regional(client_id, WEST), user_pool_id="us-west-2_Before001")
+    change(world, client_id, app_clients={EAST: Pending(1, "x"), WEST: regional})
     assert mapped(world)[0] == {EAST_ISSUER: {}, WEST_ISSUER: {}}
 
 
@@ -95,10 +97,10 @@ def test_ten_thousand_clients_are_read_in_batches_and_not_in_a_rush(world: Lifec
 
 def test_there_is_no_secret_in_it(world: LifecycleWorld, tmp_path: Path) -> None:
     enrolled = world.enrolled()
-    half = world.half(enrolled.issued.client_id, EAST)
+    regional = world.regional(enrolled.issued.client_id, EAST)
     write(tmp_path / "map.json", {"clients": mapped(world)[0]})
     text = (tmp_path / "map.json").read_text()
-    for secret in (half.client_secret, half.mac, enrolled.issued.client_secret):
+    for secret in (regional.client_secret, regional.mac, enrolled.issued.client_secret):
         assert secret not in text
 
 
