@@ -16,7 +16,7 @@ from surrogatectl.regions.parts import (
     WRITES_PER_SECOND,
 )
 from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import Choices, RecordRestorer, Roll
+from surrogatectl.regions.record_restore import Choices, ClientDirectory, RecordRestorer
 from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.state import Name, Side
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
@@ -107,7 +107,7 @@ class Rescue:
             *self.sides,
             self.name,
             self.try_canary,
-            Roll(
+            ClientDirectory(
                 self.primary.admin.records,
                 second.admin.records,
                 second.app_clients.pools[WEST],

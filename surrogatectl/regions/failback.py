@@ -27,12 +27,12 @@ from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.failover import Check
 from surrogatectl.regions.record_restore import (
     Choices,
-    Fate,
+    ClientDirectory,
     Left,
     RecordRestorer,
-    Roll,
+    Resolution,
     Split,
-    Tally,
+    Summary,
 )
 from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.state import (
@@ -98,7 +98,7 @@ class Failback:
     secondary: Side
     name: Name
     try_canary: TryCanary
-    roll: Roll
+    directory: ClientDirectory
     bring_back: RecordRestorer
     links: ReplicationRepairer
     replicas: Callable[[], Check]
@@ -144,11 +144,11 @@ class Failback:
         epoch = self.secondary.look().epoch
         self.primary.steer(fenced(epoch))
         steps("primary_fenced", f"{self.primary.region}: writes nothing")
-        tally = self._bring_back(choices, "bringing records back")
-        steps("prepared", f"records brought back: {_told(tally)}")
-        self._judge(tally, f"{self.secondary.region} goes on as before. ", force=force)
+        summary = self._bring_back(choices, "bringing records back")
+        steps("prepared", f"records brought back: {_told(summary)}")
+        self._judge(summary, f"{self.secondary.region} goes on as before. ", force=force)
         self._try_out(force=force)
-        return tally.fates
+        return summary.resolutions
 
     def _try_out(self, *, force: bool) -> None:
         problem = self.try_canary(self.primary.region)
@@ -164,36 +164,36 @@ class Failback:
             raise NoAnswerError(f"{problem.detail} To go on all the same: --force.")
         self.announce(problem.detail)
 
-    def _bring_back(self, choices: Choices, what: str) -> Tally:
-        tally, done = Tally(), 0
-        client_ids = self.roll()
+    def _bring_back(self, choices: Choices, what: str) -> Summary:
+        summary, done = Summary(), 0
+        client_ids = self.directory()
         for batch in in_batches(client_ids):
-            self.bring_back.batch(batch, choices, tally)
+            self.bring_back.batch(batch, choices, summary)
             done += len(batch)
             self.progress(what, done, len(client_ids))
-        return tally
+        return summary
 
     @staticmethod
-    def _judge(tally: Tally, state: str, *, force: bool) -> None:
+    def _judge(summary: Summary, state: str, *, force: bool) -> None:
         """
         Raise unless all of the clients are brought back.
 
         Raises:
             SplitsError, NoAnswerError: If they are not.
         """
-        if tally.splits:
-            named = ", ".join(each.client_id for each in tally.splits[:_NAMED])
+        if summary.splits:
+            named = ", ".join(each.client_id for each in summary.splits[:_NAMED])
             raise SplitsError(
-                tally.splits,
-                f"{len(tally.splits)} clients were written in both Regions: {named}"
-                f"{', …' if len(tally.splits) > _NAMED else ''}. Nothing of them was overwritten. "
+                summary.splits,
+                f"{len(summary.splits)} clients were written in both Regions: {named}"
+                f"{', …' if len(summary.splits) > _NAMED else ''}. Nothing of them was overwritten. "
                 f"{state}Choose for each with --keep CLIENT=primary or --keep "
                 "CLIENT=secondary, or for the rest with --keep-all, and repeat.",
             )
-        if tally.left and not force:
-            named = "; ".join(f"{each.client_id}: {each.why}" for each in tally.left[:_NAMED])
+        if summary.left and not force:
+            named = "; ".join(f"{each.client_id}: {each.why}" for each in summary.left[:_NAMED])
             raise NoAnswerError(
-                f"{len(tally.left)} clients cannot be brought back: {named}. {state}Repeat this, "
+                f"{len(summary.left)} clients cannot be brought back: {named}. {state}Repeat this, "
                 "or leave them behind with --force."
             )
 
@@ -218,16 +218,16 @@ class Failback:
         try:
             self._merge_denials()
             steps("denials", "denials brought together")
-            tally = self._bring_back(choices, "bringing back what changed meanwhile")
-            steps("records", f"what changed meanwhile: {_told(tally)}")
-            self._judge(tally, "", force=force)
+            summary = self._bring_back(choices, "bringing back what changed meanwhile")
+            steps("records", f"what changed meanwhile: {_told(summary)}")
+            self._judge(summary, "", force=force)
             self._try_out(force=force)
             steps("verified", f"{self.primary.region}: serves the canary's token")
         except (SteeringError, ServiceError):
             self._give_up()
             raise
         self._release()
-        return tally.fates
+        return summary.resolutions
 
     def _give_up(self) -> None:
         """Let the secondary Region write again, unless the traffic has moved already."""
@@ -305,22 +305,22 @@ class Failback:
     def _replicate(
         self, choices: Choices, steps: Steps, counts: Mapping[str, int], *, already: bool
     ) -> Outcome:
-        tally, client_ids = Tally(), self.roll()
+        summary, client_ids = Summary(), self.directory()
         for number, client_id in enumerate(client_ids, start=1):
-            self.links.one(client_id, choices, tally, late=already)
+            self.links.one(client_id, choices, summary, late=already)
             self.progress("replicating again", number, len(client_ids))
-        for each in tally.splits:
+        for each in summary.splits:
             told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
-            tally.left.append(Left(each.client_id, told))
+            summary.left.append(Left(each.client_id, told))
         replicas = self.replicas()
-        steps("replication", f"replication from {self.primary.region}: {_told(tally)}")
+        steps("replication", f"replication from {self.primary.region}: {_told(summary)}")
         return Outcome(
             already=already,
             epoch=self.primary.look().epoch,
             steps=steps.done,
             clients=len(client_ids),
-            counts=_together(counts, tally.fates),
-            left=tuple(tally.left),
+            counts=_together(counts, summary.resolutions),
+            left=tuple(summary.left),
             replicas=replicas,
         )
 
@@ -354,9 +354,12 @@ def _merged(secondary: RegionState, primary: RegionState) -> RegionState:
 
 def _together(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
     """Return the sums; of whose records are the same, only what the later pass found."""
-    sums = Counter({what: count for what, count in one.items() if what != Fate.SAME})
+    sums = Counter({what: count for what, count in one.items() if what != Resolution.SAME})
     return dict(sums + Counter(other))
 
 
-def _told(tally: Tally) -> str:
-    return ", ".join(f"{count} {what}" for what, count in sorted(tally.fates.items())) or "nothing"
+def _told(summary: Summary) -> str:
+    return (
+        ", ".join(f"{count} {what}" for what, count in sorted(summary.resolutions.items()))
+        or "nothing"
+    )

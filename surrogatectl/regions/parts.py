@@ -20,7 +20,7 @@ from surrogatectl.regions.canary import CanarySecret, DirectCanary
 from surrogatectl.regions.failback import Failback, Progress
 from surrogatectl.regions.failover import Failover, ReplicaCheck
 from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import RecordRestorer, Roll
+from surrogatectl.regions.record_restore import ClientDirectory, RecordRestorer
 from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.simple_record import (
     SimpleRecord,
@@ -174,7 +174,7 @@ class SteeringParts:
             secondary,
             self.name,
             self.try_canary,
-            Roll(
+            ClientDirectory(
                 self.primary.admin.records,
                 self.secondary.admin.records,
                 pool,

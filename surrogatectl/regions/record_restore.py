@@ -44,7 +44,7 @@ _ATTEMPTS: Final = 3
 _MAX_VERSIONS: Final = 100  # of a secret
 
 
-class Fate(StrEnum):
+class Resolution(StrEnum):
     """What becomes of a client's record in the primary Region."""
 
     SAME = "same"
@@ -83,16 +83,16 @@ class Left:
 
 
 @dataclass(slots=True)
-class Tally:
+class Summary:
     """What a pass over all clients did; *splits* and *left* are for people."""
 
-    fates: dict[str, int] = field(default_factory=dict)
+    resolutions: dict[str, int] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
 
-    def note(self, fate: Fate) -> None:
+    def note(self, resolution: Resolution) -> None:
         """Count one more."""
-        self.fates[fate.value] = self.fates.get(fate.value, 0) + 1
+        self.resolutions[resolution.value] = self.resolutions.get(resolution.value, 0) + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class Choices:
 
 
 @dataclass(frozen=True, slots=True)
-class Roll:
+class ClientDirectory:
     """
     Every client of either Region.
 
@@ -160,7 +160,7 @@ class RecordRestorer:
     reads: RateLimiter
     writes: RateLimiter
 
-    def batch(self, client_ids: Sequence[ClientId], choices: Choices, tally: Tally) -> None:
+    def batch(self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary) -> None:
         """
         Bring these clients' records back, and note what became of each.
 
@@ -173,14 +173,16 @@ class RecordRestorer:
             if client_id not in there:
                 continue
             try:
-                fate = self._one(client_id, here.get(client_id), there[client_id], choices, tally)
+                resolution = self._one(
+                    client_id, here.get(client_id), there[client_id], choices, summary
+                )
             except ProblemError as problem:
-                tally.left.append(Left(client_id, problem.detail))
-                fate = Fate.LEFT
+                summary.left.append(Left(client_id, problem.detail))
+                resolution = Resolution.LEFT
             except (VersionConflictError, UnknownClientError):
-                tally.left.append(Left(client_id, "Somebody else writes it at this moment."))
-                fate = Fate.LEFT
-            tally.note(fate)
+                summary.left.append(Left(client_id, "Somebody else writes it at this moment."))
+                resolution = Resolution.LEFT
+            summary.note(resolution)
 
     def _one(
         self,
@@ -188,48 +190,48 @@ class RecordRestorer:
         here: Stored | None,
         there: Stored,
         choices: Choices,
-        tally: Tally,
-    ) -> Fate:
-        fate = self._fate(client_id, here, there)
-        if fate is Fate.LEFT:
+        summary: Summary,
+    ) -> Resolution:
+        resolution = self._resolution(client_id, here, there)
+        if resolution is Resolution.LEFT:
             region = self.regions[1]
-            tally.left.append(Left(client_id, f"Its record in {region} cannot be read."))
-        elif fate is Fate.SPLIT:
-            fate = _CHOSEN.get(choices.of(client_id), Fate.SPLIT)
-            if fate is Fate.SPLIT:
-                tally.splits.append(_split(self.regions, client_id, here, there))
-        if fate in {Fate.CREATED, Fate.FORWARD, Fate.KEPT_SECONDARY}:
+            summary.left.append(Left(client_id, f"Its record in {region} cannot be read."))
+        elif resolution is Resolution.SPLIT:
+            resolution = _CHOSEN.get(choices.of(client_id), Resolution.SPLIT)
+            if resolution is Resolution.SPLIT:
+                summary.splits.append(_split(self.regions, client_id, here, there))
+        if resolution in {Resolution.CREATED, Resolution.FORWARD, Resolution.KEPT_SECONDARY}:
             self.writes.wait()
             self._copy(client_id, here, self._finished(client_id, there))
-        elif fate is Fate.KEPT_PRIMARY and here is not None:
+        elif resolution is Resolution.KEPT_PRIMARY and here is not None:
             self.writes.wait()
             self._put_behind(client_id, here, there)
-        return fate
+        return resolution
 
-    def _fate(self, client_id: ClientId, here: Stored | None, there: Stored) -> Fate:
+    def _resolution(self, client_id: ClientId, here: Stored | None, there: Stored) -> Resolution:
         """Return who wrote after whom."""
         if here is not None and here.version == there.version:
-            return Fate.SAME
+            return Resolution.SAME
         if there.record is None:
-            return Fate.LEFT
+            return Resolution.LEFT
         if is_unfinished(there.record):
-            return Fate.UNFINISHED
+            return Resolution.UNFINISHED
         return self._order(client_id, here, there)
 
-    def _order(self, client_id: ClientId, here: Stored | None, there: Stored) -> Fate:
+    def _order(self, client_id: ClientId, here: Stored | None, there: Stored) -> Resolution:
         if here is None:
             # Marked for deletion, it cannot be read.
             buried = self.primary.standing(client_id)
-            return Fate.CREATED if buried is None else Fate.SPLIT
+            return Resolution.CREATED if buried is None else Resolution.SPLIT
         if self._leads_to(client_id, here.version, there):
-            return Fate.FORWARD
+            return Resolution.FORWARD
         if was_current(self.primary.labels(client_id), there.version):
-            return Fate.AHEAD
+            return Resolution.AHEAD
         record = here.record
         if record is not None and record.status is Status.ENROLLING:
             # Nobody received its secret; the same request was repeated in the other Region.
-            return Fate.KEPT_SECONDARY
-        return Fate.SPLIT
+            return Resolution.KEPT_SECONDARY
+        return Resolution.SPLIT
 
     def _leads_to(self, client_id: ClientId, version: VersionId, there: Stored) -> bool:
         """Return whether *there* was written over *version*, or over what was, and so on."""
@@ -328,9 +330,9 @@ class RecordRestorer:
             self.primary.move(client_id, STAGED, to=here.version, instead_of=there.version)
 
 
-_CHOSEN: Final[Mapping[Keep | None, Fate]] = {
-    Keep.PRIMARY: Fate.KEPT_PRIMARY,
-    Keep.SECONDARY: Fate.KEPT_SECONDARY,
+_CHOSEN: Final[Mapping[Keep | None, Resolution]] = {
+    Keep.PRIMARY: Resolution.KEPT_PRIMARY,
+    Keep.SECONDARY: Resolution.KEPT_SECONDARY,
 }
 
 

@@ -24,7 +24,7 @@ from surrogatectl.regions.record_restore import (
     Keep,
     Left,
     RecordRestorer,
-    Tally,
+    Summary,
     is_unfinished,
 )
 
@@ -53,7 +53,7 @@ class ReplicationRepairer:
     writes: RateLimiter
     pause: Pause
 
-    def one(self, client_id: ClientId, choices: Choices, tally: Tally, *, late: bool) -> None:
+    def one(self, client_id: ClientId, choices: Choices, summary: Summary, *, late: bool) -> None:
         """
         Replicate the record of *client_id*, unless it is replicated; note what was done.
 
@@ -68,29 +68,29 @@ class ReplicationRepairer:
         if there is not None and there.replica_of is not None:
             return
         try:
-            if there is not None and self._is_removed(client_id, tally):
+            if there is not None and self._is_removed(client_id, summary):
                 there = None
             if there is not None:
-                self._look_again(client_id, there, choices, tally, late=late)
+                self._look_again(client_id, there, choices, summary, late=late)
                 there = self.secondary.standing(client_id)
-            self._relink(client_id, there, choices, tally)
+            self._relink(client_id, there, choices, summary)
         except UnknownClientError:
-            tally.left.append(Left(client_id, "It went away at this moment."))
+            summary.left.append(Left(client_id, "It went away at this moment."))
         except (ProblemError, StoreRefusedError) as err:
             why = err.detail if isinstance(err, ProblemError) else str(err)
-            tally.left.append(Left(client_id, f"Its replication: {why}"))
+            summary.left.append(Left(client_id, f"Its replication: {why}"))
 
     def _relink(
-        self, client_id: ClientId, there: Standing | None, choices: Choices, tally: Tally
+        self, client_id: ClientId, there: Standing | None, choices: Choices, summary: Summary
     ) -> None:
         here = self.primary.standing(client_id)
         if here is None:
             return
         if here.buried:
-            self._buried(client_id, there, choices, tally)
+            self._buried(client_id, there, choices, summary)
             return
         if there is not None and not self._holds(client_id, here, there):
-            tally.left.append(
+            summary.left.append(
                 Left(client_id, "The primary Region does not have what the other one has.")
             )
             return
@@ -99,16 +99,16 @@ class ReplicationRepairer:
         if record is None or is_unfinished(record):
             return  # it is not replicated before it has ended
         if record.status is Status.DELETED:
-            self._bury(Versioned(record, found.version), there, tally)
+            self._bury(Versioned(record, found.version), there, summary)
         elif there is not None or here.replica not in _ON_ITS_WAY:
             self.writes.wait()
             if here.replica is not None:
                 self._forget(client_id)
             self.primary.replicate(client_id, overwrite=there is not None)
-            _count(tally, RELINKED)
+            _count(summary, RELINKED)
 
     def _bury(
-        self, tombstone: Versioned[ClientRecord], there: Standing | None, tally: Tally
+        self, tombstone: Versioned[ClientRecord], there: Standing | None, summary: Summary
     ) -> None:
         self.writes.wait()
         client_id = tombstone.value.client_id
@@ -116,45 +116,47 @@ class ReplicationRepairer:
             self.secondary.destroy(client_id)
         left = self.deletion.finish(tombstone).left
         if left:
-            tally.left.append(Left(client_id, f"Of its deletion: {', '.join(left)}."))
+            summary.left.append(Left(client_id, f"Of its deletion: {', '.join(left)}."))
         else:
-            _count(tally, BURIED)
+            _count(summary, BURIED)
 
     def _look_again(
         self,
         client_id: ClientId,
         there: Standing,
         choices: Choices,
-        tally: Tally,
+        summary: Summary,
         *,
         late: bool,
     ) -> None:
         """Bring back what lists did not show before; who wrote after whom is seen as ever."""
         here = self.primary.standing(client_id)
         if here is None:
-            self._stranger(client_id, choices, tally, late=late)
+            self._stranger(client_id, choices, summary, late=late)
         elif not here.buried and here.current != there.current:
-            self.bring_back.batch([client_id], choices, tally)
+            self.bring_back.batch([client_id], choices, summary)
 
-    def _stranger(self, client_id: ClientId, choices: Choices, tally: Tally, *, late: bool) -> None:
+    def _stranger(
+        self, client_id: ClientId, choices: Choices, summary: Summary, *, late: bool
+    ) -> None:
         """Bring a client back that only the secondary Region knows, or say so, or let it go."""
         choice = choices.of(client_id)
         if choice is None and not late:
             choice = Keep.SECONDARY  # lists did not show it before
         if choice is Keep.SECONDARY:
-            self.bring_back.batch([client_id], choices, tally)
+            self.bring_back.batch([client_id], choices, summary)
             return
         found = self.secondary.stored([client_id]).get(client_id)
         record = found.record if found else None
         if choice is Keep.PRIMARY or (record and record.status is Status.DELETED):
             self.writes.wait()
             self.secondary.destroy(client_id)
-            _count(tally, REMOVED)
+            _count(summary, REMOVED)
         else:
             why = "The primary Region has no record of it: --keep it, or let it go."
-            tally.left.append(Left(client_id, why))
+            summary.left.append(Left(client_id, why))
 
-    def _is_removed(self, client_id: ClientId, tally: Tally) -> bool:
+    def _is_removed(self, client_id: ClientId, summary: Summary) -> bool:
         """Remove what was left of an enrollment; return whether it was that."""
         found = self.secondary.stored([client_id]).get(client_id)
         record = found.record if found else None
@@ -162,7 +164,7 @@ class ReplicationRepairer:
             return False
         self.writes.wait()
         self.secondary.destroy(client_id)
-        _count(tally, REMOVED)
+        _count(summary, REMOVED)
         return True
 
     def _holds(self, client_id: ClientId, here: Standing, there: Standing) -> bool:
@@ -174,7 +176,7 @@ class ReplicationRepairer:
         )
 
     def _buried(
-        self, client_id: ClientId, there: Standing | None, choices: Choices, tally: Tally
+        self, client_id: ClientId, there: Standing | None, choices: Choices, summary: Summary
     ) -> None:
         """Remove what stands alone of a client whose record is buried in the primary Region."""
         if there is None:
@@ -185,9 +187,9 @@ class ReplicationRepairer:
         if known or choices.of(client_id) is Keep.PRIMARY:
             self.writes.wait()
             self.secondary.destroy(client_id)
-            _count(tally, BURIED)
+            _count(summary, BURIED)
         else:
-            tally.left.append(Left(client_id, "It is marked for deletion in the primary Region."))
+            summary.left.append(Left(client_id, "It is marked for deletion in the primary Region."))
 
     def _forget(self, client_id: ClientId) -> None:
         """
@@ -205,5 +207,5 @@ class ReplicationRepairer:
         raise ProblemError(503, "left", "Left", "the old replica is not forgotten yet; repeat.")
 
 
-def _count(tally: Tally, what: str) -> None:
-    tally.fates[what] = tally.fates.get(what, 0) + 1
+def _count(summary: Summary, what: str) -> None:
+    summary.resolutions[what] = summary.resolutions.get(what, 0) + 1

@@ -139,7 +139,7 @@ _CLOSED: Final[dict[str, type[StrEnum]]] = {
     "kind of drift": drift.Kind,
     "result of a repair": drift.Result,
     "result of a check before a failover": takeover.Result,
-    "fate of a record in a failback": failback_records.Fate,
+    "fate of a record in a failback": failback_records.Resolution,
     "record to keep": failback_records.Keep,
     "standing of a row to adopt": adopt_rows.Standing,
     "level of a finding": findings.Level,

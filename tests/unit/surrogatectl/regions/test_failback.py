@@ -29,7 +29,7 @@ from surrogatectl.regions.failback_command import _KeepChoice, _print_splits
 from surrogatectl.regions.failover import Check, Failover
 from surrogatectl.regions.failover import Result as CheckResult
 from surrogatectl.regions.failover_command import steering_failures
-from surrogatectl.regions.record_restore import Choices, Keep, Tally
+from surrogatectl.regions.record_restore import Choices, Keep, Summary
 from surrogatectl.regions.state import NoAnswerError, NotAllowedError, Side
 from tests.aws_worlds import REGIONS, Operators
 from tests.rescue import Rescue, state, version
@@ -434,7 +434,7 @@ def test_whatever_the_primary_says_of_its_old_replica(scene: Scene, detached: st
 class BringsNothing:
     """As if what the other Region has could not be brought back, and nobody had noticed."""
 
-    def batch(self, client_ids: Sequence[ClientId], choices: Choices, tally: Tally) -> None:
+    def batch(self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary) -> None:
         pass
 
 
@@ -446,10 +446,10 @@ def test_a_record_is_overwritten_only_where_the_primary_provably_has_its_version
     written = version(scene.world, scene.client_id, WEST)
     find_primary(scene)
     links = replace(rescue.failing_back().links, bring_back=BringsNothing())  # type: ignore[arg-type]
-    tally = Tally()
-    links.one(scene.client_id, Choices(), tally, late=False)
+    summary = Summary()
+    links.one(scene.client_id, Choices(), summary, late=False)
     scene.world.clock.advance(LATER)
-    assert [each.client_id for each in tally.left] == [scene.client_id]
+    assert [each.client_id for each in summary.left] == [scene.client_id]
     assert version(scene.world, scene.client_id, WEST) == written
     assert scene.world.record_secrets(WEST)[scene.client_id].primary_region is None  # no replica
 
