@@ -108,7 +108,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             StoreRefusedError: If it refuses.
         """
 
-    def destroy(self, client_id: ClientId) -> None:
+    def delete_now(self, client_id: ClientId) -> None:
         """
         Remove a record that nobody ever got credentials for, at once.
 
@@ -153,7 +153,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+    def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
         """
         Return what lists will show of a record, and its current version; nothing is decrypted.
 
@@ -164,7 +164,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def retag(self, record: ClientRecord) -> None:
+    def update_listing(self, record: ClientRecord) -> None:
         """
         Have lists show *record* as it is.
 
@@ -181,7 +181,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             UnknownClientError, StoreUnavailableError, StoreRefusedError
         """
 
-    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+    def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
         """
         Mark the record for deletion after *recovery_days* (7 to 30).
 
@@ -192,7 +192,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             StoreRefusedError: If it refuses, as it does while there is a replica.
         """
 
-    def unbury(self, client_id: ClientId) -> None:
+    def cancel_deletion(self, client_id: ClientId) -> None:
         """
         Take the mark away.  No error if there is none.
 

@@ -179,7 +179,7 @@ class FakeRecordStore(Failing):
         self._done("replace")
         return version
 
-    def destroy(self, client_id: ClientId) -> None:
+    def delete_now(self, client_id: ClientId) -> None:
         self._called("destroy")
         if client_id in self.replicated:
             raise StoreRefusedError
@@ -223,13 +223,13 @@ class FakeRecordStore(Failing):
         present = [each for each in client_ids if each in self.stored and each not in self.buried]
         return {each: None if each in self.malformed else self.stored[each] for each in present}
 
-    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+    def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
         self._called("peek")
         if client_id not in self.stored:
             raise UnknownClientError
         return Versioned(self._summary(client_id), self.stored[client_id].version)
 
-    def retag(self, record: ClientRecord) -> None:
+    def update_listing(self, record: ClientRecord) -> None:
         self._called("retag")
         if record.client_id not in self.stored or record.client_id in self.buried:
             raise UnknownClientError
@@ -246,14 +246,14 @@ class FakeRecordStore(Failing):
         self.replicated.discard(client_id)
         self.replicas.pop(client_id, None)
 
-    def bury(self, client_id: ClientId, recovery_days: int) -> None:
+    def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
         self._called("bury")
         if client_id in self.replicated:
             raise StoreRefusedError("Secrets Manager refused: InvalidParameterException")
         if client_id in self.stored:
             self.buried.add(client_id)
 
-    def unbury(self, client_id: ClientId) -> None:
+    def cancel_deletion(self, client_id: ClientId) -> None:
         self._called("unbury")
         if client_id not in self.stored:
             raise UnknownClientError

@@ -154,7 +154,7 @@ class ClientSecrets:
             new_version(self.random_bytes),
             partial(self._write, name),
         )
-        self._describe(record)
+        self._update_listing(record)
         return version
 
     def _write(self, name: str, call: Callable[[], T], shows: str | None = "ARN") -> T:
@@ -183,7 +183,7 @@ class ClientSecrets:
             raise
         return True
 
-    def _describe(self, record: ClientRecord) -> None:
+    def _update_listing(self, record: ClientRecord) -> None:
         """Bring what lists show up to date; it follows the record and never leads it."""
         for tell in (self._tag, self._rename):
             # The record is written, and it alone decides; `reconcile` mends the rest.
@@ -205,8 +205,8 @@ class ClientSecrets:
         name, shown = self._name(record.client_id), description(record)
         self._write(name, lambda: self.here().update_secret(SecretId=name, Description=shown))
 
-    def peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
-        """See `RecordStore.peek`."""
+    def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
+        """See `RecordStore.describe`."""
         try:
             described = ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
         except ClientError as err:
@@ -216,8 +216,8 @@ class ClientSecrets:
         summary = _summary(client_id, described)
         return Versioned(summary, VersionId(current_of(described) or ""))
 
-    def retag(self, record: ClientRecord) -> None:
-        """See `RecordStore.retag`."""
+    def update_listing(self, record: ClientRecord) -> None:
+        """See `RecordStore.update_listing`."""
         try:
             self._rename(record)
             self._tag(record)
@@ -226,8 +226,8 @@ class ClientSecrets:
                 raise UnknownClientError from None
             raise refused(err) from None
 
-    def destroy(self, client_id: ClientId) -> None:
-        """See `RecordStore.destroy`."""
+    def delete_now(self, client_id: ClientId) -> None:
+        """See `RecordStore.delete_now`."""
         try:
             ask(
                 lambda: self.here().delete_secret(
@@ -353,8 +353,8 @@ class ClientSecrets:
         except ClientError as err:
             raise refused(err) from None
 
-    def bury(self, client_id: ClientId, recovery_days: int) -> None:
-        """See `RecordStore.bury`."""
+    def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
+        """See `RecordStore.schedule_deletion`."""
         try:
             ask(
                 lambda: self.here().delete_secret(
@@ -366,8 +366,8 @@ class ClientSecrets:
             if code(err) not in {"ResourceNotFoundException", "InvalidRequestException"}:
                 raise refused(err) from None
 
-    def unbury(self, client_id: ClientId) -> None:
-        """See `RecordStore.unbury`."""
+    def cancel_deletion(self, client_id: ClientId) -> None:
+        """See `RecordStore.cancel_deletion`."""
         name = self._name(client_id)
         try:
             self._write(name, lambda: self.here().restore_secret(SecretId=name))

@@ -152,11 +152,11 @@ class DeletionAndRestore:
         for seconds in _BURIAL_PAUSES:
             self.admin.pause(seconds)
             try:
-                if records.peek(record.client_id).version == tombstone.version:
+                if records.describe(record.client_id).version == tombstone.version:
                     records.unreplicate(record.client_id)
-                    records.bury(record.client_id, days)
+                    records.schedule_deletion(record.client_id, days)
                     # Secrets Manager buries whatever stands there.
-                    if records.peek(record.client_id).version == tombstone.version:
+                    if records.describe(record.client_id).version == tombstone.version:
                         return []
             except StoreRefusedError:
                 continue  # the replica is still on its way out
@@ -171,7 +171,7 @@ class DeletionAndRestore:
 
     def _exhume(self, client_id: ClientId) -> None:
         with store_problems(self.admin.region):
-            self.admin.records.unbury(client_id)
+            self.admin.records.cancel_deletion(client_id)
             self.admin.records.replicate(client_id)
 
     def restore(self, client_id: ClientId) -> Shown:
@@ -186,7 +186,7 @@ class DeletionAndRestore:
         key = self.app_clients.key()
         with store_problems(self.admin.region):
             try:
-                self.admin.records.unbury(client_id)
+                self.admin.records.cancel_deletion(client_id)
             except UnknownClientError:
                 raise _gone(client_id) from None
         found = self.admin.find(client_id)
@@ -232,7 +232,7 @@ def is_done(tombstone: ClientRecord) -> bool:
     )
 
 
-def is_buried_alive(records: RecordStore, client_id: ClientId) -> bool:
+def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
     """
     Return whether a record that cannot be read is marked for deletion without being a tombstone.
 
@@ -242,7 +242,7 @@ def is_buried_alive(records: RecordStore, client_id: ClientId) -> bool:
         StoreUnavailableError, StoreRefusedError
     """
     try:
-        return records.peek(client_id).value.status != Status.DELETED
+        return records.describe(client_id).value.status != Status.DELETED
     except UnknownClientError:
         return False
 

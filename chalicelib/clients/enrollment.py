@@ -219,7 +219,7 @@ class Enrollment:
         # what that is, and that no repeat can go on with it.
         tombstone = replace(reserved.value, status=Status.DELETED)
         self.admin.records.replace(tombstone, reserved.version)
-        self.admin.records.destroy(tombstone.client_id)
+        self.admin.records.delete_now(tombstone.client_id)
 
 
 def _reused_key(why: str) -> ProblemError:

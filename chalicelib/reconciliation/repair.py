@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.deletion import DeletionAndRestore, is_buried_alive, is_undone
+from chalicelib.clients.deletion import DeletionAndRestore, is_scheduled_but_alive, is_undone
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository, cognito_problem, conflict
 from chalicelib.errors import (
@@ -162,7 +162,7 @@ class Reconcile:
             if may_refer(client_id, found, app_client_id):
                 raise _NothingToDoError
         except UnknownClientError:
-            if is_buried_alive(self._admin.records, client_id):
+            if is_scheduled_but_alive(self._admin.records, client_id):
                 raise _LeftAloneError("Its client is marked for deletion, but alive.") from None
         except MalformedSecretError:
             raise _LeftAloneError("The record that may refer to it cannot be read.") from None
@@ -224,7 +224,7 @@ class Reconcile:
         tombstone = replace(found.value, status=Status.DELETED)
         self._admin.records.replace(tombstone, found.version)
         self._admin.records.unreplicate(tombstone.client_id)
-        self._admin.records.destroy(tombstone.client_id)
+        self._admin.records.delete_now(tombstone.client_id)
 
     def _finish_deletion(self, drift: Drift) -> None:
         found = self._read(drift)
@@ -243,12 +243,12 @@ class Reconcile:
             raise _NothingToDoError
         self._admin.records.replicate(found.value.client_id)
 
-    def _retag(self, drift: Drift) -> None:
+    def _update_listing(self, drift: Drift) -> None:
         for _ in range(_ATTEMPTS):
             found = self._live(drift)
-            self._admin.records.retag(found.value)
+            self._admin.records.update_listing(found.value)
             # Whoever wrote meanwhile may have told lists before this did.
-            if self._admin.records.peek(found.value.client_id).version == found.version:
+            if self._admin.records.describe(found.value.client_id).version == found.version:
                 return
         raise conflict()
 
@@ -273,7 +273,7 @@ _REPAIRS: Final[Mapping[Kind, Callable[[Reconcile, Drift], None]]] = {
     Kind.ENROLLMENT: Reconcile._undo_enrollment,  # noqa: SLF001
     Kind.DELETION: Reconcile._finish_deletion,  # noqa: SLF001
     Kind.REPLICA: Reconcile._replicate,  # noqa: SLF001
-    Kind.LISTING: Reconcile._retag,  # noqa: SLF001
+    Kind.LISTING: Reconcile._update_listing,  # noqa: SLF001
     Kind.DENIALS: Reconcile._deny,  # noqa: SLF001
 }
 

@@ -20,7 +20,7 @@ from functools import partial
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.deletion import is_buried_alive, is_done, is_undone
+from chalicelib.clients.deletion import is_done, is_scheduled_but_alive, is_undone
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import loggable
 from chalicelib.errors import MalformedSecretError, StoreRefusedError, UnknownClientError
@@ -201,7 +201,7 @@ class _Run:
         spared: dict[ClientId, Versioned[ClientRecord] | None] = {}
         for client_id in client_ids:
             if client_id not in found:
-                ask = partial(is_buried_alive, self._records, client_id)
+                ask = partial(is_scheduled_but_alive, self._records, client_id)
                 try:
                     if self._questions.ask(SECRETS_MANAGER, self._region, ask):
                         spared[client_id] = None
@@ -309,7 +309,7 @@ class _Run:
         return self._questions.ask(SECRETS_MANAGER, self._region, ask)
 
     def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
-        ask = partial(self._records.peek, client_id)
+        ask = partial(self._records.describe, client_id)
         return self._questions.ask(SECRETS_MANAGER, self._region, ask)
 
 

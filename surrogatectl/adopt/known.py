@@ -117,7 +117,7 @@ def require_unburied(records: RecordStore, client_id: ClientId) -> None:
         StoreUnavailableError, StoreRefusedError
     """
     try:
-        records.peek(client_id)
+        records.describe(client_id)
     except UnknownClientError:
         return
     raise RefusedError(DELETED)

@@ -65,7 +65,7 @@ def replication(look: Look) -> Iterator[Finding]:
     sample = [summary.client_id for summary in store.list(None, _SAMPLE).items]
     behind: dict[Replication, int] = {}
     for client_id in sample:
-        status = store.replication(client_id, store.peek(client_id).version)
+        status = store.replication(client_id, store.describe(client_id).version)
         if status is not Replication.IN_SYNC:
             behind[status] = behind.get(status, 0) + 1
     if not behind:

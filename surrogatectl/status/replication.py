@@ -78,7 +78,7 @@ class ReplicationLook:
         for name in differ[:_MOST_CONFIRMED]:
             client_id = ClientId(name.removeprefix(self._start))
             try:
-                status = store.replication(client_id, store.peek(client_id).version)
+                status = store.replication(client_id, store.describe(client_id).version)
             except UnknownClientError:
                 gone += 1  # since it was listed
                 continue

@@ -292,7 +292,7 @@ def test_who_is_overtaken_between_staging_and_moving_has_lost(world: AwsRecords)
 def test_a_record_that_goes_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
     created, version = created_in(world)
     elsewhere = world.writer_elsewhere()
-    meanwhile(world.here, MOVE, lambda: elsewhere.destroy(created.client_id))
+    meanwhile(world.here, MOVE, lambda: elsewhere.delete_now(created.client_id))
     with pytest.raises(UnknownClientError):
         world.store.replace(replace(created, client_name="ours"), version)
 
@@ -300,7 +300,7 @@ def test_a_record_that_goes_between_staging_and_moving_is_unknown(world: AwsReco
 def test_a_record_that_is_buried_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
     created, version = created_in(world)
     elsewhere = world.writer_elsewhere()
-    meanwhile(world.here, MOVE, lambda: elsewhere.bury(created.client_id, 7))
+    meanwhile(world.here, MOVE, lambda: elsewhere.schedule_deletion(created.client_id, 7))
     with pytest.raises(UnknownClientError):
         world.store.replace(replace(created, client_name="ours"), version)
 
@@ -342,7 +342,7 @@ def test_nothing_of_a_truncated_record_gets_into_the_error(world: AwsRecords) ->
 
 def test_a_client_id_whose_secret_still_lingers_cannot_be_used_yet(world: AwsRecords) -> None:
     created, _ = created_in(world)
-    world.store.bury(created.client_id, 7)
+    world.store.schedule_deletion(created.client_id, 7)
     with pytest.raises(StoreUnavailableError):
         world.store.create(created)
 

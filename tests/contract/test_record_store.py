@@ -85,9 +85,9 @@ def test_records_do_not_get_into_each_other_s_way(world: RecordsWorld) -> None:
         lambda world, client_id: world.reader.read(client_id),
         lambda world, client_id: world.store.replicate(client_id),
         lambda world, client_id: world.store.unreplicate(client_id),
-        lambda world, client_id: world.store.peek(client_id),
-        lambda world, client_id: world.store.retag(record(client_id=client_id)),
-        lambda world, client_id: world.store.unbury(client_id),
+        lambda world, client_id: world.store.describe(client_id),
+        lambda world, client_id: world.store.update_listing(record(client_id=client_id)),
+        lambda world, client_id: world.store.cancel_deletion(client_id),
         lambda world, client_id: world.store.replication(client_id, VersionId("any")),
         lambda world, client_id: world.store.replace(record(client_id=client_id), VersionId("any")),
     ],
@@ -194,7 +194,7 @@ def test_nothing_is_lost_when_conflicting_writers_read_again(world: RecordsWorld
 def test_a_buried_record_is_not_read(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
     for reader in (world.store, world.reader):
         with pytest.raises(UnknownClientError):
             reader.read(created.client_id)
@@ -203,7 +203,7 @@ def test_a_buried_record_is_not_read(world: RecordsWorld) -> None:
 def test_a_buried_record_is_not_replaced(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
     with pytest.raises(UnknownClientError):
         world.store.replace(replace(created, client_name="too late"), version)
 
@@ -211,16 +211,16 @@ def test_a_buried_record_is_not_replaced(world: RecordsWorld) -> None:
 def test_burying_again_and_burying_what_is_gone_is_no_error(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
-    world.store.bury(new_client_id(), RECOVERY_DAYS)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(new_client_id(), RECOVERY_DAYS)
 
 
 def test_an_unburied_record_is_as_it_was(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
-    world.store.unbury(created.client_id)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
+    world.store.cancel_deletion(created.client_id)
     assert world.store.read(created.client_id) == Versioned(created, version)
     world.store.replace(replace(created, client_name="again"), version)
 
@@ -228,16 +228,16 @@ def test_an_unburied_record_is_as_it_was(world: RecordsWorld) -> None:
 def test_what_is_not_buried_may_be_unburied(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.unbury(created.client_id)
+    world.store.cancel_deletion(created.client_id)
     assert world.store.read(created.client_id) == Versioned(created, version)
 
 
 def test_what_is_gone_for_good_is_not_unburied(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
-    world.store.destroy(created.client_id)
+    world.store.delete_now(created.client_id)
     with pytest.raises(UnknownClientError):
-        world.store.unbury(created.client_id)
+        world.store.cancel_deletion(created.client_id)
 
 
 def test_a_replicated_record_is_not_buried(world: RecordsWorld) -> None:
@@ -245,7 +245,7 @@ def test_a_replicated_record_is_not_buried(world: RecordsWorld) -> None:
     version = world.store.create(created)
     world.store.replicate(created.client_id)
     with pytest.raises(StoreRefusedError):
-        world.store.bury(created.client_id, RECOVERY_DAYS)
+        world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
     assert world.store.read(created.client_id) == Versioned(created, version)
 
 
@@ -257,7 +257,7 @@ def test_without_its_replica_a_record_can_be_buried(world: RecordsWorld) -> None
     assert world.store.replication(created.client_id, version) is Replication.MISSING
     with pytest.raises(UnknownClientError):
         world.reader_there.read(created.client_id)
-    world.store.bury(created.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
     with pytest.raises(UnknownClientError):
         world.store.read(created.client_id)
 
@@ -329,7 +329,7 @@ def test_a_list_leaves_out_what_is_buried(world: RecordsWorld) -> None:
     buried, left = record(), record()
     for each in (buried, left):
         world.store.create(each)
-    world.store.bury(buried.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(buried.client_id, RECOVERY_DAYS)
     assert every_page(world.store, 10) == [summary(left)]
 
 
@@ -360,7 +360,7 @@ def test_what_is_gone_is_left_out_of_many(world: RecordsWorld) -> None:
     left, buried = record(), record()
     version = world.store.create(left)
     world.store.create(buried)
-    world.store.bury(buried.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(buried.client_id, RECOVERY_DAYS)
     asked = [buried.client_id, left.client_id, new_client_id()]
     assert world.store.read_many(asked) == {left.client_id: Versioned(left, version)}
 
@@ -372,22 +372,22 @@ def test_none_of_many_is_nothing(world: RecordsWorld) -> None:
 def test_a_destroyed_record_is_gone_and_may_be_destroyed_again(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.destroy(created.client_id)
+    world.store.delete_now(created.client_id)
     with pytest.raises(UnknownClientError):
         world.store.read(created.client_id)
     with pytest.raises(UnknownClientError):
         world.store.replace(created, version)
-    world.store.destroy(created.client_id)
+    world.store.delete_now(created.client_id)
 
 
 def test_destroying_what_never_was_is_no_error(world: RecordsWorld) -> None:
-    world.store.destroy(new_client_id())
+    world.store.delete_now(new_client_id())
 
 
 def test_a_destroyed_client_id_is_free_again(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
-    world.store.destroy(created.client_id)
+    world.store.delete_now(created.client_id)
     again = replace(created, client_name="again")
     world.store.create(again)
     assert world.store.read(created.client_id).value == again
@@ -398,7 +398,7 @@ def test_a_replicated_record_is_not_destroyed(world: RecordsWorld) -> None:
     world.store.create(created)
     world.store.replicate(created.client_id)
     with pytest.raises(StoreRefusedError):
-        world.store.destroy(created.client_id)
+        world.store.delete_now(created.client_id)
     assert world.store.read(created.client_id).value == created
 
 
@@ -459,4 +459,4 @@ def test_a_lost_region_does_not_keep_this_one_from_writing(world: RecordsWorld) 
     changed = replace(created, status=Status.ACTIVE)
     world.store.replace(changed, version)
     assert world.store.read(created.client_id).value == changed
-    world.store.destroy(created.client_id)
+    world.store.delete_now(created.client_id)

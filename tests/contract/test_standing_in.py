@@ -105,12 +105,12 @@ def test_whoever_writes_over_another_version_is_refused_there_too(world: World) 
 def test_lists_show_what_was_written_there(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="there"), version)
-    assert world.standing_in.peek(created.client_id).value.client_name == "there"
+    assert world.standing_in.describe(created.client_id).value.client_name == "there"
 
 
 def test_restoring_a_replica_that_nobody_deleted_changes_nothing(world: World) -> None:
     created, version = world.replicated()
-    world.standing_in.unbury(created.client_id)
+    world.standing_in.cancel_deletion(created.client_id)
     assert world.standing_in.read(created.client_id) == Versioned(created, version)
 
 
@@ -150,7 +150,7 @@ def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
     assert world.store.read(created.client_id) == Versioned(changed, second)
     assert was_current(world.copies.labels(created.client_id), second)
     world.copies.describe(created.client_id, changed)
-    assert world.store.peek(created.client_id).value.client_name == "written there"
+    assert world.store.describe(created.client_id).value.client_name == "written there"
 
 
 def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
@@ -181,7 +181,7 @@ def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
     for _ in range(2):
         world.copies.create(created.client_id, stored)
     assert world.store.read(created.client_id) == Versioned(created, stored.version)
-    assert world.store.peek(created.client_id).value.status == created.status
+    assert world.store.describe(created.client_id).value.status == created.status
     with pytest.raises(VersionConflictError):
         world.copies.create(
             created.client_id, Stored(record_to_json(record()), VersionId("b" * 32))
@@ -191,13 +191,13 @@ def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
 def test_a_buried_record_is_told_and_can_be_taken_out_again(world: World) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.bury(created.client_id, 7)
+    world.store.schedule_deletion(created.client_id, 7)
     standing = world.copies.standing(created.client_id)
     assert standing is not None
     assert standing.buried
     assert world.copies.stored([created.client_id]) == {}
     assert version in world.copies.labels(created.client_id)
-    world.copies.unbury(created.client_id)
+    world.copies.cancel_deletion(created.client_id)
     assert created.client_id in world.copies.stored([created.client_id])
 
 
@@ -234,7 +234,7 @@ def test_what_was_promoted_can_be_removed(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="there"), version)
     for _ in range(2):
-        world.copies_there.destroy(created.client_id)
+        world.copies_there.delete_now(created.client_id)
     until(lambda: world.copies_there.standing(created.client_id) is None)
     assert world.store.read(created.client_id).version == version
 

@@ -344,7 +344,7 @@ def deleted_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
 @reuse("deleted")
 def buried_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
     world.store.unreplicate(first.issued.client_id)
-    world.store.bury(first.issued.client_id, 7)
+    world.store.schedule_deletion(first.issued.client_id, 7)
     return WITH_KEY
 
 

@@ -359,7 +359,7 @@ def buried_alive(world: ReconcileWorld) -> ClientId:
     """Return a client whose deletion crashed after it buried what somebody had just restored."""
     client_id = world.client()
     world.store.unreplicate(client_id)
-    world.store.bury(client_id, 7)
+    world.store.schedule_deletion(client_id, 7)
     return client_id
 
 

@@ -242,7 +242,7 @@ def test_a_client_deleted_meanwhile_does_not_keep_the_others_from_being_adopted(
         world.store.meanwhile.clear()
         client_id = world.record(world.keep(rows[0])["row 1"]).client_id
         world.store.unreplicate(client_id)
-        world.store.bury(client_id, 7)
+        world.store.schedule_deletion(client_id, 7)
 
     world.store.meanwhile["create"] = meanwhile
     outcomes = world.keep(*rows)

@@ -636,7 +636,7 @@ def test_a_deleted_client_is_to_be_restored_not_adopted_again(
     world.store.replace(replace(record, status=Status.DELETED, deletion=deletion), version)
     if buried:
         world.store.unreplicate(record.client_id)
-        world.store.bury(record.client_id, 7)
+        world.store.schedule_deletion(record.client_id, 7)
     assert "surrogatectl restore" in refused(world, row, terms=KEEP)
 
 
