@@ -180,11 +180,11 @@ class FakeRecordStore(Failing):
         return version
 
     def delete_now(self, client_id: ClientId) -> None:
-        self._called("destroy")
+        self._called("delete_now")
         if client_id in self.replicated:
             raise StoreRefusedError
         self.stored.pop(client_id, None)
-        self._done("destroy")
+        self._done("delete_now")
 
     def replicate(self, client_id: ClientId) -> None:
         self._called("replicate")
@@ -224,13 +224,13 @@ class FakeRecordStore(Failing):
         return {each: None if each in self.malformed else self.stored[each] for each in present}
 
     def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
-        self._called("peek")
+        self._called("describe")
         if client_id not in self.stored:
             raise UnknownClientError
         return Versioned(self._summary(client_id), self.stored[client_id].version)
 
     def update_listing(self, record: ClientRecord) -> None:
-        self._called("retag")
+        self._called("update_listing")
         if record.client_id not in self.stored or record.client_id in self.buried:
             raise UnknownClientError
         self.shown[record.client_id] = ClientSummary.of(record)
@@ -247,14 +247,14 @@ class FakeRecordStore(Failing):
         self.replicas.pop(client_id, None)
 
     def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
-        self._called("bury")
+        self._called("schedule_deletion")
         if client_id in self.replicated:
             raise StoreRefusedError("Secrets Manager refused: InvalidParameterException")
         if client_id in self.stored:
             self.buried.add(client_id)
 
     def cancel_deletion(self, client_id: ClientId) -> None:
-        self._called("unbury")
+        self._called("cancel_deletion")
         if client_id not in self.stored:
             raise UnknownClientError
         self.buried.discard(client_id)

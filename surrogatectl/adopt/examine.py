@@ -129,8 +129,8 @@ class Examiner:
         with store_problems(self.app_clients.admin.region):
             require_unburied(self.app_clients.admin.records, candidate.client_id)
         primary, secondary = views = (
-            self._update_listing(self.regions[0], candidate.primary),
-            self._update_listing(self.regions[1], candidate.secondary),
+            self._describe(self.regions[0], candidate.primary),
+            self._describe(self.regions[1], candidate.secondary),
         )
         for region, view in zip(self.regions, views, strict=True):
             plan.require_machine(view, region, self.mark)
@@ -183,7 +183,7 @@ class Examiner:
         if self.terms.keep_credentials:
             plan.require_keepable(row.primary.client_secret)
 
-    def _update_listing(self, region: str, app_client_id: AppClientId) -> AppClientView:
+    def _describe(self, region: str, app_client_id: AppClientId) -> AppClientView:
         """Return the app client; a Region that is slow or throttles is asked again."""
         for pause in (*_PAUSES, None):
             self.paces[region].wait()

@@ -163,7 +163,7 @@ class Copies(Protocol):
             UnknownClientError, StoreUnavailableError, StoreRefusedError
         """
 
-    def describe(self, client_id: ClientId, record: ClientRecord) -> None:
+    def update_listing(self, client_id: ClientId, record: ClientRecord) -> None:
         """
         Have lists show *record* as it is.
 
@@ -187,7 +187,7 @@ class Copies(Protocol):
             UnknownClientError, StoreUnavailableError, StoreRefusedError
         """
 
-    def unbury(self, client_id: ClientId) -> None:
+    def cancel_deletion(self, client_id: ClientId) -> None:
         """
         Take the mark for deletion away.
 
@@ -195,7 +195,7 @@ class Copies(Protocol):
             UnknownClientError, StoreUnavailableError, StoreRefusedError
         """
 
-    def destroy(self, client_id: ClientId) -> None:
+    def delete_now(self, client_id: ClientId) -> None:
         """
         Remove a record at once.  No error if it is gone already.
 
@@ -360,8 +360,8 @@ class RecordCopies:
                 raise VersionConflictError from None
             raise _gone_or_refused(err) from None
 
-    def describe(self, client_id: ClientId, record: ClientRecord) -> None:
-        """See `Copies.describe`."""
+    def update_listing(self, client_id: ClientId, record: ClientRecord) -> None:
+        """See `Copies.update_listing`."""
         name = self._name(client_id)
         self._asked(
             lambda: self._client.update_secret(SecretId=name, Description=description(record))
@@ -387,12 +387,12 @@ class RecordCopies:
             )
         )
 
-    def unbury(self, client_id: ClientId) -> None:
-        """See `Copies.unbury`."""
+    def cancel_deletion(self, client_id: ClientId) -> None:
+        """See `Copies.cancel_deletion`."""
         self._asked(lambda: self._client.restore_secret(SecretId=self._name(client_id)))
 
-    def destroy(self, client_id: ClientId) -> None:
-        """See `Copies.destroy`."""
+    def delete_now(self, client_id: ClientId) -> None:
+        """See `Copies.delete_now`."""
         try:
             ask(
                 lambda: self._client.delete_secret(

@@ -302,14 +302,14 @@ class RecordRestorer:
         self.primary.move(client_id, CURRENT, to=there.version, instead_of=here.version)
         record = there.record
         if record is not None:
-            self.primary.describe(client_id, record)
+            self.primary.update_listing(client_id, record)
 
     def _unearthed_or_created(self, client_id: ClientId, there: Stored) -> None:
         if self.primary.standing(client_id) is None:
             self.primary.create(client_id, there)
             return
         # It was deleted in the primary Region, and its owner wants it.
-        self.primary.unbury(client_id)
+        self.primary.cancel_deletion(client_id)
         for _ in range(_ATTEMPTS):
             here = self.primary.stored([client_id]).get(client_id)
             if here is not None:

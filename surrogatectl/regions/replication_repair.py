@@ -113,7 +113,7 @@ class ReplicationRepairer:
         self.writes.wait()
         client_id = tombstone.value.client_id
         if there is not None:
-            self.secondary.destroy(client_id)
+            self.secondary.delete_now(client_id)
         left = self.deletion.finish(tombstone).left
         if left:
             summary.left.append(Left(client_id, f"Of its deletion: {', '.join(left)}."))
@@ -150,7 +150,7 @@ class ReplicationRepairer:
         record = found.record if found else None
         if choice is Keep.PRIMARY or (record and record.status is Status.DELETED):
             self.writes.wait()
-            self.secondary.destroy(client_id)
+            self.secondary.delete_now(client_id)
             _count(summary, REMOVED)
         else:
             why = "The primary Region has no record of it: --keep it, or let it go."
@@ -163,7 +163,7 @@ class ReplicationRepairer:
         if record is None or not is_unfinished(record):
             return False
         self.writes.wait()
-        self.secondary.destroy(client_id)
+        self.secondary.delete_now(client_id)
         _count(summary, REMOVED)
         return True
 
@@ -186,7 +186,7 @@ class ReplicationRepairer:
         )
         if known or choices.of(client_id) is Keep.PRIMARY:
             self.writes.wait()
-            self.secondary.destroy(client_id)
+            self.secondary.delete_now(client_id)
             _count(summary, BURIED)
         else:
             summary.left.append(Left(client_id, "It is marked for deletion in the primary Region."))

@@ -149,7 +149,7 @@ def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
         world.copies.move(created.client_id, CURRENT, to=second, instead_of=version)
     assert world.store.read(created.client_id) == Versioned(changed, second)
     assert was_current(world.copies.labels(created.client_id), second)
-    world.copies.describe(created.client_id, changed)
+    world.copies.update_listing(created.client_id, changed)
     assert world.store.describe(created.client_id).value.client_name == "written there"
 
 

@@ -73,16 +73,16 @@ USES: dict[str, Use] = {
     "exchange's read": lambda to: to.reader.read(CLIENT_ID),
     "create": lambda to: to.store.create(record(client_id=CLIENT_ID)),
     "replace": lambda to: to.store.replace(record(client_id=CLIENT_ID), VERSION),
-    "destroy": lambda to: to.store.delete_now(CLIENT_ID),
+    "delete_now": lambda to: to.store.delete_now(CLIENT_ID),
     "replicate": lambda to: to.store.replicate(CLIENT_ID),
     "replication": lambda to: to.store.replication(CLIENT_ID, VERSION),
     "list": lambda to: to.store.list(None, 10),
     "read many": lambda to: to.store.read_many([CLIENT_ID]),
-    "peek": lambda to: to.store.describe(CLIENT_ID),
-    "retag": lambda to: to.store.update_listing(record(client_id=CLIENT_ID)),
+    "describe": lambda to: to.store.describe(CLIENT_ID),
+    "update_listing": lambda to: to.store.update_listing(record(client_id=CLIENT_ID)),
     "unreplicate": lambda to: to.store.unreplicate(CLIENT_ID),
-    "bury": lambda to: to.store.schedule_deletion(CLIENT_ID, 7),
-    "unbury": lambda to: to.store.cancel_deletion(CLIENT_ID),
+    "schedule_deletion": lambda to: to.store.schedule_deletion(CLIENT_ID, 7),
+    "cancel_deletion": lambda to: to.store.cancel_deletion(CLIENT_ID),
     "state": lambda to: to.state.read(),
     "replace state": lambda to: to.state.replace(
         RegionState(writer=True, took_over=False), VERSION
@@ -99,10 +99,10 @@ DOCUMENTED: dict[str, tuple[type[ServiceError], ...]] = {
     "replicate": (UnknownClientError,),
     "replication": (UnknownClientError,),
     "list": (InvalidCursorError,),
-    "peek": (UnknownClientError,),
-    "retag": (UnknownClientError,),
+    "describe": (UnknownClientError,),
+    "update_listing": (UnknownClientError,),
     "unreplicate": (UnknownClientError,),
-    "unbury": (UnknownClientError,),
+    "cancel_deletion": (UnknownClientError,),
     "state": (MalformedSecretError,),
     "replace state": (VersionConflictError,),
     "key": (MalformedSecretError,),
@@ -209,7 +209,7 @@ def test_an_answer_that_is_none_counts_as_unavailable(
     assert_unavailable(use, asked)
 
 
-@pytest.mark.parametrize("use_name", sorted(set(USES) - {"destroy"}))
+@pytest.mark.parametrize("use_name", sorted(set(USES) - {"delete_now"}))
 @pytest.mark.parametrize("nothing", NOTHING_SAID.values(), ids=NOTHING_SAID)
 def test_an_answer_that_says_nothing_counts_as_unavailable(
     server: Loopback, asked: Adapters, use_name: str, nothing: Answer

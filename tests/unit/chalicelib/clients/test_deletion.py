@@ -59,7 +59,7 @@ def test_a_repeat_goes_on_with_what_is_left(world: LifecycleWorld) -> None:
 
 def test_a_replica_that_takes_its_time_is_waited_for(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
-    world.store.failures["bury"] = [StoreRefusedError(), StoreRefusedError()]
+    world.store.failures["schedule_deletion"] = [StoreRefusedError(), StoreRefusedError()]
     assert world.deletion.delete(client_id, 7).left == ()
     assert len(world.pauses) > 0
 
@@ -71,7 +71,7 @@ def test_a_record_that_cannot_be_removed_yet_is_told(
     world: LifecycleWorld, failures: list[Exception | None]
 ) -> None:
     client_id = world.enrolled().issued.client_id
-    world.store.failures["bury"] = failures
+    world.store.failures["schedule_deletion"] = failures
     assert world.deletion.delete(client_id, 7).left == ("the record and its replica",)
 
 
@@ -117,16 +117,16 @@ def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) ->
 
 def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
-    restored_by_somebody(world, client_id, "peek")
+    restored_by_somebody(world, client_id, "describe")
     with pytest.raises(ProblemError) as refused:
         world.deletion.delete(client_id, 7)
     assert refused.value.slug == "conflict"
     assert world.record(client_id).status is Status.ACTIVE
-    assert not {"unreplicate", "bury"} & set(world.store.calls)
+    assert not {"unreplicate", "schedule_deletion"} & set(world.store.calls)
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
 
-@pytest.mark.parametrize("at", ["unreplicate", "bury"])
+@pytest.mark.parametrize("at", ["unreplicate", "schedule_deletion"])
 def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld, at: str) -> None:
     client_id = world.enrolled().issued.client_id
     restored_by_somebody(world, client_id, at)
@@ -141,12 +141,12 @@ def test_what_was_restored_while_a_replica_took_its_time_has_a_replica(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
-    world.store.failures["bury"] = [StoreRefusedError()]
+    world.store.failures["schedule_deletion"] = [StoreRefusedError()]
     restored_by_somebody(world, client_id, "unreplicate")
     with pytest.raises(ProblemError) as refused:
         world.deletion.delete(client_id, 7)
     assert refused.value.slug == "conflict"
-    assert world.store.calls.count("bury") == 1
+    assert world.store.calls.count("schedule_deletion") == 1
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
 

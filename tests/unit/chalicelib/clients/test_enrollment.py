@@ -632,7 +632,7 @@ def test_what_secrets_manager_refuses_is_told_with_what_to_do(
 
 def test_what_cannot_be_undone_is_said(world: EnrollmentWorld) -> None:
     world.store.failures["replace"] = [StoreUnavailableError(), StoreUnavailableError()]
-    world.store.failures["destroy"] = [StoreUnavailableError()]
+    world.store.failures["delete_now"] = [StoreUnavailableError()]
     world.east.failures["delete"] = [AppClientsThrottledError()]
     world.west.failures["delete"] = [AppClientsUnreachableError()]
     problem = problem_of(world)

@@ -464,13 +464,13 @@ STORE: Mapping[str, list[Exception]] = {
     "read": [UnknownClientError(), MalformedSecretError("The stored JSON is wrong."), *OUTAGE],
     "create": [ClientExistsError(), *OUTAGE],
     "replace": [*CHANGED, *OUTAGE],
-    "destroy": OUTAGE,
+    "delete_now": OUTAGE,
     "replicate": [UnknownClientError(), *OUTAGE],
     "replication": [UnknownClientError(), *OUTAGE],
     "list": OUTAGE,
     "unreplicate": [UnknownClientError(), *OUTAGE],
-    "bury": OUTAGE,
-    "unbury": [UnknownClientError(), *OUTAGE],
+    "schedule_deletion": OUTAGE,
+    "cancel_deletion": [UnknownClientError(), *OUTAGE],
 }
 STATE: Mapping[str, list[Exception]] = {
     "read": [MalformedSecretError("The Region's state is missing."), *OUTAGE],

@@ -189,7 +189,7 @@ def test_what_an_enrolment_left_goes_with_it(world: ReconcileWorld) -> None:
 def test_nobody_can_go_on_with_an_enrolment_that_is_being_undone(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
-    world.store.failures["destroy"] = [StoreUnavailableError()]
+    world.store.failures["delete_now"] = [StoreUnavailableError()]
     (drift,) = world.found()
     seen = world.store.read(client_id).version
     assert world.reconcile.repair(drift).result is Result.FAILED
@@ -389,12 +389,12 @@ def test_without_a_look_at_what_is_buried_no_app_client_is_called_an_orphan(
     orphan = world.orphan(client_id)
     (drift,) = world.found()
     assert drift.kind is Kind.ORPHAN
-    world.store.failures["peek"] = [failure] * 3
+    world.store.failures["describe"] = [failure] * 3
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
-    world.store.failures["peek"] = [failure]
+    world.store.failures["describe"] = [failure]
     assert world.reconcile.repair(drift).result is Result.FAILED
     assert orphan in world.east.made
-    world.store.failures["peek"] = []
+    world.store.failures["describe"] = []
     assert world.reconcile.repair(drift).result is Result.REPAIRED
     assert orphan not in world.east.made
 
@@ -791,10 +791,10 @@ def test_lists_end_up_showing_what_was_written_meanwhile(world: ReconcileWorld) 
     (drift,) = world.found()
 
     def somebody_renames_it() -> None:
-        del world.store.meanwhile["retag"]
+        del world.store.meanwhile["update_listing"]
         world.change(client_id, client_name="renamed")
 
-    world.store.meanwhile["retag"] = somebody_renames_it
+    world.store.meanwhile["update_listing"] = somebody_renames_it
     assert world.reconcile.repair(drift).result is Result.REPAIRED
     (shown,) = world.store.list(None, 10).items
     assert shown.client_name == "renamed"
@@ -803,7 +803,7 @@ def test_lists_end_up_showing_what_was_written_meanwhile(world: ReconcileWorld) 
 @pytest.mark.parametrize("breakage", ["the replica is missing", "lists show an old name"])
 def test_what_nobody_lets_us_look_at_is_unknown(world: ReconcileWorld, breakage: str) -> None:
     BREAKAGES[breakage].happen(world, world.client())
-    for call in ("replication", "peek"):
+    for call in ("replication", "describe"):
         world.store.failures[call] = [StoreRefusedError("AccessDenied")]
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
 
@@ -875,7 +875,7 @@ def test_a_client_that_is_written_all_the_time_is_told_to_lists_later(
     client_id = world.client()
     BREAKAGES["lists show an old name"].happen(world, client_id)
     (drift,) = world.found()
-    world.store.meanwhile["peek"] = lambda: world.change(client_id, client_name="again")
+    world.store.meanwhile["describe"] = lambda: world.change(client_id, client_name="again")
     assert world.reconcile.repair(drift).result is Result.FAILED
 
 

@@ -197,5 +197,5 @@ def standings(outcomes: dict[str, Outcome]) -> dict[str, Standing]:
 
 
 def writes(world: AdoptionWorld) -> list[str]:
-    reading = {"list", "read_many", "read", "peek", "replication"}
+    reading = {"list", "read_many", "read", "describe", "replication"}
     return [call for call in world.store.calls if call not in reading]

@@ -153,7 +153,7 @@ def test_credentials_are_on_the_disk_before_their_client_exists(
 # --- when it cannot be written ---
 
 
-@pytest.mark.parametrize("look", ["read", "peek"])
+@pytest.mark.parametrize("look", ["read", "describe"])
 def test_an_outage_stops_the_run_and_the_next_one_uses_the_same_credentials(
     world: AdoptionWorld, path: Path, look: str
 ) -> None:
@@ -161,7 +161,7 @@ def test_an_outage_stops_the_run_and_the_next_one_uses_the_same_credentials(
     outage = [StoreUnavailableError() for _ in range(3)]
     world.store.failures["create"] = [None, *outage]
     # What is looked at while it is examined can still be read.
-    seen = len(rows) if look == "peek" else 0
+    seen = len(rows) if look == "describe" else 0
     world.store.failures[look] = [*([None] * seen), *outage]
     with credentials_file(path) as file:
         outcomes = world.adopt(*rows, file=file)

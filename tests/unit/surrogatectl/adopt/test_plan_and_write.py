@@ -763,7 +763,7 @@ def test_nothing_is_written_when_a_region_cannot_be_asked(
     assert not world.store.stored
 
 
-@pytest.mark.parametrize("call", ["list", "read_many", "peek"])
+@pytest.mark.parametrize("call", ["list", "read_many", "describe"])
 def test_nothing_is_written_when_the_records_cannot_be_read(
     world: AdoptionWorld, call: str
 ) -> None:
