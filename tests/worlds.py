@@ -135,7 +135,7 @@ class ExchangeWorld:
         found = self.store.read(issued.client_id)
         self.store.replace(replace(found.value, **changes), found.version)
 
-    def steer(self, **changes: Any) -> None:
+    def update_state(self, **changes: Any) -> None:
         """Change the Region's state, as an administrator elsewhere would."""
         found = self.state.read()
         self.state.replace(replace(found.value, **changes), found.version)

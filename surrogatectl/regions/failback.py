@@ -142,7 +142,7 @@ class Failback:
     def _prepare(self, choices: Choices, steps: Steps, *, force: bool) -> dict[str, int]:
         """Bring over all that can be, and find out what stands in the way; return what was done."""
         epoch = self.secondary.look().epoch
-        self.primary.steer(fenced(epoch))
+        self.primary.update_state(fenced(epoch))
         steps("primary_fenced", f"{self.primary.region}: writes nothing")
         summary = self._bring_back(choices, "bringing records back")
         steps("prepared", f"records brought back: {_told(summary)}")
@@ -210,7 +210,7 @@ class Failback:
         """
         epoch = 1 + max(self.primary.look().epoch, self.secondary.look().epoch)
         for side in (self.secondary, self.primary):
-            side.steer(fenced(epoch))
+            side.update_state(fenced(epoch))
         steps("fenced", "both Regions: nobody writes")
         if waits.settle:
             self.pause(waits.settle)
@@ -237,9 +237,9 @@ class Failback:
 
     def _resume(self) -> None:
         """Let the secondary Region write again; the primary one is fenced, and may be lost."""
-        primary = self.primary.glance()
+        primary = self.primary.try_read()
         epoch = 1 + max(self.secondary.look().epoch, primary.epoch if primary else 0)
-        self.secondary.steer(
+        self.secondary.update_state(
             lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
         )
 
@@ -257,7 +257,7 @@ class Failback:
                 f"Together the Regions deny more clients than one can: {self.primary.region} "
                 "would be full. Allow those that were disabled or deleted since, and repeat."
             )
-        self.primary.steer(partial(_merged, secondary))
+        self.primary.update_state(partial(_merged, secondary))
 
     def _release(self) -> None:
         """
@@ -277,7 +277,7 @@ class Failback:
                     )
                 if not found.value.took_over and not found.value.allowed:
                     return
-                denied = self.primary.steer(partial(_merged, found.value)).denied
+                denied = self.primary.update_state(partial(_merged, found.value)).denied
                 released = replace(found.value, took_over=False, denied=denied, allowed=frozenset())
                 self.secondary.state.replace(released, found.version)
             except (VersionConflictError, OutcomeUnknownError):
@@ -298,8 +298,10 @@ class Failback:
             self.pause(waits.ttl)
             steps("ttl", "resolvers have forgotten the old answer")
         epoch = max(self.primary.look().epoch, self.secondary.look().epoch)
-        self.secondary.steer(fenced(epoch))
-        self.primary.steer(lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch)))
+        self.secondary.update_state(fenced(epoch))
+        self.primary.update_state(
+            lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
+        )
         steps("writer", f"{self.primary.region}: writes")
 
     def _replicate(

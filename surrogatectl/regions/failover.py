@@ -171,7 +171,7 @@ class Failover:
         """
         steps = Steps(self.clock, self.announce)
         secondary = self.secondary.look("Nothing was changed: it cannot take over as it is.")
-        primary = self.primary.glance()
+        primary = self.primary.try_read()
         already = secondary.took_over and writes(primary, secondary) == "secondary"
         checks = {} if already else self._checks(primary)
         if checks:
@@ -179,7 +179,9 @@ class Failover:
             steps("checked", f"{self.secondary.region}: checked")
         is_fenced = self._fence(primary, secondary, steps, force=force, already=already)
         epoch = max(secondary.epoch, primary.epoch if primary else 0) + 1
-        state = self.secondary.steer(lambda found: _taken_over(found, epoch, already=already))
+        state = self.secondary.update_state(
+            lambda found: _taken_over(found, epoch, already=already)
+        )
         steps("state_written", f"{self.secondary.region}: takes the traffic, and writes")
         if is_fenced:
             self._keep_fenced(state.epoch)
@@ -235,7 +237,7 @@ class Failover:
             return False
         epoch = max(primary.epoch, secondary.epoch)
         try:
-            self.primary.steer(fenced(epoch if already else epoch + 1))
+            self.primary.update_state(fenced(epoch if already else epoch + 1))
         except NoAnswerError:
             if not force and not already:
                 raise
@@ -264,14 +266,14 @@ class Failover:
         if check.result is Result.PASSED:
             return
         self._require_not_overtaken()
-        self.primary.steer(
+        self.primary.update_state(
             lambda state: replace(state, writer=True) if state.epoch == epoch else state
         )
         try:
             # Who takes over at this moment has not seen that the fence is gone.
             self._require_not_overtaken()
         except SteeringError:
-            self.primary.steer(fenced(epoch))
+            self.primary.update_state(fenced(epoch))
             raise
         raise NotAllowedError(
             f"{check.detail} {self.primary.region} writes again; nothing else was changed. "
@@ -295,9 +297,9 @@ class Failover:
 
     def _keep_fenced(self, epoch: int) -> None:
         """Fence the primary Region again if somebody, giving up, took the fence away just now."""
-        found = self.primary.glance()
+        found = self.primary.try_read()
         if found is not None and found.writer:
-            self.primary.steer(fenced(epoch))
+            self.primary.update_state(fenced(epoch))
             self.announce(f"{self.primary.region}: fenced again")
 
 

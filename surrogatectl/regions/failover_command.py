@@ -113,7 +113,7 @@ def _to_primary(parts: SteeringParts, output_format: str) -> None:
     primary, secondary = parts.sides
     with steering_failures():
         state = secondary.look()
-        found = primary.glance()
+        found = primary.try_read()
         idle = found is not None and not found.writer and not state.writer
     if state.took_over or state.writer or idle:
         raise Conflict(

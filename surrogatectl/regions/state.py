@@ -62,14 +62,14 @@ class Side:
             told = f"The state of {self.region} cannot be read: {_told(err)}"
             raise NoAnswerError(f"{told}\n{otherwise}" if otherwise else told) from None
 
-    def glance(self) -> RegionState | None:
+    def try_read(self) -> RegionState | None:
         """Return the Region's state, `None` if it cannot be read."""
         try:
             return self.state.read().value
         except ServiceError:
             return None
 
-    def steer(self, change: Callable[[RegionState], RegionState]) -> RegionState:
+    def update_state(self, change: Callable[[RegionState], RegionState]) -> RegionState:
         """
         Replace the Region's state by what *change* makes of it, and return that.
 

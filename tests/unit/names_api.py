@@ -161,16 +161,16 @@ def endpoint(api: ApiWorld) -> Failing:
 
 
 def standby(api: ApiWorld) -> None:
-    api.token.steer(writer=False)
+    api.token.update_state(writer=False)
     api.admin.other_state.stored = FakeStateStore.writing().stored
 
 
 def fenced(api: ApiWorld) -> None:
-    api.token.steer(writer=False)
+    api.token.update_state(writer=False)
 
 
 def all_denied(api: ApiWorld) -> None:
-    api.token.steer(denied=frozenset(f"{number:040}" for number in range(2_000)))
+    api.token.update_state(denied=frozenset(f"{number:040}" for number in range(2_000)))
 
 
 def used_just_now(api: ApiWorld) -> None:

@@ -79,7 +79,7 @@ REQUESTS: Final[tuple[Ask, ...]] = (
 
 
 def _denied(api: TokenApi) -> None:
-    api.world.steer(denied=frozenset({api.client.client_id}))
+    api.world.update_state(denied=frozenset({api.client.client_id}))
 
 
 def _record(**changes: Any) -> Happen:
@@ -198,5 +198,5 @@ def _read(path: str) -> Iterator[Answer]:
         yield api.call(method="GET", path=path, headers=[("If-None-Match", first.headers["ETag"])])
     ill = TokenApi()
     ill.world.endpoint.up = False
-    ill.world.steer(took_over=True)
+    ill.world.update_state(took_over=True)
     yield ill.call(method="GET", path=path)

@@ -609,12 +609,12 @@ def begun(begin: World) -> ApiWorld:
 
 
 def standby(api: ApiWorld) -> None:
-    api.token.steer(writer=False)
+    api.token.update_state(writer=False)
     api.admin.other_state.stored = FakeStateStore.writing().stored
 
 
 def fenced(api: ApiWorld) -> None:
-    api.token.steer(writer=False)
+    api.token.update_state(writer=False)
 
 
 def no_clients(api: ApiWorld) -> None:
@@ -631,7 +631,9 @@ def of_status(status: Status) -> World:
 
 
 def all_denied(api: ApiWorld) -> None:
-    api.token.steer(denied=frozenset(f"{number:040}" for number in range(denials.MAX_DENIED)))
+    api.token.update_state(
+        denied=frozenset(f"{number:040}" for number in range(denials.MAX_DENIED))
+    )
 
 
 def used_just_now(api: ApiWorld) -> None:
@@ -654,7 +656,7 @@ def crash(api: ApiWorld) -> None:
 
 
 def took_over(api: ApiWorld) -> None:
-    api.token.steer(took_over=True)
+    api.token.update_state(took_over=True)
 
 
 WORLDS: list[World] = [

@@ -489,7 +489,7 @@ def test_ready_says_what_does_not_answer(api: TokenApi) -> None:
 def test_takeover_is_200_only_when_this_region_has_taken_over(
     api: TokenApi, *, took_over: bool, status: int
 ) -> None:
-    api.world.steer(took_over=took_over)
+    api.world.update_state(took_over=took_over)
     answer = get(api.app, "/health/takeover")
     assert (answer.status, answer.json["took_over"]) == (status, took_over)
     assert answer.headers["Cache-Control"] == "no-store"
@@ -505,7 +505,7 @@ def test_takeover_is_200_only_when_this_region_has_taken_over(
     ],
 )
 def test_takeover_is_not_200_when_nobody_can_say(api: TokenApi, failure: Exception) -> None:
-    api.world.steer(took_over=True)
+    api.world.update_state(took_over=True)
     api.world.state.failures["read"] = [failure]
     assert get(api.app, "/health/takeover").status == 503
 

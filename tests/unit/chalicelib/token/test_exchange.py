@@ -176,7 +176,7 @@ def test_a_token_never_has_more_scope_than_asked_for_and_granted(
 Arrange = Callable[[ExchangeWorld, IssuedCredentials], object]
 
 FLIPS: dict[str, Arrange] = {
-    "denied": lambda world, issued: world.steer(denied=frozenset({issued.client_id})),
+    "denied": lambda world, issued: world.update_state(denied=frozenset({issued.client_id})),
     "disabled": lambda world, issued: world.change(issued, status=Status.DISABLED),
     "deleted": lambda world, issued: world.change(issued, status=Status.DELETED),
     "enrolling again": lambda world, issued: world.change(issued, status=Status.ENROLLING),
@@ -569,7 +569,9 @@ def test_a_state_out_of_order_is_answered_like_that_to_everybody() -> None:
 
 def test_denials_of_others_deny_nobody_else(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.steer(denied=frozenset({world.client().client_id, credentials.new_client_id(bytes)}))
+    world.update_state(
+        denied=frozenset({world.client().client_id, credentials.new_client_id(bytes)})
+    )
     assert not refused(world, issued)
 
 
@@ -614,7 +616,7 @@ def test_a_denial_that_is_known_holds_while_secrets_manager_is_out_of_order(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.steer(denied=frozenset({issued.client_id}))
+    world.update_state(denied=frozenset({issued.client_id}))
     assert refused(world, issued)
     outage(world)
     world.clock.advance(STALE - 1)

@@ -98,7 +98,7 @@ def test_a_region_has_taken_over_when_its_state_says_so(*, took_over: bool) -> N
 def test_a_takeover_is_seen_within_seconds_in_both_directions(world: ExchangeWorld) -> None:
     assert not world.health.took_over()
     for took_over in (True, False):
-        world.steer(took_over=took_over)
+        world.update_state(took_over=took_over)
         world.clock.advance(CACHED_SECONDS)
         assert world.health.took_over() is took_over
 
@@ -106,7 +106,7 @@ def test_a_takeover_is_seen_within_seconds_in_both_directions(world: ExchangeWor
 def test_traffic_does_not_move_because_secrets_manager_is_out_of_order(
     world: ExchangeWorld,
 ) -> None:
-    world.steer(took_over=True)
+    world.update_state(took_over=True)
     assert world.health.took_over()
     world.state.failures["read"] = [StoreUnavailableError() for _ in range(100)]
     for _ in range(10):
@@ -123,6 +123,6 @@ def test_traffic_does_not_move_because_secrets_manager_is_out_of_order(
 def test_a_region_of_which_nobody_can_say_has_not_taken_over(
     world: ExchangeWorld, error: Exception
 ) -> None:
-    world.steer(took_over=True)
+    world.update_state(took_over=True)
     world.state.failures["read"] = [error]
     assert not world.health.took_over()

@@ -95,7 +95,7 @@ Change = Callable[[Twice], None]
 
 
 def _deny(api: Twice) -> None:
-    api.world.steer(denied=frozenset({api.client.client_id}))
+    api.world.update_state(denied=frozenset({api.client.client_id}))
 
 
 def _disable(api: Twice) -> None:

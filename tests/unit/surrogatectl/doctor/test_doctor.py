@@ -141,7 +141,7 @@ class Deployed:
         for each in self.world.aws.settle:
             each()
 
-    def steer(self, region: str, **changes: Any) -> None:
+    def update_state(self, region: str, **changes: Any) -> None:
         state = RegionState(**{"writer": False, "took_over": False, **changes})
         secret = self.world.secrets[region].secrets["surrogate/region"]
         secret.current.text = record_json.state_to_json(state)
@@ -363,7 +363,7 @@ def test_a_missing_state_is_found_and_no_writer_is_claimed() -> None:
 def test_exactly_one_region_has_to_write(writers: tuple[str, ...], said: str) -> None:
     deployed = Deployed()
     for region in (EAST, WEST):
-        deployed.steer(region, writer=region in writers)
+        deployed.update_state(region, writer=region in writers)
     (found,) = bad(deployed)
     assert (found.check, found.level) == ("writer", Level.FAILED)
     assert said in found.detail
@@ -521,7 +521,7 @@ def test_a_name_that_leads_elsewhere_than_the_switch_says_is_told(
     leads_to: str,
 ) -> None:
     deployed = Deployed()
-    deployed.steer(WEST, took_over=took_over)
+    deployed.update_state(WEST, took_over=took_over)
     deployed.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": leads_to})
     as_it_should = leads_to == (WEST if took_over else EAST)
     assert wrong(deployed) == ([] if as_it_should else [("name", None, Level.WARNING)])

@@ -159,7 +159,7 @@ def test_a_fence_that_somebody_took_away_at_the_last_moment_is_put_up_again(
 
     class Meddling(StateSecret):
         def replace(self, state: RegionState, read: VersionId) -> VersionId:
-            primary.steer(lambda found: replace(found, writer=True))
+            primary.update_state(lambda found: replace(found, writer=True))
             return super().replace(state, read)
 
     store = secondary.state
@@ -273,7 +273,7 @@ def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
     scene: Scene, rescue: Rescue
 ) -> None:
     for side in rescue.sides:
-        side.steer(lambda found: type(found)(writer=False, took_over=found.took_over))
+        side.update_state(lambda found: type(found)(writer=False, took_over=found.took_over))
     for region in REGIONS:
         with pytest.raises(ProblemError) as refused:
             Operators(scene.world, region).enroll(REQUEST, CALLER)
@@ -341,7 +341,9 @@ def test_failback_can_be_given_up_while_the_traffic_has_not_moved(
     lose_primary(scene, rescue)
     find_primary(scene)
     for side in rescue.sides:
-        side.steer(lambda found: type(found)(writer=False, took_over=found.took_over, epoch=7))
+        side.update_state(
+            lambda found: type(found)(writer=False, took_over=found.took_over, epoch=7)
+        )
     assert rescue.failing_back().abort()
     assert state(scene.world, WEST).writer
     assert not rescue.failing_back().abort()
@@ -372,7 +374,7 @@ def test_when_the_traffic_has_moved_failback_cannot_be_given_up(
     scene: Scene, rescue: Rescue
 ) -> None:
     for side in rescue.sides:
-        side.steer(lambda found: type(found)(writer=False, took_over=False, epoch=7))
+        side.update_state(lambda found: type(found)(writer=False, took_over=False, epoch=7))
     with pytest.raises(NotAllowedError):
         rescue.failing_back().abort()
 

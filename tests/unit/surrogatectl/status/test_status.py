@@ -63,7 +63,7 @@ class Deployed:
     def leads_to(self, region: str) -> None:
         self.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": region})
 
-    def steer(self, region: str, **changes: Any) -> None:
+    def update_state(self, region: str, **changes: Any) -> None:
         state = RegionState(**{"writer": False, "took_over": False, **changes})
         secret = self.world.secrets[region].secrets["surrogate/region"]
         secret.current.text = record_json.state_to_json(state)
@@ -142,7 +142,7 @@ def test_with_the_primary_gone_it_says_how_to_go_on_only_if_that_helps(deployed:
 
 
 def test_after_a_failover_the_name_should_lead_to_the_secondary(deployed: Deployed) -> None:
-    deployed.steer(WEST, took_over=True)
+    deployed.update_state(WEST, took_over=True)
     assert deployed.attention() == [f"The name leads to {EAST}, and should lead to {WEST}."]
     deployed.leads_to(WEST)
     assert deployed.attention() == []
@@ -166,12 +166,12 @@ FAIL_BACK = f"{WEST} writes, since a failover. When {EAST} is well: surrogatectl
 
 def test_while_the_secondary_writes_a_failback_is_due(deployed: Deployed) -> None:
     # The primary was lost before anybody could tell it to write no more.
-    deployed.steer(WEST, writer=True, took_over=True, epoch=1)
+    deployed.update_state(WEST, writer=True, took_over=True, epoch=1)
     deployed.leads_to(WEST)
     seen = deployed.seen()
     assert the_writer(seen) is seen.secondary
     assert deployed.attention() == [FAIL_BACK]
-    deployed.steer(EAST, epoch=1)
+    deployed.update_state(EAST, epoch=1)
     assert deployed.attention() == [FAIL_BACK]
     deployed.lose(EAST)
     assert deployed.attention() == [f"{EAST} (primary) does not answer.", FAIL_BACK]
@@ -179,7 +179,7 @@ def test_while_the_secondary_writes_a_failback_is_due(deployed: Deployed) -> Non
 
 def test_no_writer_needs_attention(deployed: Deployed) -> None:
     for region in (EAST, WEST):
-        deployed.steer(region)
+        deployed.update_state(region)
     assert the_writer(deployed.seen()) is None
     assert deployed.attention() == [
         "No Region writes: repeat the failover or failback that was interrupted."
@@ -187,8 +187,8 @@ def test_no_writer_needs_attention(deployed: Deployed) -> None:
 
 
 def test_a_claim_that_is_outranked_needs_attention_in_the_secondary(deployed: Deployed) -> None:
-    deployed.steer(EAST, writer=True, epoch=2)
-    deployed.steer(WEST, writer=True, epoch=1)
+    deployed.update_state(EAST, writer=True, epoch=2)
+    deployed.update_state(WEST, writer=True, epoch=1)
     seen = deployed.seen()
     assert the_writer(seen) is seen.primary
     assert deployed.attention() == ["Both Regions claim to write: see surrogatectl doctor."]
@@ -198,7 +198,7 @@ def test_with_the_secondary_gone_the_primary_writes_if_it_says_so(deployed: Depl
     deployed.lose(WEST)
     seen = deployed.seen()
     assert the_writer(seen) is seen.primary
-    deployed.steer(EAST)
+    deployed.update_state(EAST)
     assert the_writer(deployed.seen()) is None
 
 
@@ -224,11 +224,11 @@ def test_a_function_that_does_not_answer_in_a_region_that_does_needs_attention(
 
 
 def test_denials_in_one_region_only_need_attention(deployed: Deployed) -> None:
-    deployed.steer(WEST, denied=DENIED)
+    deployed.update_state(WEST, denied=DENIED)
     assert deployed.attention() == [
         "1 clients are denied in one Region only: see surrogatectl denials."
     ]
-    deployed.steer(EAST, writer=True, denied=DENIED)
+    deployed.update_state(EAST, writer=True, denied=DENIED)
     assert deployed.attention() == []
 
 
@@ -318,7 +318,7 @@ def test_in_split_stages_it_is_the_admin_stage_that_reports(
 
 def test_the_document_says_all_of_it(deployed: Deployed) -> None:
     deployed.lose(EAST)
-    deployed.steer(WEST, writer=True, took_over=True, denied=DENIED)
+    deployed.update_state(WEST, writer=True, took_over=True, denied=DENIED)
     deployed.leads_to(WEST)
     seen = deployed.seen()
     behind = ReplicationSeen(5, {Replication.MISSING: 1}, complete=False)
