@@ -52,7 +52,7 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Stored:
+class StoredRecord:
     """A record as it is stored: its *text*, under *version*."""
 
     text: str = field(repr=False)
@@ -73,7 +73,7 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class SecretDescription:
     """
     What Secrets Manager says of a record.
 
@@ -103,7 +103,7 @@ def was_current(labels: Labels, version: VersionId) -> bool:
 class Copies(Protocol):
     """The records of one Region."""
 
-    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, Stored]:
+    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, StoredRecord]:
         """
         Return the records of at most `BATCH` clients; what is gone is left out.
 
@@ -111,7 +111,7 @@ class Copies(Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def version(self, client_id: ClientId, version: VersionId) -> Stored | None:
+    def version(self, client_id: ClientId, version: VersionId) -> StoredRecord | None:
         """
         Return one version of a record, `None` if it is not remembered any more.
 
@@ -119,7 +119,7 @@ class Copies(Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def standing(self, client_id: ClientId) -> Standing | None:
+    def standing(self, client_id: ClientId) -> SecretDescription | None:
         """
         Return what is said of a record, `None` if there is none.
 
@@ -135,7 +135,7 @@ class Copies(Protocol):
             UnknownClientError, StoreUnavailableError, StoreRefusedError
         """
 
-    def create(self, client_id: ClientId, stored: Stored) -> None:
+    def create(self, client_id: ClientId, stored: StoredRecord) -> None:
         """
         Store a record that is not there, as it is.  A repeat changes nothing.
 
@@ -144,7 +144,7 @@ class Copies(Protocol):
             StoreUnavailableError, StoreRefusedError
         """
 
-    def stage(self, client_id: ClientId, stored: Stored) -> None:
+    def stage(self, client_id: ClientId, stored: StoredRecord) -> None:
         """
         Store a version beside the current one.  A repeat changes nothing.
 
@@ -218,7 +218,7 @@ class RecordCopies:
     kms_key: str | None = None
     replica_kms_key: str | None = None
 
-    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, Stored]:
+    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, StoredRecord]:
         """See `Copies.stored`."""
         names = {self._name(client_id): client_id for client_id in client_ids}
         try:
@@ -236,7 +236,7 @@ class RecordCopies:
         for value in answer.get("SecretValues", []):
             client_id = names[value["Name"]]
             if CURRENT in value.get("VersionStages", []):
-                stored: Stored | None = _stored(value)
+                stored: StoredRecord | None = _stored(value)
             else:
                 # It was written in this moment, while labels moved.
                 stored = self._read(client_id)
@@ -244,7 +244,7 @@ class RecordCopies:
                 found[client_id] = stored
         return found
 
-    def _read(self, client_id: ClientId) -> Stored | None:
+    def _read(self, client_id: ClientId) -> StoredRecord | None:
         name = self._name(client_id)
         try:
             answer = ask(lambda: self._client.get_secret_value(SecretId=name, VersionStage=CURRENT))
@@ -254,7 +254,7 @@ class RecordCopies:
             raise refused(err) from None
         return _stored(answer)
 
-    def version(self, client_id: ClientId, version: VersionId) -> Stored | None:
+    def version(self, client_id: ClientId, version: VersionId) -> StoredRecord | None:
         """See `Copies.version`."""
         name = self._name(client_id)
         try:
@@ -265,7 +265,7 @@ class RecordCopies:
             raise refused(err) from None
         return _stored(answer)
 
-    def standing(self, client_id: ClientId) -> Standing | None:
+    def standing(self, client_id: ClientId) -> SecretDescription | None:
         """See `Copies.standing`."""
         name = self._name(client_id)
         try:
@@ -279,7 +279,7 @@ class RecordCopies:
             row.get("Region"): row.get("Status", "") for row in found.get("ReplicationStatus", [])
         }
         current = current_of(found)
-        return Standing(
+        return SecretDescription(
             current=VersionId(current) if current else None,
             replica_of=primary if primary == self.other_region else None,
             replica=rows.get(self.other_region),
@@ -305,7 +305,7 @@ class RecordCopies:
                 return found
             more = {"NextToken": page["NextToken"]}
 
-    def create(self, client_id: ClientId, stored: Stored) -> None:
+    def create(self, client_id: ClientId, stored: StoredRecord) -> None:
         """See `Copies.create`."""
         record = stored.record
         told: dict[str, Any] = (
@@ -326,7 +326,7 @@ class RecordCopies:
                 raise VersionConflictError from None
             raise refused(err) from None
 
-    def stage(self, client_id: ClientId, stored: Stored) -> None:
+    def stage(self, client_id: ClientId, stored: StoredRecord) -> None:
         """See `Copies.stage`."""
         self._asked(
             lambda: self._client.put_secret_value(
@@ -418,8 +418,8 @@ class RecordCopies:
             raise _gone_or_refused(err) from None
 
 
-def _stored(value: Mapping[str, Any]) -> Stored:
-    return Stored(value.get("SecretString", ""), VersionId(value["VersionId"]))
+def _stored(value: Mapping[str, Any]) -> StoredRecord:
+    return StoredRecord(value.get("SecretString", ""), VersionId(value["VersionId"]))
 
 
 def _gone_or_refused(err: ClientError) -> ServiceError:

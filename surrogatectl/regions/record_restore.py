@@ -37,7 +37,7 @@ from chalicelib.model import (
 )
 from chalicelib.ports import AppClients, RecordStore
 from chalicelib.timing import RateLimiter
-from surrogatectl.regions.record_copies import Copies, Stored, was_current
+from surrogatectl.regions.record_copies import Copies, StoredRecord, was_current
 
 _PAGE: Final = 100
 _ATTEMPTS: Final = 3
@@ -187,8 +187,8 @@ class RecordRestorer:
     def _one(
         self,
         client_id: ClientId,
-        here: Stored | None,
-        there: Stored,
+        here: StoredRecord | None,
+        there: StoredRecord,
         choices: Choices,
         summary: Summary,
     ) -> Resolution:
@@ -208,7 +208,9 @@ class RecordRestorer:
             self._put_behind(client_id, here, there)
         return resolution
 
-    def _resolution(self, client_id: ClientId, here: Stored | None, there: Stored) -> Resolution:
+    def _resolution(
+        self, client_id: ClientId, here: StoredRecord | None, there: StoredRecord
+    ) -> Resolution:
         """Return who wrote after whom."""
         if here is not None and here.version == there.version:
             return Resolution.SAME
@@ -218,7 +220,9 @@ class RecordRestorer:
             return Resolution.UNFINISHED
         return self._order(client_id, here, there)
 
-    def _order(self, client_id: ClientId, here: Stored | None, there: Stored) -> Resolution:
+    def _order(
+        self, client_id: ClientId, here: StoredRecord | None, there: StoredRecord
+    ) -> Resolution:
         if here is None:
             # Marked for deletion, it cannot be read.
             buried = self.primary.standing(client_id)
@@ -233,7 +237,7 @@ class RecordRestorer:
             return Resolution.KEPT_SECONDARY
         return Resolution.SPLIT
 
-    def _leads_to(self, client_id: ClientId, version: VersionId, there: Stored) -> bool:
+    def _leads_to(self, client_id: ClientId, version: VersionId, there: StoredRecord) -> bool:
         """Return whether *there* was written over *version*, or over what was, and so on."""
         for _ in range(_MAX_VERSIONS):
             if there.after is None:
@@ -246,7 +250,7 @@ class RecordRestorer:
             there = before
         return False
 
-    def _finished(self, client_id: ClientId, there: Stored) -> Stored:
+    def _finished(self, client_id: ClientId, there: StoredRecord) -> StoredRecord:
         """
         Do what was left of *there* when the primary Region was lost; return what it is then.
 
@@ -293,7 +297,7 @@ class RecordRestorer:
                 raise ProblemError(503, "pending", "Pending", detail)
         return made
 
-    def _copy(self, client_id: ClientId, here: Stored | None, there: Stored) -> None:
+    def _copy(self, client_id: ClientId, here: StoredRecord | None, there: StoredRecord) -> None:
         """Make *there* the primary Region's record, in place of *here*."""
         if here is None:
             self._unearthed_or_created(client_id, there)
@@ -304,7 +308,7 @@ class RecordRestorer:
         if record is not None:
             self.primary.update_listing(client_id, record)
 
-    def _unearthed_or_created(self, client_id: ClientId, there: Stored) -> None:
+    def _unearthed_or_created(self, client_id: ClientId, there: StoredRecord) -> None:
         if self.primary.standing(client_id) is None:
             self.primary.create(client_id, there)
             return
@@ -318,7 +322,7 @@ class RecordRestorer:
                 return
         raise VersionConflictError
 
-    def _put_behind(self, client_id: ClientId, here: Stored, there: Stored) -> None:
+    def _put_behind(self, client_id: ClientId, here: StoredRecord, there: StoredRecord) -> None:
         """
         Put the secondary's version behind the primary's current one.
 
@@ -342,7 +346,7 @@ def is_unfinished(record: ClientRecord) -> bool:
 
 
 def _split(
-    regions: tuple[str, str], client_id: ClientId, here: Stored | None, there: Stored
+    regions: tuple[str, str], client_id: ClientId, here: StoredRecord | None, there: StoredRecord
 ) -> Split:
     primary, secondary = regions
     ours, theirs = here.record if here else None, there.record

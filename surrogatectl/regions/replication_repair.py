@@ -18,7 +18,7 @@ from chalicelib.errors import ProblemError, StoreRefusedError, UnknownClientErro
 from chalicelib.model import ClientId, ClientRecord, Status, Versioned
 from chalicelib.ports import Pause
 from chalicelib.timing import RateLimiter
-from surrogatectl.regions.record_copies import Copies, Standing, was_current
+from surrogatectl.regions.record_copies import Copies, SecretDescription, was_current
 from surrogatectl.regions.record_restore import (
     Choices,
     Keep,
@@ -81,7 +81,11 @@ class ReplicationRepairer:
             summary.left.append(Left(client_id, f"Its replication: {why}"))
 
     def _relink(
-        self, client_id: ClientId, there: Standing | None, choices: Choices, summary: Summary
+        self,
+        client_id: ClientId,
+        there: SecretDescription | None,
+        choices: Choices,
+        summary: Summary,
     ) -> None:
         here = self.primary.standing(client_id)
         if here is None:
@@ -108,7 +112,7 @@ class ReplicationRepairer:
             _count(summary, RELINKED)
 
     def _bury(
-        self, tombstone: Versioned[ClientRecord], there: Standing | None, summary: Summary
+        self, tombstone: Versioned[ClientRecord], there: SecretDescription | None, summary: Summary
     ) -> None:
         self.writes.wait()
         client_id = tombstone.value.client_id
@@ -123,7 +127,7 @@ class ReplicationRepairer:
     def _look_again(
         self,
         client_id: ClientId,
-        there: Standing,
+        there: SecretDescription,
         choices: Choices,
         summary: Summary,
         *,
@@ -167,7 +171,9 @@ class ReplicationRepairer:
         _count(summary, REMOVED)
         return True
 
-    def _holds(self, client_id: ClientId, here: Standing, there: Standing) -> bool:
+    def _holds(
+        self, client_id: ClientId, here: SecretDescription, there: SecretDescription
+    ) -> bool:
         """Return whether the primary has, or had, what the other Region has."""
         if there.current is None:
             return False
@@ -176,7 +182,11 @@ class ReplicationRepairer:
         )
 
     def _buried(
-        self, client_id: ClientId, there: Standing | None, choices: Choices, summary: Summary
+        self,
+        client_id: ClientId,
+        there: SecretDescription | None,
+        choices: Choices,
+        summary: Summary,
     ) -> None:
         """Remove what stands alone of a client whose record is buried in the primary Region."""
         if there is None:

@@ -19,7 +19,7 @@ from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.errors import StoreRefusedError, VersionConflictError
 from chalicelib.model import ClientRecord, Status, Versioned, VersionId
 from chalicelib.record_json import record_to_json
-from surrogatectl.regions.record_copies import RecordCopies, Stored, was_current
+from surrogatectl.regions.record_copies import RecordCopies, StoredRecord, was_current
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsRecords, TwoRegions
 from tests.contract.samples import new_client_id, record
@@ -156,7 +156,7 @@ def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
 def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
     created, version = world.replicated()
     second = world.store.replace(replace(created, client_name="somebody else's"), version)
-    staged = Stored(record_to_json(created, version), VersionId("f" * 32))
+    staged = StoredRecord(record_to_json(created, version), VersionId("f" * 32))
     world.copies.stage(created.client_id, staged)
     with pytest.raises(VersionConflictError):
         world.copies.move(created.client_id, CURRENT, to=staged.version, instead_of=version)
@@ -166,7 +166,7 @@ def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
 def test_a_version_is_put_behind_the_current_one(world: World) -> None:
     created, version = world.replicated()
     current = world.store.replace(replace(created, client_name="kept"), version)
-    behind = Stored(record_to_json(created, version), VersionId("e" * 32))
+    behind = StoredRecord(record_to_json(created, version), VersionId("e" * 32))
     world.copies.stage(created.client_id, behind)
     world.copies.move(created.client_id, STAGED, to=current, instead_of=behind.version)
     labels = world.copies.labels(created.client_id)
@@ -177,14 +177,14 @@ def test_a_version_is_put_behind_the_current_one(world: World) -> None:
 
 def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
     created = record()
-    stored = Stored(record_to_json(created), VersionId("a" * 32))
+    stored = StoredRecord(record_to_json(created), VersionId("a" * 32))
     for _ in range(2):
         world.copies.create(created.client_id, stored)
     assert world.store.read(created.client_id) == Versioned(created, stored.version)
     assert world.store.describe(created.client_id).value.status == created.status
     with pytest.raises(VersionConflictError):
         world.copies.create(
-            created.client_id, Stored(record_to_json(record()), VersionId("b" * 32))
+            created.client_id, StoredRecord(record_to_json(record()), VersionId("b" * 32))
         )
 
 
@@ -223,7 +223,7 @@ def test_replication_runs_again_over_what_was_promoted(world: World) -> None:
 def test_what_stands_there_is_not_overwritten_unless_that_is_asked_for(world: World) -> None:
     created = record()
     world.store.create(created)
-    stored = Stored(record_to_json(created), VersionId("c" * 32))
+    stored = StoredRecord(record_to_json(created), VersionId("c" * 32))
     world.copies_there.create(created.client_id, stored)
     world.copies.replicate(created.client_id, overwrite=False)
     until(lambda: getattr(world.copies.standing(created.client_id), "replica", "") == "Failed")
@@ -246,7 +246,7 @@ def test_what_failback_makes_is_encrypted_with_each_regions_own_key(
         pytest.skip("the memory has no keys")
     created = record()
     copies = replace(world.copies, kms_key="alias/here", replica_kms_key="alias/there")
-    copies.create(created.client_id, Stored(record_to_json(created), VersionId("a" * 32)))
+    copies.create(created.client_id, StoredRecord(record_to_json(created), VersionId("a" * 32)))
     copies.replicate(created.client_id, overwrite=True)
     name = world.name(created.client_id)
     until(lambda: world.copies_there.standing(created.client_id))
