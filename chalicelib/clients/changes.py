@@ -10,7 +10,7 @@ from typing import TypedDict
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
     ClientRepository,
-    Shown,
+    ClientView,
     app_client_gone,
     changed_meanwhile,
     cognito_problem,
@@ -59,7 +59,7 @@ class ClientService:
     admin: ClientRepository
     app_clients: AppClientPair
 
-    def show(self, client_id: ClientId) -> Shown:
+    def show(self, client_id: ClientId) -> ClientView:
         """
         Return *client_id*.
 
@@ -68,7 +68,7 @@ class ClientService:
         """
         found = self.admin.find(client_id)
         replication = self.admin.replication(client_id, found.version)
-        return Shown(found.value, found.version, replication)
+        return ClientView(found.value, found.version, replication)
 
     def unknown(self, client_ids: Sequence[ClientId]) -> tuple[ClientId, ...]:
         """
@@ -108,7 +108,7 @@ class ClientService:
 
     def change(
         self, client_id: ClientId, changes: ClientUpdate, if_match: VersionId | None = None
-    ) -> Shown:
+    ) -> ClientView:
         """
         Make *changes* to *client_id*.
 
@@ -123,7 +123,7 @@ class ClientService:
                 client_id, if_match, lambda record: _changed(record, changes)
             )
         replication = self.admin.replicate(client_id, changed.version)
-        return Shown(changed.value, changed.version, replication)
+        return ClientView(changed.value, changed.version, replication)
 
     def _change_scopes(
         self,

@@ -26,7 +26,7 @@ from typing import Final
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.repository import (
     ClientRepository,
-    Shown,
+    ClientView,
     conflict,
     require_live,
     store_problems,
@@ -174,7 +174,7 @@ class DeletionAndRestore:
             self.admin.records.cancel_deletion(client_id)
             self.admin.records.replicate(client_id)
 
-    def restore(self, client_id: ClientId) -> Shown:
+    def restore(self, client_id: ClientId) -> ClientView:
         """
         Restore *client_id*, with new app clients where the old ones are gone.
 
@@ -199,7 +199,7 @@ class DeletionAndRestore:
             found = self.admin.update(client_id, found.version, lambda record: record)
         require_live(found.value)
         replication = self.admin.replicate(client_id, found.version)
-        return Shown(found.value, found.version, replication)
+        return ClientView(found.value, found.version, replication)
 
     def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:
         was = found.value.deletion.was if found.value.deletion else Status.DISABLED

@@ -42,7 +42,7 @@ _REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ClientView:
     """A client as it stands, and how far its replica has come."""
 
     record: ClientRecord

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chalicelib import credentials
-from chalicelib.clients.repository import ClientRepository, Shown, require_live
+from chalicelib.clients.repository import ClientRepository, ClientView, require_live
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.errors import LogUnavailableError, ProblemError
 from chalicelib.model import (
@@ -97,7 +97,7 @@ class Rotation:
         *,
         force: bool,
         if_match: VersionId | None = None,
-    ) -> Shown:
+    ) -> ClientView:
         """
         Make *secret_id* of *client_id* stop authenticating.
 
@@ -122,7 +122,7 @@ class Rotation:
 
         retired = self.admin.update(client_id, if_match, change)
         replication = self.admin.replicate(client_id, retired.version)
-        return Shown(retired.value, retired.version, replication)
+        return ClientView(retired.value, retired.version, replication)
 
     def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:
         """Return per Region when each secret was last used; `None` where nobody can say."""
