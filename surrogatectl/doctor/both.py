@@ -11,17 +11,17 @@ from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.errors import ServiceError
 from chalicelib.model import Replication
 from surrogatectl.cli.findings import Finding, failed, ok, warning
-from surrogatectl.doctor.look import OK, Look, days_left
+from surrogatectl.doctor.context import OK, DoctorContext, days_left
 
 _SAMPLE: Final = 5
 _HTTPS: Final = 443
 
 
-def one_writer(look: Look) -> Iterator[Finding]:
+def one_writer(context: DoctorContext) -> Iterator[Finding]:
     """Compare the states of both Regions."""
-    if len(look.states) < len(look.regions):
+    if len(context.states) < len(context.regions):
         return
-    writers = [name for name, found in look.states.items() if found.writer]
+    writers = [name for name, found in context.states.items() if found.writer]
     if len(writers) == 1:
         yield ok("writer", None, f"{writers[0]} writes, and only that Region.")
     else:
@@ -33,10 +33,10 @@ def one_writer(look: Look) -> Iterator[Finding]:
         )
 
 
-def same_deployment_key(look: Look) -> Iterator[Finding]:
+def same_deployment_key(context: DoctorContext) -> Iterator[Finding]:
     """Compare the deployment key of both Regions."""
     try:
-        keys = [look.deployment_key(region) for region in look.regions]
+        keys = [context.deployment_key(region) for region in context.regions]
     except ServiceError:
         return  # told already
     if secrets.compare_digest(*keys):
@@ -50,17 +50,19 @@ def same_deployment_key(look: Look) -> Iterator[Finding]:
         )
 
 
-def replication(look: Look) -> Iterator[Finding]:
+def replication(context: DoctorContext) -> Iterator[Finding]:
     """Look at the replicas of a sample of records."""
-    regions = look.regions
-    writers = [each for each in regions if (found := look.states.get(each.name)) and found.writer]
+    regions = context.regions
+    writers = [
+        each for each in regions if (found := context.states.get(each.name)) and found.writer
+    ]
     if len(writers) != 1:
         return
     (writer,) = writers
     (other,) = [each for each in regions if each is not writer]
-    here, there = look.secrets(writer), look.secrets(other)
+    here, there = context.secrets(writer), context.secrets(other)
     store = ClientSecrets(
-        lambda: here, lambda: there, other.name, look.settings.secret_prefix, secrets.token_bytes
+        lambda: here, lambda: there, other.name, context.settings.secret_prefix, secrets.token_bytes
     )
     sample = [summary.client_id for summary in store.list(None, _SAMPLE).items]
     behind: dict[Replication, int] = {}
@@ -79,18 +81,18 @@ def replication(look: Look) -> Iterator[Finding]:
         yield failed("replication", other.name, detail, "Run `surrogatectl reconcile --repair`.")
 
 
-def name(look: Look) -> Iterator[Finding]:
+def name(context: DoctorContext) -> Iterator[Finding]:
     """Look where the name leads, and at the certificate that clients see."""
-    url = look.settings.public_url
+    url = context.settings.public_url
     parts = urlsplit(url)
     host = parts.hostname or ""
-    addresses = look.web.resolve(host)
+    addresses = context.web.resolve(host)
     if not addresses:
         yield failed(
             "name", None, f"{host} does not resolve.", "Deploy infra/routing.yaml; check the zone."
         )
         return
-    status, answer = look.web.get(f"{url}/health")
+    status, answer = context.web.get(f"{url}/health")
     if status != OK:
         yield failed(
             "name",
@@ -100,10 +102,12 @@ def name(look: Look) -> Iterator[Finding]:
             "custom domain and its base path mapping (infra/region.yaml with ApiId).",
         )
         return
-    yield from _where_it_leads(look, str(answer.get("region")))
+    yield from _where_it_leads(context, str(answer.get("region")))
     if parts.scheme == "https":
         try:
-            yield days_left(look, None, host, look.web.certificate_ends(host, parts.port or _HTTPS))
+            yield days_left(
+                context, None, host, context.web.certificate_ends(host, parts.port or _HTTPS)
+            )
         except OSError as err:
             yield failed(
                 "certificate",
@@ -113,9 +117,9 @@ def name(look: Look) -> Iterator[Finding]:
             )
 
 
-def _where_it_leads(look: Look, there: str) -> Iterator[Finding]:
-    primary, secondary = look.regions
-    switch = look.states.get(secondary.name)
+def _where_it_leads(context: DoctorContext, there: str) -> Iterator[Finding]:
+    primary, secondary = context.regions
+    switch = context.states.get(secondary.name)
     if switch is None:
         yield warning(
             "name",

@@ -9,17 +9,17 @@ from surrogatectl.cli.configuration import ROLES
 from surrogatectl.cli.findings import Finding, failed
 from surrogatectl.cli.operators import NoAnswerError, UnreachableError
 from surrogatectl.doctor.both import TOGETHER, name
+from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.doctor.identity import IDENTITY
-from surrogatectl.doctor.look import Look
 from surrogatectl.doctor.region import PER_REGION, region_answers
 
 
-def examine(look: Look) -> Iterator[Finding]:
+def examine(context: DoctorContext) -> Iterator[Finding]:
     """Make every check; what a lost Region keeps from being seen is said once."""
     lost = 0
-    for role, region in zip(ROLES, look.regions, strict=True):
+    for role, region in zip(ROLES, context.regions, strict=True):
         try:
-            yield from region_answers(look, role, region)
+            yield from region_answers(context, role, region)
         except UnreachableError as err:
             lost += 1
             yield failed(
@@ -31,10 +31,10 @@ def examine(look: Look) -> Iterator[Finding]:
             )
             continue
         for check in (*PER_REGION, *IDENTITY):
-            yield from _made(check.__name__, region.name, check(look, role, region))
+            yield from _made(check.__name__, region.name, check(context, role, region))
     for both in TOGETHER:
         if not lost or both is name:
-            yield from _made(both.__name__, None, both(look))
+            yield from _made(both.__name__, None, both(context))
 
 
 def _made(check: str, region: str | None, findings: Iterator[Finding]) -> Iterator[Finding]:

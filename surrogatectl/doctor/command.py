@@ -13,7 +13,7 @@ from surrogatectl.cli.common import deployment, output_option
 from surrogatectl.cli.findings import Finding, Level
 from surrogatectl.cli.operators import connect
 from surrogatectl.doctor.checks import examine
-from surrogatectl.doctor.look import Look
+from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.doctor.web import Internet
 
 _COLUMNS: Final = ("", "Check", "Region", "What was found, and what to do")
@@ -29,7 +29,7 @@ def doctor(context: click.Context, output_format: str) -> None:
     Exit code 0: nothing failed (there may be warnings); 1: something did.
     """
     found = deployment()
-    findings = list(examine(Look(found.settings, found.token_urls, connect, Internet())))
+    findings = list(examine(DoctorContext(found.settings, found.token_urls, connect, Internet())))
     report(findings, output_format)
     context.exit(any(each.level is Level.FAILED for each in findings))
 

@@ -18,7 +18,7 @@ from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, ask
-from surrogatectl.doctor.look import Look
+from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.setup.attach_trigger import attached, in_the_way, may_invoke, trigger_name
 
 _KEYS: Final = "signing keys"
@@ -30,11 +30,11 @@ _NOBODY: Final = ClientId("doctor")
 _NO_APP_CLIENT: Final = AppClientId("doctor")
 
 
-def signing_keys(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def signing_keys(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the Region's snapshot of both pools' keys."""
-    client = look.secrets(region)
+    client = context.secrets(region)
     store = KeySetSecret(
-        lambda: client, region.name, look.settings.secret_prefix, secrets.token_bytes
+        lambda: client, region.name, context.settings.secret_prefix, secrets.token_bytes
     )
     try:
         found = store.read().value
@@ -42,11 +42,11 @@ def signing_keys(look: Look, _role: str, region: RegionSettings) -> Iterator[Fin
         yield failed(
             _KEYS,
             region.name,
-            f"{jwks_secret_name(look.settings.secret_prefix)}: {err}",
+            f"{jwks_secret_name(context.settings.secret_prefix)}: {err}",
             "Run `surrogatectl init`. Until then /.well-known/jwks.json answers 503 here.",
         )
         return
-    lacking = [each for each in look.regions if each.issuer not in found.keys]
+    lacking = [each for each in context.regions if each.issuer not in found.keys]
     if lacking:
         yield failed(
             _KEYS,
@@ -55,8 +55,8 @@ def signing_keys(look: Look, _role: str, region: RegionSettings) -> Iterator[Fin
             "Run `surrogatectl refresh-jwks`, which says what the pool answers.",
         )
         return
-    age = int(look.clock() - min(found.seen_at.get(each.issuer, 0) for each in look.regions))
-    counted = sum(len(found.keys[each.issuer]) for each in look.regions)
+    age = int(context.clock() - min(found.seen_at.get(each.issuer, 0) for each in context.regions))
+    counted = sum(len(found.keys[each.issuer]) for each in context.regions)
     detail = f"{counted} keys of both pools are published"
     if age > _OLD_SECONDS:
         yield warning(
@@ -69,15 +69,15 @@ def signing_keys(look: Look, _role: str, region: RegionSettings) -> Iterator[Fin
         yield ok(_KEYS, region.name, f"{detail}, and fresh.")
 
 
-def trigger(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
+def trigger(context: DoctorContext, role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look whether the pool's machine tokens are stamped with the surrogate's client ID."""
-    cognito, functions = look.connect("cognito-idp", region), look.connect("lambda", region)
+    cognito, functions = context.connect("cognito-idp", region), context.connect("lambda", region)
     pool = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))["UserPool"]
     arn = attached(pool)
     if arn is None:
         yield _not_attached(region, pool)
         return
-    if arn.split(":")[6] != trigger_name(role, look.app_name):
+    if arn.split(":")[6] != trigger_name(role, context.app_name):
         yield warning(
             _TRIGGER,
             region.name,
@@ -99,7 +99,7 @@ def trigger(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
         )
         return
     try:
-        key = look.deployment_key(region)
+        key = context.deployment_key(region)
     except MalformedSecretError:
         return  # told already
     yield _answer(key, region, functions, arn)

@@ -10,15 +10,15 @@ from chalicelib.aws.region_state import deployment_secret_name, state_secret_nam
 from chalicelib.settings import RegionSettings
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, ask
-from surrogatectl.doctor.look import Look
+from surrogatectl.doctor.context import DoctorContext
 
 
-def kms_key(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
+def kms_key(context: DoctorContext, role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the key, and whether the secrets that stand there already are encrypted with it."""
     wanted = region.kms_key_id
     if wanted is None:
         return
-    kms = look.connect("kms", region)
+    kms = context.connect("kms", region)
     setting = f"KMS_KEY_ID_{role.upper()}"
     try:
         key = _described(kms, wanted)
@@ -38,7 +38,9 @@ def kms_key(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
             "Enable it, or cancel its deletion, before anything else.",
         )
         return
-    others = [name for name in _secrets(look) if not _uses(look, kms, region, name, key["Arn"])]
+    others = [
+        name for name in _secrets(context) if not _uses(context, kms, region, name, key["Arn"])
+    ]
     if others:
         yield warning(
             "KMS key",
@@ -51,15 +53,15 @@ def kms_key(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
     yield ok("KMS key", region.name, f"{wanted} is enabled, and encrypts what `init` made.")
 
 
-def _secrets(look: Look) -> tuple[str, ...]:
-    prefix = look.settings.secret_prefix
+def _secrets(context: DoctorContext) -> tuple[str, ...]:
+    prefix = context.settings.secret_prefix
     return state_secret_name(prefix), deployment_secret_name(prefix), jwks_secret_name(prefix)
 
 
-def _uses(look: Look, kms: Any, region: RegionSettings, name: str, arn: str) -> bool:  # noqa: ANN401
+def _uses(context: DoctorContext, kms: Any, region: RegionSettings, name: str, arn: str) -> bool:  # noqa: ANN401
     """Return whether the secret *name* is encrypted with the key *arn*; `init` makes what lacks."""
     try:
-        secret = ask(lambda: look.secrets(region).describe_secret(SecretId=name))
+        secret = ask(lambda: context.secrets(region).describe_secret(SecretId=name))
     except AbsentError:
         return True  # another check tells
     named = secret.get("KmsKeyId")

@@ -22,7 +22,7 @@ _CERTIFICATE_FAILED_DAYS: Final = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class DoctorContext:
     """What the checks look with: *token_urls* maps a role to the base URL of its token API."""
 
     settings: Settings
@@ -54,9 +54,9 @@ class Look:
         return DeploymentKeySecret(lambda: client, self.settings.secret_prefix).read()
 
 
-def days_left(look: Look, region: str | None, host: str, ends: float) -> Finding:
+def days_left(context: DoctorContext, region: str | None, host: str, ends: float) -> Finding:
     """Return how long a certificate of *host* that ends then is still valid."""
-    days = int((ends - look.clock()) // _DAY)
+    days = int((ends - context.clock()) // _DAY)
     detail = f"The certificate of {host} is valid for {days} days."
     remedy = (
         "ACM renews 60 days before the end if the validation record is still in the zone; an "

@@ -21,13 +21,13 @@ from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.cli.operators import AbsentError, UnreachableError, ask
+from surrogatectl.doctor.context import OK, DoctorContext, days_left
 from surrogatectl.doctor.key import kms_key
-from surrogatectl.doctor.look import OK, Look, days_left
 from surrogatectl.doctor.roles import granted, missing
 from surrogatectl.setup.policies import Names, stage_policy
 from surrogatectl.setup.pools import problems
 
-Check = Callable[[Look, str, RegionSettings], Iterator[Finding]]
+Check = Callable[[DoctorContext, str, RegionSettings], Iterator[Finding]]
 
 _SKEW_WARNING: Final = 30.0
 _SKEW_FAILED: Final = 240.0  # AWS refuses signatures that are five minutes off
@@ -40,7 +40,7 @@ _PAGES_PER_SECOND: Final = 8.0
 _FUNCTION: Final = "/aws/lambda/"
 
 
-def region_answers(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def region_answers(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """
     Look whether the Region answers, and what time it is there.
 
@@ -48,8 +48,8 @@ def region_answers(look: Look, _role: str, region: RegionSettings) -> Iterator[F
         UnreachableError: If it does not.
     """
     try:
-        start = f"{look.settings.secret_prefix}/"
-        answer = look.secrets(region).list_secrets(
+        start = f"{context.settings.secret_prefix}/"
+        answer = context.secrets(region).list_secrets(
             MaxResults=1, Filters=[{"Key": "name", "Values": [start]}]
         )
         seen = answer.get("ResponseMetadata", {})
@@ -66,7 +66,7 @@ def region_answers(look: Look, _role: str, region: RegionSettings) -> Iterator[F
         raise UnreachableError(f"{type(err).__name__}") from None
     date = seen.get("HTTPHeaders", {}).get("date")
     if date:
-        yield _skew(region, look.clock() - parsedate_to_datetime(date).timestamp())
+        yield _skew(region, context.clock() - parsedate_to_datetime(date).timestamp())
 
 
 def _skew(region: RegionSettings, seconds: float) -> Finding:
@@ -79,11 +79,11 @@ def _skew(region: RegionSettings, seconds: float) -> Finding:
     return ok("clock", region.name, detail)
 
 
-def state(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def state(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the Region's state secret."""
-    name = state_secret_name(look.settings.secret_prefix)
-    client = look.secrets(region)
-    store = StateSecret(lambda: client, look.settings.secret_prefix, secrets.token_bytes)
+    name = state_secret_name(context.settings.secret_prefix)
+    client = context.secrets(region)
+    store = StateSecret(lambda: client, context.settings.secret_prefix, secrets.token_bytes)
     try:
         found = store.read().value
     except MalformedSecretError as err:
@@ -95,7 +95,7 @@ def state(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
             "503 in this Region.",
         )
         return
-    look.states[region.name] = found
+    context.states[region.name] = found
     words = ["writes" if found.writer else "does not write"]
     words.append("has taken over" if found.took_over else "has not taken over")
     yield ok(
@@ -105,15 +105,15 @@ def state(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
     )
 
 
-def deployment_key(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def deployment_key(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the deployment key; that both Regions have the same one is compared later."""
     try:
-        look.deployment_key(region)
+        context.deployment_key(region)
     except MalformedSecretError as err:
         yield failed(
             "deployment key",
             region.name,
-            f"{deployment_secret_name(look.settings.secret_prefix)}: {err}",
+            f"{deployment_secret_name(context.settings.secret_prefix)}: {err}",
             "Run `surrogatectl init`, which makes and replicates it. If it was lost, restore it "
             "(aws secretsmanager restore-secret) rather than making a new one: records refer to "
             "it.",
@@ -122,14 +122,14 @@ def deployment_key(look: Look, _role: str, region: RegionSettings) -> Iterator[F
     yield ok("deployment key", region.name, "It is there.")
 
 
-def function(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]:
+def function(context: DoctorContext, role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look whether the deployed function answers, and whether it can serve tokens."""
-    url = look.token_urls.get(role)
+    url = context.token_urls.get(role)
     remedy = f"Deploy it: `make deploy STAGE={role}`; then `chalice logs --stage {role}`."
     if url is None:
         yield failed("function", region.name, "No deployed API is known.", remedy)
         return
-    status, answer = look.web.get(f"{url}/health")
+    status, answer = context.web.get(f"{url}/health")
     if status != OK:
         yield failed("function", region.name, f"{url}/health: {status or 'no answer'}.", remedy)
         return
@@ -142,7 +142,7 @@ def function(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]
         )
         return
     yield ok("function", region.name, "/health answers.")
-    status, answer = look.web.get(f"{url}/health/ready")
+    status, answer = context.web.get(f"{url}/health/ready")
     if status == OK:
         yield ok("readiness", region.name, "/health/ready: ready.")
         return
@@ -155,19 +155,19 @@ def function(look: Look, role: str, region: RegionSettings) -> Iterator[Finding]
     )
 
 
-def functions_role(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def functions_role(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the function's role: whether its inline policies allow what the stage needs."""
     name = region.log_group.removeprefix(_FUNCTION)
     names = [name]
     if name.endswith("-token"):
         names.append(f"{name.removesuffix('-token')}-admin")
     for each in names:
-        yield from _role_of(look, region, each)
+        yield from _role_of(context, region, each)
 
 
-def _role_of(look: Look, region: RegionSettings, name: str) -> Iterator[Finding]:
-    lambdas, iam = look.connect("lambda", region), look.connect("iam", region)
-    stage = name.removeprefix(f"{look.app_name}-")
+def _role_of(context: DoctorContext, region: RegionSettings, name: str) -> Iterator[Finding]:
+    lambdas, iam = context.connect("lambda", region), context.connect("iam", region)
+    stage = name.removeprefix(f"{context.app_name}-")
     remedy = f"Deploy it: `make deploy STAGE={stage}`."
     try:
         found = ask(lambda: lambdas.get_function_configuration(FunctionName=name))
@@ -175,7 +175,7 @@ def _role_of(look: Look, region: RegionSettings, name: str) -> Iterator[Finding]
         yield failed("role", region.name, f"There is no function {name}.", remedy)
         return
     variables = found.get("Environment", {}).get("Variables", {})
-    yield from _settings_of(look.settings, region, name, variables, remedy)
+    yield from _settings_of(context.settings, region, name, variables, remedy)
     role = found["Role"].rpartition("/")[2]
     policies = ask(
         lambda: [
@@ -183,15 +183,15 @@ def _role_of(look: Look, region: RegionSettings, name: str) -> Iterator[Finding]
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]
         ]
     )
-    settings = look.settings
+    settings = context.settings
     wanted = stage_policy(
         Names(
             settings.primary.name,
             settings.secondary.name,
             settings.secret_prefix,
-            look.app_name,
-            {each.name: each.user_pool_id for each in look.regions},
-            {each.name: each.kms_key_id for each in look.regions if each.kms_key_id},
+            context.app_name,
+            {each.name: each.user_pool_id for each in context.regions},
+            {each.name: each.kms_key_id for each in context.regions if each.kms_key_id},
         ),
         region.name,
         variables.get("SURFACES", "token admin").split(),
@@ -236,19 +236,19 @@ def _settings_of(
         )
 
 
-def pool(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def pool(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the user pool, its domain and its resource servers."""
-    wrong = problems(region, look.connect, look.web.post_nothing)
+    wrong = problems(region, context.connect, context.web.post_nothing)
     for each in wrong:
         yield failed("pool", region.name, each, "See docs/deploy.md, “User pools”.")
     if not wrong:
         yield ok("pool", region.name, "Pool, domain and scopes are there.")
 
 
-def quotas(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Count what has a limit."""
-    cognito, store = look.connect("cognito-idp", region), look.secrets(region)
-    pace = RateLimiter(_PAGES_PER_SECOND, look.clock, look.pause)
+    cognito, store = context.connect("cognito-idp", region), context.secrets(region)
+    pace = RateLimiter(_PAGES_PER_SECOND, context.clock, context.pause)
     count = _count(
         pace,
         lambda more: ask(
@@ -259,7 +259,7 @@ def quotas(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
         "UserPoolClients",
     )
     yield _head_room(region, "app clients in the pool", count, _APP_CLIENTS_PER_POOL)
-    start = f"{look.settings.secret_prefix}/"
+    start = f"{context.settings.secret_prefix}/"
     count = _count(
         pace,
         lambda more: ask(
@@ -296,13 +296,13 @@ def _head_room(region: RegionSettings, what: str, count: int, limit: int) -> Fin
     return warning("quota", region.name, detail, remedy)
 
 
-def certificate(look: Look, _role: str, region: RegionSettings) -> Iterator[Finding]:
+def certificate(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the certificate of the Region's custom domain."""
-    parts = urlsplit(look.settings.public_url)
+    parts = urlsplit(context.settings.public_url)
     if parts.scheme != "https":
         yield ok("certificate", region.name, "The public URL has no TLS (a local cloud).")
         return
-    gateway = look.connect("apigateway", region)
+    gateway = context.connect("apigateway", region)
     try:
         domain = ask(lambda: gateway.get_domain_name(domainName=parts.hostname))
     except AbsentError:
@@ -314,7 +314,7 @@ def certificate(look: Look, _role: str, region: RegionSettings) -> Iterator[Find
         )
         return
     arn = domain.get("regionalCertificateArn", "")
-    acm = look.connect("acm", region)
+    acm = context.connect("acm", region)
     found = ask(lambda: acm.describe_certificate(CertificateArn=arn))["Certificate"]
     if found.get("Status") != "ISSUED":
         yield failed(
@@ -324,7 +324,7 @@ def certificate(look: Look, _role: str, region: RegionSettings) -> Iterator[Find
             "Its DNS validation record has to stay in the zone; see infra/region.yaml.",
         )
         return
-    yield days_left(look, region.name, parts.hostname or "", found["NotAfter"].timestamp())
+    yield days_left(context, region.name, parts.hostname or "", found["NotAfter"].timestamp())
 
 
 PER_REGION: Final[tuple[Check, ...]] = (

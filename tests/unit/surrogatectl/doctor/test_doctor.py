@@ -8,6 +8,7 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
+from surrogatectl.doctor.context import DoctorContext
 
 from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
@@ -15,7 +16,6 @@ from chalicelib.jwks.document import EMPTY, KeySnapshot, snapshot_from_json, sna
 from chalicelib.model import ClientId, RegionState
 from surrogatectl.cli.findings import Finding, Level
 from surrogatectl.doctor.checks import examine
-from surrogatectl.doctor.look import Look
 from surrogatectl.doctor.roles import granted, missing
 from surrogatectl.setup.attach_trigger import LAMBDA_VERSION, trigger_name
 from surrogatectl.setup.policies import Names, stage_policy
@@ -123,9 +123,9 @@ class Deployed:
             lambda: store["surrogate/deployment"].current.text, self.clock, _say_nothing
         )
 
-    def look(self) -> list[Finding]:
+    def context(self) -> list[Finding]:
         urls = {"primary": "https://primary.example", "secondary": "https://secondary.example"}
-        look = Look(
+        context = DoctorContext(
             SETTINGS,
             urls,
             self.connect,
@@ -133,7 +133,7 @@ class Deployed:
             clock=self.clock,
             pause=self.clock.advance,
         )
-        return list(examine(look))
+        return list(examine(context))
 
     def settle(self) -> None:
         """Let replication catch up."""
@@ -183,8 +183,10 @@ class WithKeys(Deployed):
             "KMS_KEY_ID_SECONDARY": ARN.format(region=WEST),
         }
         configured = settings(**{**named, **changes})
-        look = Look(configured, {}, self.connect, self.web, clock=self.clock, pause=lambda _: None)
-        return [each for each in examine(look) if each.check == "KMS key"]
+        context = DoctorContext(
+            configured, {}, self.connect, self.web, clock=self.clock, pause=lambda _: None
+        )
+        return [each for each in examine(context) if each.check == "KMS key"]
 
 
 @dataclass
@@ -220,7 +222,7 @@ def wrong(deployed: Deployed) -> list[tuple[str, str | None, Level]]:
 
 
 def bad(deployed: Deployed) -> list[Finding]:
-    found = [each for each in deployed.look() if each.level is not Level.OK]
+    found = [each for each in deployed.context() if each.level is not Level.OK]
     assert all(each.remedy for each in found)
     return found
 
@@ -228,7 +230,7 @@ def bad(deployed: Deployed) -> list[Finding]:
 def test_where_nothing_is_wrong_nothing_is_said_to_be() -> None:
     deployed = Deployed()
     deployed.enroll()
-    found = deployed.look()
+    found = deployed.context()
     assert {each.level for each in found} == {Level.OK}
     assert {each.check for each in found} >= {
         "region",
@@ -256,7 +258,7 @@ def test_a_lost_region_is_said_once_and_hides_nothing_of_the_other(region: str) 
     assert ("region", region, Level.FAILED) in failed
     assert [each for each in failed if each[1] == region] == [("region", region, Level.FAILED)]
     (other,) = {EAST, WEST} - {region}
-    assert [each for each in deployed.look() if each.region == other and each.level is Level.OK]
+    assert [each for each in deployed.context() if each.region == other and each.level is Level.OK]
 
 
 @dataclass
@@ -289,7 +291,7 @@ def test_a_clock_that_is_wrong_is_found_from_what_aws_answers(
 
 
 def test_without_keys_of_ones_own_nothing_is_said_of_them() -> None:
-    assert not [each for each in Deployed().look() if each.check == "KMS key"]
+    assert not [each for each in Deployed().context() if each.check == "KMS key"]
 
 
 @pytest.mark.parametrize("named", [ARN.format(region=EAST), "alias/surrogate"])
@@ -335,7 +337,7 @@ def test_a_secret_whose_key_is_gone_is_one_that_another_key_encrypts() -> None:
 
 def test_a_function_that_was_deployed_with_another_key_is_found() -> None:
     deployed = WithKeys()
-    look = Look(
+    context = DoctorContext(
         settings(KMS_KEY_ID_PRIMARY="alias/surrogate"),
         {},
         deployed.connect,
@@ -343,7 +345,7 @@ def test_a_function_that_was_deployed_with_another_key_is_found() -> None:
         clock=deployed.clock,
         pause=lambda _: None,
     )
-    found = [each for each in examine(look) if each.check == "settings"]
+    found = [each for each in examine(context) if each.check == "settings"]
     assert all("another KMS_KEY_ID_PRIMARY" in each.detail for each in found)
     assert {each.region for each in found} == {EAST, WEST}
 
@@ -375,8 +377,8 @@ def test_a_deployment_key_that_is_missing_or_another_is_found_and_never_shown() 
     secret.current.text = record_json.deployment_key_to_json(b"x" * 32)
     (found,) = bad(deployed)
     assert (found.check, found.region) == ("deployment key", None)
-    assert "eHh4" not in str(deployed.look())  # nor in base64
-    assert b"x" * 32 not in str(deployed.look()).encode()
+    assert "eHh4" not in str(deployed.context())  # nor in base64
+    assert b"x" * 32 not in str(deployed.context()).encode()
     del deployed.world.secrets[WEST].secrets["surrogate/deployment"]
     assert wrong(deployed) == [("deployment key", WEST, Level.FAILED)]
 
@@ -461,7 +463,7 @@ def test_counting_is_gentle_to_quotas() -> None:
     deployed = Deployed()
     deployed.pools[EAST].app_clients = 6_000
     began = deployed.clock()
-    deployed.look()
+    deployed.context()
     assert deployed.clock() - began >= 100 / 8 - 1
 
 
@@ -612,7 +614,7 @@ def test_a_pool_whose_keys_are_not_published_is_named() -> None:
 def test_keys_that_are_not_refreshed_are_warned_of() -> None:
     deployed = Deployed()
     deployed.clock.advance(43_300)
-    found = [each for each in deployed.look() if each.check == "signing keys"]
+    found = [each for each in deployed.context() if each.check == "signing keys"]
     assert [each.level for each in found] == [Level.WARNING] * 2
     assert "12 hours ago" in found[0].detail
 
@@ -631,7 +633,9 @@ def test_a_pool_that_does_not_stamp_tokens_is_warned_of() -> None:
 def test_a_lite_pool_is_in_order_and_told_of_the_map() -> None:
     deployed = Deployed()
     assert untriggered(deployed, UserPoolTier="LITE") == []
-    (found,) = [each for each in deployed.look() if (each.check, each.region) == ("trigger", EAST)]
+    (found,) = [
+        each for each in deployed.context() if (each.check, each.region) == ("trigger", EAST)
+    ]
     assert "surrogatectl app-clients" in found.detail
 
 
