@@ -6,7 +6,7 @@ from chalicelib import record_json
 from chalicelib.model import ClientId, IssuedCredentials, RegionState
 from chalicelib.timing import RateLimiter
 from surrogatectl.regions.canary import Problem
-from surrogatectl.regions.failback import Failback, Outcome, Waits
+from surrogatectl.regions.failback import Failback, Outcome, Timeouts
 from surrogatectl.regions.failover import Failover, ReplicaCheck
 from surrogatectl.regions.failover import Outcome as TakenOver
 from surrogatectl.regions.parts import (
@@ -130,7 +130,7 @@ class Rescue:
         )
 
     def failback(self, choices: Choices = NO_CHOICE, *, force: bool = False) -> Outcome:
-        return self.failing_back()(choices, Waits(settle=30, ttl=120, name=60), force=force)
+        return self.failing_back()(choices, Timeouts(settle=30, ttl=120, name=60), force=force)
 
 
 def state(world: AwsWorld, region: str) -> RegionState:

@@ -78,7 +78,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class Timeouts:
     """
     How long to wait, in seconds: for calls that are under way, and for DNS.
 
@@ -107,7 +107,7 @@ class Failback:
     announce: Announce
     progress: Progress = field(default=lambda _what, _done, _all: None)
 
-    def __call__(self, choices: Choices, waits: Waits, *, force: bool) -> Outcome:
+    def __call__(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
         """
         Fail back; with *force* whatever the canary says, and without clients that cannot be.
 
@@ -132,9 +132,9 @@ class Failback:
         counts: dict[str, int] = {}
         if not already:
             counts |= self._prepare(choices, steps, force=force)
-            meanwhile = self._hand_over(choices, waits, steps, force=force)
+            meanwhile = self._hand_over(choices, timeouts, steps, force=force)
             counts = _together(counts, meanwhile)
-            self._take_over(waits, steps)
+            self._take_over(timeouts, steps)
         return self._replicate(choices, steps, counts, already=already)
 
     # While the secondary Region writes
@@ -200,7 +200,7 @@ class Failback:
     # While nobody writes
 
     def _hand_over(
-        self, choices: Choices, waits: Waits, steps: Steps, *, force: bool
+        self, choices: Choices, timeouts: Timeouts, steps: Steps, *, force: bool
     ) -> dict[str, int]:
         """
         Fence both Regions, bring over what is left, and move the traffic; return what was done.
@@ -212,8 +212,8 @@ class Failback:
         for side in (self.secondary, self.primary):
             side.update_state(fenced(epoch))
         steps("fenced", "both Regions: nobody writes")
-        if waits.settle:
-            self.pause(waits.settle)
+        if timeouts.settle:
+            self.pause(timeouts.settle)
             steps("settled", "calls that were under way have ended")
         try:
             self._merge_denials()
@@ -289,13 +289,13 @@ class Failback:
 
     # From then on
 
-    def _take_over(self, waits: Waits, steps: Steps) -> None:
+    def _take_over(self, timeouts: Timeouts, steps: Steps) -> None:
         """Have the name answer from the primary Region, and that write."""
         steps("traffic", f"{self.secondary.region}: lets go of the traffic")
-        self.name.await_region(self.primary.region, waits.name)
+        self.name.await_region(self.primary.region, timeouts.name)
         steps("name_follows", f"{self.name.url}: answers from {self.primary.region}")
-        if waits.ttl:
-            self.pause(waits.ttl)
+        if timeouts.ttl:
+            self.pause(timeouts.ttl)
             steps("ttl", "resolvers have forgotten the old answer")
         epoch = max(self.primary.look().epoch, self.secondary.look().epoch)
         self.secondary.update_state(fenced(epoch))

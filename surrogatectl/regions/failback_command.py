@@ -18,7 +18,7 @@ from chalicelib.model import ClientId
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited_run
 from surrogatectl.cli.common import Unavailable, deployment, output_option
-from surrogatectl.regions.failback import Outcome, Progress, SplitsError, Waits
+from surrogatectl.regions.failback import Outcome, Progress, SplitsError, Timeouts
 from surrogatectl.regions.failover_command import (
     announce,
     settle_option,
@@ -113,7 +113,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
             return
         choices = Choices(dict(kept), Keep(keep_all) if keep_all else None)
         try:
-            outcome = command(choices, Waits(settle, ttl, timeout), force=force)
+            outcome = command(choices, Timeouts(settle, ttl, timeout), force=force)
         except SplitsError as err:
             _print_splits(err.splits, output_format)
             raise

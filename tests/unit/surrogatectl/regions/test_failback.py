@@ -24,7 +24,7 @@ from chalicelib.model import (
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.cli.common import Conflict
 from surrogatectl.regions.canary import Problem
-from surrogatectl.regions.failback import SplitsError, Waits
+from surrogatectl.regions.failback import SplitsError, Timeouts
 from surrogatectl.regions.failback_command import _KeepChoice, _print_splits
 from surrogatectl.regions.failover import Check, Failover
 from surrogatectl.regions.failover import Result as CheckResult
@@ -467,7 +467,7 @@ def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: R
         told.setdefault(what, []).append((done, every))
 
     command = replace(rescue.failing_back(), progress=progress)
-    command(Choices(), Waits(settle=0, ttl=0, name=60), force=False)
+    command(Choices(), Timeouts(settle=0, ttl=0, name=60), force=False)
     assert list(told) == [
         "bringing records back",
         "bringing back what changed meanwhile",
