@@ -37,11 +37,11 @@ Pause = Callable[[float], None]
 Emit = Callable[[Mapping[str, Any]], None]
 """Takes one structured event for the log."""
 
-Named = Callable[[ClientId, SecretId], None]
+OnIdentified = Callable[[ClientId, SecretId], None]
 """Hears of which client and secret it is about, as soon as that is known."""
 
 
-def unheard(_client_id: ClientId, _secret_id: SecretId) -> None:
+def ignore(_client_id: ClientId, _secret_id: SecretId) -> None:
     """Need not know."""
 
 

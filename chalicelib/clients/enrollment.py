@@ -47,7 +47,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import Named, unheard
+from chalicelib.ports import OnIdentified, ignore
 
 REPEAT_SECONDS: Final = 600
 """How long a repeat with the same idempotency key replaces what nobody received."""
@@ -98,7 +98,9 @@ class Enrollment:
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
 
-    def __call__(self, request: EnrollmentRequest, caller: str, named: Named = unheard) -> Enrolled:
+    def __call__(
+        self, request: EnrollmentRequest, caller: str, named: OnIdentified = ignore
+    ) -> Enrolled:
         """
         Enroll a client for *caller* (an ARN).
 

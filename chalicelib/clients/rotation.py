@@ -24,7 +24,7 @@ from chalicelib.model import (
     StoredSecret,
     VersionId,
 )
-from chalicelib.ports import LastUses, Named, UseLog, unheard
+from chalicelib.ports import LastUses, OnIdentified, UseLog, ignore
 
 DEFAULT_OVERLAP_SECONDS: Final = 7 * 86_400
 MAX_OVERLAP_SECONDS: Final = 90 * 86_400
@@ -62,7 +62,7 @@ class Rotation:
         client_id: ClientId,
         overlap_seconds: int,
         if_match: VersionId | None = None,
-        named: Named = unheard,
+        named: OnIdentified = ignore,
     ) -> Rotated:
         """
         Give *client_id* a new secret; the previous one stays valid for *overlap_seconds*.
