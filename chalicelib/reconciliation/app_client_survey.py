@@ -26,7 +26,7 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.ports import BATCH
-from chalicelib.reconciliation.bulk_reads import COGNITO, NoAnswerError, Questions
+from chalicelib.reconciliation.bulk_reads import COGNITO, BulkReader, NoAnswerError
 from chalicelib.reconciliation.drift import Drift, Kind
 
 SETTLED_SECONDS: Final = 900
@@ -81,14 +81,14 @@ class AppClientSurvey:
     def __init__(
         self,
         app_clients: AppClientPair,
-        questions: Questions,
+        reader: BulkReader,
         now: Callable[[], float],
         *,
         thorough: bool,
     ) -> None:
         """See `Survey` for what *thorough* means."""
         self._app_clients = app_clients
-        self._questions = questions
+        self._reader = reader
         self._now = now
         self._thorough = thorough
         self._unclaimed: dict[str, dict[AppClientId, ClientId]] = {}
@@ -98,10 +98,10 @@ class AppClientSurvey:
         for region in self._app_clients.regions:
             pool, wait = (
                 self._app_clients.pools[region],
-                partial(self._questions.wait, COGNITO, region),
+                partial(self._reader.wait, COGNITO, region),
             )
             try:
-                self._unclaimed[region] = self._questions.ask(
+                self._unclaimed[region] = self._reader.ask(
                     COGNITO,
                     region,
                     lambda pool=pool, wait=wait: dict(pool.ours(wait)),  # type: ignore[misc]
@@ -134,10 +134,10 @@ class AppClientSurvey:
     def _look_at(self, region: str, record: ClientRecord, app_client: AppClient) -> Iterator[Drift]:
         pool, adopted = self._app_clients.pools[region], record.origin is Origin.ADOPTED
         try:
-            view = self._questions.ask(
+            view = self._reader.ask(
                 COGNITO, region, lambda: pool.describe(app_client.app_client_id)
             )
-            secrets = self._questions.ask(
+            secrets = self._reader.ask(
                 COGNITO, region, lambda: pool.secrets(app_client.app_client_id)
             )
         except UnknownAppClientError:
@@ -182,7 +182,7 @@ class AppClientSurvey:
     ) -> Iterator[Drift]:
         pool = self._app_clients.pools[region]
         try:
-            view = self._questions.ask(COGNITO, region, lambda: pool.describe(app_client_id))
+            view = self._reader.ask(COGNITO, region, lambda: pool.describe(app_client_id))
         except (UnknownAppClientError, NoAnswerError):
             return
         if settled(view.created_at, self._now()):

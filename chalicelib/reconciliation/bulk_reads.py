@@ -46,7 +46,7 @@ class _Missed:
     count: int = 0
 
 
-class Questions:
+class BulkReader:
     """What is asked in one survey."""
 
     def __init__(

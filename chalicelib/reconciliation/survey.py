@@ -36,7 +36,7 @@ from chalicelib.model import (
 )
 from chalicelib.ports import ManyRecordsReader, StateStore, at_once
 from chalicelib.reconciliation.app_client_survey import AppClientSurvey, Records, batches, settled
-from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, NoAnswerError, Questions
+from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, BulkReader, NoAnswerError
 from chalicelib.reconciliation.drift import Drift, Kind
 
 BEHIND_SECONDS: Final = 30
@@ -98,9 +98,9 @@ class _Run:
         self._states = {self._region: survey.admin.state, self._other: survey.other_state}
         self._replicas = survey.replicas
         self._progress = progress
-        self._questions = Questions(survey.admin, before_each)
+        self._reader = BulkReader(survey.admin, before_each)
         self._app_clients = AppClientSurvey(
-            survey.app_clients, self._questions, survey.admin.clock, thorough=thorough
+            survey.app_clients, self._reader, survey.admin.clock, thorough=thorough
         )
         self._behind: list[tuple[ClientId, VersionId]] = []
         self._behind_at = 0.0
@@ -116,13 +116,13 @@ class _Run:
             # Its records may be old, and what is not replicated is missing.
             detail = f"{self._region} is not known to write: its clients were not looked at."
             yield Drift(Kind.UNKNOWN, self._region, None, detail, repairable=False)
-        yield from self._questions.unanswered()
+        yield from self._reader.unanswered()
 
     def _steering(self, states: dict[str, RegionState]) -> Iterator[Drift]:
         """Compare the Regions' states, and leave them in *states*."""
         for region, store in self._states.items():
             try:
-                states[region] = self._questions.ask(SECRETS_MANAGER, region, store.read).value
+                states[region] = self._reader.ask(SECRETS_MANAGER, region, store.read).value
             except MalformedSecretError as err:
                 yield Drift(Kind.MALFORMED, region, None, str(err), repairable=False)
             except NoAnswerError:
@@ -178,7 +178,7 @@ class _Run:
         cursor: str | None = None
         while True:
             ask = partial(self._records.list, cursor, _PAGE)
-            page = self._questions.ask(SECRETS_MANAGER, self._region, ask)
+            page = self._reader.ask(SECRETS_MANAGER, self._region, ask)
             listed |= {each.client_id: each for each in page.items}
             self._progress(len(listed), None)
             cursor = page.cursor
@@ -189,7 +189,7 @@ class _Run:
         """Return the records, or `None` if nobody answers."""
         ask = partial(_read_each, self._records, client_ids)
         try:
-            return self._questions.ask(SECRETS_MANAGER, self._region, ask, about=len(client_ids))
+            return self._reader.ask(SECRETS_MANAGER, self._region, ask, about=len(client_ids))
         except NoAnswerError:
             return None
 
@@ -203,7 +203,7 @@ class _Run:
             if client_id not in found:
                 ask = partial(is_scheduled_but_alive, self._records, client_id)
                 try:
-                    if self._questions.ask(SECRETS_MANAGER, self._region, ask):
+                    if self._reader.ask(SECRETS_MANAGER, self._region, ask):
                         spared[client_id] = None
                         self._alive.add(client_id)
                 except NoAnswerError:
@@ -221,7 +221,7 @@ class _Run:
     def _read_there(self, client_ids: Sequence[ClientId]) -> Records | None:
         ask = partial(_read_each, self._replicas, client_ids)
         try:
-            return self._questions.ask(SECRETS_MANAGER, self._other, ask, about=len(client_ids))
+            return self._reader.ask(SECRETS_MANAGER, self._other, ask, about=len(client_ids))
         except NoAnswerError:
             return None
 
@@ -306,11 +306,11 @@ class _Run:
 
     def _replication(self, client_id: ClientId, version: VersionId) -> Replication:
         ask = partial(self._records.replication, client_id, version)
-        return self._questions.ask(SECRETS_MANAGER, self._region, ask)
+        return self._reader.ask(SECRETS_MANAGER, self._region, ask)
 
     def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
         ask = partial(self._records.describe, client_id)
-        return self._questions.ask(SECRETS_MANAGER, self._region, ask)
+        return self._reader.ask(SECRETS_MANAGER, self._region, ask)
 
 
 def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:
