@@ -8,7 +8,6 @@ from email.utils import formatdate
 from typing import Any
 
 import pytest
-from surrogatectl.doctor.context import DoctorContext
 
 from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
@@ -16,6 +15,7 @@ from chalicelib.jwks.document import EMPTY, KeySnapshot, snapshot_from_json, sna
 from chalicelib.model import ClientId, RegionState
 from surrogatectl.cli.findings import Finding, Level
 from surrogatectl.doctor.checks import examine
+from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.doctor.roles import granted, missing
 from surrogatectl.setup.attach_trigger import LAMBDA_VERSION, trigger_name
 from surrogatectl.setup.policies import Names, stage_policy
