@@ -141,4 +141,4 @@ if "admin" in settings.surfaces:
     def upkeep(event: CloudWatchEvent) -> None:
         """Look for drift, and rotate what is due."""
         context: Any = event.context  # Lambda's own
-        scheduled_upkeep(lambda: context.get_remaining_time_in_millis() / 1000)
+        scheduled_upkeep.run(lambda: context.get_remaining_time_in_millis() / 1000)

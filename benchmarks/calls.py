@@ -190,9 +190,9 @@ def exchange_all(trace: Trace, *, reuse: bool = True) -> Counts:
 
 def _exchange(container: Exchange, issued: IssuedCredentials) -> None:
     sent = sent_by(issued)
-    if container.again(sent) is None:
+    if container.exchange_repeated(sent) is None:
         request = TokenRequest(issued.client_id, issued.client_secret, None, sent.source_ip)
-        container(request, sent)
+        container.exchange(request, sent)
 
 
 def model(trace: Trace) -> list[int]:

@@ -170,10 +170,10 @@ def _flood(arrangement: Arrangement, *, seconds: float, rounds: int) -> dict[str
     exchange = arrangement.quiet_exchange()
     victim, warm = arrangement.client(), arrangement.client()
     sent = sent_by(warm)
-    exchange(_request(warm), sent)
+    exchange.exchange(_request(warm), sent)
 
     def once() -> None:
-        if exchange.again(sent) is None:
+        if exchange.exchange_repeated(sent) is None:
             raise RuntimeError("The warm exchange was not warm.")
 
     alone_cpu, alone_wall, beside_cpu, beside_wall, guesses = [], [], [], [], 0
@@ -181,7 +181,7 @@ def _flood(arrangement: Arrangement, *, seconds: float, rounds: int) -> dict[str
         cpu, wall = _medians(once, seconds)
         alone_cpu.append(cpu)
         alone_wall.append(wall)
-        with _guessing(exchange, victim) as made:
+        with _guessing(exchange.exchange, victim) as made:
             cpu, wall = _medians(once, seconds)
         beside_cpu.append(cpu)
         beside_wall.append(wall)
@@ -256,12 +256,12 @@ def _repeated(arrangement: Arrangement, audit: Audit, times: int) -> dict[str, A
     ]
     audit.seen.clear()
     with audit.counting():
-        first = [_cpu_ms(exchange, request) for request in requests]
+        first = [_cpu_ms(exchange.exchange, request) for request in requests]
     at_first = audit.seen["argon2"]
     if at_first != times:
         raise RuntimeError("First attempts were not seen to verify.")
     with audit.counting():
-        again = [_cpu_ms(exchange, request) for request in requests]
+        again = [_cpu_ms(exchange.exchange, request) for request in requests]
     return {
         "attempts": times,
         "argon2_at_first": at_first,
@@ -287,13 +287,15 @@ def _unknown_against_wrong(arrangement: Arrangement, pairs: int) -> dict[str, An
     known = arrangement.client()
     unknown = replace(known, client_id=credentials.new_client_id(secrets.token_bytes))
     for each in (known, unknown):  # keeps reads of Secrets Manager out of the times below
-        _cpu_ms(exchange, _request(each, credentials.new_client_secret(secrets.token_bytes)))
+        _cpu_ms(
+            exchange.exchange, _request(each, credentials.new_client_secret(secrets.token_bytes))
+        )
     times: dict[str, list[float]] = {"wrong": [], "unknown": []}
     for number in range(pairs):
         order = [("wrong", known), ("unknown", unknown)]
         for name, who in order if number % 2 else reversed(order):
             request = _request(who, credentials.new_client_secret(secrets.token_bytes))
-            times[name].append(_cpu_ms(exchange, request))
+            times[name].append(_cpu_ms(exchange.exchange, request))
     wrong, unknown_ms = (statistics.median(times[name]) for name in ("wrong", "unknown"))
     return {
         "wrong_ms": round(wrong, 3),

@@ -80,7 +80,7 @@ def run(*, quick: bool) -> dict[str, Any]:
 
 def _enroll(operators: Operators, number: int) -> None:
     request = EnrollmentRequest(f"client {number}", ("demo/read",), (), None, None)
-    operators.enroll(request, CALLER)
+    operators.enroll.enroll(request, CALLER)
 
 
 def _one_enrollment(watched: Watched, operators: Operators, number: int) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def _list(operators: Operators) -> None:
 
 
 def _reconcile(operators: Operators, *, thorough: bool) -> None:
-    drift = [*operators.survey(lambda *_: None, thorough=thorough)]
+    drift = [*operators.survey.run(lambda *_: None, thorough=thorough)]
     if drift:
         raise RuntimeError(f"There is drift where there should be none: {drift[0].kind}.")
 

@@ -25,7 +25,7 @@ from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import RandomBytes
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.ports import Clock, Pause, at_once
-from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
+from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
@@ -109,7 +109,7 @@ class AdminParts:
                 self.here.admin_secrets, own.name, self.settings.secret_prefix, self.random_bytes
             ),
             {
-                region.issuer: PoolKeys(region.jwks_url, self.clock)
+                region.issuer: PoolKeys(region.jwks_url, self.clock).fetch
                 for region in (own, self.settings.other)
             },
             self.clock,
@@ -122,7 +122,7 @@ class AdminParts:
         return Survey(self.admin, self.app_clients, self.admin.other_state, other_records)
 
     @cached_property
-    def reconcile(self) -> Reconcile:
+    def reconcile(self) -> Reconciler:
         """Looks for drift and repairs it."""
         own, other = self.settings.own, self.settings.other
         denials = {
@@ -130,7 +130,7 @@ class AdminParts:
             other.name: Denials(other.name, self.admin.other_state),
         }
         pace = RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause)
-        return Reconcile(self.survey, self.deletion, denials, pace)
+        return Reconciler(self.survey, self.deletion, denials, pace)
 
     def _state(self, connections: Connections) -> StateSecret:
         prefix = self.settings.secret_prefix

@@ -36,7 +36,7 @@ from chalicelib.model import (
     TokenRequest,
     VersionId,
 )
-from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
+from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import CallDeadline, CircuitBreaker, RateLimiter
 from chalicelib.token.exchange import Exchange
@@ -231,7 +231,7 @@ class AwsWorld:
         """Return whether *issued* gets a token in *region* now."""
         request = TokenRequest(issued.client_id, issued.client_secret, None, "192.0.2.1")
         try:
-            self.exchange(region)(request)
+            self.exchange(region).exchange(request)
         except OAuthError:
             return False
         return True
@@ -285,7 +285,7 @@ class Operators:
         )
         replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
         self.survey = Survey(self.admin, self.app_clients, self.state_there, replicas)
-        self.reconcile = Reconcile(
+        self.reconcile = Reconciler(
             self.survey,
             self.deletion,
             self.denials,

@@ -136,10 +136,10 @@ class InFull:
     def __init__(self, exchange: Callable[[TokenRequest], TokenResponse]) -> None:
         self._exchange = exchange
 
-    def again(self, sent: HttpRequest) -> None:
+    def exchange_repeated(self, sent: HttpRequest) -> None:
         return None
 
-    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
+    def exchange(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
         return self._exchange(request)
 
 

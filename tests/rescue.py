@@ -81,13 +81,13 @@ class Rescue:
             *self.sides,
             self.name,
             self.try_canary,
-            self.replicas(),
+            self.replicas().run,
             clock,
             clock.advance,
             self.told.append,
             30,
         )
-        return command(force=force, timeout=60)
+        return command.fail_over(force=force, timeout=60)
 
     def failing_back(self) -> Failback:
         clock = self.world.clock
@@ -123,14 +123,16 @@ class Rescue:
                 writes,
                 clock.advance,
             ),
-            self.replicas(),
+            self.replicas().run,
             clock,
             clock.advance,
             self.told.append,
         )
 
     def failback(self, choices: Choices = NO_CHOICE, *, force: bool = False) -> Outcome:
-        return self.failing_back()(choices, Timeouts(settle=30, ttl=120, name=60), force=force)
+        return self.failing_back().fail_back(
+            choices, Timeouts(settle=30, ttl=120, name=60), force=force
+        )
 
 
 def state(world: AwsWorld, region: str) -> RegionState:

@@ -45,18 +45,18 @@ def fetch() -> str:
 
 @cache
 def connected() -> Any:  # noqa: ANN401 - an AWS client
-    """Return Secrets Manager of this Region, with little patience."""
+    """Return Secrets Manager of this Region, with short timeouts."""
     # If it cannot be imported, the token is made all the same.
     import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
-    call_deadline = Config(
+    timeouts = Config(
         connect_timeout=0.25,
         read_timeout=0.5,
         retries={"mode": "standard", "total_max_attempts": 1},
         proxies={},
     )
-    return botocore.session.get_session().create_client("secretsmanager", config=call_deadline)
+    return botocore.session.get_session().create_client("secretsmanager", config=timeouts)
 
 
 def key_of(text: str) -> bytes:

@@ -87,24 +87,24 @@ def _event(environ: WSGIEnvironment) -> dict[str, Any]:
 class Forgetful:
     """Exchange that begins each request with empty caches, or with the Region's state only."""
 
-    exchange: Exchange
+    full: Exchange
     knows_state: bool
 
-    def again(self, _sent: HttpRequest) -> TokenResponse | None:
+    def exchange_repeated(self, _sent: HttpRequest) -> TokenResponse | None:
         """Recognize no request."""
         return None
 
-    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
-        """See `Exchange.__call__`."""
+    def exchange(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
+        """See `Exchange.exchange`."""
         fresh = replace(
-            self.exchange,
-            states=self.exchange.states if self.knows_state else _anew(self.exchange.states),
-            records=_anew(self.exchange.records),
+            self.full,
+            states=self.full.states if self.knows_state else _anew(self.full.states),
+            records=_anew(self.full.records),
             hasher=SecretHasher(secrets.token_bytes),
             tokens=TokenCache(time.time),
             request_memo=RequestMemo(secrets.token_bytes),
         )
-        return fresh(request, sent)
+        return fresh.exchange(request, sent)
 
 
 def _anew(known: LastKnownCache[Any, Any]) -> LastKnownCache[Any, Any]:

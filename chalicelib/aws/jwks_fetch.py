@@ -50,7 +50,7 @@ class PoolKeys:
     def _session(self) -> requests.Session:
         return wary_session(_RETRY)
 
-    def __call__(self) -> tuple[SigningKey, ...]:
+    def fetch(self) -> tuple[SigningKey, ...]:
         """
         Return the pool's keys.
 

@@ -98,7 +98,7 @@ class Enrollment:
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
 
-    def __call__(
+    def enroll(
         self, request: EnrollmentRequest, caller: str, named: OnIdentified = ignore
     ) -> Enrolled:
         """

@@ -191,7 +191,7 @@ def _response(answer: Answer) -> Response:
 def enroll(surface: AdminSurface, request: AdminRequest, audit: Audit) -> Answer:
     """Enroll a client (field names of RFC 7591)."""
     asked = parse.parse_enrollment(request, surface.clock())
-    enrolled = surface.enrollment(asked, audit.caller, audit.named)
+    enrolled = surface.enrollment.enroll(asked, audit.caller, audit.named)
     return Answer(
         _client(enrolled.record)
         | {

@@ -39,13 +39,13 @@ _JWKS_CACHING = {"Cache-Control": "public, max-age=300"}
 class TokenExchange(Protocol):
     """See `exchange.Exchange`."""
 
-    def again(self, sent: oauth.HttpRequest) -> TokenResponse | None:
-        """See `Exchange.again`."""
+    def exchange_repeated(self, sent: oauth.HttpRequest) -> TokenResponse | None:
+        """See `Exchange.exchange_repeated`."""
 
-    def __call__(
+    def exchange(
         self, request: TokenRequest, sent: oauth.HttpRequest | None = None
     ) -> TokenResponse:
-        """See `Exchange.__call__`."""
+        """See `Exchange.exchange`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +163,7 @@ def _answer(surface: TokenSurface, request: Request) -> oauth.HttpResponse:
         if request.method != "POST":
             raise MethodNotAllowedError
         sent = _http_request(request)
-        response = surface.exchange.again(sent)
+        response = surface.exchange.exchange_repeated(sent)
         if response is not None:
             return oauth.render(response)
         token_request = oauth.parse(sent)
@@ -171,7 +171,7 @@ def _answer(surface: TokenSurface, request: Request) -> oauth.HttpResponse:
         surface.emit({"event": "exchange", "outcome": error.reason, "cognito_requests": 0})
         return oauth.render_error(error)
     try:
-        return oauth.render(surface.exchange(token_request, sent))
+        return oauth.render(surface.exchange.exchange(token_request, sent))
     except OAuthError as error:
         return oauth.render_error(error)
 

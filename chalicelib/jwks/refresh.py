@@ -58,7 +58,7 @@ class KeyRefresh:
     issuers: Mapping[str, FetchKeys] = field(repr=False)
     clock: Clock
 
-    def __call__(self) -> dict[str, Any]:
+    def refresh(self) -> dict[str, Any]:
         """
         Refresh the snapshot; return what was done, for the log.
 

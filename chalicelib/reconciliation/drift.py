@@ -33,7 +33,7 @@ class Drift:
     """
     One finding, in *region*, of *client_id* unless it concerns a whole Region.
 
-    *repairable* says whether `Reconcile.repair` mends it; what it does not is
+    *repairable* says whether `Reconciler.repair` mends it; what it does not is
     for people.
     """
 

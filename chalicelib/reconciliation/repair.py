@@ -61,7 +61,7 @@ class _LeftAloneError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Reconcile:
+class Reconciler:
     """
     Surveys both Regions, and repairs what is found from the one that writes.
 
@@ -73,9 +73,9 @@ class Reconcile:
     denials: Mapping[str, Denials]
     pace: RateLimiter
 
-    def __call__(self, progress: Progress) -> Iterator[Outcome]:
+    def run(self, progress: Progress) -> Iterator[Outcome]:
         """Survey, and repair what is found as it is found."""
-        for drift in self.survey(progress):
+        for drift in self.survey.run(progress):
             yield self.repair(drift)
 
     def repair(self, drift: Drift) -> Outcome:
@@ -264,17 +264,17 @@ class Reconcile:
         self.denials[drift.region].change(deny=missing, allow=())
 
 
-_REPAIRS: Final[Mapping[Kind, Callable[[Reconcile, Drift], None]]] = {
-    Kind.ORPHAN: Reconcile._delete_orphan,  # noqa: SLF001 - the class's own table
-    Kind.APP_CLIENT_GONE: Reconcile._make_app_client,  # noqa: SLF001
-    Kind.PENDING: Reconcile._make_app_client,  # noqa: SLF001
-    Kind.APP_CLIENT_DIFFERS: Reconcile._align,  # noqa: SLF001
-    Kind.COGNITO_SECRET: Reconcile._delete_cognito_secret,  # noqa: SLF001
-    Kind.ENROLLMENT: Reconcile._undo_enrollment,  # noqa: SLF001
-    Kind.DELETION: Reconcile._finish_deletion,  # noqa: SLF001
-    Kind.REPLICA: Reconcile._replicate,  # noqa: SLF001
-    Kind.LISTING: Reconcile._update_listing,  # noqa: SLF001
-    Kind.DENIALS: Reconcile._deny,  # noqa: SLF001
+_REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], None]]] = {
+    Kind.ORPHAN: Reconciler._delete_orphan,  # noqa: SLF001 - the class's own table
+    Kind.APP_CLIENT_GONE: Reconciler._make_app_client,  # noqa: SLF001
+    Kind.PENDING: Reconciler._make_app_client,  # noqa: SLF001
+    Kind.APP_CLIENT_DIFFERS: Reconciler._align,  # noqa: SLF001
+    Kind.COGNITO_SECRET: Reconciler._delete_cognito_secret,  # noqa: SLF001
+    Kind.ENROLLMENT: Reconciler._undo_enrollment,  # noqa: SLF001
+    Kind.DELETION: Reconciler._finish_deletion,  # noqa: SLF001
+    Kind.REPLICA: Reconciler._replicate,  # noqa: SLF001
+    Kind.LISTING: Reconciler._update_listing,  # noqa: SLF001
+    Kind.DENIALS: Reconciler._deny,  # noqa: SLF001
 }
 
 

@@ -62,14 +62,14 @@ class Upkeep:
     pace: RateLimiter
     emit: Emit = field(repr=False)
 
-    def __call__(self, remaining: Remaining) -> None:
+    def run(self, remaining: Remaining) -> None:
         """Do what there is time for, and report it."""
         try:
             self.admin.require_writer()
         except ProblemError as problem:
             self.emit({"event": "upkeep", "outcome": problem.slug})
             return
-        self.emit(self.keys())
+        self.emit(self.keys.refresh())
         self._look_for_drift(remaining)
         if not self.admin.secondary:
             # A rotation does not end before the other Region has the new secret.
@@ -83,7 +83,7 @@ class Upkeep:
         found = []
         complete = True
         try:
-            for drift in self.survey(_unseen, thorough=False, before_each=require_time):
+            for drift in self.survey.run(_unseen, thorough=False, before_each=require_time):
                 found.append(drift)  # noqa: PERF402 - what was found before it ended counts
         except _OutOfTimeError:
             complete = False

@@ -62,7 +62,7 @@ class Survey:
     other_state: StateStore
     replicas: ManyRecordsReader
 
-    def __call__(
+    def run(
         self,
         progress: Progress,
         *,

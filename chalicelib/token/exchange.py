@@ -117,7 +117,7 @@ class Exchange:
     clock: Clock
     emit: Emit = field(repr=False)
 
-    def again(self, sent: HttpRequest) -> TokenResponse | None:
+    def exchange_repeated(self, sent: HttpRequest) -> TokenResponse | None:
         """
         Return the cached token if exactly *sent* authenticated its client before.
 
@@ -141,11 +141,11 @@ class Exchange:
         self.emit(known.event)
         return TokenResponse(cached.token.value, int(cached.token.expires_at - now), scope)
 
-    def __call__(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
+    def exchange(self, request: TokenRequest, sent: HttpRequest | None = None) -> TokenResponse:
         """
         Return a token for the client that *request* authenticates.
 
-        It is recognized (see `again`) if it comes again as it was *sent*.
+        It is recognized (see `exchange_repeated`) if it comes again as it was *sent*.
 
         Raises:
             InvalidClientError: If it does not, whatever the reason.

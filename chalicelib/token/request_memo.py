@@ -3,7 +3,7 @@ Requests that came before, byte for byte, and what was found out about them.
 
 A machine client sends the same bytes every time.  What they say, and that
 their secret fits the stored hash, does not change with the hour: it is worked
-out once.  Everything that can change is looked at again (`Exchange.again`).
+out once.  Everything that can change is looked at again (`Exchange.exchange_repeated`).
 """
 
 from __future__ import annotations

@@ -135,7 +135,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
 
 def _examined(parts: Parts, rows: sources.Rows) -> Examination:
     with progress_bar() as progress:
-        return parts.examine(rows, progress)
+        return parts.examine.examine(rows, progress)
 
 
 def _adopted(parts: Parts, rows: sources.Rows, path: Path | None, *, yes: bool) -> list[Outcome]:
@@ -147,7 +147,7 @@ def _adopted(parts: Parts, rows: sources.Rows, path: Path | None, *, yes: bool) 
             click.echo(f"Found: {summary(examined.outcomes)}.\n{WARNING}", err=True)
             confirm(f"Adopt {len(examined.adoptable)} clients?", yes=yes)
         with progress_bar() as progress:
-            return parts.adopt(examined, file, progress)
+            return parts.adopt.adopt(examined, file, progress)
 
 
 def _noted(rows: sources.Rows, order: dict[str, int]) -> sources.Rows:

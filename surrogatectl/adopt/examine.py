@@ -87,7 +87,7 @@ class Examiner:
     mark: str
     terms: plan.Terms
 
-    def __call__(self, rows: Iterable[Row | BadRow], progress: Progress) -> Examination:
+    def examine(self, rows: Iterable[Row | BadRow], progress: Progress) -> Examination:
         """
         Examine *rows*.
 

@@ -78,7 +78,7 @@ class Adopter:
     regions: tuple[str, str]
     audit: Audit = unaudited
 
-    def __call__(
+    def adopt(
         self, examined: Examination, file: CredentialsFile | None, progress: Progress
     ) -> list[Outcome]:
         """

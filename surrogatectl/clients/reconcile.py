@@ -53,7 +53,7 @@ def reconcile(
     outcomes: list[Outcome] = []
     told = audited(audit_file if repair else None, "reconcile", settings.primary)
     with told as audit, _progress(output_format) as report:
-        for drift in parts.survey(report, thorough=not quick):
+        for drift in parts.survey.run(report, thorough=not quick):
             outcome = Outcome(drift, Result.LEFT_ALONE)
             if repair:
                 outcome = parts.reconcile.repair(drift)

@@ -113,7 +113,7 @@ def _parts(rehearsal: Rehearsal, modes: Sequence[str], recover_within: float) ->
     parts = []
     for mode in modes:
         rehearsal.say(f"the primary Region is going to be lost: {mode}")
-        parts.append(_part(rehearsal(mode), recover_within))
+        parts.append(_part(rehearsal.run_round(mode), recover_within))
         if parts[-1].round.failed:
             break  # nobody knows in what state the next one would begin
     return parts
@@ -154,7 +154,7 @@ def _rehearsal(  # noqa: PLR0913, PLR0917 - what the options say
     urls = found.token_urls
 
     def administrator(now: Stopwatch) -> Administrator:
-        return Administrator(found, urls, now)
+        return Administrator(found, urls, now.elapsed)
 
     return Rehearsal(
         cloud,

@@ -85,7 +85,7 @@ class Stopwatch:
 
     began: float = field(default_factory=time.monotonic)
 
-    def __call__(self) -> float:
+    def elapsed(self) -> float:
         """Return them."""
         return time.monotonic() - self.began
 
@@ -114,7 +114,7 @@ class Rehearsal:
     say: Say = field(repr=False)
     run: Run = field(default=command, repr=False)
 
-    def __call__(self, mode: str) -> Round:
+    def run_round(self, mode: str) -> Round:
         """Return what happened when the primary Region was lost in *mode*."""
         now = Stopwatch()
         regions = self.cloud.regions
@@ -132,7 +132,7 @@ class Rehearsal:
             self._restore()
         self.say("looking whether both Regions kept every change")
         made.writes = administrator.looked_at()
-        made.ended = now()
+        made.ended = now.elapsed()
         left = administrator.clean_up()
         if left:
             self.say(f"{len(left)} of the drill's clients could not be deleted: {' '.join(left)}")
@@ -145,7 +145,7 @@ class Rehearsal:
         stage.now.restart()
         url = f"{self.public_url}/oauth2/token"
         self._introduce(clients[0])
-        load = Load(url, clients, self.backend, self.rate, stage.now)
+        load = Load(url, clients, self.backend, self.rate, stage.now.elapsed)
         try:
             with load:
                 self._quiet()
@@ -242,5 +242,5 @@ class _Stage:
 
     def reach(self, mark: Mark, what: str) -> None:
         """Note that a moment has come."""
-        self.made.marks[mark] = at = self.now()
+        self.made.marks[mark] = at = self.now.elapsed()
         self.say(f"{at:5.1f} s  {what}")

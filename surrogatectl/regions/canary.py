@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 import requests
 from botocore.exceptions import BotoCoreError, ClientError
@@ -53,11 +53,8 @@ class Problem:
     unknown: bool = False
 
 
-class TryCanary(Protocol):
-    """Gets a token for the canary, directly from a Region's own API."""
-
-    def __call__(self, region: str) -> Problem | None:
-        """Return what is wrong in *region*, `None` if nothing is."""
+TryCanary = Callable[[str], Problem | None]
+"""Gets the canary a token from a Region's own API; returns the problem, `None` if there is none."""
 
 
 class CanaryError(Exception):
@@ -144,7 +141,7 @@ class DirectCanary:
     urls: Mapping[str, str]
     secrets: Mapping[str, CanarySecret]
 
-    def __call__(self, region: str) -> Problem | None:
+    def try_out(self, region: str) -> Problem | None:
         """See `TryCanary`."""
         if region not in self.urls:
             return Problem(

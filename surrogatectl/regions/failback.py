@@ -107,7 +107,7 @@ class Failback:
     announce: Announce
     progress: Progress = field(default=lambda _what, _done, _all: None)
 
-    def __call__(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
+    def fail_back(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
         """
         Fail back; with *force* whatever the canary says, and without clients that cannot be.
 
@@ -143,9 +143,9 @@ class Failback:
         """Bring over all that can be, and find out what stands in the way; return what was done."""
         epoch = self.secondary.look().epoch
         self.primary.update_state(fenced(epoch))
-        steps("primary_fenced", f"{self.primary.region}: writes nothing")
+        steps.record("primary_fenced", f"{self.primary.region}: writes nothing")
         summary = self._bring_back(choices, "bringing records back")
-        steps("prepared", f"records brought back: {_told(summary)}")
+        steps.record("prepared", f"records brought back: {_told(summary)}")
         self._judge(summary, f"{self.secondary.region} goes on as before. ", force=force)
         self._try_out(force=force)
         return summary.resolutions
@@ -166,7 +166,7 @@ class Failback:
 
     def _bring_back(self, choices: Choices, what: str) -> Summary:
         summary, done = Summary(), 0
-        client_ids = self.directory()
+        client_ids = self.directory.list_all_clients()
         for batch in in_batches(client_ids):
             self.bring_back.batch(batch, choices, summary)
             done += len(batch)
@@ -183,10 +183,11 @@ class Failback:
         """
         if summary.splits:
             named = ", ".join(each.client_id for each in summary.splits[:_NAMED])
+            more = ", …" if len(summary.splits) > _NAMED else ""
             raise SplitsError(
                 summary.splits,
-                f"{len(summary.splits)} clients were written in both Regions: {named}"
-                f"{', …' if len(summary.splits) > _NAMED else ''}. Nothing of them was overwritten. "
+                f"{len(summary.splits)} clients were written in both Regions: {named}{more}. "
+                "Nothing of them was overwritten. "
                 f"{state}Choose for each with --keep CLIENT=primary or --keep "
                 "CLIENT=secondary, or for the rest with --keep-all, and repeat.",
             )
@@ -211,18 +212,18 @@ class Failback:
         epoch = 1 + max(self.primary.look().epoch, self.secondary.look().epoch)
         for side in (self.secondary, self.primary):
             side.update_state(fenced(epoch))
-        steps("fenced", "both Regions: nobody writes")
+        steps.record("fenced", "both Regions: nobody writes")
         if timeouts.settle:
             self.pause(timeouts.settle)
-            steps("settled", "calls that were under way have ended")
+            steps.record("settled", "calls that were under way have ended")
         try:
             self._merge_denials()
-            steps("denials", "denials brought together")
+            steps.record("denials", "denials brought together")
             summary = self._bring_back(choices, "bringing back what changed meanwhile")
-            steps("records", f"what changed meanwhile: {_told(summary)}")
+            steps.record("records", f"what changed meanwhile: {_told(summary)}")
             self._judge(summary, "", force=force)
             self._try_out(force=force)
-            steps("verified", f"{self.primary.region}: serves the canary's token")
+            steps.record("verified", f"{self.primary.region}: serves the canary's token")
         except (SteeringError, ServiceError):
             self._give_up()
             raise
@@ -291,23 +292,23 @@ class Failback:
 
     def _take_over(self, timeouts: Timeouts, steps: Steps) -> None:
         """Have the name answer from the primary Region, and that write."""
-        steps("traffic", f"{self.secondary.region}: lets go of the traffic")
+        steps.record("traffic", f"{self.secondary.region}: lets go of the traffic")
         self.name.await_region(self.primary.region, timeouts.name)
-        steps("name_follows", f"{self.name.url}: answers from {self.primary.region}")
+        steps.record("name_follows", f"{self.name.url}: answers from {self.primary.region}")
         if timeouts.ttl:
             self.pause(timeouts.ttl)
-            steps("ttl", "resolvers have forgotten the old answer")
+            steps.record("ttl", "resolvers have forgotten the old answer")
         epoch = max(self.primary.look().epoch, self.secondary.look().epoch)
         self.secondary.update_state(fenced(epoch))
         self.primary.update_state(
             lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
         )
-        steps("writer", f"{self.primary.region}: writes")
+        steps.record("writer", f"{self.primary.region}: writes")
 
     def _replicate(
         self, choices: Choices, steps: Steps, counts: Mapping[str, int], *, already: bool
     ) -> Outcome:
-        summary, client_ids = Summary(), self.directory()
+        summary, client_ids = Summary(), self.directory.list_all_clients()
         for number, client_id in enumerate(client_ids, start=1):
             self.links.one(client_id, choices, summary, late=already)
             self.progress("replicating again", number, len(client_ids))
@@ -315,7 +316,7 @@ class Failback:
             told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
             summary.left.append(Left(each.client_id, told))
         replicas = self.replicas()
-        steps("replication", f"replication from {self.primary.region}: {_told(summary)}")
+        steps.record("replication", f"replication from {self.primary.region}: {_told(summary)}")
         return Outcome(
             already=already,
             epoch=self.primary.look().epoch,

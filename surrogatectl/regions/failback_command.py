@@ -113,7 +113,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
             return
         choices = Choices(dict(kept), Keep(keep_all) if keep_all else None)
         try:
-            outcome = command(choices, Timeouts(settle, ttl, timeout), force=force)
+            outcome = command.fail_back(choices, Timeouts(settle, ttl, timeout), force=force)
         except SplitsError as err:
             _print_splits(err.splits, output_format)
             raise

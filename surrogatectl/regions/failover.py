@@ -77,7 +77,7 @@ class ReplicaCheck:
     pace: RateLimiter
     pause: Pause
 
-    def __call__(self) -> Check:
+    def run(self) -> Check:
         """Return whether every replica is current."""
         try:
             count, behind = self._behind()
@@ -157,7 +157,7 @@ class Failover:
     announce: Announce
     settle_seconds: float
 
-    def __call__(self, *, force: bool, timeout: float) -> Outcome:
+    def fail_over(self, *, force: bool, timeout: float) -> Outcome:
         """
         Take over; wait up to *timeout* seconds for the name to follow.
 
@@ -176,17 +176,17 @@ class Failover:
         checks = {} if already else self._checks(primary)
         if checks:
             self._judge(checks, force=force)
-            steps("checked", f"{self.secondary.region}: checked")
+            steps.record("checked", f"{self.secondary.region}: checked")
         is_fenced = self._fence(primary, secondary, steps, force=force, already=already)
         epoch = max(secondary.epoch, primary.epoch if primary else 0) + 1
         state = self.secondary.update_state(
             lambda found: _taken_over(found, epoch, already=already)
         )
-        steps("state_written", f"{self.secondary.region}: takes the traffic, and writes")
+        steps.record("state_written", f"{self.secondary.region}: takes the traffic, and writes")
         if is_fenced:
             self._keep_fenced(state.epoch)
         self.name.await_region(self.secondary.region, timeout)
-        steps("name_follows", f"{self.name.url}: answers from {self.secondary.region}")
+        steps.record("name_follows", f"{self.name.url}: answers from {self.secondary.region}")
         return Outcome(checks, steps.done, state.epoch, is_fenced, already)
 
     def _checks(self, primary: RegionState | None) -> dict[str, Check]:
@@ -244,10 +244,10 @@ class Failover:
             return False
         if already:
             return True
-        steps("fenced", f"{self.primary.region}: writes no more")
+        steps.record("fenced", f"{self.primary.region}: writes no more")
         if not force and self.settle_seconds:
             self.pause(self.settle_seconds)
-            steps("settled", "calls that were under way have ended")
+            steps.record("settled", "calls that were under way have ended")
             self._judge_again(epoch + 1)
         return True
 

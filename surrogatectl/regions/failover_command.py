@@ -97,7 +97,9 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     audited = audited_run(audit_file, "failover", parts.settings.secondary)
     with audited, steering_failures():
         parts.require_record()
-        outcome = parts.failover(announce(output_format), settle)(force=force, timeout=timeout)
+        outcome = parts.failover(announce(output_format), settle).fail_over(
+            force=force, timeout=timeout
+        )
     if output_format == "json":
         document: dict[str, Any] = {"to": role, "region": parts.settings.secondary.name}
         output.print_json(document | asdict(outcome))
@@ -145,7 +147,7 @@ def canary(scope: str, name: str, output_format: str) -> None:
     try:
         issued = kept.read()
         result = "works"
-        problem = parts.try_canary(primary) if issued else None
+        problem = parts.canary.try_out(primary) if issued else None
         if issued is None or (problem and problem.refused):
             issued, result = _renewed(issued, scope, name)
             kept.write(issued, secondary)

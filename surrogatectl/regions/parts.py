@@ -128,7 +128,7 @@ class SteeringParts:
         }
 
     @property
-    def try_canary(self) -> DirectCanary:
+    def canary(self) -> DirectCanary:
         """Gets the canary a token, directly from a Region's own API."""
         urls = self.deployment.token_urls
         regions = {role: self.deployment.region(role) for role in ROLES}
@@ -145,8 +145,8 @@ class SteeringParts:
             primary,
             secondary,
             self.name,
-            self.try_canary,
-            self._replicas(),
+            self.canary.try_out,
+            self._replicas().run,
             time.monotonic,
             time.sleep,
             announce,
@@ -173,7 +173,7 @@ class SteeringParts:
             primary,
             secondary,
             self.name,
-            self.try_canary,
+            self.canary.try_out,
             ClientDirectory(
                 self.primary.admin.records,
                 self.secondary.admin.records,
@@ -190,7 +190,7 @@ class SteeringParts:
                 writes,
                 time.sleep,
             ),
-            self._replicas(),
+            self._replicas().run,
             time.monotonic,
             time.sleep,
             announce,

@@ -121,7 +121,7 @@ class ClientDirectory:
     pool: AppClients
     reads: RateLimiter
 
-    def __call__(self) -> list[ClientId]:
+    def list_all_clients(self) -> list[ClientId]:
         """
         Return their client IDs.
 

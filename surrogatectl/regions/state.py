@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Protocol
+from typing import Final
 
 from chalicelib.clients.repository import outranks
 from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
@@ -23,11 +23,8 @@ Announce = Callable[[str], None]
 """Tells people what was done just now."""
 
 
-class Answering(Protocol):
-    """Says which Region answers where clients ask."""
-
-    def __call__(self) -> str | None:
-        """Return the Region that the name leads to, `None` if nobody answers."""
+Answering = Callable[[], str | None]
+"""Returns the Region that answers where clients ask, `None` if none does."""
 
 
 class SteeringError(Exception):
@@ -152,7 +149,7 @@ class Steps:
         self._began = clock()
         self.done: dict[str, float] = {}
 
-    def __call__(self, step: str, told: str) -> None:
+    def record(self, step: str, told: str) -> None:
         """Note that *step* was done just now."""
         seconds = self._clock() - self._began
         self.done[step] = round(seconds, 3)

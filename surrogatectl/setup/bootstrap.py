@@ -68,7 +68,7 @@ def _signing_keys(deployment: Deployment) -> dict[str, str]:
         time.sleep,
         secrets.token_bytes,
     )
-    done = parts.key_refresh()
+    done = parts.key_refresh.refresh()
     said = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
     return {"signing keys": str(done["outcome"]), **said}
 

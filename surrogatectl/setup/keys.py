@@ -23,7 +23,7 @@ def refresh_jwks(output_format: str) -> None:
     The scheduled function does it every 15 minutes.  A pool that does not
     answer keeps the keys that it had.
     """
-    done = writing_parts(deployment().settings).key_refresh()
+    done = writing_parts(deployment().settings).key_refresh.refresh()
     outcome = done["outcome"]
     if outcome == "replica":
         raise Failure(

@@ -17,8 +17,8 @@ from surrogatectl.cli import output
 from surrogatectl.cli.common import deployment, output_option
 from surrogatectl.doctor.web import Internet
 from surrogatectl.status.findings import attention, should_lead_to, the_writer
-from surrogatectl.status.look import IMPATIENT, WEB_SECONDS, RegionSeen, Seen, StatusLook
-from surrogatectl.status.replication import ReplicationLook, ReplicationSeen
+from surrogatectl.status.look import IMPATIENT, WEB_SECONDS, RegionSeen, Seen, StatusReader
+from surrogatectl.status.replication import ReplicationReader, ReplicationSeen
 
 DRILL_REPORT: Final = Path("drill-report") / "drill.json"
 
@@ -42,9 +42,9 @@ def status(context: click.Context, quick: bool, drill_report: Path, output_forma
     """
     found = deployment()
     settings = found.settings
-    seen = StatusLook(
+    seen = StatusReader(
         settings, found.token_urls, _connect, Internet(seconds=WEB_SECONDS), time.time
-    )()
+    ).read()
     replication = None if quick else _replication(settings, seen)
     problems = list(attention(seen, replication, quick=quick))
     drill = last_drill(drill_report)
@@ -75,7 +75,9 @@ def _replication(settings: Settings, seen: Seen) -> ReplicationSeen | None:
     regions = (settings.primary, settings.secondary)
     here = next(each for each in regions if each.name == writer.name)
     there = next(each for each in regions if each.name != writer.name)
-    return ReplicationLook(settings.secret_prefix, _connect, time.time, time.sleep)(here, there)
+    return ReplicationReader(settings.secret_prefix, _connect, time.time, time.sleep).compare(
+        here, there
+    )
 
 
 def last_drill(path: Path) -> dict[str, Any] | None:

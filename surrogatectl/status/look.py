@@ -89,7 +89,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class StatusLook:
+class StatusReader:
     """What `status` looks with; *token_urls* maps a role to the base URL of its token API."""
 
     settings: Settings
@@ -98,7 +98,7 @@ class StatusLook:
     web: Web = field(repr=False)
     clock: Clock
 
-    def __call__(self) -> Seen:
+    def read(self) -> Seen:
         """Look at everything at once."""
         regions = dict(zip(ROLES, (self.settings.primary, self.settings.secondary), strict=True))
         with ThreadPoolExecutor() as pool:

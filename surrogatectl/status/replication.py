@@ -51,7 +51,7 @@ class ReplicationSeen:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplicationLook:
+class ReplicationReader:
     """Compares the records of the Region that writes with the other one's."""
 
     prefix: str
@@ -59,7 +59,7 @@ class ReplicationLook:
     clock: Clock
     pause: Pause
 
-    def __call__(self, writer: RegionSettings, other: RegionSettings) -> ReplicationSeen | None:
+    def compare(self, writer: RegionSettings, other: RegionSettings) -> ReplicationSeen | None:
         """Return how far *other* is; `None` if a Region does not answer."""
         with ThreadPoolExecutor() as pool:
             try:

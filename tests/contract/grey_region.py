@@ -239,7 +239,7 @@ class GreyRegion:
     def ask(self, scope: str) -> HttpResponse:
         """Exchange, as the token endpoint's view does."""
         try:
-            return oauth.render(self.exchange(request(self.issued, scope=scope)))
+            return oauth.render(self.exchange.exchange(request(self.issued, scope=scope)))
         except OAuthError as error:
             return oauth.render_error(error)
 

@@ -95,10 +95,10 @@ def test_where_it_cannot_be_tried_that_is_said() -> None:
     world = AwsWorld()
     secrets = {region: kept(world, region) for region in (EAST, WEST)}
     regions = {EAST: HERE, WEST: THERE}
-    nowhere = DirectCanary(regions, {}, secrets)(EAST)
-    none = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets)(EAST)
+    nowhere = DirectCanary(regions, {}, secrets).try_out(EAST)
+    none = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets).try_out(EAST)
     world.aws.down.add(EAST)
-    lost = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets)(EAST)
+    lost = DirectCanary(regions, {EAST: "http://127.0.0.1:9"}, secrets).try_out(EAST)
     for problem in (nowhere, none, lost):
         assert problem is not None
         assert problem.unknown

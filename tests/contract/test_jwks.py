@@ -122,7 +122,7 @@ def pool_keys(url: str) -> PoolKeys:
 
 def test_a_pools_keys_are_fetched(serve: Serve) -> None:
     server = serve(always(answer(200, KEYS)))
-    assert pool_keys(server.url)() == (key("a"), key("b"))
+    assert pool_keys(server.url).fetch() == (key("a"), key("b"))
     (seen,) = server.seen
     assert (seen.method, seen.path) == ("GET", "/us-east-1_Fake00001/.well-known/jwks.json")
     assert "cookie" not in seen.headers
@@ -147,7 +147,7 @@ WRONG: dict[str, Answer] = {
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
 def test_what_is_no_set_of_keys_is_none(serve: Serve, wrong: Answer) -> None:
     with pytest.raises(KeysUnavailableError):
-        pool_keys(serve(always(wrong)).url)()
+        pool_keys(serve(always(wrong)).url).fetch()
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -155,24 +155,24 @@ def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
     elsewhere = serve(always(answer(200, KEYS)))
     server = serve(always(answer(status, b"", Location=f"{elsewhere.url}/jwks.json")))
     with pytest.raises(KeysUnavailableError, match=str(status)):
-        pool_keys(server.url)()
+        pool_keys(server.url).fetch()
     assert elsewhere.connections == 0
 
 
 def test_a_failure_in_passing_is_tried_once_more(serve: Serve) -> None:
     server = serve(in_turn(answer(503), answer(200, KEYS)))
-    assert pool_keys(server.url)() == (key("a"), key("b"))
+    assert pool_keys(server.url).fetch() == (key("a"), key("b"))
 
 
 def test_a_host_that_is_away_or_silent_or_slow_ends(serve: Serve) -> None:
     with pytest.raises(KeysUnavailableError):
-        pool_keys(f"http://{LOOPBACK}:{closed_port()}")()
+        pool_keys(f"http://{LOOPBACK}:{closed_port()}").fetch()
     with pytest.raises(KeysUnavailableError):
-        pool_keys(serve(always(silence())).url)()
+        pool_keys(serve(always(silence())).url).fetch()
     seconds = itertools.count()  # one passes between any two looks at the clock
     drip = Drip(http(200, b" " * 1_000)[:-1_000], b" ", 1_000)
     with pytest.raises(KeysUnavailableError, match="too slow"):
-        PoolKeys(f"{serve(always(drip)).url}/x", lambda: float(next(seconds)))()
+        PoolKeys(f"{serve(always(drip)).url}/x", lambda: float(next(seconds))).fetch()
     assert not drip.completed
 
 
@@ -181,7 +181,7 @@ def test_who_shows_no_good_certificate_is_not_believed(authority: Authority, ser
     keys = pool_keys(server.url)
     keys._session.mount("https://", SharedContextAdapter(authority.trusting_client(), _RETRY))
     with pytest.raises(KeysUnavailableError, match="SSLError"):
-        keys()
+        keys.fetch()
     adapter: Any = pool_keys("https://cognito-idp.us-east-1.amazonaws.com")._session.get_adapter(
         "https://cognito-idp.us-east-1.amazonaws.com"
     )
@@ -190,5 +190,5 @@ def test_who_shows_no_good_certificate_is_not_believed(authority: Authority, ser
 
 def test_nothing_of_the_answer_is_in_the_error(serve: Serve) -> None:
     with pytest.raises(KeysUnavailableError) as caught:
-        pool_keys(serve(always(answer(200, json.dumps("<a secret>").encode()))).url)()
+        pool_keys(serve(always(answer(200, json.dumps("<a secret>").encode()))).url).fetch()
     assert "secret" not in str(caught.value)

@@ -103,10 +103,10 @@ class World:
 
     def repair(self) -> list[str]:
         """Repair, as it would be done 20 minutes later; return what was found."""
-        outcomes = list(self.parts(later=SETTLED).reconcile(_unseen))
+        outcomes = list(self.parts(later=SETTLED).reconcile.run(_unseen))
         assert {each.result for each in outcomes} <= {"repaired", "nothing_to_do"}, outcomes
         # Repairing is idempotent: nothing is found any more.
-        assert not list(self.parts(later=SETTLED).survey(_unseen))
+        assert not list(self.parts(later=SETTLED).survey.run(_unseen))
         return [each.drift.kind for each in outcomes]
 
     def records(self) -> list[dict[str, Any]]:
@@ -152,7 +152,7 @@ def enroll(made: AdminParts) -> ClientId:
     hasher = SecretHasher(secrets.token_bytes)
     enrollment = Enrollment(made.admin, made.app_clients, hasher, secrets.token_bytes)
     request = EnrollmentRequest("crashed", ("demo/read",), (), None, None)
-    return enrollment(request, CALLER).record.client_id
+    return enrollment.enroll(request, CALLER).record.client_id
 
 
 @pytest.fixture

@@ -107,7 +107,7 @@ def _scheduled() -> Iterator[Mapping[str, Any]]:
         happen(world)
         upkeep = _upkeep(world)
         for _ in range(4):
-            upkeep(lambda: 900.0)
+            upkeep.run(lambda: 900.0)
             world.clock.advance(DAY)
         yield from world.events.seen
 
@@ -131,15 +131,15 @@ def _refreshed() -> Iterator[Mapping[str, Any]]:
     for error in KEY_ERRORS:
         store = FakeKeyStore.of(EMPTY)
         store.failures["read"].append(error())
-        yield _refresh(store, FakeIssuers(_KEYS))()
-    yield _refresh(FakeKeyStore.of(EMPTY), FakeIssuers({**_KEYS, WEST_ISSUER: None}))()
+        yield _refresh(store, FakeIssuers(_KEYS)).refresh()
+    yield _refresh(FakeKeyStore.of(EMPTY), FakeIssuers({**_KEYS, WEST_ISSUER: None})).refresh()
     store = FakeKeyStore.of(EMPTY)
     issuers = FakeIssuers(_KEYS)
-    yield _refresh(store, issuers)()
-    yield _refresh(store, issuers)()
+    yield _refresh(store, issuers).refresh()
+    yield _refresh(store, issuers).refresh()
     replica = FakeKeyStore.of(EMPTY)
     replica.replica = True
-    yield _refresh(replica, FakeIssuers(_KEYS))()
+    yield _refresh(replica, FakeIssuers(_KEYS)).refresh()
 
 
 def _triggered() -> Iterator[Line]:

@@ -62,7 +62,7 @@ opened = {
 }
 at_import = len(drawn)
 surface = app.token_surface()
-keys = [app.hasher._process_key, surface.exchange.recognition._process_key]
+keys = [app.hasher._process_key, surface.exchange.request_memo._process_key]
 known = [*surface.exchange.states._known._values, *surface.exchange.records._known._values]
 
 sys.setprofile(note)

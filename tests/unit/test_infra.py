@@ -105,7 +105,7 @@ def exchanges() -> Iterator[tuple[dict[str, Any], int]]:
         change(world, issued)
         status = 200
         try:
-            world.exchange(request(issued))
+            world.exchange.exchange(request(issued))
         except OAuthError as error:
             status = error.status_code
         yield lines(world.events.seen[-1])[0], status
@@ -251,7 +251,7 @@ def test_each_kind_of_drift_that_the_survey_reports_pages(kind: Kind) -> None:
 def test_keys_that_are_not_refreshed_page(change: dict[str, Any], *, counts: bool) -> None:
     store = FakeKeyStore.of(EMPTY)
     issuers = FakeIssuers({EAST_ISSUER: (key("east"),)})
-    (line,) = lines({**KeyRefresh(store, issuers.fetches(), FakeClock())(), **change})
+    (line,) = lines({**KeyRefresh(store, issuers.fetches(), FakeClock()).refresh(), **change})
     assert matches(FILTERS["StaleKeys"]["FilterPattern"], line) is counts
 
 

@@ -128,7 +128,7 @@ def test_what_an_exchange_handles_shows_nothing_secret() -> None:
 def test_what_an_enrolment_handles_shows_nothing_secret() -> None:
     world = EnrollmentWorld()
     request = enrollment.EnrollmentRequest("billing", ("demo/read",), (), None, "key-1")
-    enrolled = world.enroll(request, CALLER)
+    enrolled = world.enroll.enroll(request, CALLER)
     told = f"{request!r} {enrolled!r} {enrolled}"
     assert enrolled.issued.client_secret not in told
     assert "$argon2" not in told

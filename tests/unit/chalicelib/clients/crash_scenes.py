@@ -62,7 +62,7 @@ class Scene:
         self, name: str, scopes: tuple[str, ...] = (READ,), key: str | None = None
     ) -> ClientId:
         request = EnrollmentRequest(name, scopes, (), None, key)
-        enrolled = self.operators.enroll(request, CALLER)
+        enrolled = self.operators.enroll.enroll(request, CALLER)
         self.handed_out.append(enrolled.issued)
         return enrolled.issued.client_id
 
@@ -142,7 +142,7 @@ class Scene:
         )
         with self._credentials_file() as paper:
             file = None if keep else paper
-            (outcome,) = adopter(examine([row], unreported), file, unreported)
+            (outcome,) = adopter.adopt(examine.examine([row], unreported), file, unreported)
         if outcome.standing is Standing.REFUSED or outcome.client_id is None:
             raise ProblemError(503, "not-adopted", "Not adopted", outcome.reason)
         primary = row.primary
@@ -167,7 +167,7 @@ class Scene:
                 self.credentials_file = disk.read()
 
     def reconcile(self) -> list[Outcome]:
-        return list(self.operators.reconcile(unseen))
+        return list(self.operators.reconcile.run(unseen))
 
     def works(self, issued: IssuedCredentials) -> list[bool]:
         """Return for each Region whether *issued* gets a token there."""

@@ -40,7 +40,7 @@ class LifecycleWorld(EnrollmentWorld):
         )
 
     def enrolled(self, scope: str = "demo/read demo/write") -> Enrolled:
-        return self.enroll(
+        return self.enroll.enroll(
             EnrollmentRequest("billing", tuple(scope.split()), (), None, None), CALLER
         )
 

@@ -185,9 +185,9 @@ def test_what_lists_do_not_show_yet_is_no_drift() -> None:
     scene = Scene(strict=True)
     scene.change({"client_name": "renamed a moment ago"})
     scene.enroll("enrolled a moment ago")
-    assert list(scene.operators.survey(unseen)) == []
+    assert list(scene.operators.survey.run(unseen)) == []
     scene.operators.deletion.delete(scene.client_id, 7)
-    assert list(scene.operators.survey(unseen)) == []
+    assert list(scene.operators.survey.run(unseen)) == []
 
 
 def test_repairs_that_ended_half_way_are_repeated() -> None:

@@ -59,7 +59,7 @@ def record_of(world: EnrollmentWorld, enrolled: Enrolled) -> ClientRecord:
 
 def problem_of(world: EnrollmentWorld, request: EnrollmentRequest = REQUEST) -> ProblemError:
     with pytest.raises(ProblemError) as caught:
-        world.enroll(request, CALLER)
+        world.enroll.enroll(request, CALLER)
     return caught.value
 
 
@@ -75,7 +75,7 @@ def authenticates(world: EnrollmentWorld, enrolled: Enrolled) -> bool:
 
 
 def test_a_client_is_enrolled_in_both_regions(world: EnrollmentWorld) -> None:
-    enrolled = world.enroll(REQUEST, CALLER)
+    enrolled = world.enroll.enroll(REQUEST, CALLER)
     record = record_of(world, enrolled)
     assert enrolled.record == record
     assert enrolled.version == world.store.stored[record.client_id].version
@@ -98,7 +98,7 @@ def test_a_client_is_enrolled_in_both_regions(world: EnrollmentWorld) -> None:
 def test_each_region_has_an_app_client_of_its_pool_with_a_mac(
     world: EnrollmentWorld, region: str
 ) -> None:
-    enrolled = world.enroll(REQUEST, CALLER)
+    enrolled = world.enroll.enroll(REQUEST, CALLER)
     regional = record_of(world, enrolled).app_clients[region]
     pool = {EAST: world.east, WEST: world.west}[region]
     ((app_client_id, made),) = pool.made.items()
@@ -114,13 +114,13 @@ def test_each_region_has_an_app_client_of_its_pool_with_a_mac(
 
 
 def test_the_secret_is_stored_nowhere(world: EnrollmentWorld) -> None:
-    enrolled = world.enroll(REQUEST, CALLER)
+    enrolled = world.enroll.enroll(REQUEST, CALLER)
     assert enrolled.issued.client_secret not in record_to_json(record_of(world, enrolled))
     assert enrolled.issued.client_secret not in repr(world)
 
 
 def test_every_enrolment_makes_another_client(world: EnrollmentWorld) -> None:
-    enrolled = [world.enroll(REQUEST, CALLER) for _ in range(3)]
+    enrolled = [world.enroll.enroll(REQUEST, CALLER) for _ in range(3)]
     assert len({each.issued.client_id for each in enrolled}) == 3
     assert len({each.issued.client_secret for each in enrolled}) == 3
     assert not world.stranded
@@ -128,7 +128,7 @@ def test_every_enrolment_makes_another_client(world: EnrollmentWorld) -> None:
 
 def test_a_replica_that_takes_a_while_is_waited_for_a_little(world: EnrollmentWorld) -> None:
     world.store.lag = True
-    assert world.enroll(REQUEST, CALLER).replication is Replication.IN_PROGRESS
+    assert world.enroll.enroll(REQUEST, CALLER).replication is Replication.IN_PROGRESS
     assert world.pauses == [0.1, 0.4, 1.0]
 
 
@@ -139,7 +139,7 @@ def test_a_replica_that_arrives_meanwhile_is_in_sync(world: EnrollmentWorld) -> 
 
     world.store.lag = True
     world.store.meanwhile["replication"] = arrive
-    assert world.enroll(REQUEST, CALLER).replication is Replication.IN_SYNC
+    assert world.enroll.enroll(REQUEST, CALLER).replication is Replication.IN_SYNC
     assert world.pauses == [0.1, 0.4]
 
 
@@ -154,7 +154,7 @@ def test_until_the_end_the_record_authenticates_nobody(world: EnrollmentWorld) -
 
     world.east.meanwhile["create"] = world.west.meanwhile["create"] = look
     world.store.meanwhile["replace"] = look
-    world.enroll(REQUEST, CALLER)
+    world.enroll.enroll(REQUEST, CALLER)
     assert seen == [Status.ENROLLING] * 3
 
 
@@ -162,7 +162,7 @@ def test_the_record_is_written_before_anything_in_cognito(world: EnrollmentWorld
     """So that whatever happens then, `reconcile` finds a record that tells it."""
     world.east.meanwhile["create"] = lambda: written.append(len(world.store.stored))
     written: list[int] = []
-    world.enroll(REQUEST, CALLER)
+    world.enroll.enroll(REQUEST, CALLER)
     assert written == [1]
 
 
@@ -212,7 +212,7 @@ def test_with_the_other_region_out_of_reach_its_app_client_is_pending(
     world: EnrollmentWorld,
 ) -> None:
     west_down(world)
-    enrolled = world.enroll(REQUEST, CALLER)
+    enrolled = world.enroll.enroll(REQUEST, CALLER)
     record = record_of(world, enrolled)
     assert isinstance(record.app_clients[EAST], AppClient)
     assert record.app_clients[WEST] == Pending(
@@ -225,9 +225,9 @@ def test_with_the_other_region_out_of_reach_its_app_client_is_pending(
 
 def test_a_repeat_finishes_the_app_client_that_is_pending(world: EnrollmentWorld) -> None:
     west_down(world)
-    first = world.enroll(WITH_KEY, CALLER)
+    first = world.enroll.enroll(WITH_KEY, CALLER)
     west_up(world)
-    again = world.enroll(WITH_KEY, CALLER)
+    again = world.enroll.enroll(WITH_KEY, CALLER)
     assert again.issued.client_id == first.issued.client_id
     assert isinstance(record_of(world, again).app_clients[WEST], AppClient)
     assert len(world.east.made) == 1, "the app client that was made is kept"
@@ -238,9 +238,9 @@ def test_a_repeat_finishes_the_app_client_that_is_pending(world: EnrollmentWorld
 
 
 def test_a_repeat_replaces_the_secret_that_nobody_received(world: EnrollmentWorld) -> None:
-    first = world.enroll(WITH_KEY, CALLER)
+    first = world.enroll.enroll(WITH_KEY, CALLER)
     world.clock.advance(REPEAT_SECONDS)
-    again = world.enroll(WITH_KEY, CALLER)
+    again = world.enroll.enroll(WITH_KEY, CALLER)
     assert again.issued.client_id == first.issued.client_id
     assert again.issued.client_secret != first.issued.client_secret
     assert authenticates(world, again)
@@ -250,7 +250,7 @@ def test_a_repeat_replaces_the_secret_that_nobody_received(world: EnrollmentWorl
 
 
 def test_a_client_id_with_a_key_is_the_one_that_is_derived(world: EnrollmentWorld) -> None:
-    enrolled = world.enroll(WITH_KEY, CALLER)
+    enrolled = world.enroll.enroll(WITH_KEY, CALLER)
     assert world.key.key is not None
     assert enrolled.issued.client_id == credentials.derived_client_id(
         world.key.key, CALLER, "order-1"
@@ -258,9 +258,9 @@ def test_a_client_id_with_a_key_is_the_one_that_is_derived(world: EnrollmentWorl
 
 
 def test_repeats_do_not_lengthen_the_time_for_repeats(world: EnrollmentWorld) -> None:
-    world.enroll(WITH_KEY, CALLER)
+    world.enroll.enroll(WITH_KEY, CALLER)
     world.clock.advance(REPEAT_SECONDS)
-    world.enroll(WITH_KEY, CALLER)
+    world.enroll.enroll(WITH_KEY, CALLER)
     world.clock.advance(1)
     assert problem_of(world, WITH_KEY).slug == "idempotency-key-reused"
 
@@ -269,11 +269,11 @@ def test_a_repeat_of_what_was_interrupted_finishes_it(world: EnrollmentWorld) ->
     """A crash right after the reservation: the process is gone, nothing is undone."""
     world.east.failures["create"] = [RuntimeError("out of memory")]
     with pytest.raises(RuntimeError):
-        world.enroll(WITH_KEY, CALLER)
+        world.enroll.enroll(WITH_KEY, CALLER)
     (reserved,) = world.store.stored.values()
     assert reserved.value.status is Status.ENROLLING
     world.clock.advance(60)
-    enrolled = world.enroll(WITH_KEY, CALLER)
+    enrolled = world.enroll.enroll(WITH_KEY, CALLER)
     assert authenticates(world, enrolled)
     assert not world.stranded
 
@@ -354,7 +354,7 @@ def test_a_key_that_was_used_for_something_else_is_refused(
     why: str,
     arrange: Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest],
 ) -> None:
-    request = arrange(world, world.enroll(WITH_KEY, CALLER))
+    request = arrange(world, world.enroll.enroll(WITH_KEY, CALLER))
     before = dict(world.store.stored), dict(world.east.made), dict(world.west.made)
     problem = problem_of(world, request)
     assert (problem.status_code, problem.slug) == (409, "idempotency-key-reused")
@@ -366,29 +366,29 @@ def test_a_key_that_was_used_for_something_else_is_refused(
 def test_the_order_of_scopes_and_addresses_makes_no_other_request(world: EnrollmentWorld) -> None:
     networks = (ip_network("192.0.2.0/24"), ip_network("198.51.100.0/24"))
     request = replace(WITH_KEY, allowed_cidrs=networks)
-    first = world.enroll(request, CALLER)
+    first = world.enroll.enroll(request, CALLER)
     again = replace(request, allowed_cidrs=networks[::-1], scopes=request.scopes[::-1])
-    assert world.enroll(again, CALLER).issued.client_id == first.issued.client_id
+    assert world.enroll.enroll(again, CALLER).issued.client_id == first.issued.client_id
 
 
 def test_the_same_key_of_somebody_else_is_another_client(world: EnrollmentWorld) -> None:
-    first = world.enroll(WITH_KEY, CALLER)
-    other = world.enroll(WITH_KEY, OTHER_CALLER)
+    first = world.enroll.enroll(WITH_KEY, CALLER)
+    other = world.enroll.enroll(WITH_KEY, OTHER_CALLER)
     assert other.issued.client_id != first.issued.client_id
     assert authenticates(world, first)
     assert authenticates(world, other)
 
 
 def test_another_key_is_another_client(world: EnrollmentWorld) -> None:
-    first = world.enroll(WITH_KEY, CALLER)
-    other = world.enroll(replace(WITH_KEY, idempotency_key="order-2"), CALLER)
+    first = world.enroll.enroll(WITH_KEY, CALLER)
+    other = world.enroll.enroll(replace(WITH_KEY, idempotency_key="order-2"), CALLER)
     assert other.issued.client_id != first.issued.client_id
 
 
 def test_a_repeat_that_fails_leaves_the_first_one_alone(world: EnrollmentWorld) -> None:
     """Also where nothing keeps a record from being removed: its replica is not there yet."""
     world.store.failures["replicate"] = [StoreUnavailableError()]
-    first = world.enroll(WITH_KEY, CALLER)
+    first = world.enroll.enroll(WITH_KEY, CALLER)
     world.store.failures["replace"] = [StoreRefusedError("AccessDeniedException")]
     assert problem_of(world, WITH_KEY).slug == "store-refused"
     assert record_of(world, first) == first.record
@@ -413,7 +413,7 @@ class Overtaking:
 
     def __call__(self) -> None:
         del self.port.meanwhile[self.method]
-        self.enrolled = self.world.enroll(WITH_KEY, CALLER)
+        self.enrolled = self.world.enroll.enroll(WITH_KEY, CALLER)
 
 
 @pytest.mark.parametrize("where", ["east", "west", "replace"])
@@ -486,7 +486,7 @@ def _calls() -> Iterator[tuple[str, str, int]]:
     """Yield every call that an enrollment makes: port, method, and the how manieth."""
     world = EnrollmentWorld()
     world.store.lag = True
-    world.enroll(REQUEST, CALLER)
+    world.enroll.enroll(REQUEST, CALLER)
     for name in PORTS:
         calls = port_of(world, name).calls
         for index, method in enumerate(calls):
@@ -533,7 +533,7 @@ def test_whatever_fails_nothing_is_stranded_or_it_is_said(
     world.store.lag = True
     failure.inject(world)
     try:
-        enrolled = world.enroll(request_, CALLER)
+        enrolled = world.enroll.enroll(request_, CALLER)
     except ProblemError as problem:
         assert_told_or_nothing_left(world, problem)
     else:
@@ -558,12 +558,12 @@ def assert_told_or_nothing_left(world: EnrollmentWorld, problem: ProblemError) -
 def test_a_repeat_after_whatever_failed_enrols(world: EnrollmentWorld, failure: Failure) -> None:
     failure.inject(world)
     try:
-        world.enroll(WITH_KEY, CALLER)
+        world.enroll.enroll(WITH_KEY, CALLER)
     except ProblemError as problem:
         first = problem
     else:
         return
-    again = world.enroll(WITH_KEY, CALLER)
+    again = world.enroll.enroll(WITH_KEY, CALLER)
     assert authenticates(world, again)
     if "reconcile" not in first.detail:
         assert not world.stranded
@@ -674,7 +674,7 @@ def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
 ) -> None:
     """The app client is pending: `reconcile` looks for one of that name before it makes another."""
     world.west.lost["create"] = [AppClientsUnreachableError()]
-    enrolled = world.enroll(REQUEST, CALLER)
+    enrolled = world.enroll.enroll(REQUEST, CALLER)
     assert isinstance(enrolled.record.app_clients[WEST], Pending)
     ((_, named_after),) = world.west.ours()
     assert named_after == enrolled.issued.client_id
@@ -690,7 +690,7 @@ def test_a_write_of_which_nobody_knows_is_undone_by_nobody(world: EnrollmentWorl
     assert record.value.status is Status.ACTIVE
     assert not world.stranded
     assert "Idempotency-Key" in problem.detail
-    again = world.enroll(WITH_KEY, CALLER)
+    again = world.enroll.enroll(WITH_KEY, CALLER)
     assert authenticates(world, again)
     assert not world.stranded
 
@@ -709,7 +709,7 @@ def test_a_reservation_of_which_nobody_knows_authenticates_nobody_and_is_resumed
     assert problem_of(world, WITH_KEY).slug == "store-unavailable"
     (record,) = world.store.stored.values()
     assert record.value.status is Status.ENROLLING
-    assert authenticates(world, world.enroll(WITH_KEY, CALLER))
+    assert authenticates(world, world.enroll.enroll(WITH_KEY, CALLER))
     assert not world.stranded
 
 
@@ -719,7 +719,7 @@ def test_no_problem_quotes_a_secret_or_anything_of_cognitos() -> None:
         each = EnrollmentWorld()
         failure.inject(each)
         try:
-            each.enroll(WITH_KEY, CALLER)
+            each.enroll.enroll(WITH_KEY, CALLER)
         except ProblemError as problem:
             told.append(f"{problem} {problem.detail} {problem.fields} {problem.extensions}")
     assert len(told) > 10

@@ -80,13 +80,13 @@ class Actor:
 
     def enroll(self) -> None:
         request = EnrollmentRequest("another", (READ,), (), None, "the same key")
-        self.issued.append(self.operators.enroll(request, CALLER).issued)
+        self.issued.append(self.operators.enroll.enroll(request, CALLER).issued)
 
     def deny(self, client_id: ClientId) -> None:
         self.operators.denials[EAST].change(deny=[client_id], allow=[])
 
     def reconcile(self) -> None:
-        list(self.operators.reconcile(unseen))
+        list(self.operators.reconcile.run(unseen))
 
 
 Work = Callable[[Actor], object]

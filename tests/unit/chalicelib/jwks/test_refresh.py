@@ -36,33 +36,33 @@ def world() -> World:
 
 
 def test_both_issuers_keys_are_kept(world: World) -> None:
-    done = world.refresh()
+    done = world.refresh.refresh()
     assert done == {"event": "jwks", "outcome": "written", "failed": {}, "age": 0}
     assert world.kept == {"east", "west"}
 
 
 def test_what_is_known_already_is_not_written_again(world: World) -> None:
-    world.refresh()
+    world.refresh.refresh()
     writes = world.store.calls.count("replace")
     for _ in range(4 * 6):
         world.clock.advance(899)
-        assert world.refresh()["outcome"] == "unchanged"
+        assert world.refresh.refresh()["outcome"] == "unchanged"
     assert world.store.calls.count("replace") == writes
 
 
 def test_a_day_costs_a_version_for_each_heartbeat(world: World) -> None:
     """A secret has some 100 versions, none of which goes within a day."""
     for _ in range(24 * 4):
-        world.refresh()
+        world.refresh.refresh()
         world.clock.advance(900)
     assert world.store.calls.count("replace") <= RETIRED_SECONDS / HEARTBEAT_SECONDS + 1
 
 
 def test_an_issuer_that_does_not_answer_keeps_its_keys_and_is_named(world: World) -> None:
-    world.refresh()
+    world.refresh.refresh()
     world.issuers[EAST_ISSUER] = None
     world.clock.advance(30 * RETIRED_SECONDS)
-    done = world.refresh()
+    done = world.refresh.refresh()
     assert done["failed"] == {EAST_ISSUER: "It does not answer."}
     assert done["age"] == 30 * RETIRED_SECONDS
     assert world.kept == {"east", "west"}
@@ -70,24 +70,24 @@ def test_an_issuer_that_does_not_answer_keeps_its_keys_and_is_named(world: World
 
 def test_an_issuer_that_never_answered_is_as_old_as_time(world: World) -> None:
     world.issuers[WEST_ISSUER] = None
-    assert world.refresh()["age"] == world.clock()
+    assert world.refresh.refresh()["age"] == world.clock()
     assert world.kept == {"east"}
 
 
 def test_a_new_key_is_taken_and_the_old_one_kept(world: World) -> None:
-    world.refresh()
+    world.refresh.refresh()
     world.issuers[EAST_ISSUER] = (key("newer"),)
-    assert world.refresh()["outcome"] == "written"
+    assert world.refresh.refresh()["outcome"] == "written"
     assert world.kept == {"east", "newer", "west"}
     world.clock.advance(RETIRED_SECONDS)
-    world.refresh()
+    world.refresh.refresh()
     assert world.kept == {"newer", "west"}
 
 
 def test_a_replica_is_not_written_and_says_so(world: World) -> None:
     world.store.replica = True
     world.clock.advance(1)
-    done = world.refresh()
+    done = world.refresh.refresh()
     assert done == {"event": "jwks", "outcome": "replica", "failed": {}, "age": world.clock()}
     assert "replace" not in world.store.calls
 
@@ -105,10 +105,10 @@ def test_a_replica_is_not_written_and_says_so(world: World) -> None:
 )
 def test_a_store_that_fails_is_told_by_name(world: World, call: str, error: Exception) -> None:
     world.store.failures[call] = [error]
-    assert world.refresh()["outcome"] == type(error).__name__
-    assert world.refresh()["outcome"] == "written"
+    assert world.refresh.refresh()["outcome"] == type(error).__name__
+    assert world.refresh.refresh()["outcome"] == "written"
 
 
 def test_a_missing_snapshot_is_told(world: World) -> None:
     world.store.stored = None
-    assert world.refresh()["outcome"] == "MalformedSecretError"
+    assert world.refresh.refresh()["outcome"] == "MalformedSecretError"

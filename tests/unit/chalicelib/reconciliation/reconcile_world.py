@@ -23,7 +23,7 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome
-from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconcile
+from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import RateLimiter
 from tests.fakes import FakeAppClients, FakeRecordStore
@@ -62,7 +62,7 @@ class ReconcileWorld(LifecycleWorld):
         self.deletion = replace(self.deletion, admin=self.admin, app_clients=self.app_clients)
         self.replicas = Replicas(self.store)
         self.survey = Survey(self.admin, self.app_clients, self.other_state, self.replicas)
-        self.reconcile = Reconcile(
+        self.reconcile = Reconciler(
             self.survey,
             self.deletion,
             {EAST: Denials(EAST, self.state), WEST: Denials(WEST, self.other_state)},
@@ -142,10 +142,10 @@ class ReconcileWorld(LifecycleWorld):
         return kept, made, denied
 
     def found(self, *, thorough: bool = True) -> list[Drift]:
-        return list(self.survey(self._report, thorough=thorough))
+        return list(self.survey.run(self._report, thorough=thorough))
 
     def repaired(self) -> list[Outcome]:
-        return list(self.reconcile(self._report))
+        return list(self.reconcile.run(self._report))
 
     def _report(self, done: int, total: int | None) -> None:
         self.progress.append((done, total))

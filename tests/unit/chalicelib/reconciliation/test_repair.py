@@ -892,7 +892,7 @@ def test_progress_is_told_of_every_client(world: ReconcileWorld) -> None:
 def test_findings_come_as_they_are_found(world: ReconcileWorld) -> None:
     clients = sorted(world.many(3 * BATCH))
     world.east.delete(world.regional(clients[0], EAST).app_client_id)
-    next(iter(world.survey(lambda _done, _total: None)))
+    next(iter(world.survey.run(lambda _done, _total: None)))
     assert world.store.calls.count("read_many") == 1
 
 

@@ -27,7 +27,7 @@ class FakeSurvey:
         self.found: list[Drift] = []
         self.thorough: list[bool] = []
 
-    def __call__(
+    def run(
         self,
         _progress: object,
         *,
@@ -81,7 +81,7 @@ def test_drift_is_reported_by_kind_and_not_repaired(
     world: LifecycleWorld, survey: FakeSurvey
 ) -> None:
     survey.found = [drift(Kind.ORPHAN), drift(Kind.ORPHAN), drift(Kind.REPLICA)]
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
     assert event["complete"] is True
     assert event["drift"] == dict.fromkeys((kind.value for kind in Kind), 0) | {
@@ -94,20 +94,20 @@ def test_drift_is_reported_by_kind_and_not_repaired(
 def test_the_keys_that_verify_tokens_are_refreshed(
     world: LifecycleWorld, survey: FakeSurvey
 ) -> None:
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     (event,) = [each for each in world.events.seen if each["event"] == "jwks"]
     assert (event["outcome"], event["failed"], event["age"]) == ("written", {}, 0)
 
 
 def test_no_drift_is_reported_as_well(world: LifecycleWorld, survey: FakeSurvey) -> None:
     """An alarm must be able to tell that nothing was found from nobody having looked."""
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     assert any(each["event"] == "reconcile" for each in world.events.seen)
 
 
 def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSurvey) -> None:
     survey.found = [drift(Kind.ORPHAN)] * 5
-    upkeep(world, survey, days=0)(lambda: 10.0)
+    upkeep(world, survey, days=0).run(lambda: 10.0)
     (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
     assert event["complete"] is False
     assert sum(event["drift"].values()) == 1
@@ -124,7 +124,7 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, admin=slow)
     rotation = world.app_client_rotation
-    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events)(
+    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events).run(
         lambda: ends - world.clock()
     )
     assert world.clock() <= ends
@@ -138,14 +138,14 @@ def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> No
     world.many(600)
     world.clock.advance(91 * DAY)
     ends = world.clock() + 900
-    upkeep(world, survey)(lambda: ends - world.clock())
+    upkeep(world, survey).run(lambda: ends - world.clock())
     assert [each["event"] for each in world.events.seen[:2]] == ["jwks", "reconcile"]
     assert world.clock() <= ends
 
 
 def test_the_standby_does_nothing(world: LifecycleWorld, survey: FakeSurvey) -> None:
     world.state.hand_over_to(world.other_state)
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     assert survey.thorough == []
     assert [each["outcome"] for each in world.events.seen] == ["not-the-writing-region"]
 
@@ -165,7 +165,7 @@ def test_old_cognito_secrets_are_rotated_over_several_runs(
     world.store.replace(replace(found.value, app_clients=app_clients), found.version)
 
     for _ in range(8):
-        upkeep(world, survey)(plenty)
+        upkeep(world, survey).run(plenty)
         world.clock.advance(1_200)
     for client_id in enrolled:
         for region in found.value.app_clients:
@@ -182,7 +182,7 @@ def test_rotation_is_gentle(world: LifecycleWorld, survey: FakeSurvey) -> None:
         world.enrolled()
     world.clock.advance(91 * DAY)
     before = world.clock()
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     assert world.clock() - before >= 9 / ROTATIONS_PER_SECOND
 
 
@@ -192,7 +192,7 @@ def test_nothing_is_rotated_unless_it_is_asked_for(
     client_id = world.enrolled().issued.client_id
     before = world.record(client_id)
     world.clock.advance(10_000 * DAY)
-    upkeep(world, survey, days=0)(plenty)
+    upkeep(world, survey, days=0).run(plenty)
     assert world.record(client_id) == before
 
 
@@ -201,7 +201,7 @@ def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: 
         world.enrolled()
     world.clock.advance(91 * DAY)
     world.east.failures["add_secret"] = [AppClientsThrottledError()]
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     (done,) = [each for each in world.events.seen if each.get("steps")]
     assert done["steps"]["failed"] == 1
     assert done["steps"]["started"] == 2
@@ -214,7 +214,7 @@ def test_each_rotation_leaves_a_line_in_the_audit(
     enrolled = {world.enrolled().issued.client_id for _ in range(2)}
     world.clock.advance(91 * DAY)
     world.east.failures["add_secret"] = [AppClientsThrottledError()]
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     lines = [each for each in world.events.seen if each["event"] == "admin"]
     assert {each["client_id"] for each in lines} == enrolled
     assert {(each["action"], each["caller"], each["secret_id"]) for each in lines} == {
@@ -231,12 +231,12 @@ def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurv
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=Status.DELETED), found.version)
     world.clock.advance(91 * DAY)
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     assert world.regional(client_id, EAST).retiring is None
 
 
 def test_a_list_that_ends_early_is_told(world: LifecycleWorld, survey: FakeSurvey) -> None:
     world.enrolled()
     world.store.failures["list"] = [StoreUnavailableError()]
-    upkeep(world, survey)(plenty)
+    upkeep(world, survey).run(plenty)
     assert "StoreUnavailableError" in world.events.outcomes

@@ -84,7 +84,7 @@ def regional_of(world: ExchangeWorld, issued: IssuedCredentials) -> AppClient:
 def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bool:
     """Whether *issued* is an invalid client now."""
     try:
-        world.exchange(request(issued, **asked))
+        world.exchange.exchange(request(issued, **asked))
     except InvalidClientError:
         return True
     return False
@@ -93,7 +93,7 @@ def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bo
 def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> str | None:
     """Return why there is a 503 now, `None` if there is none."""
     try:
-        world.exchange(request(issued, **asked))
+        world.exchange.exchange(request(issued, **asked))
     except TemporarilyUnavailableError as error:
         return error.reason if error.retry_after > 0 else "no Retry-After"
     return None
@@ -115,19 +115,21 @@ def restore(world: ExchangeWorld) -> None:
 
 def test_a_valid_client_gets_a_token(world: ExchangeWorld) -> None:
     issued = world.client()
-    assert world.exchange(request(issued)) == TokenResponse("token-1", 3600, "demo/read demo/write")
+    assert world.exchange.exchange(request(issued)) == TokenResponse(
+        "token-1", 3600, "demo/read demo/write"
+    )
 
 
 def test_cognito_is_asked_as_the_app_client_of_this_region(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     ((app_client_id, scope, _),) = world.endpoint.requests
     assert (app_client_id, scope) == ("east-app", "demo/read")
 
 
 def test_cognito_is_told_the_surrogate_and_the_proof_that_it_is(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     ((_, _, metadata),) = world.endpoint.requests
     assert metadata == {"surrogate_client_id": issued.client_id, "surrogate_mac": "aa"}
 
@@ -137,14 +139,14 @@ def test_cognito_is_told_the_surrogate_and_the_proof_that_it_is(world: ExchangeW
 
 def test_a_scope_is_narrowed_to_what_was_asked_for(world: ExchangeWorld) -> None:
     issued = world.client(scopes=("demo/read", "demo/write", "demo/admin"))
-    assert world.exchange(request(issued, scope="demo/write")).scope == "demo/write"
-    assert world.exchange(request(issued)).scope == "demo/admin demo/read demo/write"
+    assert world.exchange.exchange(request(issued, scope="demo/write")).scope == "demo/write"
+    assert world.exchange.exchange(request(issued)).scope == "demo/admin demo/read demo/write"
 
 
 def test_more_than_was_granted_is_refused_before_cognito_is_asked(world: ExchangeWorld) -> None:
     issued = world.client(scopes=("demo/read",))
     with pytest.raises(InvalidScopeError):
-        world.exchange(request(issued, scope="demo/read demo/write"))
+        world.exchange.exchange(request(issued, scope="demo/read demo/write"))
     assert not world.endpoint.requests
 
 
@@ -152,7 +154,7 @@ def test_only_an_authenticated_client_is_told_about_its_scope(world: ExchangeWor
     issued = world.client(scopes=("demo/read",))
     other = world.client()
     with pytest.raises(InvalidClientError):
-        world.exchange(request(issued, secret=other.client_secret, scope="demo/admin"))
+        world.exchange.exchange(request(issued, secret=other.client_secret, scope="demo/admin"))
 
 
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdefg")))
@@ -164,9 +166,9 @@ def test_a_token_never_has_more_scope_than_asked_for_and_granted(
     wanted = request(issued, scope=" ".join(sorted(asked)) if asked else None)
     if not asked <= granted:
         with pytest.raises(InvalidScopeError):
-            world.exchange(wanted)
+            world.exchange.exchange(wanted)
         return
-    given_scope = set(world.exchange(wanted).scope.split(" "))
+    given_scope = set(world.exchange.exchange(wanted).scope.split(" "))
     assert given_scope == (asked or granted)
 
 
@@ -212,7 +214,7 @@ def test_a_change_takes_hold_under_hot_caches_within_the_fresh_seconds(
     world: ExchangeWorld, flip: Arrange
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     flip(world, issued)
     world.clock.advance(FRESH)
     assert refused(world, issued)
@@ -223,7 +225,7 @@ def test_a_change_takes_hold_under_hot_caches_within_the_fresh_seconds(
 def test_caches_are_hot_until_then(world: ExchangeWorld) -> None:
     """Else the tests above would show nothing."""
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     before = len(world.store.calls), len(world.state.calls)
     world.clock.advance(FRESH - 0.001)
     assert not refused(world, issued)
@@ -309,7 +311,7 @@ def test_without_networks_every_address_is_allowed(world: ExchangeWorld) -> None
 
 def test_a_cached_token_is_not_for_a_wrong_secret(world: ExchangeWorld) -> None:
     issued, other = world.client(), world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     assert refused(world, issued, secret=other.client_secret)
     assert refused(world, issued, secret=issued.client_secret[:-1] + "_")
     assert refused(world, issued, secret=world.hash_of(issued))
@@ -321,8 +323,8 @@ def test_a_cached_token_is_not_for_a_secret_that_was_revoked(world: ExchangeWorl
     newer = credentials.issue(older.client_id, world.random_bytes)
     current = world.hasher.hash(newer, now=int(world.clock()))
     world.change(older, secrets=(current, *record_of(world, older).secrets))
-    world.exchange(request(older))
-    world.exchange(request(newer))
+    world.exchange.exchange(request(older))
+    world.exchange.exchange(request(newer))
     world.change(older, secrets=(current,))
     world.clock.advance(FRESH)
     assert refused(world, older)
@@ -334,54 +336,59 @@ def test_two_secrets_of_a_client_do_not_share_a_token(world: ExchangeWorld) -> N
     newer = credentials.issue(older.client_id, world.random_bytes)
     current = world.hasher.hash(newer, now=int(world.clock()))
     world.change(older, secrets=(current, *record_of(world, older).secrets))
-    tokens = {world.exchange(request(each)).access_token for each in (older, newer, older, newer)}
+    tokens = {
+        world.exchange.exchange(request(each)).access_token for each in (older, newer, older, newer)
+    }
     assert len(tokens) == 2
 
 
 def test_two_clients_do_not_share_a_token(world: ExchangeWorld) -> None:
     issued = [world.client() for _ in range(3)]
-    assert len({world.exchange(request(each)).access_token for each in issued}) == 3
+    assert len({world.exchange.exchange(request(each)).access_token for each in issued}) == 3
 
 
 def test_a_cached_token_is_not_for_another_scope(world: ExchangeWorld) -> None:
     issued = world.client()
     tokens = {
-        scope: world.exchange(request(issued, scope=scope)).access_token
+        scope: world.exchange.exchange(request(issued, scope=scope)).access_token
         for scope in (None, "demo/read", "demo/write")
     }
     assert len(set(tokens.values())) == 3
-    assert world.exchange(request(issued, scope="demo/read")).access_token == tokens["demo/read"]
+    assert (
+        world.exchange.exchange(request(issued, scope="demo/read")).access_token
+        == tokens["demo/read"]
+    )
     with pytest.raises(InvalidScopeError):
-        world.exchange(request(issued, scope="demo/admin"))
+        world.exchange.exchange(request(issued, scope="demo/admin"))
 
 
 def test_a_scope_that_was_taken_away_takes_its_tokens_with_it(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
-    world.exchange(request(issued, scope="demo/write"))
+    world.exchange.exchange(request(issued))
+    world.exchange.exchange(request(issued, scope="demo/write"))
     world.change(issued, scopes=("demo/read",))
     world.clock.advance(FRESH)
-    assert world.exchange(request(issued)).scope == "demo/read"
+    assert world.exchange.exchange(request(issued)).scope == "demo/read"
     with pytest.raises(InvalidScopeError):
-        world.exchange(request(issued, scope="demo/write"))
+        world.exchange.exchange(request(issued, scope="demo/write"))
 
 
 def test_a_changed_record_gets_a_new_token(world: ExchangeWorld) -> None:
     issued = world.client()
-    first = world.exchange(request(issued)).access_token
+    first = world.exchange.exchange(request(issued)).access_token
     world.change(issued, client_name="renamed")
     world.clock.advance(FRESH)
-    assert world.exchange(request(issued)).access_token != first
+    assert world.exchange.exchange(request(issued)).access_token != first
 
 
 def test_a_process_verifies_for_itself_even_where_a_token_is_cached(world: ExchangeWorld) -> None:
     issued, other = world.client(), world.client()
-    first = world.exchange(request(issued))
+    first = world.exchange.exchange(request(issued))
     argon2 = CountingArgon2()
     restarted = replace(world.exchange, hasher=cheap_hasher(world.random_bytes, argon2))
     with pytest.raises(InvalidClientError):
-        restarted(request(issued, secret=other.client_secret))
-    assert restarted(request(issued)) == first
+        restarted.exchange(request(issued, secret=other.client_secret))
+    assert restarted.exchange(request(issued)) == first
     assert len(argon2.verified) == 2
 
 
@@ -398,7 +405,7 @@ def test_a_token_belongs_to_who_presented_its_secret(
         issued = clients[client]
         presented = [*(each.client_secret for each in clients), "x"][secret]
         try:
-            response = world.exchange(request(issued, secret=presented))
+            response = world.exchange.exchange(request(issued, secret=presented))
         except InvalidClientError:
             assert presented != issued.client_secret
         else:
@@ -412,20 +419,22 @@ def test_a_token_belongs_to_who_presented_its_secret(
 
 def test_expires_in_counts_down(world: ExchangeWorld) -> None:
     issued = world.client()
-    assert world.exchange(request(issued)).expires_in == 3600
+    assert world.exchange.exchange(request(issued)).expires_in == 3600
     world.clock.advance(100.4)
-    assert world.exchange(request(issued)).expires_in == 3499
+    assert world.exchange.exchange(request(issued)).expires_in == 3499
     assert len(world.endpoint.requests) == 1
 
 
 def test_a_token_is_replaced_when_little_of_its_life_is_left(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     world.clock.advance(3600 - REFRESH_SECONDS)
-    assert world.exchange(request(issued)).access_token == "token-1"
+    assert world.exchange.exchange(request(issued)).access_token == "token-1"
     world.clock.advance(1)
-    assert world.exchange(request(issued)) == TokenResponse("token-2", 3600, "demo/read demo/write")
-    assert world.exchange(request(issued)).access_token == "token-2"
+    assert world.exchange.exchange(request(issued)) == TokenResponse(
+        "token-2", 3600, "demo/read demo/write"
+    )
+    assert world.exchange.exchange(request(issued)).access_token == "token-2"
     assert world.endpoint.calls == ["request_token"] * 2
 
 
@@ -439,14 +448,14 @@ def test_a_cached_token_serves_down_to_its_margin_while_cognito_is_out_of_order(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     _down(world)
     world.clock.advance(3600 - REFRESH_SECONDS + 1)
-    assert world.exchange(request(issued)) == TokenResponse(
+    assert world.exchange.exchange(request(issued)) == TokenResponse(
         "token-1", REFRESH_SECONDS - 1, "demo/read demo/write"
     )
     world.clock.advance(REFRESH_SECONDS - 1 - MARGIN_SECONDS - 1)
-    assert world.exchange(request(issued)).expires_in == MARGIN_SECONDS + 1
+    assert world.exchange.exchange(request(issued)).expires_in == MARGIN_SECONDS + 1
     world.clock.advance(2)
     assert unavailable(world, issued) == "token_endpoint"
 
@@ -512,19 +521,19 @@ def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> N
     """Cognito's shortest tokens live as long as a longer one is kept unrefreshed."""
     issued = world.client()
     world.endpoint.life = REFRESH_SECONDS
-    first = world.exchange(request(issued))
+    first = world.exchange.exchange(request(issued))
     world.clock.advance(REFRESH_SECONDS // 2)
-    assert world.exchange(request(issued)).access_token == first.access_token
+    assert world.exchange.exchange(request(issued)).access_token == first.access_token
     world.clock.advance(1)
-    assert world.exchange(request(issued)).access_token != first.access_token
+    assert world.exchange.exchange(request(issued)).access_token != first.access_token
 
 
 def test_one_clients_trouble_does_not_close_cognito_for_the_others(world: ExchangeWorld) -> None:
     one, other = world.client(), world.client()
     world.endpoint.failures["request_token"] = [TokenNotIssuedError()]
     with pytest.raises(TemporarilyUnavailableError):
-        world.exchange(request(one))
-    assert world.exchange(request(other)).access_token
+        world.exchange.exchange(request(one))
+    assert world.exchange.exchange(request(other)).access_token
 
 
 # The Region's state
@@ -550,7 +559,7 @@ def test_a_missing_state_is_a_503() -> None:
 
 def test_a_state_that_becomes_malformed_is_a_503_at_once(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     world.state.stored = None
     world.clock.advance(FRESH)
     assert unavailable(world, issued) == "state:MalformedSecretError"
@@ -588,7 +597,7 @@ def test_what_was_last_known_serves_while_secrets_manager_is_out_of_order(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     outage(world)
     for _ in range(STALE // 10 - 1):
         world.clock.advance(10)
@@ -604,7 +613,7 @@ def test_what_was_last_known_serves_while_secrets_manager_is_out_of_order(
 
 def test_a_record_serves_for_as_long_and_no_longer(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     world.store.failures["read"] = [StoreUnavailableError() for _ in range(1000)]
     world.clock.advance(STALE - 0.1)
     assert unavailable(world, issued) is None
@@ -627,7 +636,7 @@ def test_a_client_that_is_not_known_yet_gets_a_503_not_an_invalid_client(
     world: ExchangeWorld,
 ) -> None:
     known, issued = world.client(), world.client()
-    world.exchange(request(known))
+    world.exchange.exchange(request(known))
     outage(world)
     assert unavailable(world, issued) == "record:StoreUnavailableError"
 
@@ -645,7 +654,7 @@ def test_a_malformed_record_is_a_server_error(world: ExchangeWorld) -> None:
     issued = world.client()
     world.store.failures["read"] = [MalformedSecretError("why")]
     with pytest.raises(OAuthServerError) as caught:
-        world.exchange(request(issued))
+        world.exchange.exchange(request(issued))
     assert caught.value.reason == "record:MalformedSecretError"
 
 
@@ -656,7 +665,7 @@ def test_secrets_manager_is_not_asked_by_everybody_while_it_is_out_of_order(
     clients = [world.client() for _ in range(5)]
     if warm:
         for issued in clients:
-            world.exchange(request(issued))
+            world.exchange.exchange(request(issued))
         world.clock.advance(FRESH)
     outage(world)
     before = len(world.state.calls), len(world.store.calls)
@@ -686,11 +695,11 @@ def test_a_rotation_that_just_happened_is_found_by_reading_the_record_once_more(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     _replace_cognito_secret(world, issued)
     reads = len(world.store.calls)
-    assert world.exchange(request(issued, scope="demo/write")).scope == "demo/write"
+    assert world.exchange.exchange(request(issued, scope="demo/write")).scope == "demo/write"
     assert world.store.calls[reads:] == ["read"], "exactly one more look"
     assert world.events.seen[-1]["outcome"] == "issued"
     assert world.events.seen[-1]["cognito_requests"] == 2
@@ -698,12 +707,12 @@ def test_a_rotation_that_just_happened_is_found_by_reading_the_record_once_more(
 
 def test_a_refused_app_client_is_drift(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     world.endpoint.refused.add("east-secret")
     reads = world.store.calls.count("read")
     with pytest.raises(OAuthServerError):
-        world.exchange(request(issued, scope="demo/write"))
+        world.exchange.exchange(request(issued, scope="demo/write"))
     assert world.store.calls.count("read") == reads + 1, "exactly one more look"
     assert world.events.seen[-1]["outcome"] == "drift"
 
@@ -713,7 +722,7 @@ def test_a_storm_of_refusals_does_not_become_a_storm_of_reads(world: ExchangeWor
     world.endpoint.refused.add("east-secret")
     for _ in range(100):
         with pytest.raises(OAuthServerError):
-            world.exchange(request(issued))
+            world.exchange.exchange(request(issued))
         world.clock.advance(0.1)
     assert world.store.calls.count("read") <= 3, "in ten seconds"
 
@@ -722,10 +731,10 @@ def test_drift_ends_when_the_record_is_mended(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.refused.add("east-secret")
     with pytest.raises(OAuthServerError):
-        world.exchange(request(issued))
+        world.exchange.exchange(request(issued))
     _replace_cognito_secret(world, issued)
     world.clock.advance(6)
-    assert world.exchange(request(issued)).access_token
+    assert world.exchange.exchange(request(issued)).access_token
 
 
 def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
@@ -733,12 +742,12 @@ def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
 ) -> None:
     """What is known may be old by then, and Cognito right."""
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     world.endpoint.refused.add("east-secret")
     outage(world)
     with pytest.raises(TemporarilyUnavailableError):
-        world.exchange(request(issued, scope="demo/write"))
+        world.exchange.exchange(request(issued, scope="demo/write"))
 
 
 # A denial takes hold on its own time: it is not the record that says so.
@@ -746,7 +755,7 @@ def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
 def test_whoever_became_invalid_since_is_invalid_not_drift(world: ExchangeWorld, flip: str) -> None:
     """A client that is deleted loses its app client too: that is no drift."""
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     FLIPS[flip](world, issued)
     world.endpoint.refused.add("east-secret")
@@ -759,12 +768,12 @@ def test_a_record_that_cannot_be_read_again_leaves_it_at_drift(
     world: ExchangeWorld, error: type[Exception]
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
     world.endpoint.refused.add("east-secret")
     world.store.failures["read"] = [error("why")]
     with pytest.raises(OAuthServerError):
-        world.exchange(request(issued, scope="demo/write"))
+        world.exchange.exchange(request(issued, scope="demo/write"))
     assert world.events.seen[-1]["outcome"] == "drift"
 
 
@@ -772,7 +781,7 @@ def test_a_refusal_of_cognitos_is_never_an_invalid_client(world: ExchangeWorld) 
     issued = world.client()
     world.endpoint.failures["request_token"] = [AppClientRefusedError("invalid_client")] * 2
     with pytest.raises(OAuthServerError):
-        world.exchange(request(issued))
+        world.exchange.exchange(request(issued))
 
 
 # A pending app client
@@ -831,7 +840,7 @@ def _timed(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> tup
     """Return how long an answer took, and what it was."""
     began = world.clock()
     try:
-        world.exchange(request(issued, **asked))
+        world.exchange.exchange(request(issued, **asked))
     except OAuthError as error:
         return world.clock() - began, error.reason
     return world.clock() - began, "issued"
@@ -849,7 +858,7 @@ def test_a_slow_state_leaves_no_time_for_a_record_that_is_not_known(
     world: ExchangeWorld,
 ) -> None:
     known, issued = world.client(), world.client()
-    world.exchange(request(known))
+    world.exchange.exchange(request(known))
     world.clock.advance(FRESH)
     _slow(world, 3.5)
     seconds, reason = _timed(world, issued)
@@ -861,7 +870,7 @@ def test_what_is_known_serves_even_while_secrets_manager_takes_its_time_to_fail(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     world.clock.advance(FRESH)
     _slow(world, 3.5)
     for _ in range(20):
@@ -875,7 +884,7 @@ def test_a_slow_state_that_answers_leaves_what_is_known_of_the_record(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     world.clock.advance(FRESH)
     world.state.meanwhile["read"] = lambda: world.clock.advance(1.5)
     seconds, outcome = _timed(world, issued)
@@ -888,7 +897,7 @@ def test_without_time_for_another_look_a_refusal_is_not_called_drift(
 ) -> None:
     """A slow look at the state, a refusal, and a look at the record that would come too late."""
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH)
     world.endpoint.refused.add("east-secret")
     world.state.meanwhile["read"] = lambda: world.clock.advance(3.0)
@@ -902,7 +911,7 @@ def test_without_time_for_another_look_a_refusal_is_not_called_drift(
 def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWorld) -> None:
     """Fresh at first, it would be read again when the record was: after three slow seconds."""
     issued = world.client()
-    world.exchange(request(issued, scope="demo/read"))
+    world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH - 1)
     world.endpoint.refused.add("east-secret")
     for store in (world.state, world.store):
@@ -936,7 +945,7 @@ def test_an_answer_is_always_given_in_time(
     world = ExchangeWorld()
     issued = world.client()
     if warm:
-        world.exchange(request(issued, scope="demo/read"))
+        world.exchange.exchange(request(issued, scope="demo/read"))
         world.clock.advance(age)
     world.state.meanwhile["read"] = lambda: world.clock.advance(state)
     world.store.meanwhile["read"] = lambda: world.clock.advance(store)
@@ -955,7 +964,7 @@ def test_cognito_is_told_how_long_there_is(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.1)
     world.store.meanwhile["read"] = lambda: world.clock.advance(0.5)
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     assert world.endpoint.remaining == [pytest.approx(4.0)]
 
 
@@ -974,8 +983,8 @@ def test_a_countdown_ends_at_zero() -> None:
 
 def test_an_exchange_leaves_one_event(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.exchange(request(issued))
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     event = {
         "event": "exchange",
         "outcome": "issued",
@@ -1011,10 +1020,10 @@ def test_only_the_log_says_why_a_client_is_invalid(
 
 def test_an_adopted_client_appears_by_its_handle_only(world: ExchangeWorld) -> None:
     issued = world.adopted()
-    world.exchange(request(issued))
+    world.exchange.exchange(request(issued))
     refused(world, issued, secret="guessed")
     with pytest.raises(InvalidScopeError):
-        world.exchange(request(issued, scope="demo/admin"))
+        world.exchange.exchange(request(issued, scope="demo/admin"))
     FLIPS["disabled"](world, issued)
     world.clock.advance(FRESH)
     refused(world, issued)
@@ -1029,13 +1038,13 @@ def test_no_event_holds_a_secret_a_token_a_hash_or_anything_of_cognitos(
     world: ExchangeWorld,
 ) -> None:
     issued, adopted, other = world.client(), world.adopted(), world.client()
-    world.exchange(request(issued))
-    world.exchange(request(adopted))
+    world.exchange.exchange(request(issued))
+    world.exchange.exchange(request(adopted))
     refused(world, issued, secret=other.client_secret)
     refused(world, issued, secret=world.hash_of(issued))
     world.endpoint.refused.add("east-secret")
     with pytest.raises(OAuthServerError):
-        world.exchange(request(issued, scope="demo/read"))
+        world.exchange.exchange(request(issued, scope="demo/read"))
     _down(world)
     unavailable(world, issued, scope="demo/write")
     logged = json.dumps(world.events.seen)
@@ -1059,12 +1068,12 @@ def test_an_old_hash_profile_is_noticed(world: ExchangeWorld) -> None:
     issued = world.client()
     newer = CountingArgon2(time_cost=2)
     exchange = replace(world.exchange, hasher=cheap_hasher(world.random_bytes, newer))
-    exchange(request(issued))
+    exchange.exchange(request(issued))
     assert world.events.seen[-1]["needs_rehash"] is True
 
 
 def test_only_the_own_regions_app_client_is_ever_used(world: ExchangeWorld) -> None:
     other = replace(world.exchange, region=WEST)
     issued = world.client()
-    other(request(issued))
+    other.exchange(request(issued))
     assert [asked[0] for asked in world.endpoint.requests] == [AppClientId("west-app")]

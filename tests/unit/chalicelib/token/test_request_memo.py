@@ -242,8 +242,8 @@ def test_another_process_recognizes_nothing() -> None:
     api = Twice()
     other = ExchangeWorld(clock=api.world.clock, store=api.world.store, state=api.world.state)
     request = sent(authorization=[basic(api.client.client_id, api.client.client_secret)[1]])
-    assert api.world.exchange.again(request) is not None
-    assert other.exchange.again(request) is None
+    assert api.world.exchange.exchange_repeated(request) is not None
+    assert other.exchange.exchange_repeated(request) is None
 
 
 # What is told apart

@@ -160,7 +160,7 @@ class AdoptionWorld:
         examine = Examiner(
             self.app_clients(), self.endpoints, paces, (EAST, WEST), "surrogate-", terms
         )
-        return examine(rows, self.progress)
+        return examine.examine(rows, self.progress)
 
     def adopt(
         self,
@@ -171,7 +171,7 @@ class AdoptionWorld:
     ) -> dict[str, Outcome]:
         """Examine and adopt; return the outcomes by where the row stood."""
         adopter = Adopter(self.app_clients(), self.hasher, self.random_bytes, (EAST, WEST), audit)
-        outcomes = adopter(self.examine(*rows, terms=terms), file, self.progress)
+        outcomes = adopter.adopt(self.examine(*rows, terms=terms), file, self.progress)
         by_row = {outcome.where: outcome for outcome in outcomes}
         assert len(by_row) == len(outcomes)
         return by_row

@@ -148,7 +148,7 @@ class Deployed:
 
     def enroll(self) -> ClientId:
         asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
-        return Operators(self.world).enroll(asked, CALLER).record.client_id
+        return Operators(self.world).enroll.enroll(asked, CALLER).record.client_id
 
 
 def _say_nothing(_outcome: str, **_: str) -> None:

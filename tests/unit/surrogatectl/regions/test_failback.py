@@ -137,7 +137,7 @@ def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
         other.failover(force=True)
 
     with pytest.raises(NotAllowedError, match="somebody else"):
-        failing_over(rescue, lambda: next(found), settle)(force=False, timeout=60)
+        failing_over(rescue, lambda: next(found), settle).fail_over(force=False, timeout=60)
     here, there = state(scene.world, EAST), state(scene.world, WEST)
     assert (here.writer, there.writer, there.took_over) == (False, True, True)
 
@@ -145,7 +145,7 @@ def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
 def test_a_failover_that_stops_lets_the_primary_write_again(scene: Scene, rescue: Rescue) -> None:
     found = iter([Check(CheckResult.PASSED, "current"), Check(CheckResult.FAILED, "behind")])
     with pytest.raises(NotAllowedError, match="writes again"):
-        failing_over(rescue, lambda: next(found), scene.world.clock.advance)(
+        failing_over(rescue, lambda: next(found), scene.world.clock.advance).fail_over(
             force=False, timeout=60
         )
     here, there = state(scene.world, EAST), state(scene.world, WEST)
@@ -265,7 +265,7 @@ def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) 
     find_primary(scene)
     assert state(scene.world, EAST).writer  # it knows nothing of it
     with pytest.raises(ProblemError) as refused:
-        Operators(scene.world, EAST).enroll(REQUEST, CALLER)
+        Operators(scene.world, EAST).enroll.enroll(REQUEST, CALLER)
     assert refused.value.slug == "not-the-writing-region"
 
 
@@ -276,7 +276,7 @@ def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
         side.update_state(lambda found: type(found)(writer=False, took_over=found.took_over))
     for region in REGIONS:
         with pytest.raises(ProblemError) as refused:
-            Operators(scene.world, region).enroll(REQUEST, CALLER)
+            Operators(scene.world, region).enroll.enroll(REQUEST, CALLER)
         assert (refused.value.slug, refused.value.retry_after) == ("no-region-writes", 30)
 
 
@@ -399,9 +399,9 @@ def test_in_the_secondary_that_stands_alone_reconcile_makes_what_is_pending_and_
     scene.operators.deletion.delete(scene.client_id, 7)
     find_primary(scene)
     scene.world.clock.advance(LATER)
-    for outcome in scene.operators.reconcile(unseen):
+    for outcome in scene.operators.reconcile.run(unseen):
         assert outcome.result is Result.REPAIRED, outcome
-    assert list(scene.operators.survey(unseen)) == []
+    assert list(scene.operators.survey.run(unseen)) == []
     assert isinstance(scene.world.record(during, WEST).app_clients[EAST], AppClient)
     # The app clients of a client that only the primary knows are left alone.
     for region in REGIONS:
@@ -467,7 +467,7 @@ def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: R
         told.setdefault(what, []).append((done, every))
 
     command = replace(rescue.failing_back(), progress=progress)
-    command(Choices(), Timeouts(settle=0, ttl=0, name=60), force=False)
+    command.fail_back(Choices(), Timeouts(settle=0, ttl=0, name=60), force=False)
     assert list(told) == [
         "bringing records back",
         "bringing back what changed meanwhile",

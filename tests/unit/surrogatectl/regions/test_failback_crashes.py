@@ -96,7 +96,7 @@ def check(outage: Outage) -> None:
     for _ in range(2):
         left = [
             each
-            for each in scene.operators.reconcile(unseen)
+            for each in scene.operators.reconcile.run(unseen)
             if each.result not in {Result.REPAIRED, Result.NOTHING_TO_DO}
         ]
         world.clock.advance(LATER)

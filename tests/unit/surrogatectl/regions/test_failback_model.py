@@ -112,7 +112,7 @@ class Story:
 
     def _enroll(self) -> None:
         request = EnrollmentRequest("a client", ("demo/read",), (), None, None)
-        issued = self.operators.enroll(request, CALLER).issued
+        issued = self.operators.enroll.enroll(request, CALLER).issued
         self.model[issued.client_id] = Client(valid=[issued], handed_out=[issued])
 
     def rotate(self, client_id: ClientId, overlap_seconds: int) -> None:
@@ -147,7 +147,7 @@ class Story:
         (self.denied.add if deny else self.denied.discard)(client_id)
 
     def reconcile(self) -> None:
-        for outcome in self.operators.reconcile(unseen):
+        for outcome in self.operators.reconcile.run(unseen):
             assert outcome.result is not Result.FAILED or self.world.aws.down, outcome
 
     def check(self) -> None:
@@ -162,7 +162,7 @@ class Story:
             # What is deleted half-way takes a second round, as a replica takes a moment to go.
             left = [
                 each
-                for each in self.operators.reconcile(unseen)
+                for each in self.operators.reconcile.run(unseen)
                 if each.result not in {Result.REPAIRED, Result.NOTHING_TO_DO}
             ]
             self.world.clock.advance(LATER)

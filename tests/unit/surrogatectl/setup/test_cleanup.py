@@ -41,7 +41,7 @@ class Ending:
 
     def enroll(self) -> ClientId:
         asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
-        return Operators(self.world).enroll(asked, CALLER).record.client_id
+        return Operators(self.world).enroll.enroll(asked, CALLER).record.client_id
 
     def settle(self) -> None:
         self.world.clock.advance(1)

@@ -15,8 +15,8 @@ from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId, RegionState, Replication
 from surrogatectl.status.command import document, last_drill
 from surrogatectl.status.findings import attention, should_lead_to, the_writer
-from surrogatectl.status.look import DriftReport, RegionSeen, Seen, StatusLook
-from surrogatectl.status.replication import ReplicationLook, ReplicationSeen
+from surrogatectl.status.look import DriftReport, RegionSeen, Seen, StatusReader
+from surrogatectl.status.replication import ReplicationReader, ReplicationSeen
 from tests.aws_worlds import AwsWorld, Operators
 from tests.operator_fakes import FakeConnect, FakeWeb, refusal, settings
 from tests.worlds import CALLER, EAST, WEST
@@ -76,7 +76,10 @@ class Deployed:
 
     def enroll(self, count: int = 1) -> list[ClientId]:
         asked = EnrollmentRequest("billing", ("demo/read",), (), None, None)
-        made = [Operators(self.world).enroll(asked, CALLER).record.client_id for _ in range(count)]
+        made = [
+            Operators(self.world).enroll.enroll(asked, CALLER).record.client_id
+            for _ in range(count)
+        ]
         self.settle()
         return made
 
@@ -94,12 +97,12 @@ class Deployed:
             each()
 
     def seen(self) -> Seen:
-        return StatusLook(SETTINGS, URLS, self.connect, self.web, self.world.clock)()
+        return StatusReader(SETTINGS, URLS, self.connect, self.web, self.world.clock).read()
 
     def replication(self) -> ReplicationSeen | None:
         clock = self.world.clock
-        look = ReplicationLook("surrogate", self.connect, clock, clock.advance)
-        return look(SETTINGS.primary, SETTINGS.secondary)
+        look = ReplicationReader("surrogate", self.connect, clock, clock.advance)
+        return look.compare(SETTINGS.primary, SETTINGS.secondary)
 
     def attention(self) -> list[str]:
         return list(attention(self.seen(), self.replication(), quick=self.quick))
@@ -309,8 +312,8 @@ def test_in_split_stages_it_is_the_admin_stage_that_reports(
 ) -> None:
     split = settings(LOG_GROUP_PRIMARY=log_group)
     deployed.logs[EAST].groups["/aws/lambda/ours-primary-admin-upkeep"] = [report(10)]
-    look = StatusLook(split, URLS, deployed.connect, deployed.web, deployed.world.clock)
-    assert look().primary.drift == DriftReport(10, {}, complete=True)
+    look = StatusReader(split, URLS, deployed.connect, deployed.web, deployed.world.clock)
+    assert look.read().primary.drift == DriftReport(10, {}, complete=True)
 
 
 # What is printed
