@@ -44,6 +44,7 @@ if "admin" in settings.surfaces:
     from chalicelib.clients.rotation import Rotation
     from chalicelib.composition import AdminParts
     from chalicelib.http.admin_routes import AdminSurface, admin_routes
+    from chalicelib.http.problems import slug_of
     from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
     from chalicelib.timing import RateLimiter
 
@@ -121,6 +122,7 @@ def scheduled(parts: AdminParts) -> Upkeep:
         parts.app_client_rotation,
         settings.rotate_app_clients_after_days,
         RateLimiter(ROTATIONS_PER_SECOND, clock, time.sleep),
+        slug_of,
         emit,
     )
 

@@ -23,6 +23,7 @@ from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import RandomBytes
+from chalicelib.http.problems import explain
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.ports import Clock, Pause, at_once
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
@@ -130,7 +131,7 @@ class AdminParts:
             other.name: Denials(other.name, self.admin.other_state),
         }
         pace = RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause)
-        return Reconciler(self.survey, self.deletion, denials, pace)
+        return Reconciler(self.survey, self.deletion, denials, pace, explain)
 
     def _state(self, connections: Connections) -> StateSecret:
         prefix = self.settings.secret_prefix

@@ -1,17 +1,18 @@
 """
-What can go wrong, in the words of those who have to act on it.
+Failures, as types with data.
 
-`OAuthError` and its children are answers of the token surface (RFC 6749
-§5.2), `ProblemError` of the administrators' surface (RFC 9457).  The children
-of `ServiceError` are raised by the ports' implementations; the use cases turn
-them into one or the other.  No message carries a secret, a token or an
-identifier of Cognito's.
+`OAuthError` and its children are answers of the token endpoint (RFC 6749
+§5.2).  `OperationError` is the base of all others: the children of
+`ServiceError` are raised by the ports' implementations, the rest (`clients.errors`)
+by the use cases.  `http.problems` gives them status, slug, title and text.  No
+message carries a secret, a token or an identifier of Cognito's.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, Self
 
 
 class OAuthError(Exception):
@@ -100,37 +101,40 @@ class MethodNotAllowedError(OAuthError):
     description = "The token endpoint takes POST only."
 
 
-class ProblemError(Exception):
+class OperationError(Exception):
     """
-    A problem that an administrator can act on (RFC 9457).
+    An operation could not be carried out.  Never thrown directly.
 
-    *slug* names the kind of problem; *fields* maps a request field to what is
-    wrong with it; *extensions* are further members of the document.
+    *left_behind* names, in words, remains that could not be cleared up.
     """
 
-    def __init__(  # noqa: PLR0913 - one argument per member of the document
-        self,
-        status_code: int,
-        slug: str,
-        title: str,
-        detail: str,
-        *,
-        fields: Mapping[str, str] | None = None,
-        retry_after: int | None = None,
-        extensions: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(f"{title}: {detail}")
-        self.status_code = status_code
-        self.slug = slug
-        self.title = title
-        self.detail = detail
-        self.fields = dict(fields or {})
-        self.retry_after = retry_after
-        self.extensions = dict(extensions or {})
+    left_behind: tuple[str, ...] = ()
+
+    def leaving(self, remains: Sequence[str]) -> Self:
+        """Return this error, with *remains* added to what is left behind."""
+        self.left_behind += tuple(remains)
+        return self
 
 
-class ServiceError(Exception):
-    """Base of what the ports raise.  Never thrown directly."""
+class ServiceError(OperationError):
+    """
+    Base of all errors that the ports raise.  Never thrown directly.
+
+    *region* is the Region whose service it was, "" as long as nobody said
+    (see `concerning`).
+    """
+
+    region: str = ""
+
+
+@contextmanager
+def concerning(region: str) -> Iterator[None]:
+    """Name *region* in the ports' errors that pass."""
+    try:
+        yield
+    except ServiceError as err:
+        err.region = err.region or region
+        raise
 
 
 class UnknownClientError(ServiceError):
@@ -197,8 +201,8 @@ class LogUnavailableError(ServiceError):
     """A Region's log cannot be read, or not in time."""
 
 
-class OutOfTimeError(StoreThrottledError, AppClientsThrottledError, LogUnavailableError):
-    """The call that this belongs to must have its answer now; nothing was asked of anybody."""
+class CallTimedOutError(ServiceError):
+    """The time budget of the call is spent; no request was sent."""
 
 
 class TokenEndpointUnavailableError(ServiceError):
@@ -215,3 +219,7 @@ class AppClientRefusedError(ServiceError):
 
 class KeysUnavailableError(ServiceError):
     """An issuer's signing keys do not come, or are not what they should be."""
+
+
+NO_ANSWER: Final = (StoreUnavailableError, CallTimedOutError)
+"""Errors of Secrets Manager that leave open whether a repetition succeeds."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from chalicelib.errors import OutOfTimeError
+from chalicelib.errors import CallTimedOutError
 from chalicelib.ports import Clock, Pause
 
 WORK_SECONDS: Final = 10.0
@@ -46,11 +46,11 @@ class CallDeadline:
         Make sure that there is time for one more request.
 
         Raises:
-            OutOfTimeError: If there is not.
+            CallTimedOutError: If there is not.
         """
         if self._began is not None and self._clock() - self._began >= self._limit:
             self._limit = CLEAR_UP_SECONDS
-            raise OutOfTimeError
+            raise CallTimedOutError
 
     def bounded(self, pause: Pause) -> Pause:
         """Return *pause*, which waits no longer than there is time."""

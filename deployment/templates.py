@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from chalicelib.http.problems import TYPE_PREFIX
+from chalicelib.http.problem import TYPE_PREFIX
 from deployment.stages import Config, surfaces
 
 Document = dict[str, Any]

@@ -26,6 +26,7 @@ from chalicelib.clients.repository import ClientRepository
 from chalicelib.clients.rotation import Rotation
 from chalicelib.credentials import app_client_mac
 from chalicelib.errors import OAuthError
+from chalicelib.http.problems import explain
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -290,6 +291,7 @@ class Operators:
             self.deletion,
             self.denials,
             RateLimiter(REPAIRS_PER_SECOND, clock, clock.advance),
+            explain,
         )
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Any, Literal
@@ -120,11 +121,12 @@ class Failing:
         self.meanwhile.get(name, _nothing)()
         failure = self.failures[name].pop(0) if self.failures[name] else None
         if failure is not None:
-            raise failure
+            # A copy: what is thrown learns its Region on its way, and tests use one twice.
+            raise copy(failure)
 
     def _done(self, name: str) -> None:
         if self.lost[name]:
-            raise self.lost[name].pop(0)
+            raise copy(self.lost[name].pop(0))
 
 
 def _nothing() -> None:

@@ -25,6 +25,7 @@ from chalicelib.aws.secrets_calls import (
 )
 from chalicelib.credentials import RandomBytes
 from chalicelib.errors import (
+    NO_ANSWER,
     ClientExistsError,
     InvalidCursorError,
     MalformedSecretError,
@@ -191,7 +192,7 @@ class ClientSecrets:
                 tell(record)
             except ClientError:
                 continue
-            except StoreUnavailableError:
+            except NO_ANSWER:
                 return
 
     def _tag(self, record: ClientRecord) -> None:
@@ -274,7 +275,7 @@ class ClientSecrets:
             there = ask(lambda: self.there().describe_secret(SecretId=self._name(client_id)))
             if current_of(there) == version:
                 return Replication.IN_SYNC
-        except (ClientError, StoreUnavailableError):
+        except (ClientError, *NO_ANSWER):
             pass
         status = self._replica_status(client_id)
         if status is None:

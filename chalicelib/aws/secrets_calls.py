@@ -16,6 +16,8 @@ from botocore.parsers import ResponseParserError
 
 from chalicelib.credentials import RandomBytes
 from chalicelib.errors import (
+    NO_ANSWER,
+    CallTimedOutError,
     MalformedSecretError,
     OutcomeUnknownError,
     ServiceError,
@@ -174,7 +176,7 @@ def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
                 RemoveFromVersionId=read,
             )
         )
-    except (ClientError, StoreUnavailableError) as err:
+    except (ClientError, *NO_ANSWER) as err:
         # A move that arrived is refused when the SDK repeats it, and an answer
         # can get lost: only what is current now tells who won.
         if _current_version(client, name) != new:
@@ -192,7 +194,7 @@ def _current_version(client: SecretsManagerClient, name: str) -> str | None:
     """
     try:
         return current_of(ask(lambda: client.describe_secret(SecretId=name)))
-    except StoreUnavailableError:
+    except NO_ANSWER:
         raise OutcomeUnknownError from None
     except ClientError as err:
         if code(err) in GONE:
@@ -200,9 +202,9 @@ def _current_version(client: SecretsManagerClient, name: str) -> str | None:
         return None
 
 
-def _not_moved(err: ClientError | StoreUnavailableError) -> ServiceError:
+def _not_moved(err: ClientError | StoreUnavailableError | CallTimedOutError) -> ServiceError:
     """Return what *err* of a move means whose version is not current."""
-    if isinstance(err, StoreThrottledError):
+    if isinstance(err, (StoreThrottledError, CallTimedOutError)):
         return err
     if isinstance(err, StoreUnavailableError):
         # It may still arrive, or ours was current and somebody else's came after it.

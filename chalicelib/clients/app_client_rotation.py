@@ -20,13 +20,15 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
+from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.errors import (
+    ConcurrentChangeError,
+    NewSecretRefusedError,
+    PreconditionFailedError,
+    TwoCognitoSecretsError,
+)
 from chalicelib.clients.repository import (
     ClientRepository,
-    app_client_gone,
-    cognito_problem,
-    conflict,
-    out_of_time,
     require_live,
 )
 from chalicelib.credentials import RandomBytes
@@ -34,10 +36,11 @@ from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsError,
     AppClientsRefusedError,
-    OutOfTimeError,
-    ProblemError,
+    CallTimedOutError,
+    OperationError,
+    OutcomeUnknownError,
     TokenEndpointUnavailableError,
-    UnknownAppClientError,
+    concerning,
 )
 from chalicelib.model import (
     AppClient,
@@ -84,7 +87,7 @@ class AppClientRotation:
 
     *endpoints* maps both Regions' names to their token endpoints;
     *wait_seconds* is the sum of both freshness bounds; *require_time* raises
-    `OutOfTimeError` when there is no time for another token.
+    `CallTimedOutError` when there is no time for another token.
     """
 
     admin: ClientRepository
@@ -102,7 +105,7 @@ class AppClientRotation:
         second Region starts when the first one has finished.
 
         Raises:
-            ProblemError: If a step is not possible; repeat it later.
+            OperationError: If a step is not possible; repeat it later.
         """
         self.admin.require_writer()
         steps: dict[str, Step] = {}
@@ -134,15 +137,14 @@ class AppClientRotation:
         try:
             self._try_out(found.value, region, renewed)
             self._write(found, region, renewed)
-        except ProblemError as problem:
-            if problem.slug == "outcome-unknown":
-                raise  # it may be in the record by now; `advance` sees
-            try:
-                pool.delete_secret(app_client.app_client_id, added.cognito_secret_id)
-            except UnknownAppClientError:
-                raise app_client_gone(region) from None
-            except AppClientsError:
-                tell_what_is_left(problem, [f"a second Cognito secret in {region}"])
+        except OutcomeUnknownError:
+            raise  # it may be in the record by now; `advance` sees
+        except OperationError as err:
+            with concerning(region):
+                try:
+                    pool.delete_secret(app_client.app_client_id, added.cognito_secret_id)
+                except (AppClientsError, CallTimedOutError):
+                    err.leaving([f"a second Cognito secret in {region}"])
             raise
         return Step.STARTED
 
@@ -151,43 +153,35 @@ class AppClientRotation:
     ) -> tuple[CognitoSecret, CognitoSecret]:
         """Add a secret with *value*; return the one in use, and the new one."""
         pool = self.app_clients.pools[region]
-        try:
+        with concerning(region):
             in_use, *others = pool.secrets(app_client.app_client_id)
             for other in others:
                 _require_leftover(record, region)
                 if self.admin.clock() - other.created_at < _UNDER_WAY_SECONDS:
-                    raise conflict()
+                    raise ConcurrentChangeError
                 # An earlier start ended between adding it and writing it down.
                 pool.delete_secret(app_client.app_client_id, other.cognito_secret_id)
-            return in_use, pool.add_secret(app_client.app_client_id, value)
-        except UnknownAppClientError:
-            raise app_client_gone(region) from None
-        except AppClientsError as err:
-            if isinstance(err, AppClientsRefusedError) and err.code == "LimitExceededException":
-                raise conflict() from None  # another rotation was quicker
-            raise cognito_problem(region, err) from None
+            try:
+                return in_use, pool.add_secret(app_client.app_client_id, value)
+            except AppClientsRefusedError as err:
+                if err.code == "LimitExceededException":
+                    raise ConcurrentChangeError from None  # another rotation was quicker
+                raise
 
     def _try_out(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
         for seconds in _TOKEN_PAUSES:
             self.admin.pause(seconds)
             deadline = Countdown(self.admin.clock, _TOKEN_SECONDS)
             metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
-            try:
+            with concerning(region):
                 self.require_time()
+            try:
                 scope = " ".join(sorted(record.scopes))
                 self.endpoints[region].request_token(app_client, scope, metadata, deadline)
             except (AppClientRefusedError, TokenEndpointUnavailableError):
                 continue
-            except OutOfTimeError:
-                raise out_of_time(region) from None
             return
-        raise ProblemError(
-            503,
-            "new-secret-refused",
-            "The new Cognito secret gets no token",
-            f"The token endpoint in {region} does not accept it. The old one stays in use.",
-            retry_after=60,
-        )
+        raise NewSecretRefusedError(region)
 
     def _retire(
         self,
@@ -206,14 +200,10 @@ class AppClientRotation:
             return Step.WAITING
         if now - retiring.replicated_at <= self.wait_seconds + _CLOCK_SECONDS:
             return Step.WAITING
-        try:
+        with concerning(region):
             self.app_clients.pools[region].delete_secret(
                 app_client.app_client_id, retiring.cognito_secret_id
             )
-        except UnknownAppClientError:
-            raise app_client_gone(region) from None
-        except AppClientsError as err:
-            raise cognito_problem(region, err) from None
         self._write(found, region, replace(app_client, retiring=None))
         return Step.FINISHED
 
@@ -221,18 +211,10 @@ class AppClientRotation:
         record = replace(found.value, app_clients={**found.value.app_clients, region: app_client})
         try:
             self.admin.update(record.client_id, found.version, lambda _: record)
-        except ProblemError as problem:
-            if problem.slug == "changed-meanwhile":
-                raise conflict() from None
-            raise
+        except PreconditionFailedError:
+            raise ConcurrentChangeError from None
 
 
 def _require_leftover(record: ClientRecord, region: str) -> None:
     if record.origin is Origin.ADOPTED:
-        raise ProblemError(
-            409,
-            "two-cognito-secrets",
-            "The app client has two secrets",
-            f"In {region}, one of them is not known here, and the app client was adopted. "
-            "Delete the one that nobody uses in Cognito.",
-        )
+        raise TwoCognitoSecretsError(region)

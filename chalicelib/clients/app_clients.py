@@ -12,22 +12,22 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
+from chalicelib.clients.errors import (
+    ConcurrentChangeError,
+    PreconditionFailedError,
+    UnknownScopeError,
+)
 from chalicelib.clients.repository import (
     ClientRepository,
-    app_client_gone,
-    cognito_problem,
-    conflict,
-    store_problems,
 )
 from chalicelib.credentials import app_client_mac
 from chalicelib.errors import (
-    AppClientsError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
-    OutOfTimeError,
-    ProblemError,
+    OperationError,
+    OutcomeUnknownError,
     ServiceError,
-    UnknownAppClientError,
+    concerning,
 )
 from chalicelib.model import AppClient, AppClientId, ClientRecord, Origin, Pending, Versioned
 from chalicelib.ports import AppClients, DeploymentKeyReader
@@ -58,9 +58,9 @@ class AppClientPair:
         Return the deployment key.
 
         Raises:
-            ProblemError: If it cannot be read.
+            ServiceError: If it cannot be read.
         """
-        with store_problems(self.admin.region):
+        with concerning(self.admin.region):
             return self.deployment_key.read()
 
     def require_known_scopes(self, scopes: tuple[str, ...]) -> None:
@@ -68,25 +68,19 @@ class AppClientPair:
         Make sure that both pools define *scopes*, as far as they can be asked.
 
         Raises:
-            ProblemError: If one does not; it names the scopes and the Region.
+            UnknownScopeError: If one does not.
+            ServiceError: If this Region's cannot be asked.
         """
         for region in self.regions:
-            try:
-                unknown = self.pools[region].unknown_scopes(scopes)
-            except (AppClientsUnreachableError, AppClientsThrottledError) as err:
-                if region == self.admin.region or isinstance(err, OutOfTimeError):
-                    raise cognito_problem(region, err) from None
-                continue  # that app client will be pending
-            except AppClientsError as err:
-                raise cognito_problem(region, err) from None
+            with concerning(region):
+                try:
+                    unknown = self.pools[region].unknown_scopes(scopes)
+                except (AppClientsUnreachableError, AppClientsThrottledError):
+                    if region == self.admin.region:
+                        raise
+                    continue  # that app client will be pending
             if unknown:
-                raise ProblemError(
-                    400,
-                    "unknown-scope",
-                    "Unknown scope",
-                    f"The user pool in {region} defines no {', '.join(unknown)}.",
-                    fields={"scope": f"not defined in {region}: {' '.join(unknown)}"},
-                )
+                raise UnknownScopeError(region, unknown)
 
     def make(
         self, region: str, record: ClientRecord, key: bytes, made: dict[str, AppClientId]
@@ -95,18 +89,16 @@ class AppClientPair:
         Make the app client of *record* in *region*, and note it in *made* for `undo`.
 
         Raises:
-            ProblemError: If it cannot be made, and that cannot wait.
+            ServiceError: If it cannot be made, and that cannot wait.
         """
         now = int(self.admin.clock())
-        try:
-            app_client_id, secret = self.pools[region].create(record.client_id, record.scopes)
-        except AppClientsUnreachableError as err:
-            if region == self.admin.region:
-                perhaps = [f"perhaps an app client in {region}"]
-                raise tell_what_is_left(cognito_problem(region, err), perhaps) from None
-            return Pending(now, f"Cognito in {region} did not answer")
-        except AppClientsError as err:
-            raise cognito_problem(region, err) from None
+        with concerning(region):
+            try:
+                app_client_id, secret = self.pools[region].create(record.client_id, record.scopes)
+            except AppClientsUnreachableError as err:
+                if region == self.admin.region:
+                    raise err.leaving([f"perhaps an app client in {region}"]) from None
+                return Pending(now, f"Cognito in {region} did not answer")
         made[region] = app_client_id
         mac = app_client_mac(key, record.client_id, app_client_id)
         return AppClient(self.pools[region].user_pool_id, app_client_id, secret, mac, now)
@@ -122,8 +114,8 @@ class AppClientPair:
         Make new app clients of *found* in *regions*, and write that, with *change*; or undo it.
 
         Raises:
-            ProblemError: If they cannot be made, or somebody else changed the
-                record meanwhile.
+            ConcurrentChangeError: If somebody else changed the record meanwhile.
+            OperationError: If they cannot be made, or the record not be written.
         """
         made: dict[str, AppClientId] = {}
         app_clients = dict(found.value.app_clients)
@@ -136,11 +128,12 @@ class AppClientPair:
                     app_clients[region] = app_client
             record = change(replace(found.value, app_clients=app_clients))
             return self.admin.update(record.client_id, found.version, lambda _: record)
-        except ProblemError as problem:
-            if problem.slug == "outcome-unknown":
-                raise  # undoing could break what was written after all
-            told = conflict() if problem.slug == "changed-meanwhile" else problem
-            raise tell_what_is_left(told, self.undo(made)) from None
+        except OutcomeUnknownError:
+            raise  # undoing could break what was written after all
+        except PreconditionFailedError:
+            raise ConcurrentChangeError().leaving(self.undo(made)) from None
+        except OperationError as err:
+            raise err.leaving(self.undo(made)) from None
 
     def align(
         self,
@@ -158,19 +151,18 @@ class AppClientPair:
         nobody did.
 
         Raises:
-            ProblemError: If Cognito does not do it, or the record cannot be written.
+            OperationError: If Cognito does not do it, or the record cannot be written.
         """
         for _ in range(_ATTEMPTS):
             aligned = self._aligned(found.value, regions, keep_more=keep_more)
             try:
                 self.admin.update(aligned.client_id, found.version, partial(_instead, aligned))
-            except ProblemError as problem:
-                if problem.slug != "changed-meanwhile":
-                    raise
+            except PreconditionFailedError:
+                pass
             else:
                 return
             found = self.admin.find(aligned.client_id)
-        raise conflict()
+        raise ConcurrentChangeError
 
     def _aligned(
         self, record: ClientRecord, regions: Collection[str], *, keep_more: bool
@@ -181,16 +173,12 @@ class AppClientPair:
             app_client, pool = app_clients.get(region), self.pools[region]
             if not isinstance(app_client, AppClient):
                 continue
-            try:
+            with concerning(region):
                 view = pool.describe(app_client.app_client_id)
                 more = view.scopes.difference(record.scopes) if keep_more else ()
                 scopes = (*record.scopes, *sorted(more))
                 if not pool.aligned(view, scopes, adopted=adopted):
                     pool.align(app_client.app_client_id, scopes, adopted=adopted)
-            except UnknownAppClientError:
-                raise app_client_gone(region) from None
-            except AppClientsError as err:
-                raise cognito_problem(region, err) from None
             app_clients[region] = replace(app_client, outdated=None)
         return replace(record, app_clients=app_clients)
 
@@ -207,11 +195,3 @@ class AppClientPair:
 
 def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
     return record
-
-
-def tell_what_is_left(problem: ProblemError, left: list[str]) -> ProblemError:
-    """Return *problem*, saying what it could not clear up."""
-    if left:
-        problem.detail += f" Left for `surrogatectl reconcile`: {', '.join(left)}."
-        problem.extensions.setdefault("left_behind", []).extend(left)
-    return problem

@@ -8,23 +8,17 @@ from dataclasses import dataclass, replace
 from typing import TypedDict
 
 from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.errors import ConcurrentChangeError, PreconditionFailedError
 from chalicelib.clients.repository import (
     ClientRepository,
     ClientView,
-    app_client_gone,
-    changed_meanwhile,
-    cognito_problem,
-    conflict,
     require_live,
-    store_problems,
 )
 from chalicelib.errors import (
-    AppClientsError,
     AppClientsUnreachableError,
-    InvalidCursorError,
-    ProblemError,
+    OperationError,
     ServiceError,
-    UnknownAppClientError,
+    concerning,
 )
 from chalicelib.model import (
     AppClient,
@@ -64,7 +58,7 @@ class ClientService:
         Return *client_id*.
 
         Raises:
-            ProblemError: If there is no such client.
+            OperationError: If there is no such client, or it cannot be read.
         """
         found = self.admin.find(client_id)
         replication = self.admin.replication(client_id, found.version)
@@ -92,19 +86,11 @@ class ClientService:
         Return some of the clients.
 
         Raises:
-            ProblemError: If *cursor* is not one of ours, or has expired.
+            InvalidCursorError: If *cursor* is not one of ours, or has expired.
+            ServiceError: If Secrets Manager does not answer.
         """
-        with store_problems(self.admin.region):
-            try:
-                return self.admin.records.list(cursor, limit)
-            except InvalidCursorError:
-                raise ProblemError(
-                    400,
-                    "invalid-cursor",
-                    "The cursor is not valid",
-                    "It is malformed or has expired. Start the list again without one.",
-                    fields={"cursor": "malformed or expired"},
-                ) from None
+        with concerning(self.admin.region):
+            return self.admin.records.list(cursor, limit)
 
     def change(
         self, client_id: ClientId, changes: ClientUpdate, if_match: VersionId | None = None
@@ -113,7 +99,7 @@ class ClientService:
         Make *changes* to *client_id*.
 
         Raises:
-            ProblemError: If it is not possible.
+            OperationError: If it is not possible.
         """
         self.admin.require_writer()
         if "scopes" in changes:
@@ -152,14 +138,14 @@ class ClientService:
         record = replace(record, app_clients=app_clients)
         try:
             changed = self.admin.update(client_id, found.version, lambda _: record)
-        except ProblemError as problem:
-            if problem.slug == changed_meanwhile().slug and if_match is None:
-                raise conflict() from None
+        except PreconditionFailedError:
+            if if_match is None:
+                raise ConcurrentChangeError from None
             raise
         for region, app_client in app_clients.items():
             # Also if nothing is narrowed: somebody else may be narrowing at this moment.
             if isinstance(app_client, AppClient) and app_client.outdated is None:
-                with suppress(ProblemError):  # `reconcile` finds it
+                with suppress(OperationError):  # `reconcile` finds it
                     self.app_clients.align(changed, [region])
         return changed
 
@@ -168,21 +154,17 @@ class ClientService:
     ) -> AppClient | Pending:
         if isinstance(app_client, Pending):
             return app_client
-        try:
-            self.app_clients.pools[region].align(
-                app_client.app_client_id, scopes, adopted=origin is Origin.ADOPTED
-            )
-        except UnknownAppClientError:
-            raise app_client_gone(region) from None
-        except AppClientsUnreachableError as err:
-            if region == self.admin.region:
-                raise cognito_problem(region, err) from None
-            since = int(self.admin.clock())
-            return replace(
-                app_client, outdated=Pending(since, f"Cognito in {region} did not answer")
-            )
-        except AppClientsError as err:
-            raise cognito_problem(region, err) from None
+        with concerning(region):
+            try:
+                self.app_clients.pools[region].align(
+                    app_client.app_client_id, scopes, adopted=origin is Origin.ADOPTED
+                )
+            except AppClientsUnreachableError:
+                if region == self.admin.region:
+                    raise
+                since = int(self.admin.clock())
+                reason = f"Cognito in {region} did not answer"
+                return replace(app_client, outdated=Pending(since, reason))
         return replace(app_client, outdated=None)
 
 

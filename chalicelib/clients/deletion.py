@@ -24,19 +24,25 @@ from functools import partial
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.errors import (
+    ClientEnrollingError,
+    ClientGoneError,
+    ClientNotFoundError,
+    ConcurrentChangeError,
+    PreconditionFailedError,
+)
 from chalicelib.clients.repository import (
     ClientRepository,
     ClientView,
-    conflict,
     require_live,
-    store_problems,
 )
 from chalicelib.errors import (
+    NO_ANSWER,
     AppClientsError,
-    ProblemError,
+    CallTimedOutError,
     StoreRefusedError,
-    StoreUnavailableError,
     UnknownClientError,
+    concerning,
 )
 from chalicelib.model import (
     AppClient,
@@ -84,7 +90,7 @@ class DeletionAndRestore:
         Repeating it is safe, and goes on with what is left.
 
         Raises:
-            ProblemError: If there is no such client, or it cannot be marked.
+            OperationError: If there is no such client, or it cannot be marked.
         """
         self.admin.require_writer()
         now = int(self.admin.clock())
@@ -93,12 +99,7 @@ class DeletionAndRestore:
             if record.status is Status.DELETED:
                 return record
             if record.status is Status.ENROLLING:
-                raise ProblemError(
-                    409,
-                    "enrolling",
-                    "The client is being enrolled",
-                    "Its enrollment has not finished. Repeat it, or run `surrogatectl reconcile`.",
-                )
+                raise ClientEnrollingError
             deletion = Deletion(now, record.status, recovery_days)
             return replace(record, status=Status.DELETED, deletion=deletion)
 
@@ -109,7 +110,8 @@ class DeletionAndRestore:
         Go on with the deletion of *found*, a tombstone, as far as possible.
 
         Raises:
-            ProblemError: If somebody restores it at the same time.
+            ConcurrentChangeError: If somebody restores it at the same time.
+            ServiceError: If Secrets Manager does not answer.
         """
         for _ in range(_ATTEMPTS):
             record, left = self._remove_app_clients(found.value)
@@ -118,15 +120,14 @@ class DeletionAndRestore:
                     record.client_id, found.version, partial(_instead, record)
                 )
                 return Deleted(found.value, tuple(left or self._bury(found)))
-            except ProblemError as problem:
-                if problem.slug == "unknown-client":
-                    return Deleted(record, ())  # somebody else finished it
-                if problem.slug != "changed-meanwhile":
-                    raise
+            except ClientNotFoundError:
+                return Deleted(record, ())  # somebody else finished it
+            except PreconditionFailedError:
+                pass
             found = self.admin.find(record.client_id)
             if found.value.status is not Status.DELETED:
                 break
-        raise conflict()
+        raise ConcurrentChangeError
 
     def _remove_app_clients(self, record: ClientRecord) -> tuple[ClientRecord, list[str]]:
         if record.origin is Origin.ADOPTED:
@@ -138,7 +139,7 @@ class DeletionAndRestore:
                 continue
             try:
                 self.app_clients.pools[region].delete(app_client.app_client_id)
-            except AppClientsError:
+            except (AppClientsError, CallTimedOutError):
                 left.append(f"the app client in {region}")
             else:
                 app_clients[region] = Pending(int(self.admin.clock()), _DELETED)
@@ -162,15 +163,15 @@ class DeletionAndRestore:
                 continue  # the replica is still on its way out
             except UnknownClientError:
                 return []
-            except StoreUnavailableError:
+            except NO_ANSWER:
                 break
             # Somebody restored it; an earlier round may have removed the replica.
             self._exhume(record.client_id)
-            raise conflict()
+            raise ConcurrentChangeError
         return ["the record and its replica"]
 
     def _exhume(self, client_id: ClientId) -> None:
-        with store_problems(self.admin.region):
+        with concerning(self.admin.region):
             self.admin.records.cancel_deletion(client_id)
             self.admin.records.replicate(client_id)
 
@@ -179,19 +180,19 @@ class DeletionAndRestore:
         Restore *client_id*, with new app clients where the old ones are gone.
 
         Raises:
-            ProblemError: If it is gone for good, or being enrolled, or its app
-                clients cannot be made.
+            ClientGoneError: If it is gone for good.
+            OperationError: If it is being enrolled, or its app clients cannot be made.
         """
         self.admin.require_writer()
         key = self.app_clients.key()
-        with store_problems(self.admin.region):
+        with concerning(self.admin.region):
             try:
                 self.admin.records.cancel_deletion(client_id)
             except UnknownClientError:
-                raise _gone(client_id) from None
+                raise ClientGoneError(client_id) from None
         found = self.admin.find(client_id)
         if is_undone(found.value):
-            raise _gone(client_id)
+            raise ClientGoneError(client_id)
         if found.value.status is Status.DELETED:
             found = self._revive(found, key)
         else:
@@ -249,13 +250,3 @@ def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
 
 def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
     return record
-
-
-def _gone(client_id: ClientId) -> ProblemError:
-    return ProblemError(
-        404,
-        "gone",
-        "The client is gone",
-        f"There is no client {client_id} that could be restored. Enroll a new one.",
-        fields={"client_id": "gone"},
-    )

@@ -12,8 +12,8 @@ from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Final
 
-from chalicelib.clients.repository import conflict, store_problems
-from chalicelib.errors import ProblemError, VersionConflictError
+from chalicelib.clients.errors import ConcurrentChangeError, DenialsFullError
+from chalicelib.errors import VersionConflictError, concerning
 from chalicelib.model import ClientId, RegionState
 from chalicelib.ports import StateStore
 from chalicelib.record_json import state_to_json
@@ -40,9 +40,9 @@ class Denials:
         Return who is denied.
 
         Raises:
-            ProblemError: If the Region's state cannot be read.
+            ServiceError: If the Region's state cannot be read.
         """
-        with store_problems(self.region):
+        with concerning(self.region):
             return self.state.read().value.denied
 
     def change(self, deny: Collection[ClientId], allow: Collection[ClientId]) -> ClientIds:
@@ -50,9 +50,10 @@ class Denials:
         Deny *deny* and take the denial of *allow* away, all or nothing; return who is denied now.
 
         Raises:
-            ProblemError: If the list would be too long, or cannot be written.
+            DenialsFullError: If the list would be too long.
+            ConcurrentChangeError, ServiceError: If it cannot be written.
         """
-        with store_problems(self.region):
+        with concerning(self.region):
             for _ in range(_ATTEMPTS):
                 found = self.state.read()
                 state = changed(found.value, frozenset(deny), frozenset(allow))
@@ -61,13 +62,13 @@ class Denials:
                     return denied
                 longer = (denied - found.value.denied) | (state.allowed - found.value.allowed)
                 if longer and is_full(state):
-                    raise _full(self.region)
+                    raise DenialsFullError(self.region, MAX_DENIED)
                 try:
                     self.state.replace(state, found.version)
                 except VersionConflictError:
                     continue
                 return denied
-        raise conflict()
+        raise ConcurrentChangeError
 
 
 def changed(state: RegionState, deny: ClientIds, allow: ClientIds) -> RegionState:
@@ -84,13 +85,3 @@ def changed(state: RegionState, deny: ClientIds, allow: ClientIds) -> RegionStat
 def is_full(state: RegionState) -> bool:
     """Return whether *state* is longer than Secrets Manager takes, or we allow."""
     return len(state.denied) > MAX_DENIED or len(state_to_json(state)) > _MAX_CHARACTERS
-
-
-def _full(region: str) -> ProblemError:
-    return ProblemError(
-        409,
-        "denials-full",
-        "The list of denials is full",
-        f"{region} can deny {MAX_DENIED} clients; nothing was changed. Disable these clients "
-        "instead (`surrogatectl disable`), and allow those that were disabled or deleted since.",
-    )

@@ -21,16 +21,22 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chalicelib import credentials
-from chalicelib.clients.app_clients import AppClientPair, tell_what_is_left
-from chalicelib.clients.repository import RETRY_SECONDS, ClientRepository, conflict, store_problems
+from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.errors import (
+    ConcurrentChangeError,
+    EnrollmentOutcomeUnknownError,
+    IdempotencyKeyReusedError,
+)
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.errors import (
     ClientExistsError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     ServiceError,
     UnknownClientError,
     VersionConflictError,
+    concerning,
 )
 from chalicelib.model import (
     AppClient,
@@ -107,8 +113,8 @@ class Enrollment:
         *named* is told both IDs before anything is written.
 
         Raises:
-            ProblemError: If it is not possible; nothing is left behind, or the
-                problem says that `reconcile` has to clear up.
+            OperationError: If it is not possible; nothing is left behind, or the
+                error says what `reconcile` has to clear up.
         """
         self.admin.require_writer()
         key = self.app_clients.key()
@@ -136,7 +142,7 @@ class Enrollment:
             expires_at=request.expires_at,
             enrollment=mark,
         )
-        with store_problems(self.admin.region):
+        with concerning(self.admin.region):
             reserved, created = self._reserve(record)
         return self._complete(reserved, issued, key, undo_record=created)
 
@@ -153,15 +159,17 @@ class Enrollment:
         try:
             found = self.admin.records.read(record.client_id)
         except UnknownClientError:
-            raise _reused_key("That client was deleted.") from None
+            raise IdempotencyKeyReusedError("That client was deleted.") from None
         first, again = found.value.enrollment, record.enrollment
         if first is None or again is None or first.body_digest != again.body_digest:
-            raise _reused_key("It was used for another request.")
+            raise IdempotencyKeyReusedError("It was used for another request.")
         if not 0 <= record.created_at - found.value.created_at <= REPEAT_SECONDS:
-            raise _reused_key(f"It was used more than {REPEAT_SECONDS // 60} minutes ago.")
+            raise IdempotencyKeyReusedError(
+                f"It was used more than {REPEAT_SECONDS // 60} minutes ago."
+            )
         untouched = [secret.secret_id for secret in found.value.secrets] == [first.secret_id]
         if not untouched or found.value.status not in {Status.ENROLLING, Status.ACTIVE}:
-            raise _reused_key("That client was changed since.")
+            raise IdempotencyKeyReusedError("That client was changed since.")
         resumed = replace(found.value, secrets=record.secrets, enrollment=again)
         return Versioned(resumed, found.version), False
 
@@ -180,32 +188,28 @@ class Enrollment:
                 if not isinstance(app_clients.get(region), AppClient):
                     app_clients[region] = self.app_clients.make(region, reserved.value, key, made)
             record = replace(reserved.value, status=Status.ACTIVE, app_clients=app_clients)
-            version = self.admin.records.replace(record, reserved.version)
+            with concerning(self.admin.region):
+                version = self.admin.records.replace(record, reserved.version)
         except OutcomeUnknownError:
             # Undoing could break what was written after all; `reconcile` looks.
-            raise _outcome_unknown(record) from None
+            raise EnrollmentOutcomeUnknownError(
+                record.client_id, repeatable=record.enrollment is not None
+            ) from None
         except (VersionConflictError, UnknownClientError):
             # The record is somebody else's now: a repeat of this very request.
-            raise self._undone(conflict(), None, made) from None
-        except (ServiceError, ProblemError) as err:
+            raise self._undone(ConcurrentChangeError(), None, made) from None
+        except OperationError as err:
             undo = reserved if undo_record else None
-            raise self._undone(self._problem(err), undo, made) from None
+            raise self._undone(err, undo, made) from None
         return Enrolled(issued, record, version, self.admin.replicate(record.client_id, version))
-
-    def _problem(self, err: ServiceError | ProblemError) -> ProblemError:
-        try:
-            with store_problems(self.admin.region):
-                raise err
-        except ProblemError as problem:
-            return problem
 
     def _undone(
         self,
-        problem: ProblemError,
+        failure: OperationError,
         reserved: Versioned[ClientRecord] | None,
         made: Mapping[str, AppClientId],
-    ) -> ProblemError:
-        """Remove what this attempt made; return *problem*, with what could not be removed."""
+    ) -> OperationError:
+        """Remove what this attempt made; return *failure*, with what could not be removed."""
         left = self.app_clients.undo(made)
         if reserved is not None:
             try:
@@ -214,7 +218,7 @@ class Enrollment:
                 pass  # a repeat of this request went on with it
             except ServiceError:
                 left.append(f"the record of {reserved.value.client_id} in {self.admin.region}")
-        return tell_what_is_left(problem, left)
+        return failure.leaving(left)
 
     def _remove(self, reserved: Versioned[ClientRecord]) -> None:
         # Secrets Manager deletes whatever stands there; so first make sure of
@@ -222,30 +226,3 @@ class Enrollment:
         tombstone = replace(reserved.value, status=Status.DELETED)
         self.admin.records.replace(tombstone, reserved.version)
         self.admin.records.delete_now(tombstone.client_id)
-
-
-def _reused_key(why: str) -> ProblemError:
-    return ProblemError(
-        409,
-        "idempotency-key-reused",
-        "The Idempotency-Key was used before",
-        f"{why} Use a new key for a new client.",
-        fields={"Idempotency-Key": "used before"},
-    )
-
-
-def _outcome_unknown(record: ClientRecord) -> ProblemError:
-    repeat = (
-        "Repeat the request with the same Idempotency-Key within 10 minutes, or r"
-        if record.enrollment
-        else "R"
-    )
-    return ProblemError(
-        503,
-        "outcome-unknown",
-        "Secrets Manager stopped answering half-way",
-        f"Whether {record.client_id} was enrolled is unknown; nobody received its secret. "
-        f"{repeat}un `surrogatectl reconcile`.",
-        retry_after=RETRY_SECONDS,
-        extensions={"client_id": record.client_id},
-    )

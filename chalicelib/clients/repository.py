@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from chalicelib.errors import (
-    AppClientsError,
-    AppClientsRefusedError,
-    AppClientsThrottledError,
-    MalformedSecretError,
-    OutcomeUnknownError,
-    OutOfTimeError,
-    ProblemError,
-    ServiceError,
-    StoreRefusedError,
-    StoreUnavailableError,
-    UnknownClientError,
-    VersionConflictError,
+from chalicelib.clients.errors import (
+    ClientDeletedError,
+    ClientEnrollingError,
+    ClientNotFoundError,
+    ConcurrentChangeError,
+    NoRegionWritesError,
+    NotTheWriterError,
+    PreconditionFailedError,
 )
+from chalicelib.errors import ServiceError, UnknownClientError, VersionConflictError, concerning
 from chalicelib.model import (
     ClientId,
     ClientRecord,
@@ -31,10 +26,6 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Clock, Pause, RecordStore, StateStore
-
-RETRY_SECONDS: Final = 5
-FENCED_SECONDS: Final = 30
-"""When to try again while no Region writes."""
 
 _ATTEMPTS: Final = 4
 # Replication mostly takes seconds; who needs to know asks again.
@@ -81,46 +72,29 @@ class ClientRepository:
         is all there is.
 
         Raises:
-            ProblemError: If they are made in the other Region, or, while a
-                failover or failback is under way, in none; it says so.
+            NotTheWriterError: If they are made in the other Region.
+            NoRegionWritesError: If a failover or failback is under way.
+            ServiceError: If this Region's state cannot be read.
         """
-        with store_problems(self.region):
+        with concerning(self.region):
             own = self.state.read().value
         try:
             other = self.other_state.read().value
         except ServiceError:
             other = None
         if other is not None and other.writer and not (own.writer and self.outranks(own, other)):
-            raise self._not_the_writer()
+            raise NotTheWriterError(self.region, self.other_region)
         if own.writer:
             return
         if other is not None:
-            raise ProblemError(
-                503,
-                "no-region-writes",
-                "No Region writes at the moment",
-                "A failover or a failback is under way, and administrators' changes wait for it. "
-                "If it was given up: `surrogatectl failback` finishes it, and "
-                "`surrogatectl failback --abort` undoes it.",
-                retry_after=FENCED_SECONDS,
-            )
-        raise self._not_the_writer()
+            raise NoRegionWritesError
+        raise NotTheWriterError(self.region, self.other_region)
 
     def outranks(self, own: RegionState, other: RegionState) -> bool:
         """Return whether, if both Regions say that they write, this one does."""
         if self.secondary:
             return not outranks(other, own)
         return outranks(own, other)
-
-    def _not_the_writer(self) -> ProblemError:
-        return ProblemError(
-            409,
-            "not-the-writing-region",
-            "This Region does not write",
-            f"{self.region} is the standby. Send the request to the admin endpoint in "
-            f"{self.other_region}, which writes; or fail over to {self.region} first.",
-            extensions={"region": self.region, "writing_region": self.other_region},
-        )
 
     def find(
         self, client_id: ClientId, if_match: VersionId | None = None
@@ -129,15 +103,17 @@ class ClientRepository:
         Return the record of *client_id*.
 
         Raises:
-            ProblemError: If there is none (404), or *if_match* is not its version (412).
+            ClientNotFoundError: If there is none.
+            PreconditionFailedError: If *if_match* is not its version.
+            ServiceError: If it cannot be read.
         """
-        with store_problems(self.region):
+        with concerning(self.region):
             try:
                 found = self.records.read(client_id)
             except UnknownClientError:
-                raise unknown_client(client_id) from None
+                raise ClientNotFoundError(client_id) from None
         if if_match is not None and if_match != found.version:
-            raise changed_meanwhile()
+            raise PreconditionFailedError
         return found
 
     def update(
@@ -155,39 +131,43 @@ class ClientRepository:
         operator confirmed must not be undone by failback without a question.
 
         Raises:
-            ProblemError: If there is no such record, or not the version that
-                *if_match* names, or whatever *change* raises.
+            ClientNotFoundError: If there is no such record.
+            PreconditionFailedError: If it is not the version that *if_match* names.
+            ConcurrentChangeError: If others were quicker, again and again.
+            OutcomeUnknownError, ServiceError: If Secrets Manager does not do it.
+            OperationError: Whatever *change* raises.
         """
         for _ in range(_ATTEMPTS):
             found = self.find(client_id, if_match)
             record = change(found.value)
             if record == found.value and not self.secondary:
                 return found
-            with store_problems(self.region):
+            with concerning(self.region):
                 try:
                     return Versioned(record, self.records.replace(record, found.version))
                 except VersionConflictError:
                     if if_match is not None:
-                        raise changed_meanwhile() from None
+                        raise PreconditionFailedError from None
                 except UnknownClientError:
-                    raise unknown_client(client_id) from None
-        raise conflict()
+                    raise ClientNotFoundError(client_id) from None
+        raise ConcurrentChangeError
 
     def replication(self, client_id: ClientId, version: VersionId) -> Replication:
         """
         Return whether the replica of *client_id* has *version*, or how far it has come.
 
         Raises:
-            ProblemError: If nobody can say, or there is no such record any more.
+            ClientNotFoundError: If there is no such record any more.
+            ServiceError: If nobody can say.
         """
-        with store_problems(self.region):
+        with concerning(self.region):
             # As the standby it has what is replicated to it.
             if self.secondary and self.state.read().value.writer:
                 return Replication.SUSPENDED
             try:
                 return self.records.replication(client_id, version)
             except UnknownClientError:
-                raise unknown_client(client_id) from None
+                raise ClientNotFoundError(client_id) from None
 
     def replicate(self, client_id: ClientId, version: VersionId) -> Replication:
         """
@@ -225,141 +205,9 @@ def require_live(record: ClientRecord) -> None:
     Make sure that *record* is a client's whose life has begun and not ended.
 
     Raises:
-        ProblemError: If it is being enrolled, or was deleted.
+        ClientEnrollingError, ClientDeletedError: If it is not.
     """
     if record.status is Status.ENROLLING:
-        raise ProblemError(
-            409,
-            "enrolling",
-            "The client is being enrolled",
-            "Its enrollment has not finished. Repeat it, or run `surrogatectl reconcile`.",
-        )
+        raise ClientEnrollingError
     if record.status is Status.DELETED:
-        raise ProblemError(
-            409,
-            "deleted",
-            "The client was deleted",
-            "Restore it first, within its recovery window.",
-        )
-
-
-@contextmanager
-def store_problems(region: str) -> Iterator[None]:
-    """Turn what Secrets Manager's adapters raise into problems that name *region*."""
-    try:
-        yield
-    except OutOfTimeError:
-        raise out_of_time(region) from None
-    except OutcomeUnknownError:
-        raise ProblemError(
-            503,
-            "outcome-unknown",
-            "Secrets Manager stopped answering half-way",
-            f"Whether the change was made in {region} is unknown. Read the client and see.",
-            retry_after=RETRY_SECONDS,
-        ) from None
-    except StoreUnavailableError:
-        raise ProblemError(
-            503,
-            "store-unavailable",
-            "Secrets Manager does not answer",
-            f"Secrets Manager in {region} does not answer or throttles. Try again.",
-            retry_after=RETRY_SECONDS,
-        ) from None
-    except StoreRefusedError as err:
-        raise ProblemError(
-            500,
-            "store-refused",
-            "Secrets Manager refuses",
-            f"In {region}: {err}. Check the role's policy and the key.",
-        ) from None
-    except MalformedSecretError as err:
-        raise ProblemError(
-            500,
-            "malformed-secret",
-            "A stored secret is missing or malformed",
-            f"In {region}: {err} If this is a new deployment, run `surrogatectl init`.",
-        ) from None
-
-
-def out_of_time(region: str) -> ProblemError:
-    """Return the problem of a call that ended before AWS had done all that it takes."""
-    return ProblemError(
-        503,
-        "out-of-time",
-        "There was no time left",
-        f"AWS answers too slowly, at the end in {region}; the call was given up so that it has "
-        "an answer. Read the client and see, then repeat it.",
-        retry_after=RETRY_SECONDS,
-    )
-
-
-def unknown_client(client_id: ClientId) -> ProblemError:
-    """Return the problem of a client that does not exist."""
-    return ProblemError(
-        404,
-        "unknown-client",
-        "Unknown client",
-        f"There is no client {client_id}.",
-        fields={"client_id": "unknown"},
-    )
-
-
-def conflict() -> ProblemError:
-    """Return the problem of a write that lost against others."""
-    return ProblemError(
-        409,
-        "conflict",
-        "Somebody else changed it at the same time",
-        "Nothing was changed by this request. Repeat it.",
-        retry_after=1,
-    )
-
-
-def changed_meanwhile() -> ProblemError:
-    """Return the problem of a write whose If-Match does not hold (RFC 9110 §13.1.1)."""
-    return ProblemError(
-        412,
-        "changed-meanwhile",
-        "Somebody else changed it meanwhile",
-        "The client is not the version that If-Match names. Nothing was changed by this "
-        "request. Read the client again, and repeat.",
-        fields={"If-Match": "not the current version"},
-    )
-
-
-def app_client_gone(region: str) -> ProblemError:
-    """Return the problem of a record that refers to no app client any more."""
-    return ProblemError(
-        409,
-        "app-client-gone",
-        "The app client is gone",
-        f"There is no such app client in {region} any more. Run `surrogatectl reconcile`.",
-    )
-
-
-def cognito_problem(region: str, err: AppClientsError) -> ProblemError:
-    """Return the problem that Cognito of *region* raised."""
-    if isinstance(err, OutOfTimeError):
-        return out_of_time(region)
-    if isinstance(err, AppClientsThrottledError):
-        return ProblemError(
-            429,
-            "cognito-throttled",
-            "Cognito asks to slow down",
-            f"Cognito in {region} throttles. Try again, more slowly.",
-            retry_after=RETRY_SECONDS,
-        )
-    if isinstance(err, AppClientsRefusedError):
-        if err.code == "LimitExceededException":
-            detail = f"The user pool in {region} is full: raise its quota of app clients."
-        else:
-            detail = f"The user pool in {region} answered {err.code}."
-        return ProblemError(502, "cognito-refused", "Cognito refuses", detail)
-    return ProblemError(
-        503,
-        "cognito-unavailable",
-        "Cognito does not answer",
-        f"Cognito in {region} does not answer. Try again.",
-        retry_after=RETRY_SECONDS,
-    )
+        raise ClientDeletedError

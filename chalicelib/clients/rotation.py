@@ -9,12 +9,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Final
 
 from chalicelib import credentials
+from chalicelib.clients.errors import (
+    OnlySecretError,
+    SecretInUseError,
+    TwoSecretsLiveError,
+    UnknownSecretError,
+)
 from chalicelib.clients.repository import ClientRepository, ClientView, require_live
 from chalicelib.credentials import RandomBytes, SecretHasher
-from chalicelib.errors import LogUnavailableError, ProblemError
+from chalicelib.errors import CallTimedOutError, LogUnavailableError
 from chalicelib.model import (
     ClientId,
     ClientRecord,
@@ -70,7 +76,8 @@ class Rotation:
         *named* is told the new secret's ID before anything is written.
 
         Raises:
-            ProblemError: If two secrets are live already, or it is not possible.
+            TwoSecretsLiveError: If two secrets are live already.
+            OperationError: If it is not possible.
         """
         self.admin.require_writer()
         now = int(self.admin.clock())
@@ -82,7 +89,7 @@ class Rotation:
             require_live(record)
             live = live_secrets(record, now)
             if len(live) >= _MAX_LIVE:
-                raise _two_live(live)
+                raise TwoSecretsLiveError([secret.secret_id for secret in live])
             ends = [_end(secret, now + overlap_seconds) for secret in live]
             return replace(record, secrets=(new, *(each for each in ends if overlap_seconds)))
 
@@ -106,7 +113,9 @@ class Rotation:
         the only one ever seen in use.
 
         Raises:
-            ProblemError: If there is none, or no such secret, or no other one.
+            SecretInUseError: If there is none.
+            UnknownSecretError, OnlySecretError: If there is no such secret, or no other one.
+            OperationError: If it is not possible.
         """
         self.admin.require_writer()
         now = int(self.admin.clock())
@@ -131,7 +140,7 @@ class Rotation:
         for region, log in self.logs.items():
             try:
                 uses[region] = log.last_uses(record.client_id, secret_ids)
-            except LogUnavailableError:
+            except (LogUnavailableError, CallTimedOutError):
                 uses[region] = None
         return uses
 
@@ -152,57 +161,25 @@ def _end(secret: StoredSecret, at: int) -> StoredSecret:
 def _require_replaceable(record: ClientRecord, secret_id: SecretId, now: int) -> None:
     require_live(record)
     if all(secret.secret_id != secret_id for secret in record.secrets):
-        raise ProblemError(
-            404,
-            "unknown-secret",
-            "Unknown secret",
-            f"The client has no secret {secret_id}.",
-            fields={"secret_id": "unknown"},
-        )
+        raise UnknownSecretError(secret_id)
     if all(secret.secret_id == secret_id for secret in live_secrets(record, now)):
-        raise ProblemError(
-            409,
-            "only-secret",
-            "The client has no other secret",
-            "Rotate it first; or disable or delete the client.",
-        )
+        raise OnlySecretError
 
 
 def _require_unused(secret_id: SecretId, uses: Mapping[str, LastUses | None], now: int) -> None:
     unknown = [region for region, seen in uses.items() if seen is None]
     if unknown:
-        raise _in_use(f"The log of {' and '.join(unknown)} cannot be read, so nobody knows.", uses)
+        raise SecretInUseError(
+            f"The log of {' and '.join(unknown)} cannot be read, so nobody knows.", uses
+        )
     seen: dict[SecretId, int] = {}
     for last_uses in uses.values():
         for each, at in (last_uses or {}).items():
             seen[each] = max(seen.get(each, 0), at or 0)
     used = seen.get(secret_id, 0)
     if used and now - used <= LATELY_SECONDS:
-        raise _in_use(f"It was used within the last {LATELY_SECONDS // 86_400} days.", uses)
+        raise SecretInUseError(
+            f"It was used within the last {LATELY_SECONDS // 86_400} days.", uses
+        )
     if used and not any(at for each, at in seen.items() if each != secret_id):
-        raise _in_use("It is the only one that was ever seen in use.", uses)
-
-
-def _in_use(why: str, uses: Mapping[str, LastUses | None]) -> ProblemError:
-    shown: dict[str, Any] = {
-        region: "unknown" if seen is None else dict(seen) for region, seen in uses.items()
-    }
-    return ProblemError(
-        409,
-        "secret-in-use",
-        "The secret may be in use",
-        f"{why} To retire it all the same, use force.",
-        extensions={"last_used": shown},
-    )
-
-
-def _two_live(live: tuple[StoredSecret, ...]) -> ProblemError:
-    return ProblemError(
-        409,
-        "two-secrets-live",
-        "The client has two live secrets",
-        "A client has at most two. Retire one of them first: "
-        + " or ".join(secret.secret_id for secret in live)
-        + ".",
-        extensions={"secret_ids": [secret.secret_id for secret in live]},
-    )
+        raise SecretInUseError("It is the only one that was ever seen in use.", uses)

@@ -20,7 +20,14 @@ from chalicelib.clients.denials import MAX_DENIED
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.clients.rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from chalicelib.credentials import SECRET_ID, is_client_id
-from chalicelib.errors import ProblemError
+from chalicelib.http.request_errors import (
+    BodyTooLargeError,
+    InvalidFieldsError,
+    InvalidJsonError,
+    MalformedClientIdError,
+    MalformedSecretIdError,
+    NoChangeError,
+)
 from chalicelib.model import ClientId, Network, SecretId, Status, VersionId
 from chalicelib.token.oauth import is_scope
 
@@ -85,7 +92,8 @@ def parse_changes(request: AdminRequest, now: float) -> ClientUpdate:
     Return the changes that *request* asks for.
 
     Raises:
-        ProblemError: If it is not valid, or asks for none.
+        InvalidFieldsError: If it is not valid.
+        NoChangeError: If it asks for none.
     """
     fields = _Fields(request)
     changes: ClientUpdate = {}
@@ -101,9 +109,7 @@ def parse_changes(request: AdminRequest, now: float) -> ClientUpdate:
         changes["status"] = status
     fields.finish()
     if not changes:
-        raise ProblemError(
-            400, "invalid-request", "The request is not valid", "It changes nothing."
-        )
+        raise NoChangeError
     return changes
 
 
@@ -125,7 +131,8 @@ def parse_denials(request: AdminRequest) -> DenialsRequest:
     Return the changes of this Region's denials that *request* asks for.
 
     Raises:
-        ProblemError: If it is not valid, or asks for none.
+        InvalidFieldsError: If it is not valid.
+        NoChangeError: If it asks for none.
     """
     fields = _Fields(request)
     denials = DenialsRequest(
@@ -134,9 +141,7 @@ def parse_denials(request: AdminRequest) -> DenialsRequest:
     )
     fields.finish()
     if not denials.deny and not denials.allow:
-        raise ProblemError(
-            400, "invalid-request", "The request is not valid", "It changes nothing."
-        )
+        raise NoChangeError
     return denials
 
 
@@ -202,7 +207,7 @@ def require_known_query(request: AdminRequest, known: Collection[str]) -> None:
     told = f"known are {', '.join(sorted(known))}" if known else "there is none here"
     unknown = {name[:64]: f"is unknown; {told}" for name in request.query if name not in known}
     if unknown:
-        raise _invalid(unknown)
+        raise InvalidFieldsError(unknown)
 
 
 def parse_client_id(request: AdminRequest) -> ClientId:
@@ -214,13 +219,7 @@ def parse_client_id(request: AdminRequest) -> ClientId:
     """
     text = request.path["client_id"]
     if not is_client_id(text):
-        raise ProblemError(
-            404,
-            "unknown-client",
-            "Unknown client",
-            "The client ID in the path is malformed.",
-            fields={"client_id": "malformed"},
-        )
+        raise MalformedClientIdError
     return ClientId(text)
 
 
@@ -229,18 +228,12 @@ def parse_secret_id(request: AdminRequest) -> SecretId:
     Return the secret ID in the path.
 
     Raises:
-        ProblemError: If it cannot be one; what stands there instead may be the
+        MalformedSecretIdError: If it cannot be one; what stands there instead may be the
             secret itself, so it is not quoted.
     """
     text = request.path["secret_id"]
     if not SECRET_ID.fullmatch(text):
-        raise ProblemError(
-            404,
-            "unknown-secret",
-            "Unknown secret",
-            "The secret ID in the path is malformed.",
-            fields={"secret_id": "malformed"},
-        )
+        raise MalformedSecretIdError
     return SecretId(text)
 
 
@@ -255,7 +248,7 @@ def parse_if_match(request: AdminRequest) -> VersionId | None:
     if text is None or text.strip() == "*":
         return None
     if not _ENTITY_TAG.fullmatch(text.strip()):
-        raise _invalid({"If-Match": 'must be one entity tag, like "…", or *'})
+        raise InvalidFieldsError({"If-Match": 'must be one entity tag, like "…", or *'})
     return VersionId(text.strip()[1:-1])
 
 
@@ -263,7 +256,7 @@ def _query(request: AdminRequest, name: str, parse: Callable[[str], T], default:
     try:
         return parse(request.query.get(name, default))
     except ValueError as err:
-        raise _invalid({name: str(err)}) from None
+        raise InvalidFieldsError({name: str(err)}) from None
 
 
 class _Fields:
@@ -311,32 +304,18 @@ class _Fields:
         for name in self._content.keys() - self._known:
             self._wrong[name[:64]] = f"is unknown; known are {', '.join(sorted(self._known))}"
         if self._wrong:
-            raise _invalid(self._wrong)
-
-
-def _invalid(fields: Mapping[str, str]) -> ProblemError:
-    return ProblemError(
-        400,
-        "invalid-request",
-        "The request is not valid",
-        "; ".join(f"{name} {detail}" for name, detail in sorted(fields.items())) + ".",
-        fields=fields,
-    )
+            raise InvalidFieldsError(self._wrong)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
-        raise ProblemError(
-            413, "too-large", "The body is too large", f"It exceeds {MAX_BODY_BYTES} bytes."
-        )
+        raise BodyTooLargeError(MAX_BODY_BYTES)
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
-        raise ProblemError(
-            400, "invalid-json", "The body is not a JSON object", "Send a JSON object in UTF-8."
-        )
+        raise InvalidJsonError
     return content
 
 

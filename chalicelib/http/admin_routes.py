@@ -22,10 +22,10 @@ from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.rotation import Rotation
 from chalicelib.credentials import SECRET_ID, is_client_id, loggable
-from chalicelib.errors import ProblemError
 from chalicelib.http import admin_requests as parse
 from chalicelib.http.admin_requests import AdminRequest
-from chalicelib.http.problems import problem_response
+from chalicelib.http.problems import INTERNAL, problem_of
+from chalicelib.http.request_errors import UnsignedRequestError
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -42,7 +42,6 @@ from chalicelib.timing import CallDeadline
 T = TypeVar("T")
 
 _ANY = ["*/*"]
-_INTERNAL = ProblemError(500, "internal", "The service failed", "The log says where.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +127,12 @@ def _audited(
             request = _admin_request(routes.current_request, path)
             parse.require_known_query(request, query)
             answered = view(surface, request, audit)
-        except ProblemError as problem:
-            outcome, response = problem.slug, problem_response(problem)
         except Exception as err:  # noqa: BLE001 - no text of an error leaves this function
-            surface.emit(crash(err))
-            outcome, response = _INTERNAL.slug, problem_response(_INTERNAL)
+            problem = problem_of(err)
+            if problem is INTERNAL:
+                surface.emit(crash(err))
+            outcome = problem.slug
+            response = Response(problem.body, problem.headers, problem.status)
         else:
             outcome, response = "done", _response(answered)
         surface.emit(audit.line(outcome))
@@ -154,13 +154,11 @@ def _caller(request: Request) -> str:
     Return the caller's ARN, which only IAM authentication puts into the event.
 
     Raises:
-        ProblemError: If there is none, whatever stands in front of this view.
+        UnsignedRequestError: If there is none, whatever stands in front of this view.
     """
     arn = (request.context.get("identity") or {}).get("userArn")
     if not isinstance(arn, str) or not arn.startswith("arn:"):
-        raise ProblemError(
-            403, "forbidden", "Forbidden", "The request is not signed with IAM (SigV4)."
-        )
+        raise UnsignedRequestError
     return arn
 
 

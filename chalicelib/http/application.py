@@ -14,8 +14,8 @@ from typing import Any
 
 from chalice.app import Chalice, Response
 
-from chalicelib.errors import InvalidRequestError, OAuthError, OAuthServerError, ProblemError
-from chalicelib.http.problems import problem_response
+from chalicelib.errors import InvalidRequestError, OAuthError, OAuthServerError
+from chalicelib.http.problem import Problem
 from chalicelib.token import oauth
 
 _ADMIN = ("/clients", "/denials")
@@ -75,6 +75,5 @@ def _error(status_code: HTTPStatus) -> OAuthError:
 
 def _problem(status_code: HTTPStatus) -> Response:
     phrase = status_code.phrase
-    return problem_response(
-        ProblemError(status_code, phrase.lower().replace(" ", "-"), phrase, phrase + ".")
-    )
+    problem = Problem(status_code, phrase.lower().replace(" ", "-"), phrase, phrase + ".")
+    return Response(problem.body, problem.headers, problem.status)

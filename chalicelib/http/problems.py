@@ -1,33 +1,352 @@
-"""Problem documents of the administrators' surface (RFC 9457)."""
+"""The one table of problems: from the type of an error to status, slug, title and text."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, TypeVar
 
-from chalice.app import Response
+from chalicelib.clients.errors import (
+    AppClientPendingError,
+    ClientDeletedError,
+    ClientEnrollingError,
+    ClientGoneError,
+    ClientNotFoundError,
+    ConcurrentChangeError,
+    DeletionUnfinishedError,
+    DenialsFullError,
+    EnrollmentOutcomeUnknownError,
+    IdempotencyKeyReusedError,
+    NewSecretRefusedError,
+    NoRegionWritesError,
+    NotTheWriterError,
+    OnlySecretError,
+    PreconditionFailedError,
+    SecretInUseError,
+    TwoCognitoSecretsError,
+    TwoSecretsLiveError,
+    UnknownScopeError,
+    UnknownSecretError,
+)
+from chalicelib.errors import (
+    AppClientsRefusedError,
+    AppClientsThrottledError,
+    AppClientsUnreachableError,
+    CallTimedOutError,
+    InvalidCursorError,
+    MalformedSecretError,
+    OperationError,
+    OutcomeUnknownError,
+    StoreRefusedError,
+    StoreUnavailableError,
+    UnknownAppClientError,
+    VersionConflictError,
+)
+from chalicelib.http.problem import TYPE_PREFIX, Problem
+from chalicelib.http.request_errors import (
+    BodyTooLargeError,
+    InvalidFieldsError,
+    InvalidJsonError,
+    MalformedClientIdError,
+    MalformedSecretIdError,
+    NoChangeError,
+    UnsignedRequestError,
+)
 
-from chalicelib.errors import ProblemError
+E = TypeVar("E", bound=OperationError)
 
-TYPE_PREFIX = "urn:surrogate-credentials:problem:"
+RETRY_SECONDS: Final = 5
+FENCED_SECONDS: Final = 30
+"""When to try again while no Region writes."""
 
 
-def problem_response(problem: ProblemError) -> Response:
-    """Return *problem* as a response."""
-    document: dict[str, Any] = {
-        "type": TYPE_PREFIX + problem.slug,
-        "title": problem.title,
-        "status": problem.status_code,
-        "detail": problem.detail,
-    }
-    if problem.fields:
-        document["errors"] = [
-            {"field": name, "detail": detail} for name, detail in problem.fields.items()
-        ]
-    headers: dict[str, str | list[str]] = {
-        "Content-Type": "application/problem+json",
-        "Cache-Control": "no-store",
-    }
-    if problem.retry_after is not None:
-        headers["Retry-After"] = str(problem.retry_after)
-    return Response(json.dumps(document | problem.extensions), headers, problem.status_code)
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    status: int
+    slug: str
+    title: str
+    text: Callable[[Any], str]
+    fields: Callable[[Any], Mapping[str, str]]
+    retry_after: int | None
+    extensions: Callable[[Any], Mapping[str, Any]]
+
+
+def _nothing(_: object) -> Mapping[str, Any]:
+    return {}
+
+
+KINDS: Final[dict[type[OperationError], _Kind]] = {}
+
+
+def _problem(  # noqa: PLR0913 - one argument per column of the table
+    error: type[E],
+    status: int,
+    slug: str,
+    title: str,
+    text: Callable[[E], str],
+    *,
+    fields: Callable[[E], Mapping[str, str]] = _nothing,
+    retry_after: int | None = None,
+    extensions: Callable[[E], Mapping[str, Any]] = _nothing,
+) -> None:
+    KINDS[error] = _Kind(status, slug, title, text, fields, retry_after, extensions)
+
+
+# fmt: off
+
+# Requests
+
+_problem(
+    UnsignedRequestError, 403, "forbidden", "Forbidden",
+    lambda _: "The request is not signed with IAM (SigV4).",
+)
+_problem(
+    InvalidFieldsError, 400, "invalid-request", "The request is not valid",
+    lambda e: "; ".join(f"{name} {why}" for name, why in sorted(e.fields.items())) + ".",
+    fields=lambda e: e.fields,
+)
+_problem(
+    NoChangeError, 400, "invalid-request", "The request is not valid",
+    lambda _: "It changes nothing.",
+)
+_problem(
+    InvalidJsonError, 400, "invalid-json", "The body is not a JSON object",
+    lambda _: "Send a JSON object in UTF-8.",
+)
+_problem(
+    BodyTooLargeError, 413, "too-large", "The body is too large",
+    lambda e: f"It exceeds {e.limit} bytes.",
+)
+_problem(
+    MalformedClientIdError, 404, "unknown-client", "Unknown client",
+    lambda _: "The client ID in the path is malformed.",
+    fields=lambda _: {"client_id": "malformed"},
+)
+_problem(
+    MalformedSecretIdError, 404, "unknown-secret", "Unknown secret",
+    lambda _: "The secret ID in the path is malformed.",
+    fields=lambda _: {"secret_id": "malformed"},
+)
+_problem(
+    InvalidCursorError, 400, "invalid-cursor", "The cursor is not valid",
+    lambda _: "It is malformed or has expired. Start the list again without one.",
+    fields=lambda _: {"cursor": "malformed or expired"},
+)
+
+# Which Region writes
+
+_problem(
+    NotTheWriterError, 409, "not-the-writing-region", "This Region does not write",
+    lambda e: f"{e.region} is the standby. Send the request to the admin endpoint in "
+    f"{e.writing_region}, which writes; or fail over to {e.region} first.",
+    extensions=lambda e: {"region": e.region, "writing_region": e.writing_region},
+)
+_problem(
+    NoRegionWritesError, 503, "no-region-writes", "No Region writes at the moment",
+    lambda _: "A failover or a failback is under way, and administrators' changes wait for it. "
+    "If it was given up: `surrogatectl failback` finishes it, and "
+    "`surrogatectl failback --abort` undoes it.",
+    retry_after=FENCED_SECONDS,
+)
+
+# Clients
+
+_problem(
+    ClientNotFoundError, 404, "unknown-client", "Unknown client",
+    lambda e: f"There is no client {e.client_id}.",
+    fields=lambda _: {"client_id": "unknown"},
+)
+_problem(
+    ClientGoneError, 404, "gone", "The client is gone",
+    lambda e: f"There is no client {e.client_id} that could be restored. Enroll a new one.",
+    fields=lambda _: {"client_id": "gone"},
+)
+_problem(
+    ClientEnrollingError, 409, "enrolling", "The client is being enrolled",
+    lambda _: "Its enrollment has not finished. Repeat it, or run `surrogatectl reconcile`.",
+)
+_problem(
+    ClientDeletedError, 409, "deleted", "The client was deleted",
+    lambda _: "Restore it first, within its recovery window.",
+)
+_problem(
+    PreconditionFailedError, 412, "changed-meanwhile", "Somebody else changed it meanwhile",
+    lambda _: "The client is not the version that If-Match names. Nothing was changed by this "
+    "request. Read the client again, and repeat.",
+    fields=lambda _: {"If-Match": "not the current version"},
+)
+for _error in (ConcurrentChangeError, VersionConflictError):
+    _problem(
+        _error, 409, "conflict", "Somebody else changed it at the same time",
+        lambda _: "Nothing was changed by this request. Repeat it.",
+        retry_after=1,
+    )
+_problem(
+    IdempotencyKeyReusedError, 409, "idempotency-key-reused",
+    "The Idempotency-Key was used before",
+    lambda e: f"{e.why} Use a new key for a new client.",
+    fields=lambda _: {"Idempotency-Key": "used before"},
+)
+_problem(
+    EnrollmentOutcomeUnknownError, 503, "outcome-unknown",
+    "Secrets Manager stopped answering half-way",
+    lambda e: f"Whether {e.client_id} was enrolled is unknown; nobody received its secret. "
+    + ("Repeat the request with the same Idempotency-Key within 10 minutes, or r"
+       if e.repeatable else "R")
+    + "un `surrogatectl reconcile`.",
+    retry_after=RETRY_SECONDS,
+    extensions=lambda e: {"client_id": e.client_id},
+)
+_problem(
+    DeletionUnfinishedError, 503, "left", "Not all is deleted",
+    lambda e: f"Left: {', '.join(e.left)}.",
+)
+
+# Client secrets and denials
+
+_problem(
+    UnknownSecretError, 404, "unknown-secret", "Unknown secret",
+    lambda e: f"The client has no secret {e.secret_id}.",
+    fields=lambda _: {"secret_id": "unknown"},
+)
+_problem(
+    OnlySecretError, 409, "only-secret", "The client has no other secret",
+    lambda _: "Rotate it first; or disable or delete the client.",
+)
+_problem(
+    SecretInUseError, 409, "secret-in-use", "The secret may be in use",
+    lambda e: f"{e.why} To retire it all the same, use force.",
+    extensions=lambda e: {
+        "last_used": {
+            region: "unknown" if uses is None else dict(uses)
+            for region, uses in e.last_used.items()
+        }
+    },
+)
+_problem(
+    TwoSecretsLiveError, 409, "two-secrets-live", "The client has two live secrets",
+    lambda e: "A client has at most two. Retire one of them first: "
+    f"{' or '.join(e.secret_ids)}.",
+    extensions=lambda e: {"secret_ids": list(e.secret_ids)},
+)
+_problem(
+    DenialsFullError, 409, "denials-full", "The list of denials is full",
+    lambda e: f"{e.region} can deny {e.limit} clients; nothing was changed. Disable these clients "
+    "instead (`surrogatectl disable`), and allow those that were disabled or deleted since.",
+)
+
+# Cognito
+
+_problem(
+    UnknownScopeError, 400, "unknown-scope", "Unknown scope",
+    lambda e: f"The user pool in {e.region} defines no {', '.join(e.scopes)}.",
+    fields=lambda e: {"scope": f"not defined in {e.region}: {' '.join(e.scopes)}"},
+)
+_problem(
+    UnknownAppClientError, 409, "app-client-gone", "The app client is gone",
+    lambda e: f"There is no such app client in {e.region} any more. Run `surrogatectl reconcile`.",
+)
+_problem(
+    AppClientsThrottledError, 429, "cognito-throttled", "Cognito asks to slow down",
+    lambda e: f"Cognito in {e.region} throttles. Try again, more slowly.",
+    retry_after=RETRY_SECONDS,
+)
+_problem(
+    AppClientsRefusedError, 502, "cognito-refused", "Cognito refuses",
+    lambda e: f"The user pool in {e.region} is full: raise its quota of app clients."
+    if e.code == "LimitExceededException"
+    else f"The user pool in {e.region} answered {e.code}.",
+)
+_problem(
+    AppClientsUnreachableError, 503, "cognito-unavailable", "Cognito does not answer",
+    lambda e: f"Cognito in {e.region} does not answer. Try again.",
+    retry_after=RETRY_SECONDS,
+)
+_problem(
+    NewSecretRefusedError, 503, "new-secret-refused", "The new Cognito secret gets no token",
+    lambda e: f"The token endpoint in {e.region} does not accept it. The old one stays in use.",
+    retry_after=60,
+)
+_problem(
+    TwoCognitoSecretsError, 409, "two-cognito-secrets", "The app client has two secrets",
+    lambda e: f"In {e.region}, one of them is not known here, and the app client was adopted. "
+    "Delete the one that nobody uses in Cognito.",
+)
+_problem(
+    AppClientPendingError, 503, "pending", "Pending",
+    lambda e: f"Its app client in {e.region} could not be made: {e.reason}.",
+)
+
+# Secrets Manager
+
+_problem(
+    CallTimedOutError, 503, "out-of-time", "There was no time left",
+    lambda e: f"AWS answers too slowly, at the end in {e.region}; the call was given up so that "
+    "it has an answer. Read the client and see, then repeat it.",
+    retry_after=RETRY_SECONDS,
+)
+_problem(
+    OutcomeUnknownError, 503, "outcome-unknown", "Secrets Manager stopped answering half-way",
+    lambda e: f"Whether the change was made in {e.region} is unknown. Read the client and see.",
+    retry_after=RETRY_SECONDS,
+)
+_problem(
+    StoreUnavailableError, 503, "store-unavailable", "Secrets Manager does not answer",
+    lambda e: f"Secrets Manager in {e.region} does not answer or throttles. Try again.",
+    retry_after=RETRY_SECONDS,
+)
+_problem(
+    StoreRefusedError, 500, "store-refused", "Secrets Manager refuses",
+    lambda e: f"In {e.region}: {e}. Check the role's policy and the key.",
+)
+_problem(
+    MalformedSecretError, 500, "malformed-secret", "A stored secret is missing or malformed",
+    lambda e: f"In {e.region}: {e} If this is a new deployment, run `surrogatectl init`.",
+)
+
+# fmt: on
+
+INTERNAL: Final = Problem(500, "internal", "The service failed", "The log says where.")
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Return *error* as a problem: `INTERNAL` if the table does not have its type."""
+    kind = _kind_of(error)
+    if kind is None or not isinstance(error, OperationError):
+        return INTERNAL
+    problem = Problem(
+        kind.status,
+        kind.slug,
+        kind.title,
+        kind.text(error),
+        kind.fields(error),
+        kind.retry_after,
+        kind.extensions(error),
+    )
+    left = list(error.left_behind)
+    if not left:
+        return problem
+    return replace(
+        problem,
+        detail=f"{problem.detail} Left for `surrogatectl reconcile`: {', '.join(left)}.",
+        extensions={**problem.extensions, "left_behind": left},
+    )
+
+
+def slug_of(error: OperationError) -> str:
+    """Return the slug of *error*, as logs have it."""
+    return problem_of(error).slug
+
+
+def explain(error: OperationError) -> str:
+    """Return the text of *error* for people."""
+    return problem_of(error).detail if _kind_of(error) else str(error) or type(error).__name__
+
+
+def reports(problem_type: str, error: type[OperationError]) -> bool:
+    """Return whether a document of *problem_type* reports *error*."""
+    return problem_type == TYPE_PREFIX + KINDS[error].slug
+
+
+def _kind_of(error: BaseException) -> _Kind | None:
+    return next((KINDS[each] for each in type(error).__mro__ if each in KINDS), None)

@@ -20,16 +20,16 @@ from typing import Final
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore, is_scheduled_but_alive, is_undone
 from chalicelib.clients.denials import Denials
-from chalicelib.clients.repository import ClientRepository, cognito_problem, conflict
+from chalicelib.clients.errors import ConcurrentChangeError, DeletionUnfinishedError
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.errors import (
-    AppClientsError,
     AppClientsUnreachableError,
     MalformedSecretError,
-    ProblemError,
+    OperationError,
     ServiceError,
     UnknownAppClientError,
     UnknownClientError,
-    VersionConflictError,
+    concerning,
 )
 from chalicelib.model import (
     AppClient,
@@ -65,13 +65,15 @@ class Reconciler:
     """
     Surveys both Regions, and repairs what is found from the one that writes.
 
-    *denials* maps both Regions' names to theirs; *pace* is that of the repairs.
+    *denials* maps both Regions' names to theirs; *pace* is that of the repairs;
+    *explain* puts an error into words.
     """
 
     survey: Survey
     deletion: DeletionAndRestore
     denials: Mapping[str, Denials]
     pace: RateLimiter
+    explain: Callable[[OperationError], str]
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
         """Survey, and repair what is found as it is found."""
@@ -91,13 +93,14 @@ class Reconciler:
         try:
             self.pace.wait()
             self._require_sole_writer()
-            mend(self, drift)
+            with concerning(drift.region):
+                mend(self, drift)
         except (_NothingToDoError, UnknownClientError):
             return Outcome(drift, Result.NOTHING_TO_DO)
         except _LeftAloneError as err:
             return Outcome(drift, Result.LEFT_ALONE, str(err))
-        except (ServiceError, ProblemError) as err:
-            return Outcome(drift, Result.FAILED, _why(drift.region, err))
+        except OperationError as err:
+            return Outcome(drift, Result.FAILED, self.explain(err))
         return Outcome(drift, Result.REPAIRED)
 
     @property
@@ -232,7 +235,7 @@ class Reconciler:
             raise _NothingToDoError
         left = self.deletion.finish(found).left
         if left:
-            raise ProblemError(503, "left", "Not all is deleted", f"Left: {', '.join(left)}.")
+            raise DeletionUnfinishedError(left)
 
     def _replicate(self, drift: Drift) -> None:
         if self._admin.secondary:
@@ -250,7 +253,7 @@ class Reconciler:
             # Whoever wrote meanwhile may have told lists before this did.
             if self._admin.records.describe(found.value.client_id).version == found.version:
                 return
-        raise conflict()
+        raise ConcurrentChangeError
 
     # The Regions' states
 
@@ -276,14 +279,6 @@ _REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], None]]] = {
     Kind.LISTING: Reconciler._update_listing,  # noqa: SLF001
     Kind.DENIALS: Reconciler._deny,  # noqa: SLF001
 }
-
-
-def _why(region: str, err: ServiceError | ProblemError) -> str:
-    if isinstance(err, AppClientsError):
-        err = cognito_problem(region, err)
-    if isinstance(err, VersionConflictError):
-        err = conflict()
-    return err.detail if isinstance(err, ProblemError) else str(err) or type(err).__name__
 
 
 def _client_id(drift: Drift) -> ClientId:

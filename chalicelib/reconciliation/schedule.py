@@ -17,7 +17,7 @@ from typing import Final
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.repository import ClientRepository
-from chalicelib.errors import ProblemError, ServiceError
+from chalicelib.errors import OperationError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
 from chalicelib.ports import BATCH, Emit
@@ -60,14 +60,15 @@ class Upkeep:
     rotation: AppClientRotation
     rotate_after_days: int
     pace: RateLimiter
+    slug_of: Callable[[OperationError], str] = field(repr=False)
     emit: Emit = field(repr=False)
 
     def run(self, remaining: Remaining) -> None:
         """Do what there is time for, and report it."""
         try:
             self.admin.require_writer()
-        except ProblemError as problem:
-            self.emit({"event": "upkeep", "outcome": problem.slug})
+        except OperationError as err:
+            self.emit({"event": "upkeep", "outcome": self.slug_of(err)})
             return
         self.emit(self.keys.refresh())
         self._look_for_drift(remaining)
@@ -107,8 +108,8 @@ class Upkeep:
         steps: dict[str, str] = {}
         try:
             steps |= self.rotation.advance(client_id, due_before=due_before)
-        except ProblemError as problem:
-            self._audit(client_id, problem.slug, steps)
+        except OperationError as err:
+            self._audit(client_id, self.slug_of(err), steps)
             return ["failed"]
         self._audit(client_id, "done", steps)
         return list(steps.values())

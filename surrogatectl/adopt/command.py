@@ -15,7 +15,7 @@ from typing import TextIO
 
 import click
 
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.settings import Settings
 from surrogatectl.adopt import sources
 from surrogatectl.adopt.examine import Examination
@@ -24,9 +24,15 @@ from surrogatectl.adopt.parts import Parts, adoption_parts, dynamodb
 from surrogatectl.adopt.plan import Terms
 from surrogatectl.adopt.report import WARNING, print_report, progress_bar, summary
 from surrogatectl.adopt.rows import Outcome, Standing
-from surrogatectl.cli.admin_client import AdminApiError
 from surrogatectl.cli.audit import audit_option, audited
-from surrogatectl.cli.common import Failure, confirm, deployment, failure, output_option, yes_option
+from surrogatectl.cli.common import (
+    Failure,
+    confirm,
+    deployment,
+    operation_failure,
+    output_option,
+    yes_option,
+)
 from surrogatectl.cli.configuration import ROLES
 
 _file = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -123,9 +129,8 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
             with audited(audit_file, "adopt", settings.primary) as audit:
                 parts = adoption_parts(settings, terms, audit)
                 outcomes = _adopted(parts, rows, new_credentials, yes=yes)
-    except ProblemError as problem:
-        told = {"title": problem.title, "detail": problem.detail, "status": problem.status_code}
-        raise failure(AdminApiError(told)) from None
+    except OperationError as err:
+        raise operation_failure(err) from None
     except (sources.SourceError, CredentialsFileError) as err:
         raise Failure(str(err)) from None
     outcomes.sort(key=lambda outcome: order[outcome.where])

@@ -2,7 +2,7 @@
 Looks at everything that rows claim, with the operator's own AWS role; writes nothing.
 
 What no row can help, such as a Region that does not answer, ends it with a
-`ProblemError`; everything else is said of the row.
+`OperationError`; everything else is said of the row.
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.repository import cognito_problem, store_problems
 from chalicelib.errors import (
     AppClientRefusedError,
-    AppClientsError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
     TokenEndpointUnavailableError,
     UnknownAppClientError,
+    concerning,
 )
 from chalicelib.model import AppClientId, AppClientView
 from chalicelib.ports import TokenEndpoint
@@ -92,7 +91,7 @@ class Examiner:
         Examine *rows*.
 
         Raises:
-            ProblemError: If this is not the writing Region, or something that
+            OperationError: If this is not the writing Region, or something that
                 is needed does not answer.
         """
         self.app_clients.admin.require_writer()
@@ -126,7 +125,7 @@ class Examiner:
             keep = self.terms.keep_credentials
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
-        with store_problems(self.app_clients.admin.region):
+        with concerning(self.app_clients.admin.region):
             require_unburied(self.app_clients.admin.records, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
@@ -188,17 +187,16 @@ class Examiner:
         for pause in (*_PAUSES, None):
             self.paces[region].wait()
             try:
-                return self.app_clients.pools[region].describe(app_client_id)
+                with concerning(region):
+                    return self.app_clients.pools[region].describe(app_client_id)
             except UnknownAppClientError:
                 raise RefusedError(
                     f"There is no such app client in the user pool in {region}."
                 ) from None
-            except (AppClientsUnreachableError, AppClientsThrottledError) as err:
+            except (AppClientsUnreachableError, AppClientsThrottledError):
                 if pause is None:
-                    raise cognito_problem(region, err) from None
+                    raise
                 self.app_clients.admin.pause(pause)
-            except AppClientsError as err:
-                raise cognito_problem(region, err) from None
         raise AssertionError
 
     def _doubt(

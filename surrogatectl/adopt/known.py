@@ -13,9 +13,14 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Final
 
-from chalicelib.clients.repository import ClientRepository, store_problems
+from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import loggable
-from chalicelib.errors import InvalidCursorError, StoreUnavailableError, UnknownClientError
+from chalicelib.errors import (
+    InvalidCursorError,
+    StoreUnavailableError,
+    UnknownClientError,
+    concerning,
+)
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -90,7 +95,7 @@ def gather_knowledge(
     Read all records; return what they know of *candidates*.
 
     Raises:
-        ProblemError: If they cannot be read.
+        ServiceError: If they cannot be read.
     """
     knowledge = Knowledge()
     if not candidates:
@@ -99,7 +104,7 @@ def gather_knowledge(
     named = {candidate.client_id for candidate in candidates}
     seen: set[ClientId] = set()
     done = 0
-    with store_problems(admin.region):
+    with concerning(admin.region):
         for client_ids in _batches(admin.records, named, seen):
             for client_id, found in admin.records.read_many(client_ids).items():
                 knowledge.note(client_id, found, wanted, named)

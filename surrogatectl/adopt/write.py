@@ -87,7 +87,7 @@ class Adopter:
         New credentials are issued into *file*; without one, clients keep theirs.
 
         Raises:
-            ProblemError: If this is not the writing Region, or the deployment
+            OperationError: If this is not the writing Region, or the deployment
                 key cannot be read.
         """
         self.app_clients.admin.require_writer()

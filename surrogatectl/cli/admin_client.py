@@ -13,10 +13,15 @@ from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError, NoCredentialsError
 
+from chalicelib.errors import OperationError
+from chalicelib.http.problems import reports
+
 _SECONDS = (3.05, 30)
 _FORBIDDEN = 403
 # What deployment/templates.py calls what the gateway answers by itself.
 _GATEWAY = "gateway"
+UNREACHABLE_API = "unreachable"
+"""The type of the document that stands for no answer."""
 
 
 class AdminApiError(Exception):
@@ -31,15 +36,22 @@ class AdminApiError(Exception):
         super().__init__(str(problem.get("detail") or problem.get("title") or "It failed."))
         self.problem = dict(problem)
 
-    @property
-    def slug(self) -> str:
-        """The last part of the problem's type."""
-        return str(self.problem.get("type", "")).rpartition(":")[2]
+    def reports(self, error: type[OperationError]) -> bool:
+        """Return whether the API reports *error*."""
+        return reports(str(self.problem.get("type", "")), error)
 
     @property
     def status(self) -> int:
         """The HTTP status, 0 if there was no answer."""
         return int(self.problem.get("status", 0))
+
+
+class NoAnswerFromApiError(AdminApiError):
+    """The admin API does not answer."""
+
+
+class GatewayError(AdminApiError):
+    """The gateway answered by itself."""
 
 
 class AdminClient:
@@ -80,9 +92,9 @@ class AdminClient:
                 auth=_as_signed,
             )
         except requests.RequestException as err:
-            raise AdminApiError(
+            raise NoAnswerFromApiError(
                 {
-                    "type": "unreachable",
+                    "type": UNREACHABLE_API,
                     "title": "No answer",
                     "detail": f"The admin API in {self._region} does not answer "
                     f"({type(err).__name__}). `surrogatectl status` tells what is ill.",
@@ -128,16 +140,16 @@ def _content(answer: requests.Response, region: str) -> dict[str, Any]:
         content = {}
     if answer.ok:
         return content
-    raise AdminApiError({**_problem(answer, content, region), "status": answer.status_code})
+    slug = str(content.get("type", _GATEWAY)).rpartition(":")[2]
+    if slug.startswith(_GATEWAY):
+        raise GatewayError(_told_by_the_gateway(answer, content, region))
+    raise AdminApiError({**content, "status": answer.status_code})
 
 
-def _problem(
+def _told_by_the_gateway(
     answer: requests.Response, content: Mapping[str, Any], region: str
 ) -> Mapping[str, Any]:
-    """Return the problem; what the gateway says by itself is put into words that help."""
-    slug = str(content.get("type", _GATEWAY)).rpartition(":")[2]
-    if not slug.startswith(_GATEWAY):
-        return content
+    """Return the gateway's own answer as a problem that says how to mend it."""
     words = ("detail", "message", "Message", "error_description")
     said = next((content[each] for each in words if content.get(each)), answer.reason)
     if answer.status_code == _FORBIDDEN:
@@ -145,4 +157,5 @@ def _problem(
         said = f"{said} Does your IAM policy allow execute-api:Invoke on this API?"
     else:
         title = f"The gateway answered {answer.status_code}"
-    return {"type": _GATEWAY, "title": title, "detail": f"{region}: {said}"}
+    detail = f"{region}: {said}"
+    return {"type": _GATEWAY, "title": title, "detail": detail, "status": answer.status_code}

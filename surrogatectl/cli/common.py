@@ -13,9 +13,18 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.connections import UNREACHABLE
+from chalicelib.clients.errors import NotTheWriterError
 from chalicelib.credentials import SECRET_ID, is_client_id
+from chalicelib.errors import OperationError, StoreUnavailableError
+from chalicelib.http.problems import problem_of
 from surrogatectl.cli import output
-from surrogatectl.cli.admin_client import AdminApiError, AdminClient
+from surrogatectl.cli.admin_client import (
+    UNREACHABLE_API,
+    AdminApiError,
+    AdminClient,
+    GatewayError,
+    NoAnswerFromApiError,
+)
 from surrogatectl.cli.configuration import ROLES, ConfigurationError, Deployment, find_deployment
 
 _CONFLICTS = frozenset({409, 412})
@@ -215,7 +224,7 @@ def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
         except ConfigurationError as err:
             raise silent or Failure(str(err)) from None
         except AdminApiError as err:
-            elsewhere = err.slug == "not-the-writing-region"
+            elsewhere = err.reports(NotTheWriterError)
             if each == roles[-1]:
                 raise (
                     _nobody_writes(found, silent) if elsewhere and silent else failure(err)
@@ -229,14 +238,18 @@ def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
 
 def _is_silent(err: AdminApiError) -> bool:
     """Return whether a Region's answer leaves open whether it writes."""
-    at_the_gateway = err.slug == "gateway" and err.status >= _SERVER_ERROR
-    return err.status == 0 or at_the_gateway or err.slug == "store-unavailable"
+    at_the_gateway = isinstance(err, GatewayError) and err.status >= _SERVER_ERROR
+    return (
+        isinstance(err, NoAnswerFromApiError)
+        or at_the_gateway
+        or err.reports(StoreUnavailableError)
+    )
 
 
 def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
     standby = found.region("secondary").name
     # What does not answer at all cannot be asked to stop writing.
-    force = " --force" if silent.problem.get("type") == "unreachable" else ""
+    force = " --force" if silent.problem.get("type") == UNREACHABLE_API else ""
     return Unavailable(
         f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
         f"away: `surrogatectl failover --to secondary{force}`, then repeat this.",
@@ -250,9 +263,17 @@ def failure(err: AdminApiError) -> Failure:
     if err.status in _CONFLICTS:
         return Conflict(message, err.problem)
     # The gateway's own 502 is a function that broke; ours is a pool that refuses.
-    if err.status in _UNAVAILABLE or (err.slug, err.status) == ("gateway", _BAD_GATEWAY):
+    broken = isinstance(err, GatewayError) and err.status == _BAD_GATEWAY
+    if err.status in _UNAVAILABLE or broken:
         return Unavailable(message, err.problem)
     return Failure(message, err.problem)
+
+
+def operation_failure(err: OperationError) -> Failure:
+    """Return *err*, of an operation with the operator's own role, as the API would tell it."""
+    problem = problem_of(err)
+    told = {"title": problem.title, "detail": problem.detail, "status": problem.status}
+    return failure(AdminApiError(told))
 
 
 def _options(err: AdminApiError) -> str:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
-from typing import Final
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.composition import AdminParts
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
+from chalicelib.http.problems import explain
 from chalicelib.settings import Settings
 from chalicelib.timing import CircuitBreaker
-from surrogatectl.cli.common import Failure, Unavailable
-
-_UNAVAILABLE: Final = 503
+from surrogatectl.cli.common import Failure, Unavailable, operation_failure
 
 
 def writing_parts(settings: Settings) -> AdminParts:
@@ -24,18 +22,18 @@ def writing_parts(settings: Settings) -> AdminParts:
         Failure: If neither says that it does.
         Unavailable: If that cannot be found out.
     """
-    problems: list[ProblemError] = []
+    failures: list[OperationError] = []
     for each in (settings, settings.seen_from_the_other_region()):
         here = Connections(each.own)
         there = Connections(each.other, CircuitBreaker(time.time, LOST_SECONDS))
         parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
         try:
             parts.admin.require_writer()
-        except ProblemError as problem:
-            problems.append(problem)
+        except OperationError as err:
+            failures.append(err)
             continue
         return parts
-    message = "\n".join(problem.detail for problem in problems)
-    if any(problem.status_code == _UNAVAILABLE for problem in problems):
+    message = "\n".join(map(explain, failures))
+    if any(isinstance(operation_failure(each), Unavailable) for each in failures):
         raise Unavailable(message)
     raise Failure(f"Neither Region writes.\n{message}")

@@ -25,7 +25,9 @@ from typing import Final
 from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore, is_done, is_undone
-from chalicelib.errors import ProblemError, UnknownClientError, VersionConflictError
+from chalicelib.clients.errors import AppClientPendingError, DeletionUnfinishedError
+from chalicelib.errors import OperationError, UnknownClientError, VersionConflictError
+from chalicelib.http.problems import explain
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -80,6 +82,10 @@ class Left:
 
     client_id: ClientId
     why: str
+
+
+class UnfinishedError(Exception):
+    """Work on a client that the lost Region left undone cannot be done yet; why, in words."""
 
 
 @dataclass(slots=True)
@@ -176,11 +182,11 @@ class RecordRestorer:
                 resolution = self._one(
                     client_id, here.get(client_id), there[client_id], choices, summary
                 )
-            except ProblemError as problem:
-                summary.left.append(Left(client_id, problem.detail))
-                resolution = Resolution.LEFT
             except (VersionConflictError, UnknownClientError):
                 summary.left.append(Left(client_id, "Somebody else writes it at this moment."))
+                resolution = Resolution.LEFT
+            except UnfinishedError as err:
+                summary.left.append(Left(client_id, str(err)))
                 resolution = Resolution.LEFT
             summary.note(resolution)
 
@@ -255,36 +261,44 @@ class RecordRestorer:
         Do what was left of *there* when the primary Region was lost; return what it is then.
 
         Raises:
-            ProblemError: If that is not possible.
+            UnfinishedError: If that is not possible.
         """
         record = there.record
         if record is None:
             return there
-        found = Versioned(record, there.version)
+        try:
+            changed = self._finish(Versioned(record, there.version))
+        except (VersionConflictError, UnknownClientError):
+            raise
+        except OperationError as err:
+            raise UnfinishedError(explain(err)) from None
+        return self.secondary.stored([client_id])[client_id] if changed else there
+
+    def _finish(self, found: Versioned[ClientRecord]) -> bool:
+        """Finish *found* and its app clients; return whether there was anything to do."""
+        record = found.value
         if record.status is Status.DELETED:
             if is_done(record):
-                return there
+                return False
             left = self.deletion.finish(found).left
             if left:
-                raise ProblemError(503, "left", "Not all is deleted", f"Left: {', '.join(left)}.")
-        else:
-            pending = [
-                region
-                for region in self.regions
-                if not isinstance(record.app_clients.get(region), AppClient)
-            ]
-            outdated = [
-                region
-                for region, app_client in record.app_clients.items()
-                if isinstance(app_client, AppClient) and app_client.outdated
-            ]
-            if not pending and not outdated:
-                return there
-            if pending:
-                found = self._made(found, pending)
-            if outdated:
-                self.app_clients.align(found, outdated)
-        return self.secondary.stored([client_id])[client_id]
+                raise DeletionUnfinishedError(left)
+            return True
+        pending = [
+            region
+            for region in self.regions
+            if not isinstance(record.app_clients.get(region), AppClient)
+        ]
+        outdated = [
+            region
+            for region, app_client in record.app_clients.items()
+            if isinstance(app_client, AppClient) and app_client.outdated
+        ]
+        if pending:
+            found = self._made(found, pending)
+        if outdated:
+            self.app_clients.align(found, outdated)
+        return bool(pending or outdated)
 
     def _made(
         self, found: Versioned[ClientRecord], pending: Sequence[str]
@@ -293,8 +307,7 @@ class RecordRestorer:
         for region in pending:
             app_client = made.value.app_clients[region]
             if isinstance(app_client, Pending):
-                detail = f"Its app client in {region} could not be made: {app_client.reason}."
-                raise ProblemError(503, "pending", "Pending", detail)
+                raise AppClientPendingError(region, app_client.reason)
         return made
 
     def _copy(self, client_id: ClientId, here: StoredRecord | None, there: StoredRecord) -> None:

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from chalicelib.clients.deletion import DeletionAndRestore
-from chalicelib.errors import ProblemError, StoreRefusedError, UnknownClientError
+from chalicelib.errors import OperationError, StoreRefusedError, UnknownClientError
+from chalicelib.http.problems import explain
 from chalicelib.model import ClientId, ClientRecord, Status, Versioned
 from chalicelib.ports import Pause
 from chalicelib.timing import RateLimiter
@@ -25,6 +26,7 @@ from surrogatectl.regions.record_restore import (
     Left,
     RecordRestorer,
     Summary,
+    UnfinishedError,
     is_unfinished,
 )
 
@@ -76,9 +78,8 @@ class ReplicationRepairer:
             self._relink(client_id, there, choices, summary)
         except UnknownClientError:
             summary.left.append(Left(client_id, "It went away at this moment."))
-        except (ProblemError, StoreRefusedError) as err:
-            why = err.detail if isinstance(err, ProblemError) else str(err)
-            summary.left.append(Left(client_id, f"Its replication: {why}"))
+        except (UnfinishedError, StoreRefusedError) as err:
+            summary.left.append(Left(client_id, f"Its replication: {err}"))
 
     def _relink(
         self,
@@ -118,7 +119,12 @@ class ReplicationRepairer:
         client_id = tombstone.value.client_id
         if there is not None:
             self.secondary.delete_now(client_id)
-        left = self.deletion.finish(tombstone).left
+        try:
+            left = self.deletion.finish(tombstone).left
+        except UnknownClientError:
+            raise
+        except OperationError as err:
+            raise UnfinishedError(explain(err)) from None
         if left:
             summary.left.append(Left(client_id, f"Of its deletion: {', '.join(left)}."))
         else:
@@ -206,7 +212,7 @@ class ReplicationRepairer:
         Have the primary forget the replica that it once had.
 
         Raises:
-            ProblemError: If it does not within seconds.
+            UnfinishedError: If it does not within seconds.
         """
         self.primary.unreplicate(client_id)
         for seconds in _FORGET_PAUSES:
@@ -214,7 +220,7 @@ class ReplicationRepairer:
             standing = self.primary.standing(client_id)
             if standing is None or standing.replica is None:
                 return
-        raise ProblemError(503, "left", "Left", "the old replica is not forgotten yet; repeat.")
+        raise UnfinishedError("the old replica is not forgotten yet; repeat.")
 
 
 def _count(summary: Summary, what: str) -> None:

@@ -12,7 +12,7 @@ from chalicelib.aws.use_log import CloudWatchUseLog
 from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
-    OutOfTimeError,
+    CallTimedOutError,
     StoreUnavailableError,
 )
 from chalicelib.model import AppClientId, SecretId
@@ -166,7 +166,7 @@ class Time:
 
     def require(self) -> None:
         if not self.left:
-            raise OutOfTimeError
+            raise CallTimedOutError
         self.left -= 1
 
 
@@ -181,7 +181,7 @@ def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
         lambda: pool.create(new_client_id(), ("demo/read",)),
         lambda: log.last_uses(new_client_id(), [SecretId("abcdefgh")]),
     ):
-        with pytest.raises(OutOfTimeError):
+        with pytest.raises(CallTimedOutError):
             ask()
     assert server.seen == []
 
@@ -189,7 +189,7 @@ def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
 def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> None:
     server = serve(always(FAILING["500"]))
     connected = Connections(region_at(server.url), require_time=Time(1).require, session=signing)
-    with pytest.raises(OutOfTimeError):
+    with pytest.raises(CallTimedOutError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert len(server.seen) == 1
 
@@ -197,7 +197,7 @@ def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> N
 def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
     server, lost = serve(always(answer(200, {}))), CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at(server.url), lost, Time(0).require, signing)
-    with pytest.raises(OutOfTimeError):
+    with pytest.raises(CallTimedOutError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert lost.open
 

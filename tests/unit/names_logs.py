@@ -20,6 +20,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     VersionConflictError,
 )
+from chalicelib.http.problems import slug_of
 from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.reconciliation.schedule import Upkeep
@@ -116,7 +117,7 @@ def _upkeep(world: ReconcileWorld) -> Upkeep:
     keys = _refresh(FakeKeyStore.of(EMPTY), FakeIssuers(_KEYS))
     pace = RateLimiter(1_000.0, world.clock, world.clock.advance)
     return Upkeep(
-        world.admin, keys, world.survey, world.app_client_rotation, 90, pace, world.events
+        world.admin, keys, world.survey, world.app_client_rotation, 90, pace, slug_of, world.events
     )
 
 

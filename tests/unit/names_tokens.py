@@ -12,7 +12,6 @@ from typing import Any, Final
 from chalicelib.errors import (
     MalformedSecretError,
     OutcomeUnknownError,
-    OutOfTimeError,
     StoreRefusedError,
     StoreThrottledError,
     StoreUnavailableError,
@@ -30,7 +29,6 @@ STORE_ERRORS: Final = (
     StoreUnavailableError,
     StoreThrottledError,
     OutcomeUnknownError,
-    OutOfTimeError,
     StoreRefusedError,
     MalformedSecretError,
 )

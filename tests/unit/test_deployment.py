@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from chalicelib.http.problems import TYPE_PREFIX
+from chalicelib.http.problem import TYPE_PREFIX
 from deployment import staging, templates
 from deployment.archive import normalize
 from deployment.stages import (

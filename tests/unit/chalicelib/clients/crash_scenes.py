@@ -19,7 +19,7 @@ from chalicelib.clients.app_client_rotation import Step
 from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.credentials import secret_id
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -44,6 +44,10 @@ from tests.worlds import CALLER, EAST, WEST, cheap_hasher
 READ, WRITE = "demo/read", "demo/write"
 DAY = 86_400
 _ROTATION_ROUNDS = 40
+
+
+class NotAdoptedError(OperationError):
+    """A row was refused; the message says why."""
 
 
 class Scene:
@@ -128,7 +132,7 @@ class Scene:
         Adopt the pair as a run of the command does; what it reports as adopted is handed out.
 
         Raises:
-            ProblemError: If it was not adopted.
+            NotAdoptedError: If it was not adopted.
         """
         row, app_clients = self.brought, self.operators.app_clients
         terms = Terms(keep, accept_scope_differences=False)
@@ -144,7 +148,7 @@ class Scene:
             file = None if keep else paper
             (outcome,) = adopter.adopt(examine.examine([row], unreported), file, unreported)
         if outcome.standing is Standing.REFUSED or outcome.client_id is None:
-            raise ProblemError(503, "not-adopted", "Not adopted", outcome.reason)
+            raise NotAdoptedError(outcome.reason)
         primary = row.primary
         held = IssuedCredentials(
             ClientId(primary.app_client_id), secret_id(primary.client_secret), primary.client_secret

@@ -8,11 +8,12 @@ from chalicelib.clients.app_client_rotation import Step
 from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsThrottledError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     TokenEndpointUnavailableError,
 )
 from chalicelib.model import ClientId, Origin, Pending, Status
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.worlds import EAST, FRESH, STALE, WEST
 
@@ -97,9 +98,9 @@ def test_a_new_secret_that_gets_no_token_is_taken_back(
     client_id = world.enrolled().issued.client_id
     before = world.record(client_id)
     world.endpoints[EAST].failures["request_token"] = [failure] * 9
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "new-secret-refused"
+    assert as_problem(refused.value).slug == "new-secret-refused"
     assert world.record(client_id) == before
     assert known(world, client_id, EAST) == [world.regional(client_id, EAST).client_secret]
 
@@ -144,9 +145,9 @@ def test_a_second_secret_that_somebody_else_may_be_writing_down_stays(
     world.clock.advance(1)
     world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of another rotation")
     world.clock.advance(59)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
     assert "of another rotation" in known(world, client_id, EAST)
 
 
@@ -157,9 +158,9 @@ def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
     world.east.add_secret(world.regional(client_id, EAST).app_client_id, "the owner's")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "two-cognito-secrets"
+    assert as_problem(refused.value).slug == "two-cognito-secrets"
     assert "the owner's" in known(world, client_id, EAST)
 
 
@@ -189,9 +190,9 @@ def test_a_write_that_was_lost_to_another_takes_the_new_secret_back(
         world.store.replace(replace(found.value, client_name="renamed"), found.version)
 
     world.store.meanwhile["replace"] = somebody_renames_it
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
     assert known(world, client_id, EAST) == [world.regional(client_id, EAST).client_secret]
     assert world.record(client_id).client_name == "renamed"
 
@@ -201,9 +202,9 @@ def test_when_nobody_knows_whether_it_was_written_both_secrets_stay(
 ) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.lost["replace"] = [OutcomeUnknownError()]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "outcome-unknown"
+    assert as_problem(refused.value).slug == "outcome-unknown"
     assert len(known(world, client_id, EAST)) == 2
     assert advance(world, client_id)[0] is Step.WAITING
 
@@ -212,23 +213,23 @@ def test_a_pool_that_throttles_changes_nothing(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     before = world.record(client_id)
     world.east.failures["add_secret"] = [AppClientsThrottledError()]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.status_code == 429
+    assert as_problem(refused.value).status == 429
     assert world.record(client_id) == before
 
 
 def test_an_app_client_that_is_gone_is_told(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.east.made.clear()
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         advance(world, client_id)
-    assert refused.value.slug == "app-client-gone"
+    assert as_problem(refused.value).slug == "app-client-gone"
 
 
 def test_only_a_live_client_is_rotated(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=Status.DELETED), found.version)
-    with pytest.raises(ProblemError):
+    with pytest.raises(OperationError):
         advance(world, client_id)

@@ -10,11 +10,12 @@ from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
     InvalidCursorError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     UnknownClientError,
 )
 from chalicelib.model import AppClient, ClientId, Origin, Replication, Status
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -96,10 +97,10 @@ class TestScopes:
     def test_an_unknown_scope_is_named_and_nothing_changes(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
         world.west.scopes = frozenset({"demo/read"})
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.clients.change(client_id, {"scopes": ("demo/write",)})
-        assert "demo/write" in refused.value.fields["scope"]
-        assert WEST in refused.value.detail
+        assert "demo/write" in as_problem(refused.value).fields["scope"]
+        assert WEST in as_problem(refused.value).detail
         assert self.granted(world, client_id) == [frozenset({"demo/read"})] * 2
 
     def test_with_the_other_region_gone_its_app_client_is_marked_outdated(
@@ -115,9 +116,9 @@ class TestScopes:
     def test_with_the_own_cognito_gone_nothing_changes(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
         world.east.failures["align"] = [AppClientsUnreachableError()]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.clients.change(client_id, {"scopes": ("demo/read", "demo/write")})
-        assert refused.value.status_code == 503
+        assert as_problem(refused.value).status == 503
         assert world.record(client_id).scopes == ("demo/read",)
 
     @pytest.mark.parametrize(
@@ -129,9 +130,9 @@ class TestScopes:
     ) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
         world.west.failures["align"] = [failure]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.clients.change(client_id, {"scopes": ("demo/read", "demo/write")})
-        assert refused.value.status_code == status
+        assert as_problem(refused.value).status == status
         assert world.record(client_id).scopes == ("demo/read",)
 
     def test_what_cannot_be_narrowed_is_left_for_reconcile(self, world: LifecycleWorld) -> None:
@@ -150,9 +151,9 @@ class TestScopes:
             world.store.replace(replace(found.value, client_name="renamed"), found.version)
 
         world.store.meanwhile["replace"] = somebody_renames_it
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.clients.change(client_id, {"scopes": ("demo/write",)})
-        assert refused.value.slug == "conflict"
+        assert as_problem(refused.value).slug == "conflict"
         assert world.record(client_id).client_name == "renamed"
         assert world.record(client_id).scopes == ("demo/read",)
 
@@ -170,9 +171,12 @@ class TestScopes:
 def test_a_write_whose_outcome_is_unknown_says_so(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replace"] = [OutcomeUnknownError()]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.clients.change(client_id, {"client_name": "renamed"})
-    assert (refused.value.status_code, refused.value.slug) == (503, "outcome-unknown")
+    assert (as_problem(refused.value).status, as_problem(refused.value).slug) == (
+        503,
+        "outcome-unknown",
+    )
 
 
 @pytest.mark.parametrize("status", [Status.ENROLLING, Status.DELETED])
@@ -180,9 +184,9 @@ def test_only_a_live_client_changes(world: LifecycleWorld, status: Status) -> No
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=status), found.version)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.clients.change(client_id, {"client_name": "x"})
-    assert refused.value.status_code == 409
+    assert as_problem(refused.value).status == 409
 
 
 def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
@@ -191,9 +195,9 @@ def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
     enrolled = world.enrolled()
     client_id = enrolled.issued.client_id
     world.clients.change(client_id, {"client_name": "first"}, enrolled.version)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.clients.change(client_id, {"expires_at": 2_000_000_000}, enrolled.version)
-    assert refused.value.status_code == 412
+    assert as_problem(refused.value).status == 412
     again = world.clients.show(client_id)
     world.clients.change(client_id, {"expires_at": 2_000_000_000}, again.version)
     record = world.record(client_id)
@@ -203,9 +207,12 @@ def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
 def test_a_client_that_is_destroyed_while_it_is_shown_is_unknown(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replication"] = [UnknownClientError()]
-    with pytest.raises(ProblemError) as problem:
+    with pytest.raises(OperationError) as problem:
         world.clients.show(client_id)
-    assert (problem.value.status_code, problem.value.slug) == (404, "unknown-client")
+    assert (as_problem(problem.value).status, as_problem(problem.value).slug) == (
+        404,
+        "unknown-client",
+    )
 
 
 def test_show_tells_how_far_the_replica_has_come(world: LifecycleWorld) -> None:
@@ -231,9 +238,12 @@ def test_the_list_has_every_client_once_over_its_pages(world: LifecycleWorld) ->
 
 def test_an_expired_cursor_is_named(world: LifecycleWorld) -> None:
     world.store.failures["list"] = [InvalidCursorError()]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.clients.list("stale", 10)
-    assert (refused.value.status_code, list(refused.value.fields)) == (400, ["cursor"])
+    assert (as_problem(refused.value).status, list(as_problem(refused.value).fields)) == (
+        400,
+        ["cursor"],
+    )
 
 
 def test_no_app_client_is_made_or_lost_by_a_change(world: LifecycleWorld) -> None:

@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.model import AppClient
 from chalicelib.reconciliation.drift import Kind, Result
 from tests.aws_worlds import REGIONS
@@ -34,6 +34,7 @@ from tests.fake_aws import (
     crash_before,
     lose_answer,
 )
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.crash_scenes import (
     OPERATIONS,
     OUTAGES,
@@ -87,7 +88,7 @@ def disturbed(operation: Operation, case: Case) -> tuple[Scene, bool]:
     scene.world.aws.watch(case.accident)
     try:
         operation.run(scene)
-    except (Crash, ProblemError):
+    except (Crash, OperationError):
         ended = True
     else:
         ended = False
@@ -154,7 +155,7 @@ def test_what_ended_half_way_can_be_repeated(operation: Operation) -> None:
             if ended:
                 repeat(operation, scene)
             check(operation, scene)
-        except (AssertionError, ProblemError) as err:
+        except (AssertionError, OperationError) as err:
             raise AssertionError(f"{case.name}: {err}") from err
 
 
@@ -162,8 +163,8 @@ def repeat(operation: Operation, scene: Scene) -> None:
     scene.world.clock.advance(5)
     try:
         operation.run(scene)
-    except ProblemError as problem:
-        if problem.slug not in operation.documented:
+    except OperationError as problem:
+        if as_problem(problem).slug not in operation.documented:
             raise
     else:
         scene.world.clock.advance(1)
@@ -176,7 +177,7 @@ def test_what_ended_half_way_is_found_and_mended(operation: Operation) -> None:
         try:
             scene, _ = disturbed(operation, case)
             check(operation, scene)
-        except (AssertionError, ProblemError) as err:
+        except (AssertionError, OperationError) as err:
             raise AssertionError(f"{case.name}: {err}") from err
 
 

@@ -7,12 +7,13 @@ import pytest
 from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     StoreRefusedError,
     StoreUnavailableError,
 )
 from chalicelib.model import ClientId, Origin, Pending, Status
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -90,18 +91,18 @@ def test_a_client_that_is_being_enrolled_is_not_deleted(world: LifecycleWorld) -
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=Status.ENROLLING), found.version)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7)
-    assert refused.value.slug == "enrolling"
+    assert as_problem(refused.value).slug == "enrolling"
 
 
 def test_with_an_outdated_version_nothing_is_deleted(world: LifecycleWorld) -> None:
     enrolled = world.enrolled()
     client_id = enrolled.issued.client_id
     world.clients.change(client_id, {"client_name": "renamed"})
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7, enrolled.version)
-    assert refused.value.status_code == 412
+    assert as_problem(refused.value).status == 412
     assert world.record(client_id).status is Status.ACTIVE
 
 
@@ -118,9 +119,9 @@ def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) ->
 def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     restored_by_somebody(world, client_id, "describe")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7)
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
     assert world.record(client_id).status is Status.ACTIVE
     assert not {"unreplicate", "schedule_deletion"} & set(world.store.calls)
     assert world.store.replicas[client_id] == world.store.stored[client_id]
@@ -130,9 +131,9 @@ def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> No
 def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld, at: str) -> None:
     client_id = world.enrolled().issued.client_id
     restored_by_somebody(world, client_id, at)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7)
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
     assert world.store.buried == set()
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
@@ -143,9 +144,9 @@ def test_what_was_restored_while_a_replica_took_its_time_has_a_replica(
     client_id = world.enrolled().issued.client_id
     world.store.failures["schedule_deletion"] = [StoreRefusedError()]
     restored_by_somebody(world, client_id, "unreplicate")
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7)
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
     assert world.store.calls.count("schedule_deletion") == 1
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
@@ -179,9 +180,9 @@ class TestRestore:
         assert world.stranded == set()
 
     def test_one_that_is_gone_for_good_is_told(self, world: LifecycleWorld) -> None:
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.deletion.restore(ClientId("sgc_" + "a" * 26))
-        assert (refused.value.status_code, refused.value.slug) == (404, "gone")
+        assert (as_problem(refused.value).status, as_problem(refused.value).slug) == (404, "gone")
 
     def test_with_the_other_region_gone_its_app_client_is_pending(
         self, world: LifecycleWorld
@@ -196,9 +197,9 @@ class TestRestore:
     ) -> None:
         client_id, _ = self.deleted(world)
         world.west.failures["create"] = [AppClientsThrottledError()]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.deletion.restore(client_id)
-        assert refused.value.status_code == 429
+        assert as_problem(refused.value).status == 429
         assert world.record(client_id).status is Status.DELETED
         assert world.stranded == set()
         world.deletion.restore(client_id)
@@ -209,9 +210,9 @@ class TestRestore:
     ) -> None:
         client_id, _ = self.deleted(world)
         world.store.lost["replace"] = [OutcomeUnknownError()]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.deletion.restore(client_id)
-        assert refused.value.slug == "outcome-unknown"
+        assert as_problem(refused.value).slug == "outcome-unknown"
         assert world.regional(client_id, EAST).app_client_id in world.east.made
 
     def test_a_client_that_is_being_enrolled_is_left_as_it_is(self, world: LifecycleWorld) -> None:
@@ -220,8 +221,11 @@ class TestRestore:
         found = world.store.read(client_id)
         world.store.replace(replace(found.value, status=Status.ENROLLING), found.version)
         reserved = world.store.read(client_id)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.deletion.restore(client_id)
-        assert (refused.value.status_code, refused.value.slug) == (409, "enrolling")
+        assert (as_problem(refused.value).status, as_problem(refused.value).slug) == (
+            409,
+            "enrolling",
+        )
         assert world.store.read(client_id) == reserved
         assert world.store.replicated == set()

@@ -6,9 +6,10 @@ import pytest
 
 from chalicelib import record_json
 from chalicelib.clients.denials import MAX_DENIED, Denials
-from chalicelib.errors import ProblemError, StoreUnavailableError, VersionConflictError
+from chalicelib.errors import OperationError, StoreUnavailableError, VersionConflictError
 from chalicelib.model import ClientId, RegionState
 from tests.fakes import FakeStateStore
+from tests.problems import as_problem
 from tests.worlds import EAST
 
 
@@ -58,10 +59,10 @@ def test_a_repeat_writes_nothing(denials: Denials, state: FakeStateStore) -> Non
 
 def test_a_full_list_fails_aloud_changes_nothing_and_names_the_fallback(denials: Denials) -> None:
     denials.change(ids(MAX_DENIED), [])
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         denials.change(ids(1, MAX_DENIED), [])
-    assert refused.value.slug == "denials-full"
-    assert "disable" in refused.value.detail
+    assert as_problem(refused.value).slug == "denials-full"
+    assert "disable" in as_problem(refused.value).detail
     assert denials.list() == frozenset(ids(MAX_DENIED))
     denials.change([], ids(1))
     denials.change(ids(1, MAX_DENIED), [])
@@ -81,9 +82,9 @@ def test_what_a_region_that_stands_alone_allows_takes_room_too(
     state.stored = FakeStateStore.of(alone).stored
     longest = [ClientId(f"{number:040d}") for number in range(MAX_DENIED + 100)]
     denials.change([], longest[MAX_DENIED:])
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         denials.change(longest[:MAX_DENIED], [])
-    assert refused.value.slug == "denials-full"
+    assert as_problem(refused.value).slug == "denials-full"
     assert denials.list() == frozenset()
 
 
@@ -110,16 +111,16 @@ def test_a_race_that_is_always_lost_ends_in_a_conflict(
     denials: Denials, state: FakeStateStore
 ) -> None:
     state.failures["replace"] = [VersionConflictError() for _ in range(20)]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         denials.change(ids(1), [])
-    assert refused.value.slug == "conflict"
+    assert as_problem(refused.value).slug == "conflict"
 
 
 def test_a_state_that_cannot_be_read_names_the_region(
     denials: Denials, state: FakeStateStore
 ) -> None:
     state.failures["read"] = [StoreUnavailableError()]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         denials.change(ids(1), [])
-    assert refused.value.status_code == 503
-    assert EAST in refused.value.detail
+    assert as_problem(refused.value).status == 503
+    assert EAST in as_problem(refused.value).detail

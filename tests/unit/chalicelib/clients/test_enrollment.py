@@ -16,8 +16,8 @@ from chalicelib.errors import (
     AppClientsUnreachableError,
     ClientExistsError,
     MalformedSecretError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     ServiceError,
     StoreRefusedError,
     StoreThrottledError,
@@ -25,6 +25,7 @@ from chalicelib.errors import (
     UnknownClientError,
     VersionConflictError,
 )
+from chalicelib.http.problem import Problem
 from chalicelib.model import (
     AppClient,
     ClientRecord,
@@ -35,6 +36,7 @@ from chalicelib.model import (
 )
 from chalicelib.record_json import record_to_json
 from tests.fakes import Failing
+from tests.problems import as_problem
 from tests.worlds import CALLER, EAST, WEST, EnrollmentWorld
 
 OTHER_CALLER = "arn:aws:iam::123456789012:user/somebody-else"
@@ -57,10 +59,10 @@ def record_of(world: EnrollmentWorld, enrolled: Enrolled) -> ClientRecord:
     return world.store.stored[enrolled.issued.client_id].value
 
 
-def problem_of(world: EnrollmentWorld, request: EnrollmentRequest = REQUEST) -> ProblemError:
-    with pytest.raises(ProblemError) as caught:
+def problem_of(world: EnrollmentWorld, request: EnrollmentRequest = REQUEST) -> Problem:
+    with pytest.raises(OperationError) as caught:
         world.enroll.enroll(request, CALLER)
-    return caught.value
+    return as_problem(caught.value)
 
 
 def authenticates(world: EnrollmentWorld, enrolled: Enrolled) -> bool:
@@ -173,7 +175,7 @@ def test_only_the_region_that_writes_enrols() -> None:
     world = EnrollmentWorld()
     world.state.hand_over_to(world.other_state)
     problem = problem_of(world)
-    assert (problem.status_code, problem.slug) == (409, "not-the-writing-region")
+    assert (problem.status, problem.slug) == (409, "not-the-writing-region")
     assert EAST in problem.detail
     assert WEST in problem.detail
     assert problem.extensions == {"region": EAST, "writing_region": WEST}
@@ -187,7 +189,7 @@ def test_a_scope_that_a_pool_does_not_define_is_named(world: EnrollmentWorld, re
     pool = {EAST: world.east, WEST: world.west}[region]
     pool.scopes = frozenset({"demo/read"})
     problem = problem_of(world)
-    assert (problem.status_code, problem.slug) == (400, "unknown-scope")
+    assert (problem.status, problem.slug) == (400, "unknown-scope")
     assert problem.fields == {"scope": f"not defined in {region}: demo/write"}
     assert not world.store.stored
     assert not world.east.made
@@ -357,7 +359,7 @@ def test_a_key_that_was_used_for_something_else_is_refused(
     request = arrange(world, world.enroll.enroll(WITH_KEY, CALLER))
     before = dict(world.store.stored), dict(world.east.made), dict(world.west.made)
     problem = problem_of(world, request)
-    assert (problem.status_code, problem.slug) == (409, "idempotency-key-reused")
+    assert (problem.status, problem.slug) == (409, "idempotency-key-reused")
     assert why in problem.detail
     assert problem.fields.keys() == {"Idempotency-Key"}
     assert (world.store.stored, world.east.made, world.west.made) == before
@@ -423,7 +425,7 @@ def test_who_is_overtaken_by_a_repeat_undoes_its_own_and_nothing_else(
     port: Failing = {"east": world.east, "west": world.west, "replace": world.store}[where]
     overtaking = Overtaking(world, port, "replace" if where == "replace" else "create")
     problem = problem_of(world, WITH_KEY)
-    assert (problem.status_code, problem.slug) == (409, "conflict")
+    assert (problem.status, problem.slug) == (409, "conflict")
     assert "left_behind" not in problem.extensions
     assert overtaking.enrolled is not None
     assert authenticates(world, overtaking.enrolled)
@@ -440,7 +442,7 @@ def test_who_fails_after_it_was_overtaken_leaves_the_others_client_alone(
     overtaking = Overtaking(world, world.east, "create")
     world.east.failures["create"] = [None, error]
     problem = problem_of(world, WITH_KEY)
-    assert problem.status_code in {429, 503}
+    assert problem.status in {429, 503}
     assert overtaking.enrolled is not None
     assert authenticates(world, overtaking.enrolled)
     assert not world.stranded
@@ -534,15 +536,15 @@ def test_whatever_fails_nothing_is_stranded_or_it_is_said(
     failure.inject(world)
     try:
         enrolled = world.enroll.enroll(request_, CALLER)
-    except ProblemError as problem:
-        assert_told_or_nothing_left(world, problem)
+    except OperationError as err:
+        assert_told_or_nothing_left(world, as_problem(err))
     else:
         assert authenticates(world, enrolled)
         assert isinstance(enrolled.record.app_clients[EAST], AppClient)
         assert not world.stranded
 
 
-def assert_told_or_nothing_left(world: EnrollmentWorld, problem: ProblemError) -> None:
+def assert_told_or_nothing_left(world: EnrollmentWorld, problem: Problem) -> None:
     assert problem.detail
     active = [each for each in world.store.stored.values() if each.value.status is Status.ACTIVE]
     assert not active
@@ -559,8 +561,8 @@ def test_a_repeat_after_whatever_failed_enrols(world: EnrollmentWorld, failure: 
     failure.inject(world)
     try:
         world.enroll.enroll(WITH_KEY, CALLER)
-    except ProblemError as problem:
-        first = problem
+    except OperationError as err:
+        first = as_problem(err)
     else:
         return
     again = world.enroll.enroll(WITH_KEY, CALLER)
@@ -586,7 +588,7 @@ def test_with_the_own_region_out_of_reach_it_is_a_503_to_be_repeated(
     unreachable = AppClientsUnreachableError() if name == "east" else StoreUnavailableError()
     port_of(world, name).failures[method] = [unreachable]
     problem = problem_of(world)
-    assert (problem.status_code, problem.slug) == (status, slug)
+    assert (problem.status, problem.slug) == (status, slug)
     assert problem.retry_after
     assert EAST in problem.detail
 
@@ -605,7 +607,7 @@ def test_what_cognito_refuses_is_told_with_its_region(
 ) -> None:
     port_of(world, name).failures["create"] = [error]
     problem = problem_of(world)
-    assert (problem.status_code, problem.slug) == (status, slug)
+    assert (problem.status, problem.slug) == (status, slug)
     assert {"east": EAST, "west": WEST}[name] in problem.detail
     assert not world.stranded
     assert not world.store.stored
@@ -623,7 +625,7 @@ def test_what_secrets_manager_refuses_is_told_with_what_to_do(
 ) -> None:
     world.key.failures["read"] = [error]
     problem = problem_of(world)
-    assert (problem.status_code, problem.slug) == (500, slug)
+    assert (problem.status, problem.slug) == (500, slug)
     assert hint in problem.detail
 
 
@@ -683,7 +685,7 @@ def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
 def test_a_write_of_which_nobody_knows_is_undone_by_nobody(world: EnrollmentWorld) -> None:
     world.store.lost["replace"] = [OutcomeUnknownError()]
     problem = problem_of(world, WITH_KEY)
-    assert (problem.status_code, problem.slug) == (503, "outcome-unknown")
+    assert (problem.status, problem.slug) == (503, "outcome-unknown")
     assert problem.retry_after
     (record,) = world.store.stored.values()
     assert problem.extensions == {"client_id": record.value.client_id}
@@ -720,8 +722,8 @@ def test_no_problem_quotes_a_secret_or_anything_of_cognitos() -> None:
         failure.inject(each)
         try:
             each.enroll.enroll(WITH_KEY, CALLER)
-        except ProblemError as problem:
-            told.append(f"{problem} {problem.detail} {problem.fields} {problem.extensions}")
+        except OperationError as err:
+            told.append(f"{err} {err!r} {as_problem(err)}")
     assert len(told) > 10
     for text in told:
         for secret in ("sgs_", "$argon2", "cognito-secret", "0001000", "_Fake"):

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 
 from chalicelib.clients.rotation import DEFAULT_OVERLAP_SECONDS, LATELY_SECONDS
-from chalicelib.errors import LogUnavailableError, ProblemError, VersionConflictError
+from chalicelib.errors import LogUnavailableError, OperationError, VersionConflictError
 from chalicelib.model import ClientId, SecretId, Status, VersionId
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -44,10 +45,10 @@ def test_without_an_overlap_the_previous_secret_ends_now(world: LifecycleWorld) 
 def test_at_most_two_secrets_are_live(world: LifecycleWorld) -> None:
     old = world.enrolled().issued
     new = world.rotation.rotate(old.client_id, DAY).issued
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.rotation.rotate(old.client_id, DAY)
-    assert refused.value.slug == "two-secrets-live"
-    assert set(refused.value.extensions["secret_ids"]) == {old.secret_id, new.secret_id}
+    assert as_problem(refused.value).slug == "two-secrets-live"
+    assert set(as_problem(refused.value).extensions["secret_ids"]) == {old.secret_id, new.secret_id}
     world.clock.advance(DAY)
     newest = world.rotation.rotate(old.client_id, DAY).issued
     assert [each.secret_id for each in world.record(old.client_id).secrets] == [
@@ -76,9 +77,9 @@ def test_rotation_with_an_outdated_version_changes_nothing(world: LifecycleWorld
     enrolled = world.enrolled()
     client_id = enrolled.issued.client_id
     world.rotation.rotate(client_id, DAY, enrolled.version)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.rotation.rotate(client_id, DAY, enrolled.version)
-    assert refused.value.status_code == 412
+    assert as_problem(refused.value).status == 412
     assert len(world.record(client_id).secrets) == 2
 
 
@@ -99,9 +100,9 @@ def test_a_lost_race_is_run_again_on_what_the_winner_wrote(world: LifecycleWorld
 def test_a_race_that_is_always_lost_ends_in_a_conflict(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replace"] = [VersionConflictError() for _ in range(10)]
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.rotation.rotate(client_id, DAY)
-    assert (refused.value.status_code, refused.value.slug) == (409, "conflict")
+    assert (as_problem(refused.value).status, as_problem(refused.value).slug) == (409, "conflict")
 
 
 @pytest.mark.parametrize("status", [Status.ENROLLING, Status.DELETED])
@@ -109,14 +110,17 @@ def test_only_a_live_client_rotates(world: LifecycleWorld, status: Status) -> No
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=status), found.version)
-    with pytest.raises(ProblemError):
+    with pytest.raises(OperationError):
         world.rotation.rotate(client_id, DAY)
 
 
 def test_an_unknown_client_is_named(world: LifecycleWorld) -> None:
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.rotation.rotate(ClientId("sgc_" + "a" * 26), DAY)
-    assert (refused.value.status_code, refused.value.fields) == (404, {"client_id": "unknown"})
+    assert (as_problem(refused.value).status, as_problem(refused.value).fields) == (
+        404,
+        {"client_id": "unknown"},
+    )
 
 
 def test_the_standby_does_not_rotate(world: LifecycleWorld) -> None:
@@ -130,9 +134,9 @@ def test_the_standby_does_not_rotate(world: LifecycleWorld) -> None:
         lambda: world.clients.change(client_id, {"client_name": "x"}),
         lambda: world.app_client_rotation.advance(client_id, due_before=2**40),
     ):
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             change()
-        assert refused.value.extensions["writing_region"] == WEST
+        assert as_problem(refused.value).extensions["writing_region"] == WEST
 
 
 class TestRetire:
@@ -165,9 +169,9 @@ class TestRetire:
         client_id, old, new = self.two(world)
         self.used(world, old, LATELY_SECONDS, region)
         self.used(world, new, 0)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, old, force=False)
-        assert refused.value.slug == "secret-in-use"
+        assert as_problem(refused.value).slug == "secret-in-use"
         assert len(world.record(client_id).secrets) == 2
         world.rotation.retire(client_id, old, force=True)
         assert len(world.record(client_id).secrets) == 1
@@ -184,9 +188,9 @@ class TestRetire:
     def test_the_only_one_ever_seen_in_use_needs_force(self, world: LifecycleWorld) -> None:
         client_id, old, _ = self.two(world)
         self.used(world, old, LATELY_SECONDS + 1)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, old, force=False)
-        assert "only one" in refused.value.detail
+        assert "only one" in as_problem(refused.value).detail
 
     @pytest.mark.parametrize("region", [EAST, WEST])
     def test_a_region_whose_log_cannot_be_read_is_unknown_and_needs_force(
@@ -194,10 +198,10 @@ class TestRetire:
     ) -> None:
         client_id, old, _ = self.two(world)
         world.logs[region].failures["last_uses"] = [LogUnavailableError()]
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, old, force=False)
-        assert region in refused.value.detail
-        assert refused.value.extensions["last_used"][region] == "unknown"
+        assert region in as_problem(refused.value).detail
+        assert as_problem(refused.value).extensions["last_used"][region] == "unknown"
 
     def test_with_force_no_log_is_read(self, world: LifecycleWorld) -> None:
         client_id, old, _ = self.two(world)
@@ -206,27 +210,30 @@ class TestRetire:
 
     def test_the_only_live_secret_is_never_retired(self, world: LifecycleWorld) -> None:
         issued = world.enrolled().issued
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(issued.client_id, issued.secret_id, force=True)
-        assert refused.value.slug == "only-secret"
+        assert as_problem(refused.value).slug == "only-secret"
 
     def test_an_expired_one_does_not_count_as_another(self, world: LifecycleWorld) -> None:
         client_id, old, new = self.two(world)
         world.clock.advance(30 * DAY)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, new, force=True)
-        assert refused.value.slug == "only-secret"
+        assert as_problem(refused.value).slug == "only-secret"
         world.rotation.retire(client_id, old, force=True)
 
     def test_an_unknown_secret_is_named(self, world: LifecycleWorld) -> None:
         client_id, _, _ = self.two(world)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, SecretId("aaaaaaaa"), force=True)
-        assert (refused.value.status_code, refused.value.fields) == (404, {"secret_id": "unknown"})
+        assert (as_problem(refused.value).status, as_problem(refused.value).fields) == (
+            404,
+            {"secret_id": "unknown"},
+        )
 
     def test_with_an_outdated_version_nothing_is_retired(self, world: LifecycleWorld) -> None:
         client_id, old, _ = self.two(world)
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, old, force=True, if_match=VersionId("outdated"))
-        assert refused.value.status_code == 412
+        assert as_problem(refused.value).status == 412
         assert len(world.record(client_id).secrets) == 2

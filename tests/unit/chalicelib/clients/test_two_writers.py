@@ -18,11 +18,12 @@ import pytest
 
 from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.model import ClientId, IssuedCredentials, SecretId, Status
 from chalicelib.reconciliation.drift import Result
 from tests.aws_worlds import REGIONS, Operators
 from tests.fake_aws import Call, Crash, crash_before, meanwhile
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.crash_scenes import (
     DAY,
     READ,
@@ -55,10 +56,13 @@ class Actor:
         """Return `DONE`, or the slug of the problem that it ended in."""
         try:
             work(self)
-        except ProblemError as problem:
-            if problem.status_code not in {404, 409, 412} and problem.slug not in RETRIED:
+        except OperationError as problem:
+            if (
+                as_problem(problem).status not in {404, 409, 412}
+                and as_problem(problem).slug not in RETRIED
+            ):
                 raise
-            return problem.slug
+            return as_problem(problem).slug
         return DONE
 
     def change(self, changes: ClientUpdate, *, if_match: bool = False) -> None:

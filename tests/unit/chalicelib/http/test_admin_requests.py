@@ -15,10 +15,12 @@ from hypothesis import strategies as st
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.clients.rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from chalicelib.credentials import is_client_id
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.http import admin_requests as parse
 from chalicelib.http.admin_requests import AdminRequest
+from chalicelib.http.problem import Problem
 from chalicelib.model import Status
+from tests.problems import as_problem
 from tests.worlds import ADOPTED
 
 NOW = 1_800_000_000
@@ -41,25 +43,25 @@ def enrollment(body: Any, **headers: str) -> EnrollmentRequest:
     return parse.parse_enrollment(asked(body, headers=headers), NOW)
 
 
-def problem_of(do: Callable[[], object]) -> ProblemError:
-    with pytest.raises(ProblemError) as caught:
+def problem_of(do: Callable[[], object]) -> Problem:
+    with pytest.raises(OperationError) as caught:
         do()
-    return caught.value
+    return as_problem(caught.value)
 
 
 def refusal(do: Callable[[], object]) -> int | None:
     """Return the status of the problem that *do* raises, if any."""
     try:
         do()
-    except ProblemError as problem:
-        return problem.status_code
+    except OperationError as err:
+        return as_problem(err).status
     return None
 
 
 def wrong(body: Any, **headers: str) -> Mapping[str, str]:
     """Return what is wrong with an enrollment, by field."""
     problem = problem_of(lambda: enrollment(body, **headers))
-    assert (problem.status_code, problem.slug) == (400, "invalid-request")
+    assert (problem.status, problem.slug) == (400, "invalid-request")
     assert problem.fields
     for name, detail in problem.fields.items():
         assert name in problem.detail
@@ -245,13 +247,13 @@ def test_an_idempotency_key_is_visible_ascii(value: str) -> None:
 )
 def test_a_body_that_is_no_json_object_is_told_as_that(body: bytes) -> None:
     problem = problem_of(lambda: enrollment(body))
-    assert (problem.status_code, problem.slug) == (400, "invalid-json")
+    assert (problem.status, problem.slug) == (400, "invalid-json")
 
 
 def test_a_body_that_is_too_large_is_not_read() -> None:
     body = json.dumps({**GOOD, "x": "a" * parse.MAX_BODY_BYTES}).encode()
     problem = problem_of(lambda: enrollment(body))
-    assert (problem.status_code, problem.slug) == (413, "too-large")
+    assert (problem.status, problem.slug) == (413, "too-large")
 
 
 def test_an_unknown_member_with_a_long_name_is_told_in_short() -> None:
@@ -311,13 +313,13 @@ def test_an_expiry_can_be_taken_away(never: int | None) -> None:
 @pytest.mark.parametrize("body", [{}, {"client_name": None}])
 def test_a_change_of_nothing_is_refused(body: Any) -> None:
     problem = problem_of(lambda: changes(body))
-    assert (problem.status_code, problem.slug) == (400, "invalid-request")
+    assert (problem.status, problem.slug) == (400, "invalid-request")
 
 
 @pytest.mark.parametrize("status", ["enrolling", "deleted", "ACTIVE", "", 1, ["active"], {}])
 def test_a_status_is_active_or_disabled(status: Any) -> None:
     problem = problem_of(lambda: changes({"status": status, "y": 1}))
-    assert (problem.status_code, set(problem.fields)) == (400, {"status", "y"})
+    assert (problem.status, set(problem.fields)) == (400, {"status", "y"})
 
 
 # The other bodies
@@ -361,7 +363,7 @@ def test_a_wrong_list_of_client_ids_is_named(value: Any) -> None:
 @pytest.mark.parametrize("body", [{}, {"deny": []}, {"deny": None, "allow": []}])
 def test_denials_that_change_nothing_are_refused(body: Any) -> None:
     problem = problem_of(lambda: parse.parse_denials(asked(body)))
-    assert (problem.status_code, problem.slug) == (400, "invalid-request")
+    assert (problem.status, problem.slug) == (400, "invalid-request")
 
 
 # Path, query and headers
@@ -378,7 +380,7 @@ def test_the_client_id_in_the_path_could_be_one(text: str) -> None:
         assert parse.parse_client_id(request) == text
     else:
         problem = problem_of(lambda: parse.parse_client_id(request))
-        assert (problem.status_code, problem.slug) == (404, "unknown-client")
+        assert (problem.status, problem.slug) == (404, "unknown-client")
         assert text not in problem.detail or len(text) < 3
 
 
@@ -391,7 +393,7 @@ def test_if_match_is_one_entity_tag_or_a_star(text: str | None, version: str | N
 @pytest.mark.parametrize("text", ["", "v-1", '"a", "b"', 'W/"a"', '"', '""', '"a', '"a b"'])
 def test_another_if_match_is_named(text: str) -> None:
     problem = problem_of(lambda: parse.parse_if_match(asked(headers={"if-match": text})))
-    assert (problem.status_code, set(problem.fields)) == (400, {"If-Match"})
+    assert (problem.status, set(problem.fields)) == (400, {"If-Match"})
 
 
 def test_a_page_is_the_first_and_full_unless_it_is_told() -> None:
@@ -415,14 +417,14 @@ def test_a_page_is_the_first_and_full_unless_it_is_told() -> None:
 )
 def test_a_wrong_page_is_named(query: dict[str, str], name: str) -> None:
     problem = problem_of(lambda: parse.parse_page(asked(query=query)))
-    assert (problem.status_code, set(problem.fields)) == (400, {name})
+    assert (problem.status, set(problem.fields)) == (400, {name})
 
 
 @given(st.text("0123456789", max_size=24))
 def test_a_number_in_the_query_is_within_its_bounds_or_refused(text: str) -> None:
     try:
         _, limit = parse.parse_page(asked(query={"limit": text}))
-    except ProblemError:
+    except OperationError:
         return
     assert 1 <= limit <= parse.MAX_PAGE
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from botocore.exceptions import ReadTimeoutError
 
-from chalicelib.errors import LogUnavailableError, OutOfTimeError
+from chalicelib.errors import CallTimedOutError, LogUnavailableError
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
 from chalicelib.http.application import CredentialsApp
 from chalicelib.model import Status
@@ -244,12 +244,12 @@ def test_there_is_time_until_the_work_has_taken_too_long() -> None:
     clock.advance(WORK_SECONDS - 0.1)
     call_deadline.require_time()
     clock.advance(0.1)
-    with pytest.raises(OutOfTimeError):
+    with pytest.raises(CallTimedOutError):
         call_deadline.require_time()
     call_deadline.require_time()  # to clear up
     clock.advance(CLEAR_UP_SECONDS - WORK_SECONDS)
     for _ in range(2):
-        with pytest.raises(OutOfTimeError):
+        with pytest.raises(CallTimedOutError):
             call_deadline.require_time()
     call_deadline.begin()
     call_deadline.require_time()

@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib import credentials
 from chalicelib.clients.denials import Denials
 from chalicelib.errors import StoreUnavailableError
+from chalicelib.http.problems import explain
 from chalicelib.model import (
     AppClient,
     AppClientId,
@@ -67,6 +68,7 @@ class ReconcileWorld(LifecycleWorld):
             self.deletion,
             {EAST: Denials(EAST, self.state), WEST: Denials(WEST, self.other_state)},
             RateLimiter(REPAIRS_PER_SECOND, self.clock, self.clock.advance),
+            explain,
         )
 
     @property

@@ -19,8 +19,8 @@ from chalicelib.errors import (
     AppClientsUnreachableError,
     InvalidCursorError,
     MalformedSecretError,
+    OperationError,
     OutcomeUnknownError,
-    ProblemError,
     ServiceError,
     StoreRefusedError,
     StoreThrottledError,
@@ -31,6 +31,7 @@ from chalicelib.ports import BATCH
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, tally
 from chalicelib.timing import RateLimiter
 from tests.fakes import FakeClock, FakeStateStore
+from tests.problems import as_problem
 from tests.unit.chalicelib.clients.lifecycle_world import DAY
 from tests.unit.chalicelib.reconciliation.reconcile_world import (
     BREAKAGES,
@@ -230,9 +231,9 @@ def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWo
 def test_nobody_restores_what_an_undone_enrolment_left(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an enrollment was undone half-way"].happen(world, client_id)
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         world.deletion.restore(client_id)
-    assert refused.value.slug == "gone"
+    assert as_problem(refused.value).slug == "gone"
     assert results(world.repaired()) == [Result.REPAIRED]
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
+from chalicelib.http.problems import slug_of
 from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import Status
@@ -60,6 +61,7 @@ def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
         world.app_client_rotation,
         days,
         pace,
+        slug_of,
         world.events,
     )
 
@@ -124,7 +126,7 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, admin=slow)
     rotation = world.app_client_rotation
-    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, world.events).run(
+    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, slug_of, world.events).run(
         lambda: ends - world.clock()
     )
     assert world.clock() <= ends

@@ -26,7 +26,7 @@ from chalicelib.errors import (
     AppClientsThrottledError,
     AppClientsUnreachableError,
     InvalidCursorError,
-    ProblemError,
+    OperationError,
     StoreUnavailableError,
     TokenEndpointUnavailableError,
 )
@@ -50,6 +50,7 @@ from tests.fakes import (
     FakeRecordStore,
     FakeStateStore,
 )
+from tests.problems import as_problem
 from tests.unit.surrogatectl.adopt.adoption_world import (
     ID,
     KEEP,
@@ -696,9 +697,9 @@ def test_many_records_are_read_in_batches(world: AdoptionWorld) -> None:
 
 def test_only_the_writing_region_adopts(world: AdoptionWorld) -> None:
     world.state.hand_over_to(world.other_state)
-    with pytest.raises(ProblemError) as refusal:
+    with pytest.raises(OperationError) as refusal:
         world.keep(world.row())
-    assert refusal.value.slug == "not-the-writing-region"
+    assert as_problem(refusal.value).slug == "not-the-writing-region"
     assert world.pools[EAST].calls == world.store.calls == []
 
 
@@ -709,7 +710,7 @@ def test_a_region_that_stops_to_write_meanwhile_adopts_nothing(world: AdoptionWo
         world.state.stored = FakeStateStore.of(RegionState(writer=False, took_over=False)).stored
 
     world.pools[WEST].meanwhile["describe"] = meanwhile
-    with pytest.raises(ProblemError):
+    with pytest.raises(OperationError):
         world.keep(row)
     assert not world.store.stored
 
@@ -756,10 +757,10 @@ def test_nothing_is_written_when_a_region_cannot_be_asked(
 ) -> None:
     rows = [world.row("row 1"), world.row("row 2")]
     world.pools[region].failures["describe"] = [None, *failures]
-    with pytest.raises(ProblemError) as problem:
+    with pytest.raises(OperationError) as problem:
         world.keep(*rows)
-    assert problem.value.status_code == status
-    assert region in problem.value.detail
+    assert as_problem(problem.value).status == status
+    assert region in as_problem(problem.value).detail
     assert not world.store.stored
 
 
@@ -770,23 +771,24 @@ def test_nothing_is_written_when_the_records_cannot_be_read(
     row, other = world.row("row 1"), world.row("row 2")
     world.keep(row)
     world.store.failures[call] = [StoreUnavailableError()]
-    with pytest.raises(ProblemError) as problem:
+    with pytest.raises(OperationError) as problem:
         world.keep(row, other)
-    assert problem.value.status_code == 503
+    assert as_problem(problem.value).status == 503
     assert len(world.store.stored) == 1
 
 
 def test_a_list_that_took_too_long_is_a_matter_of_trying_again(world: AdoptionWorld) -> None:
     world.store.failures["list"] = [InvalidCursorError()]
-    with pytest.raises(ProblemError) as problem:
+    with pytest.raises(OperationError) as problem:
         world.keep(world.row())
-    assert problem.value.status_code == 503
+    assert as_problem(problem.value).status == 503
 
 
 def test_a_missing_deployment_key_is_told(world: AdoptionWorld) -> None:
     world.key.key = None
-    with pytest.raises(ProblemError, match="surrogatectl init"):
+    with pytest.raises(OperationError) as problem:
         world.keep(world.row())
+    assert "surrogatectl init" in as_problem(problem.value).detail
 
 
 def test_progress_is_told(world: AdoptionWorld) -> None:

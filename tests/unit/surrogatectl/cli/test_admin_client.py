@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from pytest_socket import enable_socket
 
+from chalicelib.clients.errors import ClientNotFoundError, ConcurrentChangeError
 from surrogatectl.cli.admin_client import AdminApiError, AdminClient
 from surrogatectl.cli.common import failure
 
@@ -64,13 +65,17 @@ def test_the_signature_is_not_replaced_by_what_a_netrc_has(
     assert authorization.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
 
 
-def test_a_problem_is_raised_with_its_slug(recorder: tuple[type[Recorder], str]) -> None:
+def test_a_problem_is_raised_and_says_which_error_it_reports(
+    recorder: tuple[type[Recorder], str],
+) -> None:
     handler, url = recorder
     problem = {"type": "urn:surrogate-credentials:problem:conflict", "detail": "Again."}
     handler.answer = (409, json.dumps(problem))
     with pytest.raises(AdminApiError, match="Again") as raised:
         AdminClient(url, "us-east-1").call("GET", "/clients")
-    assert (raised.value.slug, raised.value.status) == ("conflict", 409)
+    assert raised.value.reports(ConcurrentChangeError)
+    assert not raised.value.reports(ClientNotFoundError)
+    assert raised.value.status == 409
 
 
 def test_the_gateways_own_refusal_says_what_to_look_at(

@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.aws.region_state import StateSecret
 from chalicelib.clients.enrollment import EnrollmentRequest
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -32,6 +32,7 @@ from surrogatectl.regions.failover_command import steering_failures
 from surrogatectl.regions.record_restore import Choices, Keep, Summary
 from surrogatectl.regions.state import NoAnswerError, NotAllowedError, Side
 from tests.aws_worlds import REGIONS, Operators
+from tests.problems import as_problem
 from tests.rescue import Rescue, state, version
 from tests.unit.chalicelib.clients.crash_scenes import Scene, unseen
 from tests.worlds import CALLER, EAST, WEST
@@ -264,9 +265,9 @@ def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) 
     lose_primary(scene, rescue)
     find_primary(scene)
     assert state(scene.world, EAST).writer  # it knows nothing of it
-    with pytest.raises(ProblemError) as refused:
+    with pytest.raises(OperationError) as refused:
         Operators(scene.world, EAST).enroll.enroll(REQUEST, CALLER)
-    assert refused.value.slug == "not-the-writing-region"
+    assert as_problem(refused.value).slug == "not-the-writing-region"
 
 
 def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
@@ -275,9 +276,12 @@ def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
     for side in rescue.sides:
         side.update_state(lambda found: type(found)(writer=False, took_over=found.took_over))
     for region in REGIONS:
-        with pytest.raises(ProblemError) as refused:
+        with pytest.raises(OperationError) as refused:
             Operators(scene.world, region).enroll.enroll(REQUEST, CALLER)
-        assert (refused.value.slug, refused.value.retry_after) == ("no-region-writes", 30)
+        assert (as_problem(refused.value).slug, as_problem(refused.value).retry_after) == (
+            "no-region-writes",
+            30,
+        )
 
 
 def test_denials_of_both_are_kept_and_what_was_allowed_stays_allowed(

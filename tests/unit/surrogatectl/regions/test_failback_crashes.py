@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from chalicelib.errors import ProblemError, ServiceError
+from chalicelib.errors import OperationError, ServiceError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.record_restore import Choices, Keep
@@ -156,7 +156,7 @@ def writes(world: AwsWorld, region: str) -> bool:
     """Return whether administrators' changes are taken in *region*."""
     try:
         Operators(world, region).admin.require_writer()
-    except ProblemError:
+    except OperationError:
         return False
     return True
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.enrollment import EnrollmentRequest
-from chalicelib.errors import ProblemError
+from chalicelib.errors import OperationError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback import SplitsError
@@ -93,7 +93,7 @@ class Story:
                 # What was not changed here may have been changed in the Region that is gone.
                 if after.get(client_id) != before.get(client_id):
                     self.look(client_id, self.region)
-        except ProblemError:
+        except OperationError:
             pass
         self.world.aws.watch()
 
@@ -281,7 +281,7 @@ def test_the_secondary_stands_in_and_failback_brings_all_of_it_back(  # noqa: PL
     story.world.secrets[EAST].replicator.seconds = 0.3
     story.world.secrets[EAST].replicator.hurry()
     story.world.clock.advance(60)
-    with suppress(ProblemError):
+    with suppress(OperationError):
         Operators(story.world, EAST).admin.require_writer()
         raise AssertionError("The primary Region writes beside the one that took over.")
     for act in after:
@@ -350,6 +350,6 @@ def test_failover_and_failback_may_end_half_way_and_be_given_up(
 def _writes(world: AwsWorld, region: str) -> bool:
     try:
         Operators(world, region).admin.require_writer()
-    except ProblemError:
+    except OperationError:
         return False
     return True

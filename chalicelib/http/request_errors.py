@@ -1,0 +1,42 @@
+"""Faults of administrators' requests, as types with data; `problems` has their texts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from chalicelib.errors import OperationError
+
+
+class UnsignedRequestError(OperationError):
+    """The request carries no IAM caller."""
+
+
+@dataclass(eq=False)
+class InvalidFieldsError(OperationError):
+    """*fields* maps each field that is not valid to its fault."""
+
+    fields: Mapping[str, str]
+
+
+class NoChangeError(OperationError):
+    """The request changes nothing."""
+
+
+class InvalidJsonError(OperationError):
+    """The body is not a JSON object."""
+
+
+@dataclass(eq=False)
+class BodyTooLargeError(OperationError):
+    """The body has more than *limit* bytes."""
+
+    limit: int
+
+
+class MalformedClientIdError(OperationError):
+    """The path has no client ID; it is not quoted, as it may be a secret."""
+
+
+class MalformedSecretIdError(OperationError):
+    """The path has no secret ID; it is not quoted, as it may be the secret itself."""
