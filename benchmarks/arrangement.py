@@ -79,7 +79,7 @@ class Arrangement:
 
         import app  # noqa: PLC0415 - its import reads this process's environment
 
-        surface = app.token_surface()
+        surface = app.surface
         hasher = SecretHasher(secrets.token_bytes, argon2=AuditedArgon2())
         if not isinstance(surface.exchange, Exchange):
             raise TypeError

@@ -188,7 +188,7 @@ class EnrollmentWorld:
             pause=self.pauses.append,
         )
         self.enroll = Enrollment(
-            admin=self.admin,
+            repository=self.admin,
             app_clients=AppClientPair(self.admin, {EAST: self.east, WEST: self.west}, self.key),
             hasher=self.hasher,
             random_bytes=self.random_bytes,

@@ -122,7 +122,7 @@ def _chosen(which: str) -> Chalice:
     if which == "no_op":
         return no_op()
     if which in {"nothing_kept", "client_unknown"}:
-        return _forgetful(composed.token_surface(), knows_state=which == "client_unknown")
+        return _forgetful(composed.surface, knows_state=which == "client_unknown")
     return composed.app
 
 

@@ -91,6 +91,10 @@ def _ask(call: Callable[[], T]) -> T:
         raise AppClientsUnreachableError(type(err).__name__) from None
 
 
+Connect = Callable[[], "CognitoIdentityProviderClient"]
+"""Returns an AWS client, made when it is first asked for."""
+
+
 @dataclass(frozen=True, slots=True)
 class PoolAppClients:
     """
@@ -99,8 +103,8 @@ class PoolAppClients:
     *client* may repeat a call, *once* never does.
     """
 
-    client: Callable[[], CognitoIdentityProviderClient] = field(repr=False)
-    once: Callable[[], CognitoIdentityProviderClient] = field(repr=False)
+    client: Connect = field(repr=False)
+    once: Connect = field(repr=False)
     user_pool_id: str
     prefix: str
     access_token_seconds: int

@@ -90,7 +90,7 @@ class AppClientRotation:
     `CallTimedOutError` when there is no time for another token.
     """
 
-    admin: ClientRepository
+    repository: ClientRepository
     app_clients: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)
@@ -107,11 +107,11 @@ class AppClientRotation:
         Raises:
             OperationError: If a step is not possible; repeat it later.
         """
-        self.admin.require_writer()
+        self.repository.require_writer()
         steps: dict[str, Step] = {}
         for region in self.app_clients.regions:
             # Read afresh: the Region before may have written.
-            found = self.admin.find(client_id)
+            found = self.repository.find(client_id)
             require_live(found.value)
             busy = not _AT_REST.issuperset(steps.values())
             steps[region] = self._advance(found, region, due_before if not busy else 0)
@@ -131,7 +131,7 @@ class AppClientRotation:
         pool = self.app_clients.pools[region]
         value = self.random_bytes(_SECRET_BYTES).hex()
         old, added = self._add(found.value, region, app_client, value)
-        now = int(self.admin.clock())
+        now = int(self.repository.clock())
         retiring = RetiringSecret(old.cognito_secret_id, now)
         renewed = replace(app_client, client_secret=value, secret_since=now, retiring=retiring)
         try:
@@ -157,7 +157,7 @@ class AppClientRotation:
             in_use, *others = pool.secrets(app_client.app_client_id)
             for other in others:
                 _require_leftover(record, region)
-                if self.admin.clock() - other.created_at < _UNDER_WAY_SECONDS:
+                if self.repository.clock() - other.created_at < _UNDER_WAY_SECONDS:
                     raise ConcurrentChangeError
                 # An earlier start ended between adding it and writing it down.
                 pool.delete_secret(app_client.app_client_id, other.cognito_secret_id)
@@ -170,8 +170,8 @@ class AppClientRotation:
 
     def _try_out(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
         for seconds in _TOKEN_PAUSES:
-            self.admin.pause(seconds)
-            deadline = Countdown(self.admin.clock, _TOKEN_SECONDS)
+            self.repository.pause(seconds)
+            deadline = Countdown(self.repository.clock, _TOKEN_SECONDS)
             metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
             with concerning(region):
                 self.require_time()
@@ -190,9 +190,9 @@ class AppClientRotation:
         app_client: AppClient,
         retiring: RetiringSecret,
     ) -> Step:
-        now = int(self.admin.clock())
+        now = int(self.repository.clock())
         if retiring.replicated_at is None:
-            state = self.admin.replication(found.value.client_id, found.version)
+            state = self.repository.replication(found.value.client_id, found.version)
             if state is not Replication.IN_SYNC:
                 return Step.REPLICATING
             noted = replace(retiring, replicated_at=now)
@@ -210,7 +210,7 @@ class AppClientRotation:
     def _write(self, found: Versioned[ClientRecord], region: str, app_client: AppClient) -> None:
         record = replace(found.value, app_clients={**found.value.app_clients, region: app_client})
         try:
-            self.admin.update(record.client_id, found.version, lambda _: record)
+            self.repository.update(record.client_id, found.version, lambda _: record)
         except PreconditionFailedError:
             raise ConcurrentChangeError from None
 

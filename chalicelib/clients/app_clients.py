@@ -44,14 +44,14 @@ def unchanged(record: ClientRecord) -> ClientRecord:
 class AppClientPair:
     """Makes, aligns and removes app clients; *pools* maps both Regions' names to theirs."""
 
-    admin: ClientRepository
+    repository: ClientRepository
     pools: Mapping[str, AppClients]
     deployment_key: DeploymentKeyReader
 
     @property
     def regions(self) -> tuple[str, str]:
         """Both Regions, the own one first."""
-        return self.admin.region, self.admin.other_region
+        return self.repository.region, self.repository.other_region
 
     def key(self) -> bytes:
         """
@@ -60,7 +60,7 @@ class AppClientPair:
         Raises:
             ServiceError: If it cannot be read.
         """
-        with concerning(self.admin.region):
+        with concerning(self.repository.region):
             return self.deployment_key.read()
 
     def require_known_scopes(self, scopes: tuple[str, ...]) -> None:
@@ -76,7 +76,7 @@ class AppClientPair:
                 try:
                     unknown = self.pools[region].unknown_scopes(scopes)
                 except (AppClientsUnreachableError, AppClientsThrottledError):
-                    if region == self.admin.region:
+                    if region == self.repository.region:
                         raise
                     continue  # that app client will be pending
             if unknown:
@@ -91,12 +91,12 @@ class AppClientPair:
         Raises:
             ServiceError: If it cannot be made, and that cannot wait.
         """
-        now = int(self.admin.clock())
+        now = int(self.repository.clock())
         with concerning(region):
             try:
                 app_client_id, secret = self.pools[region].create(record.client_id, record.scopes)
             except AppClientsUnreachableError as err:
-                if region == self.admin.region:
+                if region == self.repository.region:
                     raise err.leaving([f"perhaps an app client in {region}"]) from None
                 return Pending(now, f"Cognito in {region} did not answer")
         made[region] = app_client_id
@@ -127,7 +127,7 @@ class AppClientPair:
                 ):
                     app_clients[region] = app_client
             record = change(replace(found.value, app_clients=app_clients))
-            return self.admin.update(record.client_id, found.version, lambda _: record)
+            return self.repository.update(record.client_id, found.version, lambda _: record)
         except OutcomeUnknownError:
             raise  # undoing could break what was written after all
         except PreconditionFailedError:
@@ -156,12 +156,12 @@ class AppClientPair:
         for _ in range(_ATTEMPTS):
             aligned = self._aligned(found.value, regions, keep_more=keep_more)
             try:
-                self.admin.update(aligned.client_id, found.version, partial(_instead, aligned))
+                self.repository.update(aligned.client_id, found.version, partial(_instead, aligned))
             except PreconditionFailedError:
                 pass
             else:
                 return
-            found = self.admin.find(aligned.client_id)
+            found = self.repository.find(aligned.client_id)
         raise ConcurrentChangeError
 
     def _aligned(

@@ -50,7 +50,7 @@ class ClientUpdate(TypedDict, total=False):
 class ClientService:
     """Shows, lists and changes clients."""
 
-    admin: ClientRepository
+    repository: ClientRepository
     app_clients: AppClientPair
 
     def show(self, client_id: ClientId) -> ClientView:
@@ -60,8 +60,8 @@ class ClientService:
         Raises:
             OperationError: If there is no such client, or it cannot be read.
         """
-        found = self.admin.find(client_id)
-        replication = self.admin.replication(client_id, found.version)
+        found = self.repository.find(client_id)
+        replication = self.repository.replication(client_id, found.version)
         return ClientView(found.value, found.version, replication)
 
     def unknown(self, client_ids: Sequence[ClientId]) -> tuple[ClientId, ...]:
@@ -75,7 +75,7 @@ class ClientService:
         for start in range(0, len(client_ids), BATCH):
             batch = client_ids[start : start + BATCH]
             try:
-                found = self.admin.records.read_many(batch)
+                found = self.repository.records.read_many(batch)
             except ServiceError:
                 break
             unknown += tuple(each for each in batch if each not in found)
@@ -89,8 +89,8 @@ class ClientService:
             InvalidCursorError: If *cursor* is not one of ours, or has expired.
             ServiceError: If Secrets Manager does not answer.
         """
-        with concerning(self.admin.region):
-            return self.admin.records.list(cursor, limit)
+        with concerning(self.repository.region):
+            return self.repository.records.list(cursor, limit)
 
     def change(
         self, client_id: ClientId, changes: ClientUpdate, if_match: VersionId | None = None
@@ -101,14 +101,14 @@ class ClientService:
         Raises:
             OperationError: If it is not possible.
         """
-        self.admin.require_writer()
+        self.repository.require_writer()
         if "scopes" in changes:
             changed = self._change_scopes(client_id, changes, changes["scopes"], if_match)
         else:
-            changed = self.admin.update(
+            changed = self.repository.update(
                 client_id, if_match, lambda record: _changed(record, changes)
             )
-        replication = self.admin.replicate(client_id, changed.version)
+        replication = self.repository.replicate(client_id, changed.version)
         return ClientView(changed.value, changed.version, replication)
 
     def _change_scopes(
@@ -125,7 +125,7 @@ class ClientService:
         has beyond that nobody can ask for, and `reconcile` takes away.
         """
         self.app_clients.require_known_scopes(scopes)
-        found = self.admin.find(client_id, if_match)
+        found = self.repository.find(client_id, if_match)
         record = _changed(found.value, changes)
         granted = set(found.value.scopes)
         both = (*found.value.scopes, *(scope for scope in scopes if scope not in granted))
@@ -137,7 +137,7 @@ class ClientService:
         }
         record = replace(record, app_clients=app_clients)
         try:
-            changed = self.admin.update(client_id, found.version, lambda _: record)
+            changed = self.repository.update(client_id, found.version, lambda _: record)
         except PreconditionFailedError:
             if if_match is None:
                 raise ConcurrentChangeError from None
@@ -160,9 +160,9 @@ class ClientService:
                     app_client.app_client_id, scopes, adopted=origin is Origin.ADOPTED
                 )
             except AppClientsUnreachableError:
-                if region == self.admin.region:
+                if region == self.repository.region:
                     raise
-                since = int(self.admin.clock())
+                since = int(self.repository.clock())
                 reason = f"Cognito in {region} did not answer"
                 return replace(app_client, outdated=Pending(since, reason))
         return replace(app_client, outdated=None)

@@ -78,7 +78,7 @@ class Deleted:
 class DeletionAndRestore:
     """Deletes clients and restores them."""
 
-    admin: ClientRepository
+    repository: ClientRepository
     app_clients: AppClientPair
 
     def delete(
@@ -92,8 +92,8 @@ class DeletionAndRestore:
         Raises:
             OperationError: If there is no such client, or it cannot be marked.
         """
-        self.admin.require_writer()
-        now = int(self.admin.clock())
+        self.repository.require_writer()
+        now = int(self.repository.clock())
 
         def mark(record: ClientRecord) -> ClientRecord:
             if record.status is Status.DELETED:
@@ -103,7 +103,7 @@ class DeletionAndRestore:
             deletion = Deletion(now, record.status, recovery_days)
             return replace(record, status=Status.DELETED, deletion=deletion)
 
-        return self.finish(self.admin.update(client_id, if_match, mark))
+        return self.finish(self.repository.update(client_id, if_match, mark))
 
     def finish(self, found: Versioned[ClientRecord]) -> Deleted:
         """
@@ -116,7 +116,7 @@ class DeletionAndRestore:
         for _ in range(_ATTEMPTS):
             record, left = self._remove_app_clients(found.value)
             try:
-                found = self.admin.update(
+                found = self.repository.update(
                     record.client_id, found.version, partial(_instead, record)
                 )
                 return Deleted(found.value, tuple(left or self._bury(found)))
@@ -124,7 +124,7 @@ class DeletionAndRestore:
                 return Deleted(record, ())  # somebody else finished it
             except PreconditionFailedError:
                 pass
-            found = self.admin.find(record.client_id)
+            found = self.repository.find(record.client_id)
             if found.value.status is not Status.DELETED:
                 break
         raise ConcurrentChangeError
@@ -142,16 +142,16 @@ class DeletionAndRestore:
             except (AppClientsError, CallTimedOutError):
                 left.append(f"the app client in {region}")
             else:
-                app_clients[region] = Pending(int(self.admin.clock()), _DELETED)
+                app_clients[region] = Pending(int(self.repository.clock()), _DELETED)
         return replace(record, app_clients=app_clients), left
 
     def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
-        if self.admin.secondary:
+        if self.repository.secondary:
             return []  # failback buries it: until then the other Region has to learn of it
-        record, records = tombstone.value, self.admin.records
+        record, records = tombstone.value, self.repository.records
         days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
         for seconds in _BURIAL_PAUSES:
-            self.admin.pause(seconds)
+            self.repository.pause(seconds)
             try:
                 if records.describe(record.client_id).version == tombstone.version:
                     records.unreplicate(record.client_id)
@@ -171,9 +171,9 @@ class DeletionAndRestore:
         return ["the record and its replica"]
 
     def _exhume(self, client_id: ClientId) -> None:
-        with concerning(self.admin.region):
-            self.admin.records.cancel_deletion(client_id)
-            self.admin.records.replicate(client_id)
+        with concerning(self.repository.region):
+            self.repository.records.cancel_deletion(client_id)
+            self.repository.records.replicate(client_id)
 
     def restore(self, client_id: ClientId) -> ClientView:
         """
@@ -183,23 +183,23 @@ class DeletionAndRestore:
             ClientGoneError: If it is gone for good.
             OperationError: If it is being enrolled, or its app clients cannot be made.
         """
-        self.admin.require_writer()
+        self.repository.require_writer()
         key = self.app_clients.key()
-        with concerning(self.admin.region):
+        with concerning(self.repository.region):
             try:
-                self.admin.records.cancel_deletion(client_id)
+                self.repository.records.cancel_deletion(client_id)
             except UnknownClientError:
                 raise ClientGoneError(client_id) from None
-        found = self.admin.find(client_id)
+        found = self.repository.find(client_id)
         if is_undone(found.value):
             raise ClientGoneError(client_id)
         if found.value.status is Status.DELETED:
             found = self._revive(found, key)
         else:
             # Live already: nothing to write, unless this Region cannot know it (see `update`).
-            found = self.admin.update(client_id, found.version, lambda record: record)
+            found = self.repository.update(client_id, found.version, lambda record: record)
         require_live(found.value)
-        replication = self.admin.replicate(client_id, found.version)
+        replication = self.repository.replicate(client_id, found.version)
         return ClientView(found.value, found.version, replication)
 
     def _revive(self, found: Versioned[ClientRecord], key: bytes) -> Versioned[ClientRecord]:

@@ -99,7 +99,7 @@ class Enrolled:
 class Enrollment:
     """Enrolls clients, if this is the Region that writes."""
 
-    admin: ClientRepository
+    repository: ClientRepository
     app_clients: AppClientPair
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
@@ -116,10 +116,10 @@ class Enrollment:
             OperationError: If it is not possible; nothing is left behind, or the
                 error says what `reconcile` has to clear up.
         """
-        self.admin.require_writer()
+        self.repository.require_writer()
         key = self.app_clients.key()
         self.app_clients.require_known_scopes(request.scopes)
-        now = int(self.admin.clock())
+        now = int(self.repository.clock())
         if request.idempotency_key is None:
             client_id = credentials.new_client_id(self.random_bytes)
         else:
@@ -142,7 +142,7 @@ class Enrollment:
             expires_at=request.expires_at,
             enrollment=mark,
         )
-        with concerning(self.admin.region):
+        with concerning(self.repository.region):
             reserved, created = self._reserve(record)
         return self._complete(reserved, issued, key, undo_record=created)
 
@@ -153,11 +153,11 @@ class Enrollment:
         A repeat finds the first one, and goes on with it under the new secret.
         """
         try:
-            return Versioned(record, self.admin.records.create(record)), True
+            return Versioned(record, self.repository.records.create(record)), True
         except ClientExistsError:
             pass
         try:
-            found = self.admin.records.read(record.client_id)
+            found = self.repository.records.read(record.client_id)
         except UnknownClientError:
             raise IdempotencyKeyReusedError("That client was deleted.") from None
         first, again = found.value.enrollment, record.enrollment
@@ -188,8 +188,8 @@ class Enrollment:
                 if not isinstance(app_clients.get(region), AppClient):
                     app_clients[region] = self.app_clients.make(region, reserved.value, key, made)
             record = replace(reserved.value, status=Status.ACTIVE, app_clients=app_clients)
-            with concerning(self.admin.region):
-                version = self.admin.records.replace(record, reserved.version)
+            with concerning(self.repository.region):
+                version = self.repository.records.replace(record, reserved.version)
         except OutcomeUnknownError:
             # Undoing could break what was written after all; `reconcile` looks.
             raise EnrollmentOutcomeUnknownError(
@@ -201,7 +201,9 @@ class Enrollment:
         except OperationError as err:
             undo = reserved if undo_record else None
             raise self._undone(err, undo, made) from None
-        return Enrolled(issued, record, version, self.admin.replicate(record.client_id, version))
+        return Enrolled(
+            issued, record, version, self.repository.replicate(record.client_id, version)
+        )
 
     def _undone(
         self,
@@ -217,12 +219,12 @@ class Enrollment:
             except (VersionConflictError, UnknownClientError):
                 pass  # a repeat of this request went on with it
             except ServiceError:
-                left.append(f"the record of {reserved.value.client_id} in {self.admin.region}")
+                left.append(f"the record of {reserved.value.client_id} in {self.repository.region}")
         return failure.leaving(left)
 
     def _remove(self, reserved: Versioned[ClientRecord]) -> None:
         # Secrets Manager deletes whatever stands there; so first make sure of
         # what that is, and that no repeat can go on with it.
         tombstone = replace(reserved.value, status=Status.DELETED)
-        self.admin.records.replace(tombstone, reserved.version)
-        self.admin.records.delete_now(tombstone.client_id)
+        self.repository.records.replace(tombstone, reserved.version)
+        self.repository.records.delete_now(tombstone.client_id)

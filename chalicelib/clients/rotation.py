@@ -58,7 +58,7 @@ class Rotation:
     *logs* maps both Regions' names to what their logs say of the secrets' use.
     """
 
-    admin: ClientRepository
+    repository: ClientRepository
     logs: Mapping[str, UseLog]
     hasher: SecretHasher
     random_bytes: RandomBytes = field(repr=False)
@@ -79,8 +79,8 @@ class Rotation:
             TwoSecretsLiveError: If two secrets are live already.
             OperationError: If it is not possible.
         """
-        self.admin.require_writer()
-        now = int(self.admin.clock())
+        self.repository.require_writer()
+        now = int(self.repository.clock())
         issued = credentials.issue(client_id, self.random_bytes)
         named(client_id, issued.secret_id)
         new = self.hasher.hash(issued, now=now)
@@ -93,8 +93,8 @@ class Rotation:
             ends = [_end(secret, now + overlap_seconds) for secret in live]
             return replace(record, secrets=(new, *(each for each in ends if overlap_seconds)))
 
-        rotated = self.admin.update(client_id, if_match, change)
-        replication = self.admin.replicate(client_id, rotated.version)
+        rotated = self.repository.update(client_id, if_match, change)
+        replication = self.repository.replicate(client_id, rotated.version)
         return Rotated(issued, rotated.value, rotated.version, replication)
 
     def retire(
@@ -117,9 +117,9 @@ class Rotation:
             UnknownSecretError, OnlySecretError: If there is no such secret, or no other one.
             OperationError: If it is not possible.
         """
-        self.admin.require_writer()
-        now = int(self.admin.clock())
-        record = self.admin.find(client_id, if_match).value
+        self.repository.require_writer()
+        now = int(self.repository.clock())
+        record = self.repository.find(client_id, if_match).value
         _require_replaceable(record, secret_id, now)
         if not force:
             _require_unused(secret_id, self.last_uses(record), now)
@@ -129,8 +129,8 @@ class Rotation:
             kept = (secret for secret in record.secrets if secret.secret_id != secret_id)
             return replace(record, secrets=tuple(kept))
 
-        retired = self.admin.update(client_id, if_match, change)
-        replication = self.admin.replicate(client_id, retired.version)
+        retired = self.repository.update(client_id, if_match, change)
+        replication = self.repository.replicate(client_id, retired.version)
         return ClientView(retired.value, retired.version, replication)
 
     def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:

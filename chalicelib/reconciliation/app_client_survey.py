@@ -154,7 +154,7 @@ class AppClientSurvey:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
         # What no record in a Region that stands alone knows, one in the other may know.
-        alone = self._app_clients.admin.secondary
+        alone = self._app_clients.repository.secondary
         unknown = app_client.retiring is None and len(secrets) > 1 and not alone
         if unknown and settled(secrets[-1].created_at, self._now()):
             detail = "The app client has a second secret that no record knows."

@@ -50,14 +50,14 @@ class BulkReader:
     """What is asked in one survey."""
 
     def __init__(
-        self, admin: ClientRepository, before_each: Callable[[], object] = at_once
+        self, repository: ClientRepository, before_each: Callable[[], object] = at_once
     ) -> None:
         """
         Tell the time, and wait, as *admin* does.
 
         *before_each* is called before each request; what it raises ends the survey.
         """
-        self._admin = admin
+        self._repository = repository
         self._before_each = before_each
         self._paces: dict[tuple[str, str], RateLimiter] = {}
         self._missed: dict[tuple[str, str], _Missed] = {}
@@ -68,7 +68,7 @@ class BulkReader:
         key = (service, region)
         if key not in self._paces:
             self._paces[key] = RateLimiter(
-                PER_SECOND[service], self._admin.clock, self._admin.pause
+                PER_SECOND[service], self._repository.clock, self._repository.pause
             )
         self._paces[key].wait()
 
@@ -102,7 +102,7 @@ class BulkReader:
             try:
                 return call()
             except (StoreUnavailableError, AppClientsUnreachableError, AppClientsThrottledError):
-                self._admin.pause(seconds)
+                self._repository.pause(seconds)
         self.wait(service, region)
         return call()
 

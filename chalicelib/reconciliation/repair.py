@@ -104,8 +104,8 @@ class Reconciler:
         return Outcome(drift, Result.REPAIRED)
 
     @property
-    def _admin(self) -> ClientRepository:
-        return self.survey.admin
+    def _repository(self) -> ClientRepository:
+        return self.survey.repository
 
     @property
     def _app_clients(self) -> AppClientPair:
@@ -117,8 +117,8 @@ class Reconciler:
 
         If that one does not answer, this one's word is all there is.
         """
-        self._admin.require_writer()
-        if self._admin.secondary:
+        self._repository.require_writer()
+        if self._repository.secondary:
             return  # the other one may not know yet that this one took over
         try:
             both = self.survey.other_state.read().value.writer
@@ -129,11 +129,11 @@ class Reconciler:
 
     def _require_both_regions_records(self) -> None:
         """Delete nothing to which a record may refer that only the other Region has."""
-        if self._admin.secondary:
+        if self._repository.secondary:
             raise _LeftAloneError("A record in the other Region may know it: fail back first.")
 
     def _settled(self, at: int) -> bool:
-        return settled(at, self._admin.clock())
+        return settled(at, self._repository.clock())
 
     def _live(self, drift: Drift) -> Versioned[ClientRecord]:
         """Return the record, of a client whose life has begun and not ended."""
@@ -143,7 +143,7 @@ class Reconciler:
         return found
 
     def _read(self, drift: Drift) -> Versioned[ClientRecord]:
-        found = self._admin.records.read(_client_id(drift))
+        found = self._repository.records.read(_client_id(drift))
         if found.value.client_id != drift.client_id:
             raise _LeftAloneError("The record is not this client's.")
         return found
@@ -161,11 +161,11 @@ class Reconciler:
         if not pool.is_marked(view, client_id) or not self._settled(view.created_at):
             raise _LeftAloneError("It is young, or does not carry our mark any more.")
         try:
-            found = self._admin.records.read(client_id)
+            found = self._repository.records.read(client_id)
             if may_refer(client_id, found, app_client_id):
                 raise _NothingToDoError
         except UnknownClientError:
-            if is_scheduled_but_alive(self._admin.records, client_id):
+            if is_scheduled_but_alive(self._repository.records, client_id):
                 raise _LeftAloneError("Its client is marked for deletion, but alive.") from None
         except MalformedSecretError:
             raise _LeftAloneError("The record that may refer to it cannot be read.") from None
@@ -225,9 +225,9 @@ class Reconciler:
         # Secrets Manager deletes whatever stands there; so first make sure of
         # what that is, and that no repeat can go on with it.
         tombstone = replace(found.value, status=Status.DELETED)
-        self._admin.records.replace(tombstone, found.version)
-        self._admin.records.unreplicate(tombstone.client_id)
-        self._admin.records.delete_now(tombstone.client_id)
+        self._repository.records.replace(tombstone, found.version)
+        self._repository.records.unreplicate(tombstone.client_id)
+        self._repository.records.delete_now(tombstone.client_id)
 
     def _finish_deletion(self, drift: Drift) -> None:
         found = self._read(drift)
@@ -238,27 +238,27 @@ class Reconciler:
             raise DeletionUnfinishedError(left)
 
     def _replicate(self, drift: Drift) -> None:
-        if self._admin.secondary:
+        if self._repository.secondary:
             raise _LeftAloneError("Nothing is replicated until failback.")
         found = self._live(drift)
-        state = self._admin.records.replication(found.value.client_id, found.version)
+        state = self._repository.records.replication(found.value.client_id, found.version)
         if state is not Replication.MISSING:
             raise _NothingToDoError
-        self._admin.records.replicate(found.value.client_id)
+        self._repository.records.replicate(found.value.client_id)
 
     def _update_listing(self, drift: Drift) -> None:
         for _ in range(_ATTEMPTS):
             found = self._live(drift)
-            self._admin.records.update_listing(found.value)
+            self._repository.records.update_listing(found.value)
             # Whoever wrote meanwhile may have told lists before this did.
-            if self._admin.records.describe(found.value.client_id).version == found.version:
+            if self._repository.records.describe(found.value.client_id).version == found.version:
                 return
         raise ConcurrentChangeError
 
     # The Regions' states
 
     def _deny(self, drift: Drift) -> None:
-        if self._admin.secondary:
+        if self._repository.secondary:
             raise _LeftAloneError("Failback brings the Regions' denials together.")
         denied = {region: denials.list() for region, denials in self.denials.items()}
         missing = frozenset[ClientId]().union(*denied.values()) - denied[drift.region]

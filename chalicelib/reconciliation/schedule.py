@@ -54,7 +54,7 @@ class Upkeep:
     Cognito secrets older than *rotate_after_days* are rotated; 0: none are.
     """
 
-    admin: ClientRepository
+    repository: ClientRepository
     keys: KeyRefresh
     survey: Survey
     rotation: AppClientRotation
@@ -66,13 +66,13 @@ class Upkeep:
     def run(self, remaining: Remaining) -> None:
         """Do what there is time for, and report it."""
         try:
-            self.admin.require_writer()
+            self.repository.require_writer()
         except OperationError as err:
             self.emit({"event": "upkeep", "outcome": self.slug_of(err)})
             return
         self.emit(self.keys.refresh())
         self._look_for_drift(remaining)
-        if not self.admin.secondary:
+        if not self.repository.secondary:
             # A rotation does not end before the other Region has the new secret.
             self._rotate(remaining)
 
@@ -94,7 +94,7 @@ class Upkeep:
     def _rotate(self, remaining: Remaining) -> None:
         if not self.rotate_after_days:
             return
-        due_before = int(self.admin.clock()) - self.rotate_after_days * _DAY
+        due_before = int(self.repository.clock()) - self.rotate_after_days * _DAY
         steps: Counter[str] = Counter()
         for record in self._records():
             if remaining() < _RESERVE_SECONDS:
@@ -123,10 +123,10 @@ class Upkeep:
         cursor: str | None = None
         try:
             while True:
-                page = self.admin.records.list(cursor, _PAGE)
+                page = self.repository.records.list(cursor, _PAGE)
                 names = [summary.client_id for summary in page.items]
                 for start in range(0, len(names), BATCH):
-                    read = self.admin.records.read_many(names[start : start + BATCH])
+                    read = self.repository.records.read_many(names[start : start + BATCH])
                     yield from (found.value for found in read.values() if found)
                 cursor = page.cursor
                 if cursor is None:

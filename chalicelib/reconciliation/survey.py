@@ -57,7 +57,7 @@ class Survey:
     *other_state* is the other Region's state, *replicas* reads the records there.
     """
 
-    admin: ClientRepository
+    repository: ClientRepository
     app_clients: AppClientPair
     other_state: StateStore
     replicas: ManyRecordsReader
@@ -93,14 +93,14 @@ class _Run:
         *,
         thorough: bool,
     ) -> None:
-        self._admin, self._records = survey.admin, survey.admin.records
+        self._repository, self._records = survey.repository, survey.repository.records
         self._region, self._other = survey.app_clients.regions
-        self._states = {self._region: survey.admin.state, self._other: survey.other_state}
+        self._states = {self._region: survey.repository.state, self._other: survey.other_state}
         self._replicas = survey.replicas
         self._progress = progress
-        self._reader = BulkReader(survey.admin, before_each)
+        self._reader = BulkReader(survey.repository, before_each)
         self._app_clients = AppClientSurvey(
-            survey.app_clients, self._reader, survey.admin.clock, thorough=thorough
+            survey.app_clients, self._reader, survey.repository.clock, thorough=thorough
         )
         self._behind: list[tuple[ClientId, VersionId]] = []
         self._behind_at = 0.0
@@ -147,10 +147,10 @@ class _Run:
         own, other = states.get(self._region), states.get(self._other)
         if own is None or not own.writer:
             return False
-        return other is None or not other.writer or self._admin.outranks(own, other)
+        return other is None or not other.writer or self._repository.outranks(own, other)
 
     def _alone(self, states: dict[str, RegionState]) -> bool:
-        return self._admin.secondary and self._writes(states)
+        return self._repository.secondary and self._writes(states)
 
     def _clients(self) -> Iterator[Drift]:
         try:
@@ -161,13 +161,13 @@ class _Run:
         done = 0
         for batch in batches(listed):
             here = self._read(batch)
-            there = None if self._admin.secondary else self._read_there(batch)
+            there = None if self._repository.secondary else self._read_there(batch)
             for client_id in batch:
                 if here is not None and client_id in here:
                     yield from self._client(listed[client_id], here[client_id], there)
                 done += 1
                 self._progress(done, len(listed))
-        if not self._admin.secondary:
+        if not self._repository.secondary:
             yield from self._app_clients.orphans(self._read_or_spare)
         yield from self._buried_alive()
         yield from self._still_behind()
@@ -239,12 +239,12 @@ class _Run:
         record = found.value
         claimed = self._app_clients.claim(record)
         if record.status is Status.ENROLLING or is_undone(record):
-            if settled(record.created_at, self._admin.clock()):
+            if settled(record.created_at, self._repository.clock()):
                 detail = "An enrollment ended half-way; nobody received its secret."
                 yield Drift(Kind.ENROLLMENT, self._region, client_id, detail, repairable=True)
         elif record.status is Status.DELETED:
             # Failback buries what was deleted in the secondary Region.
-            if not (self._admin.secondary and is_done(record)):
+            if not (self._repository.secondary and is_done(record)):
                 detail = "A deletion ended half-way."
                 yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=True)
         else:
@@ -266,15 +266,15 @@ class _Run:
             return
         if state is Replication.IN_PROGRESS:
             self._behind.append((client_id, found.version))
-            self._behind_at = self._admin.clock()
+            self._behind_at = self._repository.clock()
         else:
             yield from self._unreplicated(client_id, state)
 
     def _still_behind(self) -> Iterator[Drift]:
         """Look again at the replicas that were behind, after a while."""
-        seconds = self._behind_at + BEHIND_SECONDS - self._admin.clock()
+        seconds = self._behind_at + BEHIND_SECONDS - self._repository.clock()
         if self._behind and seconds > 0:
-            self._admin.pause(min(seconds, BEHIND_SECONDS))
+            self._repository.pause(min(seconds, BEHIND_SECONDS))
         for client_id, version in self._behind:
             try:
                 state = self._replication(client_id, version)

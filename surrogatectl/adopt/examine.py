@@ -94,7 +94,7 @@ class Examiner:
             OperationError: If this is not the writing Region, or something that
                 is needed does not answer.
         """
-        self.app_clients.admin.require_writer()
+        self.app_clients.repository.require_writer()
         key, keep = self.app_clients.key(), self.terms.keep_credentials
         found = Examination()
         good: list[Row] = []
@@ -108,7 +108,7 @@ class Examiner:
             good, lambda primary: plan.adopted_client_id(key, primary, keep=keep), keep=keep
         )
         found.refused += refused
-        knowledge = gather_knowledge(self.app_clients.admin, candidates, progress)
+        knowledge = gather_knowledge(self.app_clients.repository, candidates, progress)
         for number, candidate in enumerate(candidates, start=1):
             try:
                 self._examine(candidate, knowledge, key, found)
@@ -125,8 +125,8 @@ class Examiner:
             keep = self.terms.keep_credentials
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
-        with concerning(self.app_clients.admin.region):
-            require_unburied(self.app_clients.admin.records, candidate.client_id)
+        with concerning(self.app_clients.repository.region):
+            require_unburied(self.app_clients.repository.records, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
             self._describe(self.regions[1], candidate.secondary),
@@ -196,7 +196,7 @@ class Examiner:
             except (AppClientsUnreachableError, AppClientsThrottledError):
                 if pause is None:
                     raise
-                self.app_clients.admin.pause(pause)
+                self.app_clients.repository.pause(pause)
         raise AssertionError
 
     def _doubt(
@@ -214,7 +214,7 @@ class Examiner:
             pair, adoptable.client_id, self.app_clients.pools[region].user_pool_id, key, 0
         )
         metadata = {"surrogate_client_id": adoptable.client_id, "surrogate_mac": app_client.mac}
-        deadline = Countdown(self.app_clients.admin.clock, _TOKEN_SECONDS)
+        deadline = Countdown(self.app_clients.repository.clock, _TOKEN_SECONDS)
         try:
             self.endpoints[region].request_token(
                 app_client, " ".join(adoptable.scopes), metadata, deadline

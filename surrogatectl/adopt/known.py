@@ -89,7 +89,7 @@ class Knowledge:
 
 
 def gather_knowledge(
-    admin: ClientRepository, candidates: Sequence[Candidate], progress: Progress
+    repository: ClientRepository, candidates: Sequence[Candidate], progress: Progress
 ) -> Knowledge:
     """
     Read all records; return what they know of *candidates*.
@@ -104,9 +104,9 @@ def gather_knowledge(
     named = {candidate.client_id for candidate in candidates}
     seen: set[ClientId] = set()
     done = 0
-    with concerning(admin.region):
-        for client_ids in _batches(admin.records, named, seen):
-            for client_id, found in admin.records.read_many(client_ids).items():
+    with concerning(repository.region):
+        for client_ids in _batches(repository.records, named, seen):
+            for client_id, found in repository.records.read_many(client_ids).items():
                 knowledge.note(client_id, found, wanted, named)
             done += len(client_ids)
             progress("reading records", done, None)

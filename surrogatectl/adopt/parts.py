@@ -46,7 +46,7 @@ def adoption_parts(settings: Settings, terms: Terms, audit: Audit = unaudited) -
     """
     names = (settings.primary.name, settings.secondary.name)
     parts = writing_parts(settings)
-    if parts.admin.secondary:
+    if parts.repository.secondary:
         raise Conflict(
             "While the secondary Region writes, nobody is adopted: adopt after "
             "`surrogatectl failback`."

@@ -90,7 +90,7 @@ class Adopter:
             OperationError: If this is not the writing Region, or the deployment
                 key cannot be read.
         """
-        self.app_clients.admin.require_writer()
+        self.app_clients.repository.require_writer()
         key = self.app_clients.key()
         outcomes = list(examined.refused)
         replicas: dict[ClientId, _Replica] = {}
@@ -125,7 +125,7 @@ class Adopter:
         ]
 
     def _adopt(self, adoptable: Adoptable, key: bytes, file: CredentialsFile | None) -> VersionId:
-        now = int(self.app_clients.admin.clock())
+        now = int(self.app_clients.repository.clock())
         issued, added = _kept(adoptable), False
         if file is not None:
             issued, added = self._issued(adoptable, file)
@@ -162,11 +162,11 @@ class Adopter:
 
     def _create(self, record: ClientRecord) -> VersionId:
         """Create *record*; if nobody can say whether that was done, look and try again."""
-        admin, tried = self.app_clients.admin, False
+        repository, tried = self.app_clients.repository, False
         for seconds in _CREATE_PAUSES:
-            admin.pause(seconds)
+            repository.pause(seconds)
             try:
-                return admin.records.create(record)
+                return repository.records.create(record)
             except StoreRefusedError as err:
                 why = f"{err}. Check the role's policy and the key."
                 if tried:
@@ -180,7 +180,7 @@ class Adopter:
                 return version
             tried = True
         raise _StopError(
-            f"Secrets Manager in {admin.region} does not answer; whether it was adopted is "
+            f"Secrets Manager in {repository.region} does not answer; whether it was adopted is "
             "unknown. Run this again."
         )
 
@@ -191,12 +191,12 @@ class Adopter:
         Raises:
             RefusedError: If something else is in its place.
         """
-        admin = self.app_clients.admin
+        repository = self.app_clients.repository
         try:
-            found = admin.records.read(record.client_id)
+            found = repository.records.read(record.client_id)
         except UnknownClientError:
             with suppress(StoreUnavailableError, StoreRefusedError):
-                require_unburied(admin.records, record.client_id)
+                require_unburied(repository.records, record.client_id)
             return None
         except StoreUnavailableError:
             return None
@@ -208,17 +208,17 @@ class Adopter:
         return found.version
 
     def _replicate(self, client_id: ClientId) -> Replication:
-        if self.app_clients.admin.secondary:
+        if self.app_clients.repository.secondary:
             return Replication.SUSPENDED
         try:
-            self.app_clients.admin.records.replicate(client_id)
+            self.app_clients.repository.records.replicate(client_id)
         except ServiceError:
             return Replication.MISSING  # `reconcile` replicates what is not
         return Replication.IN_PROGRESS
 
     def _settle(self, replicas: dict[ClientId, _Replica], progress: Progress) -> None:
         """Wait a little until the replicas are there; all have been asked for before."""
-        admin = self.app_clients.admin
+        repository = self.app_clients.repository
         for seconds in _REPLICATION_PAUSES:
             waiting = [
                 (client_id, replica)
@@ -227,10 +227,10 @@ class Adopter:
             ]
             if not waiting:
                 return
-            admin.pause(seconds)
+            repository.pause(seconds)
             for number, (client_id, replica) in enumerate(waiting, start=1):
                 try:
-                    replica.state = admin.records.replication(client_id, replica.version)
+                    replica.state = repository.records.replication(client_id, replica.version)
                 except ServiceError:
                     continue  # nobody can say; it was asked for
                 progress("waiting for replicas", number, len(waiting))

@@ -6,12 +6,24 @@ import secrets
 import time
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
-from chalicelib.composition import AdminParts
+from chalicelib.composition.admin import AdminParts
 from chalicelib.errors import OperationError
 from chalicelib.http.problems import explain
 from chalicelib.settings import Settings
 from chalicelib.timing import CircuitBreaker
 from surrogatectl.cli.common import Failure, Unavailable, operation_failure
+
+
+def operators_parts(settings: Settings, *, here: Connections, there: Connections) -> AdminParts:
+    """Return the parts of *settings*' own Region, at work with the operator's own role."""
+    return AdminParts(
+        settings=settings,
+        here=here,
+        there=there,
+        clock=time.time,
+        pause=time.sleep,
+        random_bytes=secrets.token_bytes,
+    )
 
 
 def writing_parts(settings: Settings) -> AdminParts:
@@ -24,11 +36,13 @@ def writing_parts(settings: Settings) -> AdminParts:
     """
     failures: list[OperationError] = []
     for each in (settings, settings.seen_from_the_other_region()):
-        here = Connections(each.own)
-        there = Connections(each.other, CircuitBreaker(time.time, LOST_SECONDS))
-        parts = AdminParts(each, here, there, time.time, time.sleep, secrets.token_bytes)
+        parts = operators_parts(
+            each,
+            here=Connections(each.own),
+            there=Connections(each.other, CircuitBreaker(time.time, LOST_SECONDS)),
+        )
         try:
-            parts.admin.require_writer()
+            parts.repository.require_writer()
         except OperationError as err:
             failures.append(err)
             continue

@@ -113,7 +113,7 @@ def app_clients(path: Path | None, output_format: str) -> None:
     parts = writing_parts(deployment().settings)
     pace = RateLimiter(BATCHES_PER_SECOND, time.time, time.sleep)
     try:
-        found, unreadable = map_of(parts.admin.records, parts.settings, pace)
+        found, unreadable = map_of(parts.repository.records, parts.settings, pace)
     except ServiceError as err:
         raise Unavailable(f"Secrets Manager: {err or type(err).__name__}") from None
     if unreadable:

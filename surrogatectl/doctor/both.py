@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Final
 from urllib.parse import urlsplit
 
-from chalicelib.aws.client_records import ClientSecrets
+from chalicelib.composition.stores import record_store
 from chalicelib.errors import ServiceError
 from chalicelib.model import Replication
 from surrogatectl.cli.findings import Finding, failed, ok, warning
@@ -61,8 +61,13 @@ def replication(context: DoctorContext) -> Iterator[Finding]:
     (writer,) = writers
     (other,) = [each for each in regions if each is not writer]
     here, there = context.secrets(writer), context.secrets(other)
-    store = ClientSecrets(
-        lambda: here, lambda: there, other.name, context.settings.secret_prefix, secrets.token_bytes
+    store = record_store(
+        lambda: here,
+        lambda: there,
+        own=writer,
+        other=other,
+        settings=context.settings,
+        random_bytes=secrets.token_bytes,
     )
     sample = [summary.client_id for summary in store.list(None, _SAMPLE).items]
     behind: dict[Replication, int] = {}

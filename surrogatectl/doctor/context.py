@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from chalicelib.aws.region_state import DeploymentKeySecret
+from chalicelib.composition.stores import deployment_key
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
 from chalicelib.settings import RegionSettings, Settings
@@ -51,7 +51,7 @@ class DoctorContext:
             ServiceError: If it cannot be read.
         """
         client = self.secrets(region)
-        return DeploymentKeySecret(lambda: client, self.settings.secret_prefix).read()
+        return deployment_key(lambda: client, settings=self.settings).read()
 
 
 def days_left(context: DoctorContext, region: str | None, host: str, ends: float) -> Finding:

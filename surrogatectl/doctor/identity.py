@@ -11,7 +11,8 @@ import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
+from chalicelib.aws.jwks_secret import jwks_secret_name
+from chalicelib.composition.stores import key_set
 from chalicelib.credentials import app_client_mac
 from chalicelib.errors import MalformedSecretError
 from chalicelib.model import AppClientId, ClientId
@@ -33,8 +34,8 @@ _NO_APP_CLIENT: Final = AppClientId("doctor")
 def signing_keys(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look at the Region's snapshot of both pools' keys."""
     client = context.secrets(region)
-    store = KeySetSecret(
-        lambda: client, region.name, context.settings.secret_prefix, secrets.token_bytes
+    store = key_set(
+        lambda: client, region=region, settings=context.settings, random_bytes=secrets.token_bytes
     )
     try:
         found = store.read().value

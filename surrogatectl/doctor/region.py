@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.aws.region_state import StateSecret, deployment_secret_name, state_secret_name
+from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
+from chalicelib.composition.stores import state_store
 from chalicelib.errors import MalformedSecretError
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
@@ -83,7 +84,7 @@ def state(context: DoctorContext, _role: str, region: RegionSettings) -> Iterato
     """Look at the Region's state secret."""
     name = state_secret_name(context.settings.secret_prefix)
     client = context.secrets(region)
-    store = StateSecret(lambda: client, context.settings.secret_prefix, secrets.token_bytes)
+    store = state_store(lambda: client, settings=context.settings, random_bytes=secrets.token_bytes)
     try:
         found = store.read().value
     except MalformedSecretError as err:

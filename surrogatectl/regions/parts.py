@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,11 +10,12 @@ from typing import Final
 import requests
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
-from chalicelib.composition import AdminParts
+from chalicelib.composition.admin import AdminParts
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import CircuitBreaker, RateLimiter
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
+from surrogatectl.cli.parts import operators_parts
 from surrogatectl.regions.canary import CanarySecret, DirectCanary
 from surrogatectl.regions.failback import Failback, Progress
 from surrogatectl.regions.failover import Failover, ReplicaCheck
@@ -78,12 +78,12 @@ class SteeringParts:
 
     def _parts(self, settings: Settings) -> AdminParts:
         here, there = (self.connections[each.name] for each in (settings.own, settings.other))
-        return AdminParts(settings, here, there, time.time, time.sleep, secrets.token_bytes)
+        return operators_parts(settings, here=here, there=there)
 
     @property
     def sides(self) -> tuple[Side, Side]:
         """The primary Region's state and the secondary one's."""
-        primary, secondary = self.primary.admin, self.secondary.admin
+        primary, secondary = self.primary.repository, self.secondary.repository
         return Side(primary.region, primary.state), Side(secondary.region, secondary.state)
 
     @property
@@ -175,8 +175,8 @@ class SteeringParts:
             self.name,
             self.canary.try_out,
             ClientDirectory(
-                self.primary.admin.records,
-                self.secondary.admin.records,
+                self.primary.repository.records,
+                self.secondary.repository.records,
                 pool,
                 self._pace(LISTS_PER_SECOND),
             ),
@@ -199,8 +199,8 @@ class SteeringParts:
 
     def _replicas(self) -> ReplicaCheck:
         return ReplicaCheck(
-            self.primary.admin.records,
-            self.secondary.admin.records,
+            self.primary.repository.records,
+            self.secondary.repository.records,
             self._pace(READS_PER_SECOND),
             time.sleep,
         )

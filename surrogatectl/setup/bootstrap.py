@@ -9,16 +9,15 @@ crash left.
 from __future__ import annotations
 
 import secrets
-import time
 
 from chalicelib import record_json
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_secret import jwks_secret_name
 from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
-from chalicelib.composition import AdminParts
 from chalicelib.jwks import document as jwks
 from chalicelib.model import RegionState
 from surrogatectl.cli.configuration import ROLES, Deployment
+from surrogatectl.cli.parts import operators_parts
 from surrogatectl.setup import own_secrets
 
 
@@ -60,14 +59,7 @@ def initialize(deployment: Deployment) -> dict[str, str]:
 def _signing_keys(deployment: Deployment) -> dict[str, str]:
     """Take the first snapshot, or a newer one; a pool that does not answer is no failure."""
     here, there = deployment.settings.primary, deployment.settings.secondary
-    parts = AdminParts(
-        deployment.settings,
-        Connections(here),
-        Connections(there),
-        time.time,
-        time.sleep,
-        secrets.token_bytes,
-    )
+    parts = operators_parts(deployment.settings, here=Connections(here), there=Connections(there))
     done = parts.key_refresh.refresh()
     said = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
     return {"signing keys": str(done["outcome"]), **said}

@@ -19,6 +19,7 @@ from chalicelib.aws.client_records import client_secret_name
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.jwks_secret import jwks_secret_name
 from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
+from chalicelib.composition.admin import app_clients_of
 from chalicelib.credentials import is_client_id
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings, Settings
@@ -88,12 +89,8 @@ class Cleanup:
     @staticmethod
     def _pool(settings: Settings, connect: Connect, region: RegionSettings) -> PoolAppClients:
         client = connect("cognito-idp", region)
-        return PoolAppClients(
-            lambda: client,
-            lambda: client,
-            region.user_pool_id,
-            settings.secret_prefix,
-            settings.access_token_seconds,
+        return app_clients_of(
+            client=lambda: client, once=lambda: client, region=region, settings=settings
         )
 
     def inventory(self) -> Inventory:

@@ -75,9 +75,7 @@ def _replication(settings: Settings, seen: Seen) -> ReplicationSeen | None:
     regions = (settings.primary, settings.secondary)
     here = next(each for each in regions if each.name == writer.name)
     there = next(each for each in regions if each.name != writer.name)
-    return ReplicationReader(settings.secret_prefix, _connect, time.time, time.sleep).compare(
-        here, there
-    )
+    return ReplicationReader(settings, _connect, time.time, time.sleep).compare(here, there)
 
 
 def last_drill(path: Path) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.aws.region_state import StateSecret
+from chalicelib.composition.stores import state_store
 from chalicelib.errors import ServiceError, StoreUnavailableError
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock
@@ -131,7 +131,9 @@ class StatusReader:
 
     def _steered(self, region: RegionSettings) -> tuple[bool, RegionState | None, str]:
         client = self.connect("secretsmanager", region)
-        store = StateSecret(lambda: client, self.settings.secret_prefix, secrets.token_bytes)
+        store = state_store(
+            lambda: client, settings=self.settings, random_bytes=secrets.token_bytes
+        )
         try:
             return True, store.read().value, ""
         except StoreUnavailableError as err:

@@ -19,10 +19,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.aws.secrets_calls import CURRENT
+from chalicelib.composition.stores import record_store
 from chalicelib.errors import ServiceError, UnknownClientError
 from chalicelib.model import ClientId, Replication
 from chalicelib.ports import Clock, Pause
-from chalicelib.settings import RegionSettings
+from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import Connect
 
@@ -54,7 +55,7 @@ class ReplicationSeen:
 class ReplicationReader:
     """Compares the records of the Region that writes with the other one's."""
 
-    prefix: str
+    settings: Settings
     connect: Connect = field(repr=False)
     clock: Clock
     pause: Pause
@@ -92,12 +93,17 @@ class ReplicationReader:
 
     @property
     def _start(self) -> str:
-        return f"{self.prefix}/clients/"
+        return f"{self.settings.secret_prefix}/clients/"
 
     def _store(self, writer: RegionSettings, other: RegionSettings) -> ClientSecrets:
         here, there = (self.connect("secretsmanager", each) for each in (writer, other))
-        return ClientSecrets(
-            lambda: here, lambda: there, other.name, self.prefix, secrets.token_bytes
+        return record_store(
+            lambda: here,
+            lambda: there,
+            own=writer,
+            other=other,
+            settings=self.settings,
+            random_bytes=secrets.token_bytes,
         )
 
     def _versions(self, region: RegionSettings) -> _Versions:

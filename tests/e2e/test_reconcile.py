@@ -16,7 +16,7 @@ import pytest
 from chalicelib.aws.connections import Connections
 from chalicelib.clients.app_client_rotation import Step
 from chalicelib.clients.enrollment import Enrollment, EnrollmentRequest
-from chalicelib.composition import AdminParts
+from chalicelib.composition.admin import AdminParts
 from chalicelib.credentials import SecretHasher
 from chalicelib.model import ClientId
 from chalicelib.settings import Settings
@@ -94,7 +94,12 @@ class World:
         if calls:
             here, there = calls.watch(here), calls.watch(there)
         return AdminParts(
-            self.settings, here, there, lambda: time.time() + later, time.sleep, secrets.token_bytes
+            settings=self.settings,
+            here=here,
+            there=there,
+            clock=lambda: time.time() + later,
+            pause=time.sleep,
+            random_bytes=secrets.token_bytes,
         )
 
     def crash(self, operation: Callable[[AdminParts], object], **at: int) -> None:
@@ -150,7 +155,7 @@ def _unseen(_done: int, _total: int | None) -> None:
 
 def enroll(made: AdminParts) -> ClientId:
     hasher = SecretHasher(secrets.token_bytes)
-    enrollment = Enrollment(made.admin, made.app_clients, hasher, secrets.token_bytes)
+    enrollment = Enrollment(made.repository, made.app_clients, hasher, secrets.token_bytes)
     request = EnrollmentRequest("crashed", ("demo/read",), (), None, None)
     return enrollment.enroll(request, CALLER).record.client_id
 

@@ -40,7 +40,7 @@ print(json.dumps({
     "routes": sorted(app.app.routes),
     "region": os.environ.get("AWS_REGION"),
     "default_region": os.environ.get("AWS_DEFAULT_REGION"),
-    "own": app.own.name,
+    "own": app.settings.own.name,
     "client": app.here.exchange_secrets().meta.region_name,
     "modules": sorted(sys.modules),
 }))
@@ -61,7 +61,7 @@ opened = {
     int(name): os.path.realpath(f"/proc/self/fd/{name}") for name in os.listdir("/proc/self/fd")
 }
 at_import = len(drawn)
-surface = app.token_surface()
+surface = app.surface
 keys = [app.hasher._process_key, surface.exchange.request_memo._process_key]
 known = [*surface.exchange.states._known._values, *surface.exchange.records._known._values]
 
@@ -157,7 +157,7 @@ def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrator
             "clients.repository",
             "clients.enrollment",
             "reconciliation.repair",
-            "composition",
+            "composition.admin",
             "aws.use_log",
         )
     }

@@ -6,7 +6,7 @@ import secrets
 
 from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.aws.connections import Connections
-from chalicelib.composition import AdminParts
+from chalicelib.composition.admin import AdminParts
 from chalicelib.settings import Settings
 from tests.operator_fakes import settings
 
@@ -14,8 +14,15 @@ from tests.operator_fakes import settings
 def records_of(configured: Settings) -> tuple[ClientSecrets, ClientSecrets]:
     """Return the store of records in the own Region, and the survey's in the other one."""
     here, there = Connections(configured.own), Connections(configured.other)
-    parts = AdminParts(configured, here, there, lambda: 0.0, lambda _: None, secrets.token_bytes)
-    own, other = parts.admin.records, parts.survey.replicas
+    parts = AdminParts(
+        settings=configured,
+        here=here,
+        there=there,
+        clock=lambda: 0.0,
+        pause=lambda _: None,
+        random_bytes=secrets.token_bytes,
+    )
+    own, other = parts.repository.records, parts.survey.replicas
     assert isinstance(own, ClientSecrets)
     assert isinstance(other, ClientSecrets)
     return own, other

@@ -70,3 +70,33 @@ def test_the_lambda_holds_nothing_that_it_does_not_run() -> None:
         reached.add(name)
         waiting |= ours(ast.parse(modules[name].read_text())) - reached
     assert set(modules) == reached
+
+
+def adapters() -> set[str]:
+    """Return the classes that talk to AWS."""
+    found: set[str] = set()
+    for module in MODULES:
+        if module.parent.name == "aws":
+            found |= {
+                node.name
+                for node in ast.parse(module.read_text()).body
+                if isinstance(node, ast.ClassDef) and not node.name.endswith("Error")
+            }
+    return found - {"Connections"}  # given to the composition root
+
+
+@pytest.mark.parametrize("package", ["chalicelib", "surrogatectl"])
+def test_only_the_composition_root_constructs_adapters(package: str) -> None:
+    constructed = {
+        (str(module.relative_to(PROJECT)), node.func.id)
+        for module in [PROJECT / "app.py", *(PROJECT / package).rglob("*.py")]
+        for node in ast.walk(ast.parse(module.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    elsewhere = {
+        (module, name)
+        for module, name in constructed
+        if name in adapters()
+        and not module.startswith(("chalicelib/composition/", "chalicelib/aws/"))
+    }
+    assert elsewhere == set()

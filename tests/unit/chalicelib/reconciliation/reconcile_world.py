@@ -59,8 +59,8 @@ class ReconcileWorld(LifecycleWorld):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.admin = replace(self.admin, pause=self.clock.advance)
-        self.app_clients = replace(self.app_clients, admin=self.admin)
-        self.deletion = replace(self.deletion, admin=self.admin, app_clients=self.app_clients)
+        self.app_clients = replace(self.app_clients, repository=self.admin)
+        self.deletion = replace(self.deletion, repository=self.admin, app_clients=self.app_clients)
         self.replicas = Replicas(self.store)
         self.survey = Survey(self.admin, self.app_clients, self.other_state, self.replicas)
         self.reconcile = Reconciler(

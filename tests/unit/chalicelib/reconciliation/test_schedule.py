@@ -124,7 +124,7 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     ends = world.clock() + seconds
     slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
     pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
-    survey = replace(world.survey, admin=slow)
+    survey = replace(world.survey, repository=slow)
     rotation = world.app_client_rotation
     Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, slug_of, world.events).run(
         lambda: ends - world.clock()

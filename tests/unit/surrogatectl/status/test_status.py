@@ -101,7 +101,7 @@ class Deployed:
 
     def replication(self) -> ReplicationSeen | None:
         clock = self.world.clock
-        look = ReplicationReader("surrogate", self.connect, clock, clock.advance)
+        look = ReplicationReader(SETTINGS, self.connect, clock, clock.advance)
         return look.compare(SETTINGS.primary, SETTINGS.secondary)
 
     def attention(self) -> list[str]:

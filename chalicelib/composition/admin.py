@@ -1,0 +1,237 @@
+"""The administrators' side, wired, for the function and for the command line."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from chalicelib.aws.cognito_app_clients import Connect as CognitoConnect
+from chalicelib.aws.cognito_app_clients import PoolAppClients
+from chalicelib.aws.connections import Connections
+from chalicelib.aws.jwks_fetch import PoolKeys
+from chalicelib.aws.region_state import StateSecret
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
+from chalicelib.aws.use_log import CloudWatchUseLog
+from chalicelib.clients.app_client_rotation import AppClientRotation
+from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.changes import ClientService
+from chalicelib.clients.deletion import DeletionAndRestore
+from chalicelib.clients.denials import Denials
+from chalicelib.clients.enrollment import Enrollment
+from chalicelib.clients.repository import ClientRepository
+from chalicelib.clients.rotation import Rotation
+from chalicelib.composition.stores import deployment_key, key_set, record_store, state_store
+from chalicelib.credentials import RandomBytes, SecretHasher
+from chalicelib.http.admin_routes import AdminSurface
+from chalicelib.http.problems import explain, slug_of
+from chalicelib.jwks.refresh import KeyRefresh
+from chalicelib.ports import Clock, Emit, Pause, at_once
+from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
+from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
+from chalicelib.reconciliation.survey import Survey
+from chalicelib.settings import RegionSettings, Settings
+from chalicelib.timing import CallDeadline, RateLimiter
+
+
+def app_clients_of(
+    *,
+    client: CognitoConnect,
+    once: CognitoConnect,
+    region: RegionSettings,
+    settings: Settings,
+) -> PoolAppClients:
+    """Return the app clients of *region*'s user pool; see `PoolAppClients`."""
+    return PoolAppClients(
+        client=client,
+        once=once,
+        user_pool_id=region.user_pool_id,
+        prefix=settings.secret_prefix,
+        access_token_seconds=settings.access_token_seconds,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdminParts:
+    """What administrators' operations in *settings*' own Region are made of."""
+
+    settings: Settings
+    here: Connections
+    there: Connections
+    clock: Clock
+    pause: Pause
+    random_bytes: RandomBytes = field(repr=False)
+    require_time: Callable[[], None] = at_once
+
+    @cached_property
+    def repository(self) -> ClientRepository:
+        """Reads and changes records."""
+        return ClientRepository(
+            region=self.settings.own.name,
+            other_region=self.settings.other.name,
+            state=self._state(self.here),
+            other_state=self._state(self.there),
+            records=record_store(
+                self.here.admin_secrets,
+                self.there.admin_secrets,
+                own=self.settings.own,
+                other=self.settings.other,
+                settings=self.settings,
+                random_bytes=self.random_bytes,
+                promotes=self._secondary,
+            ),
+            clock=self.clock,
+            pause=self.pause,
+            secondary=self._secondary,
+        )
+
+    @property
+    def _secondary(self) -> bool:
+        """Whether this is the secondary Region, which writes only while it stands alone."""
+        return self.settings.own == self.settings.secondary
+
+    @property
+    def _connections(self) -> tuple[tuple[RegionSettings, Connections], ...]:
+        return (self.settings.own, self.here), (self.settings.other, self.there)
+
+    @cached_property
+    def app_clients(self) -> AppClientPair:
+        """Makes, aligns and removes app clients."""
+        return AppClientPair(
+            repository=self.repository,
+            pools={
+                region.name: app_clients_of(
+                    client=connections.admin_cognito,
+                    once=connections.admin_cognito_once,
+                    region=region,
+                    settings=self.settings,
+                )
+                for region, connections in self._connections
+            },
+            deployment_key=deployment_key(self.here.admin_secrets, settings=self.settings),
+        )
+
+    @cached_property
+    def app_client_rotation(self) -> AppClientRotation:
+        """Rotates the real Cognito secrets."""
+        return AppClientRotation(
+            repository=self.repository,
+            app_clients=self.app_clients,
+            endpoints=self.endpoints,
+            random_bytes=self.random_bytes,
+            wait_seconds=self.settings.fresh_seconds + self.settings.stale_seconds,
+            require_time=self.require_time,
+        )
+
+    @cached_property
+    def endpoints(self) -> dict[str, CognitoTokenEndpoint]:
+        """Both Regions' token endpoints."""
+        return {
+            region.name: CognitoTokenEndpoint(region.token_endpoint, self.clock)
+            for region, _ in self._connections
+        }
+
+    @cached_property
+    def deletion(self) -> DeletionAndRestore:
+        """Deletes and restores clients."""
+        return DeletionAndRestore(repository=self.repository, app_clients=self.app_clients)
+
+    @cached_property
+    def key_refresh(self) -> KeyRefresh:
+        """Refreshes the snapshot of both pools' keys."""
+        return KeyRefresh(
+            store=key_set(
+                self.here.admin_secrets,
+                region=self.settings.own,
+                settings=self.settings,
+                random_bytes=self.random_bytes,
+            ),
+            issuers={
+                region.issuer: PoolKeys(region.jwks_url, self.clock).fetch
+                for region, _ in self._connections
+            },
+            clock=self.clock,
+        )
+
+    @cached_property
+    def survey(self) -> Survey:
+        """Looks for drift."""
+        return Survey(
+            repository=self.repository,
+            app_clients=self.app_clients,
+            other_state=self.repository.other_state,
+            replicas=record_store(
+                self.there.admin_secrets,
+                self.here.admin_secrets,
+                own=self.settings.other,
+                other=self.settings.own,
+                settings=self.settings,
+                random_bytes=self.random_bytes,
+            ),
+        )
+
+    @cached_property
+    def reconcile(self) -> Reconciler:
+        """Looks for drift and repairs it."""
+        repository = self.repository
+        return Reconciler(
+            survey=self.survey,
+            deletion=self.deletion,
+            denials={
+                repository.region: Denials(repository.region, repository.state),
+                repository.other_region: Denials(repository.other_region, repository.other_state),
+            },
+            pace=RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause),
+            explain=explain,
+        )
+
+    def _state(self, connections: Connections) -> StateSecret:
+        return state_store(
+            connections.admin_secrets, settings=self.settings, random_bytes=self.random_bytes
+        )
+
+
+def admin_surface(
+    parts: AdminParts, *, hasher: SecretHasher, call_deadline: CallDeadline, emit: Emit
+) -> AdminSurface:
+    """Return the admin surface over *parts*."""
+    logs = {
+        region.name: CloudWatchUseLog(connections.admin_logs, region.log_group, parts.clock)
+        for region, connections in (
+            (parts.settings.own, parts.here),
+            (parts.settings.other, parts.there),
+        )
+    }
+    repository = parts.repository
+    return AdminSurface(
+        enrollment=Enrollment(
+            repository=repository,
+            app_clients=parts.app_clients,
+            hasher=hasher,
+            random_bytes=parts.random_bytes,
+        ),
+        clients=ClientService(repository=repository, app_clients=parts.app_clients),
+        rotation=Rotation(
+            repository=repository, logs=logs, hasher=hasher, random_bytes=parts.random_bytes
+        ),
+        app_client_rotation=parts.app_client_rotation,
+        deletion=parts.deletion,
+        denials=Denials(repository.region, repository.state),
+        clock=parts.clock,
+        call_deadline=call_deadline,
+        emit=emit,
+    )
+
+
+def scheduled_work(parts: AdminParts, *, pause: Pause, emit: Emit) -> Upkeep:
+    """Return the scheduled work over *parts*."""
+    return Upkeep(
+        repository=parts.repository,
+        keys=parts.key_refresh,
+        survey=parts.survey,
+        rotation=parts.app_client_rotation,
+        rotate_after_days=parts.settings.rotate_app_clients_after_days,
+        pace=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),
+        slug_of=slug_of,
+        emit=emit,
+    )

@@ -1,0 +1,59 @@
+"""Stores in Secrets Manager, below the deployment's prefix."""
+
+from __future__ import annotations
+
+from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader, Connect
+from chalicelib.aws.jwks_secret import KeySetSecret
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.credentials import RandomBytes
+from chalicelib.settings import RegionSettings, Settings
+
+
+def state_store(client: Connect, *, settings: Settings, random_bytes: RandomBytes) -> StateSecret:
+    """Return the state of the Region that *client* connects to."""
+    return StateSecret(client=client, prefix=settings.secret_prefix, random_bytes=random_bytes)
+
+
+def deployment_key(client: Connect, *, settings: Settings) -> DeploymentKeySecret:
+    """Return the deployment key, as that Region has it."""
+    return DeploymentKeySecret(client=client, prefix=settings.secret_prefix)
+
+
+def record_reader(client: Connect, *, settings: Settings) -> ClientSecretsReader:
+    """Return the client records of that Region, to be read."""
+    return ClientSecretsReader(client=client, prefix=settings.secret_prefix)
+
+
+def record_store(  # noqa: PLR0913 - both Regions' clients and settings
+    here: Connect,
+    there: Connect,
+    *,
+    own: RegionSettings,
+    other: RegionSettings,
+    settings: Settings,
+    random_bytes: RandomBytes,
+    promotes: bool = False,
+) -> ClientSecrets:
+    """Return the client records of *own*, whose replicas are in *other*; see `ClientSecrets`."""
+    return ClientSecrets(
+        here=here,
+        there=there,
+        other_region=other.name,
+        prefix=settings.secret_prefix,
+        random_bytes=random_bytes,
+        promotes=promotes,
+        kms_key=own.kms_key_id,
+        replica_kms_key=other.kms_key_id,
+    )
+
+
+def key_set(
+    client: Connect, *, region: RegionSettings, settings: Settings, random_bytes: RandomBytes
+) -> KeySetSecret:
+    """Return the snapshot of both pools' keys, as *region* has it."""
+    return KeySetSecret(
+        client=client,
+        region=region.name,
+        prefix=settings.secret_prefix,
+        random_bytes=random_bytes,
+    )
