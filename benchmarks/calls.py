@@ -149,7 +149,7 @@ class World:
             endpoint=self,
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(secrets.token_bytes),
-            endpoint_backoff=CircuitBreaker(self.clock),
+            endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=lambda _: None,
         )

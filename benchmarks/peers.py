@@ -220,9 +220,10 @@ def cpu_ms(pid: int) -> float:
     """Return the CPU time of *pid* and its children, in all their threads."""
     total = 0
     for task in (Path("/proc") / str(pid) / "task").iterdir():
-        total += int((task / "schedstat").read_text().split()[0])
-        for child in (task / "children").read_text().split():
-            total += int(cpu_ms(int(child)) * 1_000_000)
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that ended meanwhile
+            total += int((task / "schedstat").read_text().split()[0])
+            for child in (task / "children").read_text().split():
+                total += int(cpu_ms(int(child)) * 1_000_000)
     return total / 1_000_000
 
 
