@@ -83,7 +83,7 @@ class LastKnownCache(Generic[K, V]):
         self._fresh = fresh
         self._stale = stale
         self._clock = clock
-        self._backoff = CircuitBreaker(clock)
+        self._breaker = CircuitBreaker(clock)
         self._lock = Lock()
         self._known: ExpiringCache[K, tuple[V, float]] = ExpiringCache(
             lambda known: not self._serves(known)
@@ -116,11 +116,11 @@ class LastKnownCache(Generic[K, V]):
         known = self._known.get(key)
         if known is not None and 0 <= now - known[1] < self._fresh:
             return known[0]
-        if load and self._backoff.open:
+        if load and self._breaker.closed:
             try:
                 return self._reload(key)
             except StoreUnavailableError:
-                self._backoff.trip()
+                self._breaker.trip()
         if known is not None and self._serves(known):
             return known[0]
         raise StoreUnavailableError
@@ -138,12 +138,12 @@ class LastKnownCache(Generic[K, V]):
         known = self._known.get(key)
         if known is not None and 0 <= self._clock() - known[1] < at_least:
             return None
-        if not self._backoff.open:
+        if not self._breaker.closed:
             raise StoreUnavailableError
         try:
             return self._reload(key)
         except StoreUnavailableError:
-            self._backoff.trip()
+            self._breaker.trip()
             raise
 
     def _reload(self, key: K) -> V:

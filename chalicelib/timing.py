@@ -1,33 +1,76 @@
 """
-How long administrators' calls may take, whatever AWS does.
+Time: call deadline, countdown, rate limiter, circuit breaker, retries.
 
-A call has an answer within 20 seconds (design §5), and leaves its audit line:
-the gateway gives up after 29, and Lambda ends the function before that.  An
-operation is many requests to AWS, each of which may take four seconds: one to
-connect, three for the answer.  So none begins after `WORK_SECONDS`.  The first
-that would is refused; those after it can only be clearing up what was begun,
-and have until `CLEAR_UP_SECONDS`.
+`docs/architecture.md` has the table of how long anything may take.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from chalicelib.errors import CallTimedOutError
 from chalicelib.ports import Clock, Pause
 
 WORK_SECONDS: Final = 10.0
+"""No request to AWS starts later than this in an admin API call, but for rollback."""
+
 CLEAR_UP_SECONDS: Final = 14.0
+"""Rollback may start requests until then."""
+
+AT_ONCE: Final = (0.0, 0.0, 0.0)
+"""Pauses of what is repeated without waiting: a compare-and-swap that others won."""
 
 _OPEN_SECONDS: Final = 2.0
+
+Failures = type[Exception] | tuple[type[Exception], ...]
+T = TypeVar("T")
+
+
+def retrying(
+    call: Callable[[], T],
+    *,
+    on: Failures,
+    pauses: Sequence[float] = AT_ONCE,
+    pause: Pause | None = None,
+) -> T:
+    """
+    Return the result of *call*, which is repeated after each of *pauses* when it raises *on*.
+
+    Raises:
+        Exception: Whatever the last attempt raises, or any attempt besides *on*.
+    """
+    for seconds in pauses:
+        try:
+            return call()
+        except on:
+            if pause is not None:
+                pause(seconds)
+    return call()
+
+
+def polling(
+    look: Callable[[], T], *, until: Callable[[T], bool], pauses: Sequence[float], pause: Pause
+) -> T:
+    """Return the first result of *look* that satisfies *until*, or the one after all *pauses*."""
+    for seconds in pauses:
+        found = look()
+        if until(found):
+            return found
+        pause(seconds)
+    return look()
 
 
 class CallDeadline:
     """
-    The time that is left to the administrators' call that is being answered.
+    Time budget of one admin API call.
 
-    A process answers one at a time.  Before the first call, and in what runs on
-    a schedule, there is no limit.
+    An answer is due within 20 seconds (design §5): the gateway gives up after
+    29, and Lambda ends the function before that.  An operation is many requests
+    to AWS, each of up to four seconds: one to connect, three for the answer.
+    So none starts after `WORK_SECONDS`; the first that would is refused, and
+    rollback has until `CLEAR_UP_SECONDS`.  A process answers one call at a
+    time.  Before the first call, and on the schedule, there is no limit.
     """
 
     def __init__(self, clock: Clock) -> None:
@@ -78,7 +121,7 @@ class Countdown:
 
 
 class RateLimiter:
-    """Keeps what waits for it from happening more than *per_second* times in a second."""
+    """Client-side rate limiter: at most *per_second* calls in a second."""
 
     def __init__(self, per_second: float, clock: Clock, pause: Pause) -> None:
         """Tell the time by *clock*, and wait by *pause*."""
@@ -88,7 +131,7 @@ class RateLimiter:
         self._next = clock()
 
     def wait(self) -> None:
-        """Return when it is time for the next one."""
+        """Return when the next call may start."""
         # A clock that was set back must not keep anybody waiting for long.
         early = min(self._next - self._clock(), self._interval)
         if early > 0:
@@ -98,28 +141,28 @@ class RateLimiter:
 
 class CircuitBreaker:
     """
-    Keeps a failing dependency from being asked again at once.
+    Circuit breaker: open for a few seconds after each failure of a dependency.
 
-    After a failure nobody asks for a short while; so a process spends a bounded
-    part of its time on waiting, and an outage does not become a stampede.
+    So a process spends a bounded part of its time on waiting, and an outage
+    does not become a stampede.
     """
 
     def __init__(self, clock: Clock, seconds: float = _OPEN_SECONDS) -> None:
-        """Close for *seconds* after each failure."""
+        """Open for *seconds* after each failure."""
         self._clock = clock
         self._seconds = seconds
         self._until = float("-inf")
 
     @property
-    def open(self) -> bool:
+    def closed(self) -> bool:
         """Whether the dependency may be asked."""
-        # A clock that was set back must not keep it closed for longer.
+        # A clock that was set back must not keep it open for longer.
         return not 0 < self._until - self._clock() <= self._seconds
 
     def trip(self) -> None:
         """Note a failure."""
         self._until = self._clock() + self._seconds
 
-    def forget(self) -> None:
+    def reset(self) -> None:
         """Note that the dependency answers after all."""
         self._until = float("-inf")

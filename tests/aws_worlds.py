@@ -223,7 +223,7 @@ class AwsWorld:
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(self.random_bytes),
-            endpoint_backoff=CircuitBreaker(self.clock),
+            endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),
         )

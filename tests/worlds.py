@@ -82,7 +82,7 @@ class ExchangeWorld:
             endpoint=self.endpoint,
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(self.random_bytes),
-            endpoint_backoff=CircuitBreaker(self.clock),
+            endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=self.events,
         )

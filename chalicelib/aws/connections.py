@@ -103,14 +103,14 @@ class Connections:
             return client
 
         def refuse_if_lost(**_: object) -> None:
-            if not lost.open:
+            if not lost.closed:
                 raise EndpointConnectionError(endpoint_url=self._region.name)
 
         def note_if_lost(caught_exception: Exception | None = None, **_: object) -> None:
             if isinstance(caught_exception, UNREACHABLE):
                 lost.trip()
             elif caught_exception is None:
-                lost.forget()  # the second try arrived
+                lost.reset()  # the second try arrived
 
         client.meta.events.register("before-call", refuse_if_lost)
         client.meta.events.register("needs-retry", note_if_lost)

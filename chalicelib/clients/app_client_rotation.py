@@ -54,12 +54,12 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.ports import TokenEndpoint, at_once
-from chalicelib.timing import Countdown
+from chalicelib.timing import Countdown, retrying
 
 _SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
 _TOKEN_SECONDS: Final = 4.0
 # A new secret takes a moment until the token endpoint knows it.
-_TOKEN_PAUSES: Final = (0.0, 0.5, 1.5)
+_TOKEN_PAUSES: Final = (0.5, 1.5)
 _CLOCK_SECONDS: Final = 60
 # Longer than an admin call takes: a younger second secret may be in the record
 # by now, or in a moment.
@@ -169,19 +169,20 @@ class AppClientRotation:
                 raise
 
     def _try_out(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
-        for seconds in _TOKEN_PAUSES:
-            self.repository.pause(seconds)
-            deadline = Countdown(self.repository.clock, _TOKEN_SECONDS)
-            metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
+        scope = " ".join(sorted(record.scopes))
+        metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
+
+        def attempt() -> None:
             with concerning(region):
                 self.require_time()
-            try:
-                scope = " ".join(sorted(record.scopes))
-                self.endpoints[region].request_token(app_client, scope, metadata, deadline)
-            except (AppClientRefusedError, TokenEndpointUnavailableError):
-                continue
-            return
-        raise NewSecretRefusedError(region)
+            deadline = Countdown(self.repository.clock, _TOKEN_SECONDS)
+            self.endpoints[region].request_token(app_client, scope, metadata, deadline)
+
+        refusals = (AppClientRefusedError, TokenEndpointUnavailableError)
+        try:
+            retrying(attempt, on=refusals, pauses=_TOKEN_PAUSES, pause=self.repository.pause)
+        except refusals:
+            raise NewSecretRefusedError(region) from None
 
     def _retire(
         self,

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final
 
 from chalicelib.clients.errors import (
     ConcurrentChangeError,
@@ -31,8 +30,7 @@ from chalicelib.errors import (
 )
 from chalicelib.model import AppClient, AppClientId, ClientRecord, Origin, Pending, Versioned
 from chalicelib.ports import AppClients, DeploymentKeyReader
-
-_ATTEMPTS: Final = 4
+from chalicelib.timing import retrying
 
 
 def unchanged(record: ClientRecord) -> ClientRecord:
@@ -153,16 +151,20 @@ class AppClientPair:
         Raises:
             OperationError: If Cognito does not do it, or the record cannot be written.
         """
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> None:
+            nonlocal found
             aligned = self._aligned(found.value, regions, keep_more=keep_more)
             try:
                 self.repository.update(aligned.client_id, found.version, partial(_instead, aligned))
             except PreconditionFailedError:
-                pass
-            else:
-                return
-            found = self.repository.find(aligned.client_id)
-        raise ConcurrentChangeError
+                found = self.repository.find(aligned.client_id)
+                raise
+
+        try:
+            retrying(attempt, on=PreconditionFailedError)
+        except PreconditionFailedError:
+            raise ConcurrentChangeError from None
 
     def _aligned(
         self, record: ClientRecord, regions: Collection[str], *, keep_more: bool

@@ -56,14 +56,14 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import RecordStore
+from chalicelib.timing import retrying
 
 MIN_RECOVERY_DAYS: Final = 7
 MAX_RECOVERY_DAYS: Final = 30
 
 _DELETED: Final = "deleted"
-_ATTEMPTS: Final = 3
 # The replica goes a moment after it was told to.
-_BURIAL_PAUSES: Final = (0.0, 0.3, 1.0, 2.0)
+_UNREPLICATION_PAUSES: Final = (0.3, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,21 +113,27 @@ class DeletionAndRestore:
             ConcurrentChangeError: If somebody restores it at the same time.
             ServiceError: If Secrets Manager does not answer.
         """
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> Deleted:
+            nonlocal found
             record, left = self._remove_app_clients(found.value)
             try:
                 found = self.repository.update(
                     record.client_id, found.version, partial(_instead, record)
                 )
-                return Deleted(found.value, tuple(left or self._bury(found)))
+                return Deleted(found.value, tuple(left or self._schedule_deletion(found)))
             except ClientNotFoundError:
                 return Deleted(record, ())  # somebody else finished it
             except PreconditionFailedError:
-                pass
-            found = self.repository.find(record.client_id)
-            if found.value.status is not Status.DELETED:
-                break
-        raise ConcurrentChangeError
+                found = self.repository.find(record.client_id)
+                if found.value.status is not Status.DELETED:
+                    raise ConcurrentChangeError from None
+                raise
+
+        try:
+            return retrying(attempt, on=PreconditionFailedError, pauses=(0.0, 0.0))
+        except PreconditionFailedError:
+            raise ConcurrentChangeError from None
 
     def _remove_app_clients(self, record: ClientRecord) -> tuple[ClientRecord, list[str]]:
         if record.origin is Origin.ADOPTED:
@@ -145,32 +151,39 @@ class DeletionAndRestore:
                 app_clients[region] = Pending(int(self.repository.clock()), _DELETED)
         return replace(record, app_clients=app_clients), left
 
-    def _bury(self, tombstone: Versioned[ClientRecord]) -> list[str]:
+    def _schedule_deletion(self, tombstone: Versioned[ClientRecord]) -> list[str]:
+        """Remove the replica and schedule the record's deletion; return what is left."""
         if self.repository.secondary:
-            return []  # failback buries it: until then the other Region has to learn of it
-        record, records = tombstone.value, self.repository.records
-        days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
-        for seconds in _BURIAL_PAUSES:
-            self.repository.pause(seconds)
-            try:
-                if records.describe(record.client_id).version == tombstone.version:
-                    records.unreplicate(record.client_id)
-                    records.schedule_deletion(record.client_id, days)
-                    # Secrets Manager buries whatever stands there.
-                    if records.describe(record.client_id).version == tombstone.version:
-                        return []
-            except StoreRefusedError:
-                continue  # the replica is still on its way out
-            except UnknownClientError:
-                return []
-            except NO_ANSWER:
-                break
-            # Somebody restored it; an earlier round may have removed the replica.
-            self._exhume(record.client_id)
-            raise ConcurrentChangeError
-        return ["the record and its replica"]
+            return []  # until failback: the other Region has to learn of the tombstone
 
-    def _exhume(self, client_id: ClientId) -> None:
+        def attempt() -> bool:
+            record, records = tombstone.value, self.repository.records
+            days = record.deletion.recovery_days if record.deletion else MAX_RECOVERY_DAYS
+            if records.describe(record.client_id).version != tombstone.version:
+                return False
+            records.unreplicate(record.client_id)
+            records.schedule_deletion(record.client_id, days)
+            # Secrets Manager schedules the deletion of whatever stands there.
+            return records.describe(record.client_id).version == tombstone.version
+
+        try:
+            scheduled = retrying(
+                attempt,
+                on=StoreRefusedError,  # while the replica is still on its way out
+                pauses=_UNREPLICATION_PAUSES,
+                pause=self.repository.pause,
+            )
+        except UnknownClientError:
+            return []
+        except (StoreRefusedError, *NO_ANSWER):
+            return ["the record and its replica"]
+        if not scheduled:
+            # Somebody restored it; an earlier round may have removed the replica.
+            self._cancel_deletion(tombstone.value.client_id)
+            raise ConcurrentChangeError
+        return []
+
+    def _cancel_deletion(self, client_id: ClientId) -> None:
         with concerning(self.repository.region):
             self.repository.records.cancel_deletion(client_id)
             self.repository.records.replicate(client_id)

@@ -17,13 +17,12 @@ from chalicelib.errors import VersionConflictError, concerning
 from chalicelib.model import ClientId, RegionState
 from chalicelib.ports import StateStore
 from chalicelib.record_json import state_to_json
+from chalicelib.timing import AT_ONCE, retrying
 
 MAX_DENIED: Final = 1_500
 """How many denials a Region's state holds, however long their IDs are."""
 
 _MAX_CHARACTERS: Final = 65_536  # Secrets Manager's limit
-
-_ATTEMPTS: Final = 6
 
 ClientIds = frozenset[ClientId]
 
@@ -53,22 +52,22 @@ class Denials:
             DenialsFullError: If the list would be too long.
             ConcurrentChangeError, ServiceError: If it cannot be written.
         """
-        with concerning(self.region):
-            for _ in range(_ATTEMPTS):
-                found = self.state.read()
-                state = changed(found.value, frozenset(deny), frozenset(allow))
-                denied = state.denied
-                if state == found.value:
-                    return denied
-                longer = (denied - found.value.denied) | (state.allowed - found.value.allowed)
+
+        def attempt() -> ClientIds:
+            found = self.state.read()
+            state = changed(found.value, frozenset(deny), frozenset(allow))
+            if state != found.value:
+                longer = (state.denied - found.value.denied) | (state.allowed - found.value.allowed)
                 if longer and is_full(state):
                     raise DenialsFullError(self.region, MAX_DENIED)
-                try:
-                    self.state.replace(state, found.version)
-                except VersionConflictError:
-                    continue
-                return denied
-        raise ConcurrentChangeError
+                self.state.replace(state, found.version)
+            return state.denied
+
+        with concerning(self.region):
+            try:
+                return retrying(attempt, on=VersionConflictError, pauses=(*AT_ONCE, 0.0, 0.0))
+            except VersionConflictError:
+                raise ConcurrentChangeError from None
 
 
 def changed(state: RegionState, deny: ClientIds, allow: ClientIds) -> RegionState:

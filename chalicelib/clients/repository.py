@@ -26,8 +26,8 @@ from chalicelib.model import (
     VersionId,
 )
 from chalicelib.ports import Clock, Pause, RecordStore, StateStore
+from chalicelib.timing import AT_ONCE, polling, retrying
 
-_ATTEMPTS: Final = 4
 # Replication mostly takes seconds; who needs to know asks again.
 _REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
@@ -137,20 +137,23 @@ class ClientRepository:
             OutcomeUnknownError, ServiceError: If Secrets Manager does not do it.
             OperationError: Whatever *change* raises.
         """
-        for _ in range(_ATTEMPTS):
+
+        def attempt() -> Versioned[ClientRecord]:
             found = self.find(client_id, if_match)
             record = change(found.value)
             if record == found.value and not self.secondary:
                 return found
             with concerning(self.region):
-                try:
-                    return Versioned(record, self.records.replace(record, found.version))
-                except VersionConflictError:
-                    if if_match is not None:
-                        raise PreconditionFailedError from None
-                except UnknownClientError:
-                    raise ClientNotFoundError(client_id) from None
-        raise ConcurrentChangeError
+                return Versioned(record, self.records.replace(record, found.version))
+
+        try:
+            return retrying(
+                attempt, on=VersionConflictError, pauses=AT_ONCE if if_match is None else ()
+            )
+        except VersionConflictError:
+            raise (ConcurrentChangeError if if_match is None else PreconditionFailedError) from None
+        except UnknownClientError:
+            raise ClientNotFoundError(client_id) from None
 
     def replication(self, client_id: ClientId, version: VersionId) -> Replication:
         """
@@ -181,12 +184,12 @@ class ClientRepository:
             return Replication.SUSPENDED
         try:
             self.records.replicate(client_id)
-            for seconds in _REPLICATION_PAUSES:
-                state = self.records.replication(client_id, version)
-                if state is not Replication.IN_PROGRESS:
-                    return state
-                self.pause(seconds)
-            return self.records.replication(client_id, version)
+            return polling(
+                lambda: self.records.replication(client_id, version),
+                until=lambda state: state is not Replication.IN_PROGRESS,
+                pauses=_REPLICATION_PAUSES,
+                pause=self.pause,
+            )
         except ServiceError:
             return Replication.MISSING
 

@@ -62,7 +62,7 @@ def token_surface(  # noqa: PLR0913 - what a process has only one of
         endpoint=endpoint,
         tokens=TokenCache(clock),
         request_memo=RequestMemo(random_bytes),
-        endpoint_backoff=CircuitBreaker(clock),
+        endpoint_breaker=CircuitBreaker(clock),
         clock=clock,
         emit=emit,
     )

@@ -101,7 +101,7 @@ class AppClientSurvey:
                 partial(self._reader.wait, COGNITO, region),
             )
             try:
-                self._unclaimed[region] = self._reader.ask(
+                self._unclaimed[region] = self._reader.read(
                     COGNITO,
                     region,
                     lambda pool=pool, wait=wait: dict(pool.ours(wait)),  # type: ignore[misc]
@@ -134,10 +134,10 @@ class AppClientSurvey:
     def _look_at(self, region: str, record: ClientRecord, app_client: AppClient) -> Iterator[Drift]:
         pool, adopted = self._app_clients.pools[region], record.origin is Origin.ADOPTED
         try:
-            view = self._reader.ask(
+            view = self._reader.read(
                 COGNITO, region, lambda: pool.describe(app_client.app_client_id)
             )
-            secrets = self._reader.ask(
+            secrets = self._reader.read(
                 COGNITO, region, lambda: pool.secrets(app_client.app_client_id)
             )
         except UnknownAppClientError:
@@ -182,7 +182,7 @@ class AppClientSurvey:
     ) -> Iterator[Drift]:
         pool = self._app_clients.pools[region]
         try:
-            view = self._reader.ask(COGNITO, region, lambda: pool.describe(app_client_id))
+            view = self._reader.read(COGNITO, region, lambda: pool.describe(app_client_id))
         except (UnknownAppClientError, NoAnswerError):
             return
         if settled(view.created_at, self._now()):

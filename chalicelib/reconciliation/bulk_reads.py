@@ -18,7 +18,7 @@ from chalicelib.errors import (
 )
 from chalicelib.ports import at_once
 from chalicelib.reconciliation.drift import Drift, Kind
-from chalicelib.timing import RateLimiter
+from chalicelib.timing import RateLimiter, retrying
 
 COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
 PER_SECOND: Final = {
@@ -28,7 +28,7 @@ PER_SECOND: Final = {
 
 # A Region that does not answer now may do so in a moment; `aws` takes it for
 # lost for five seconds.
-_PATIENCE: Final = (1.0, 6.0)
+_PAUSES: Final = (1.0, 6.0)
 
 T = TypeVar("T")
 
@@ -72,7 +72,7 @@ class BulkReader:
             )
         self._paces[key].wait()
 
-    def ask(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
+    def read(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
         """
         Return what *call* does; it is about so many clients or app clients.
 
@@ -82,7 +82,7 @@ class BulkReader:
         missed = self._missed.get((service, region))
         if missed is None or not missed.silent:
             try:
-                return self._patiently(service, region, call)
+                return self._repeatedly(service, region, call)
             except (StoreThrottledError, AppClientsThrottledError):
                 now = _Missed("throttles", silent=True)
             except (StoreUnavailableError, AppClientsUnreachableError):
@@ -96,15 +96,17 @@ class BulkReader:
         missed.count += about
         raise NoAnswerError
 
-    def _patiently(self, service: str, region: str, call: Callable[[], T]) -> T:
-        for seconds in _PATIENCE:
+    def _repeatedly(self, service: str, region: str, call: Callable[[], T]) -> T:
+        def attempt() -> T:
             self.wait(service, region)
-            try:
-                return call()
-            except (StoreUnavailableError, AppClientsUnreachableError, AppClientsThrottledError):
-                self._repository.pause(seconds)
-        self.wait(service, region)
-        return call()
+            return call()
+
+        return retrying(
+            attempt,
+            on=(StoreUnavailableError, AppClientsUnreachableError, AppClientsThrottledError),
+            pauses=_PAUSES,
+            pause=self._repository.pause,
+        )
 
     def unanswered(self) -> Iterator[Drift]:
         """Yield what nobody knows."""

@@ -44,12 +44,10 @@ from chalicelib.model import (
 from chalicelib.reconciliation.app_client_survey import may_refer, settled
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.survey import Progress, Survey
-from chalicelib.timing import RateLimiter
+from chalicelib.timing import RateLimiter, retrying
 
 REPAIRS_PER_SECOND: Final = 3.0
 """Cognito takes 5 changes of each kind in a second, from everybody."""
-
-_ATTEMPTS: Final = 3
 
 
 class _NothingToDoError(Exception):
@@ -247,13 +245,16 @@ class Reconciler:
         self._repository.records.replicate(found.value.client_id)
 
     def _update_listing(self, drift: Drift) -> None:
-        for _ in range(_ATTEMPTS):
+        records = self._repository.records
+
+        def attempt() -> None:
             found = self._live(drift)
-            self._repository.records.update_listing(found.value)
-            # Whoever wrote meanwhile may have told lists before this did.
-            if self._repository.records.describe(found.value.client_id).version == found.version:
-                return
-        raise ConcurrentChangeError
+            records.update_listing(found.value)
+            # Another writer meanwhile may have updated the listing before this did.
+            if records.describe(found.value.client_id).version != found.version:
+                raise ConcurrentChangeError
+
+        retrying(attempt, on=ConcurrentChangeError, pauses=(0.0, 0.0))
 
     # The Regions' states
 

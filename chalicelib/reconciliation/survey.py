@@ -122,7 +122,7 @@ class _Run:
         """Compare the Regions' states, and leave them in *states*."""
         for region, store in self._states.items():
             try:
-                states[region] = self._reader.ask(SECRETS_MANAGER, region, store.read).value
+                states[region] = self._reader.read(SECRETS_MANAGER, region, store.read).value
             except MalformedSecretError as err:
                 yield Drift(Kind.MALFORMED, region, None, str(err), repairable=False)
             except NoAnswerError:
@@ -177,8 +177,8 @@ class _Run:
         listed: dict[ClientId, ClientSummary] = {}
         cursor: str | None = None
         while True:
-            ask = partial(self._records.list, cursor, _PAGE)
-            page = self._reader.ask(SECRETS_MANAGER, self._region, ask)
+            read = partial(self._records.list, cursor, _PAGE)
+            page = self._reader.read(SECRETS_MANAGER, self._region, read)
             listed |= {each.client_id: each for each in page.items}
             self._progress(len(listed), None)
             cursor = page.cursor
@@ -187,9 +187,9 @@ class _Run:
 
     def _read(self, client_ids: Sequence[ClientId]) -> Records | None:
         """Return the records, or `None` if nobody answers."""
-        ask = partial(_read_each, self._records, client_ids)
+        read = partial(_read_each, self._records, client_ids)
         try:
-            return self._reader.ask(SECRETS_MANAGER, self._region, ask, about=len(client_ids))
+            return self._reader.read(SECRETS_MANAGER, self._region, read, about=len(client_ids))
         except NoAnswerError:
             return None
 
@@ -201,9 +201,9 @@ class _Run:
         spared: dict[ClientId, Versioned[ClientRecord] | None] = {}
         for client_id in client_ids:
             if client_id not in found:
-                ask = partial(is_scheduled_but_alive, self._records, client_id)
+                read = partial(is_scheduled_but_alive, self._records, client_id)
                 try:
-                    if self._reader.ask(SECRETS_MANAGER, self._region, ask):
+                    if self._reader.read(SECRETS_MANAGER, self._region, read):
                         spared[client_id] = None
                         self._alive.add(client_id)
                 except NoAnswerError:
@@ -219,9 +219,9 @@ class _Run:
             yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=False)
 
     def _read_there(self, client_ids: Sequence[ClientId]) -> Records | None:
-        ask = partial(_read_each, self._replicas, client_ids)
+        read = partial(_read_each, self._replicas, client_ids)
         try:
-            return self._reader.ask(SECRETS_MANAGER, self._other, ask, about=len(client_ids))
+            return self._reader.read(SECRETS_MANAGER, self._other, read, about=len(client_ids))
         except NoAnswerError:
             return None
 
@@ -305,12 +305,12 @@ class _Run:
             yield Drift(Kind.LISTING, self._region, record.client_id, detail, repairable=True)
 
     def _replication(self, client_id: ClientId, version: VersionId) -> Replication:
-        ask = partial(self._records.replication, client_id, version)
-        return self._reader.ask(SECRETS_MANAGER, self._region, ask)
+        read = partial(self._records.replication, client_id, version)
+        return self._reader.read(SECRETS_MANAGER, self._region, read)
 
     def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
-        ask = partial(self._records.describe, client_id)
-        return self._reader.ask(SECRETS_MANAGER, self._region, ask)
+        read = partial(self._records.describe, client_id)
+        return self._reader.read(SECRETS_MANAGER, self._region, read)
 
 
 def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:

@@ -113,7 +113,7 @@ class Exchange:
     endpoint: TokenEndpoint
     tokens: TokenCache
     request_memo: RequestMemo
-    endpoint_backoff: CircuitBreaker
+    endpoint_breaker: CircuitBreaker
     clock: Clock
     emit: Emit = field(repr=False)
 
@@ -278,7 +278,7 @@ class Exchange:
         app_client = record.app_clients.get(self.region)
         if app_client is None or isinstance(app_client, Pending):
             raise TemporarilyUnavailableError(reason="pending", retry_after=60)
-        if not self.endpoint_backoff.open:
+        if not self.endpoint_breaker.closed:
             return None
         metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
         trace.cognito_requests += 1
@@ -287,7 +287,7 @@ class Exchange:
         except TokenNotIssuedError:
             return None  # one client's trouble must not become the others'
         except TokenEndpointUnavailableError:
-            self.endpoint_backoff.trip()
+            self.endpoint_breaker.trip()
             return None
 
 

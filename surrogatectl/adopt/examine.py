@@ -23,7 +23,7 @@ from chalicelib.errors import (
 )
 from chalicelib.model import AppClientId, AppClientView
 from chalicelib.ports import TokenEndpoint
-from chalicelib.timing import Countdown, RateLimiter
+from chalicelib.timing import Countdown, RateLimiter, retrying
 from surrogatectl.adopt import plan
 from surrogatectl.adopt.known import Knowledge, Progress, gather_knowledge, require_unburied
 from surrogatectl.adopt.rows import (
@@ -184,20 +184,23 @@ class Examiner:
 
     def _describe(self, region: str, app_client_id: AppClientId) -> AppClientView:
         """Return the app client; a Region that is slow or throttles is asked again."""
-        for pause in (*_PAUSES, None):
+
+        def attempt() -> AppClientView:
             self.paces[region].wait()
-            try:
-                with concerning(region):
-                    return self.app_clients.pools[region].describe(app_client_id)
-            except UnknownAppClientError:
-                raise RefusedError(
-                    f"There is no such app client in the user pool in {region}."
-                ) from None
-            except (AppClientsUnreachableError, AppClientsThrottledError):
-                if pause is None:
-                    raise
-                self.app_clients.repository.pause(pause)
-        raise AssertionError
+            with concerning(region):
+                return self.app_clients.pools[region].describe(app_client_id)
+
+        try:
+            return retrying(
+                attempt,
+                on=(AppClientsUnreachableError, AppClientsThrottledError),
+                pauses=_PAUSES,
+                pause=self.app_clients.repository.pause,
+            )
+        except UnknownAppClientError:
+            raise RefusedError(
+                f"There is no such app client in the user pool in {region}."
+            ) from None
 
     def _doubt(
         self, region: str, pair: Pair, view: AppClientView, adoptable: Adoptable, key: bytes

@@ -215,7 +215,7 @@ class GreyRegion:
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(random_bytes),
-            endpoint_backoff=CircuitBreaker(self.clock),
+            endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),
         )

@@ -101,7 +101,7 @@ def test_a_region_where_nobody_listens_is_lost() -> None:
     connected = Connections(region_at("http://127.0.0.1:9"), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
-    assert not lost.open
+    assert not lost.closed
 
 
 def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
@@ -127,7 +127,7 @@ def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> No
     with pytest.raises(StoreUnavailableError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
     assert len(server.seen) == 2
-    assert lost.open
+    assert lost.closed
 
 
 @pytest.mark.parametrize("name", ["500", "503", "throttled"])
@@ -199,7 +199,7 @@ def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
     connected = Connections(region_at(server.url), lost, Time(0).require, signing)
     with pytest.raises(CallTimedOutError):
         DeploymentKeySecret(connected.admin_secrets, "surrogate").read()
-    assert lost.open
+    assert lost.closed
 
 
 def test_the_exchange_has_a_deadline_of_its_own(serve: Serve) -> None:

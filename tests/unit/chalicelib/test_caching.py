@@ -20,7 +20,6 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownClientError,
 )
-from chalicelib.timing import CircuitBreaker
 from tests.fakes import FakeClock
 
 FRESH, STALE, BACKOFF = 30, 900, 2
@@ -281,27 +280,6 @@ def test_a_clock_that_is_set_back_makes_nothing_fresher() -> None:
     known.get("a")
     source.clock.advance(-3600)
     assert known.get("a") == "a-2"
-
-
-def test_a_backoff_closes_for_its_time() -> None:
-    clock = FakeClock()
-    backoff = CircuitBreaker(clock, 2)
-    assert backoff.open
-    backoff.trip()
-    assert not backoff.open
-    clock.advance(1.9)
-    assert not backoff.open
-    clock.advance(0.1)
-    assert backoff.open
-
-
-@given(st.floats(-1e6, -0.001))
-def test_a_clock_that_is_set_back_keeps_no_backoff_closed(seconds: float) -> None:
-    clock = FakeClock(0)
-    backoff = CircuitBreaker(clock, 2)
-    backoff.trip()
-    clock.advance(seconds)
-    assert backoff.open
 
 
 # Whatever happens
