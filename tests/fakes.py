@@ -146,7 +146,7 @@ class FakeRecordStore(Failing):
     stored: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
     replicas: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
     replicated: set[ClientId] = field(default_factory=set)
-    buried: set[ClientId] = field(default_factory=set)
+    scheduled: set[ClientId] = field(default_factory=set)
     failed: set[ClientId] = field(default_factory=set)
     malformed: set[ClientId] = field(default_factory=set)
     lag: bool = False
@@ -156,7 +156,7 @@ class FakeRecordStore(Failing):
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self._called("read")
-        if client_id not in self.stored or client_id in self.buried:
+        if client_id not in self.stored or client_id in self.scheduled:
             raise UnknownClientError
         if client_id in self.malformed:
             raise MalformedSecretError
@@ -172,7 +172,7 @@ class FakeRecordStore(Failing):
 
     def replace(self, record: ClientRecord, read: VersionId) -> VersionId:
         self._called("replace")
-        if record.client_id not in self.stored or record.client_id in self.buried:
+        if record.client_id not in self.stored or record.client_id in self.scheduled:
             raise UnknownClientError
         with _one_writer:
             if self.stored[record.client_id].version != read:
@@ -210,7 +210,7 @@ class FakeRecordStore(Failing):
         self._called("list")
         if cursor is not None and not cursor.isdecimal():
             raise InvalidCursorError
-        names = sorted(set(self.stored) - self.buried - self.unlisted)
+        names = sorted(set(self.stored) - self.scheduled - self.unlisted)
         start = int(cursor or 0)
         chosen = names[start : start + limit]
         return Page(
@@ -222,7 +222,9 @@ class FakeRecordStore(Failing):
         self, client_ids: Sequence[ClientId]
     ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
         self._called("read_many")
-        present = [each for each in client_ids if each in self.stored and each not in self.buried]
+        present = [
+            each for each in client_ids if each in self.stored and each not in self.scheduled
+        ]
         return {each: None if each in self.malformed else self.stored[each] for each in present}
 
     def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
@@ -233,7 +235,7 @@ class FakeRecordStore(Failing):
 
     def update_listing(self, record: ClientRecord) -> None:
         self._called("update_listing")
-        if record.client_id not in self.stored or record.client_id in self.buried:
+        if record.client_id not in self.stored or record.client_id in self.scheduled:
             raise UnknownClientError
         self.shown[record.client_id] = ClientSummary.of(record)
 
@@ -253,13 +255,13 @@ class FakeRecordStore(Failing):
         if client_id in self.replicated:
             raise StoreRefusedError("Secrets Manager refused: InvalidParameterException")
         if client_id in self.stored:
-            self.buried.add(client_id)
+            self.scheduled.add(client_id)
 
     def cancel_deletion(self, client_id: ClientId) -> None:
         self._called("cancel_deletion")
         if client_id not in self.stored:
             raise UnknownClientError
-        self.buried.discard(client_id)
+        self.scheduled.discard(client_id)
 
     def _put(self, record: ClientRecord) -> VersionId:
         versioned = Versioned(record, _new_version())

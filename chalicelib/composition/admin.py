@@ -181,7 +181,7 @@ class AdminParts:
                 repository.region: Denials(repository.region, repository.state),
                 repository.other_region: Denials(repository.other_region, repository.other_state),
             },
-            pace=RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause),
+            limiter=RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause),
             explain=explain,
         )
 
@@ -231,7 +231,7 @@ def scheduled_work(parts: AdminParts, *, pause: Pause, emit: Emit) -> Upkeep:
         survey=parts.survey,
         rotation=parts.app_client_rotation,
         rotate_after_days=parts.settings.rotate_app_clients_after_days,
-        pace=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),
+        limiter=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),
         slug_of=slug_of,
         emit=emit,
     )

@@ -59,18 +59,18 @@ class BulkReader:
         """
         self._repository = repository
         self._before_each = before_each
-        self._paces: dict[tuple[str, str], RateLimiter] = {}
+        self._limiters: dict[tuple[str, str], RateLimiter] = {}
         self._missed: dict[tuple[str, str], _Missed] = {}
 
     def wait(self, service: str, region: str) -> None:
         """Return when *service* in *region* may be asked again."""
         self._before_each()
         key = (service, region)
-        if key not in self._paces:
-            self._paces[key] = RateLimiter(
+        if key not in self._limiters:
+            self._limiters[key] = RateLimiter(
                 PER_SECOND[service], self._repository.clock, self._repository.pause
             )
-        self._paces[key].wait()
+        self._limiters[key].wait()
 
     def read(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
         """

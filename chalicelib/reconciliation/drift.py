@@ -63,7 +63,7 @@ class Outcome:
     detail: str = ""
 
 
-def tally(drifts: Iterable[Drift]) -> dict[str, int]:
+def count_by_kind(drifts: Iterable[Drift]) -> dict[str, int]:
     """Return how many there are of each kind; of those that there are none of, too."""
     counted = Counter(drift.kind for drift in drifts)
     return {kind.value: counted[kind] for kind in Kind}

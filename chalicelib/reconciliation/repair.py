@@ -70,7 +70,7 @@ class Reconciler:
     survey: Survey
     deletion: DeletionAndRestore
     denials: Mapping[str, Denials]
-    pace: RateLimiter
+    limiter: RateLimiter
     explain: Callable[[OperationError], str]
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
@@ -89,7 +89,7 @@ class Reconciler:
         if mend is None or not drift.repairable:
             return Outcome(drift, Result.LEFT_ALONE, "It is not repaired automatically.")
         try:
-            self.pace.wait()
+            self.limiter.wait()
             self._require_sole_writer()
             with concerning(drift.region):
                 mend(self, drift)

@@ -21,7 +21,7 @@ from chalicelib.errors import OperationError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
 from chalicelib.ports import BATCH, Emit
-from chalicelib.reconciliation.drift import tally
+from chalicelib.reconciliation.drift import count_by_kind
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.telemetry import audit_line
 from chalicelib.timing import RateLimiter
@@ -59,7 +59,7 @@ class Upkeep:
     survey: Survey
     rotation: AppClientRotation
     rotate_after_days: int
-    pace: RateLimiter
+    limiter: RateLimiter
     slug_of: Callable[[OperationError], str] = field(repr=False)
     emit: Emit = field(repr=False)
 
@@ -88,7 +88,7 @@ class Upkeep:
                 found.append(drift)  # noqa: PERF402 - what was found before it ended counts
         except _OutOfTimeError:
             complete = False
-        counts = tally(found)
+        counts = count_by_kind(found)
         self.emit({"event": "reconcile", "complete": complete, "drift": counts})
 
     def _rotate(self, remaining: Remaining) -> None:
@@ -104,7 +104,7 @@ class Upkeep:
         self.emit({"event": "upkeep", "outcome": "done", "steps": dict(steps)})
 
     def _advance(self, client_id: ClientId, due_before: int) -> list[str]:
-        self.pace.wait()
+        self.limiter.wait()
         steps: dict[str, str] = {}
         try:
             steps |= self.rotation.advance(client_id, due_before=due_before)

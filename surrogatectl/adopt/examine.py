@@ -25,7 +25,7 @@ from chalicelib.model import AppClientId, AppClientView
 from chalicelib.ports import TokenEndpoint
 from chalicelib.timing import Countdown, RateLimiter, retrying
 from surrogatectl.adopt import plan
-from surrogatectl.adopt.known import Knowledge, Progress, gather_knowledge, require_unburied
+from surrogatectl.adopt.known import Knowledge, Progress, gather_knowledge, require_not_scheduled
 from surrogatectl.adopt.rows import (
     Adoptable,
     BadRow,
@@ -81,7 +81,7 @@ class Examiner:
 
     app_clients: AppClientPair
     endpoints: Mapping[str, TokenEndpoint]
-    paces: Mapping[str, RateLimiter]
+    limiters: Mapping[str, RateLimiter]
     regions: tuple[str, str]
     mark: str
     terms: plan.Terms
@@ -126,7 +126,7 @@ class Examiner:
             found.already.append(Already(known, plan.recall(candidate, known, keep=keep)))
             return
         with concerning(self.app_clients.repository.region):
-            require_unburied(self.app_clients.repository.records, candidate.client_id)
+            require_not_scheduled(self.app_clients.repository.records, candidate.client_id)
         primary, secondary = views = (
             self._describe(self.regions[0], candidate.primary),
             self._describe(self.regions[1], candidate.secondary),
@@ -186,7 +186,7 @@ class Examiner:
         """Return the app client; a Region that is slow or throttles is asked again."""
 
         def attempt() -> AppClientView:
-            self.paces[region].wait()
+            self.limiters[region].wait()
             with concerning(region):
                 return self.app_clients.pools[region].describe(app_client_id)
 

@@ -113,7 +113,7 @@ def gather_knowledge(
     return knowledge
 
 
-def require_unburied(records: RecordStore, client_id: ClientId) -> None:
+def require_not_scheduled(records: RecordStore, client_id: ClientId) -> None:
     """
     Make sure that no record of *client_id*, which cannot be read, is marked for deletion.
 

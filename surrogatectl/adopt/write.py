@@ -35,7 +35,7 @@ from chalicelib.model import (
 from surrogatectl.adopt import plan
 from surrogatectl.adopt.examine import Already, Examination
 from surrogatectl.adopt.file import CredentialsFile, CredentialsFileError
-from surrogatectl.adopt.known import Progress, require_unburied
+from surrogatectl.adopt.known import Progress, require_not_scheduled
 from surrogatectl.adopt.rows import Adoptable, Outcome, RefusedError, Standing
 from surrogatectl.cli.audit import Audit, unaudited
 
@@ -196,7 +196,7 @@ class Adopter:
             found = repository.records.read(record.client_id)
         except UnknownClientError:
             with suppress(StoreUnavailableError, StoreRefusedError):
-                require_unburied(repository.records, record.client_id)
+                require_not_scheduled(repository.records, record.client_id)
             return None
         except StoreUnavailableError:
             return None

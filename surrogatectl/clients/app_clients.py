@@ -30,7 +30,7 @@ AppClientMap = dict[str, dict[str, str]]
 
 
 def map_of(
-    records: RecordStore, settings: Settings, pace: RateLimiter
+    records: RecordStore, settings: Settings, limiter: RateLimiter
 ) -> tuple[AppClientMap, list[ClientId]]:
     """
     Return the map of every client that is not deleted, and the clients that cannot be read.
@@ -43,7 +43,7 @@ def map_of(
     regions = {region.name: region for region in (settings.primary, settings.secondary)}
     found: AppClientMap = {region.issuer: {} for region in regions.values()}
     unreadable: list[ClientId] = []
-    for client_id, record in _records(records, pace):
+    for client_id, record in _records(records, limiter):
         if record is None:
             unreadable.append(client_id)
         elif record.status is not Status.DELETED:
@@ -52,14 +52,14 @@ def map_of(
 
 
 def _records(
-    records: RecordStore, pace: RateLimiter
+    records: RecordStore, limiter: RateLimiter
 ) -> Iterator[tuple[ClientId, ClientRecord | None]]:
     cursor: str | None = None
     while True:
         page = records.list(cursor, _PAGE)
         names = [summary.client_id for summary in page.items]
         for start in range(0, len(names), BATCH):
-            pace.wait()
+            limiter.wait()
             for client_id, read in records.read_many(names[start : start + BATCH]).items():
                 yield client_id, None if read is None else read.value
         cursor = page.cursor
@@ -111,9 +111,9 @@ def app_clients(path: Path | None, output_format: str) -> None:
     The map has no secrets in it, and no clients that are deleted.
     """
     parts = writing_parts(deployment().settings)
-    pace = RateLimiter(BATCHES_PER_SECOND, time.time, time.sleep)
+    limiter = RateLimiter(BATCHES_PER_SECOND, time.time, time.sleep)
     try:
-        found, unreadable = map_of(parts.repository.records, parts.settings, pace)
+        found, unreadable = map_of(parts.repository.records, parts.settings, limiter)
     except ServiceError as err:
         raise Unavailable(f"Secrets Manager: {err or type(err).__name__}") from None
     if unreadable:

@@ -249,9 +249,9 @@ def pool(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator
 def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
     """Count what has a limit."""
     cognito, store = context.connect("cognito-idp", region), context.secrets(region)
-    pace = RateLimiter(_PAGES_PER_SECOND, context.clock, context.pause)
+    limiter = RateLimiter(_PAGES_PER_SECOND, context.clock, context.pause)
     count = _count(
-        pace,
+        limiter,
         lambda more: ask(
             lambda: cognito.list_user_pool_clients(
                 UserPoolId=region.user_pool_id, MaxResults=60, **more
@@ -262,7 +262,7 @@ def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterat
     yield _head_room(region, "app clients in the pool", count, _APP_CLIENTS_PER_POOL)
     start = f"{context.settings.secret_prefix}/"
     count = _count(
-        pace,
+        limiter,
         lambda more: ask(
             lambda: store.list_secrets(
                 MaxResults=100, Filters=[{"Key": "name", "Values": [start]}], **more
@@ -273,10 +273,10 @@ def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterat
     yield _head_room(region, "secrets", count, _SECRETS_PER_REGION)
 
 
-def _count(pace: RateLimiter, ask_page: Callable[[dict[str, str]], Any], member: str) -> int:
+def _count(limiter: RateLimiter, ask_page: Callable[[dict[str, str]], Any], member: str) -> int:
     count, more = 0, {}  # type: int, dict[str, str]
     while True:
-        pace.wait()
+        limiter.wait()
         page = ask_page(more)
         count += len(page[member])
         if not page.get("NextToken"):

@@ -72,7 +72,7 @@ class Load:
             for wrong in (False, True)
         }
         self._pool = ThreadPoolExecutor(_MOST_AT_ONCE)
-        self._pacer = Thread(target=self._pace, daemon=True)
+        self._pacer = Thread(target=self._limiter, daemon=True)
 
     def __enter__(self) -> Self:
         """Start."""
@@ -98,7 +98,7 @@ class Load:
         with self._lock:
             return [*self.requests]
 
-    def _pace(self) -> None:
+    def _limiter(self) -> None:
         began, number = time.monotonic(), 0
         while not self._stopping.wait(max(0.0, began + number / self.rate - time.monotonic())):
             credential = self.credentials[number % len(self.credentials)]

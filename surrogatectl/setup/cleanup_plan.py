@@ -83,8 +83,8 @@ class Cleanup:
         self._regions = {each.name: each for each in (settings.primary, settings.secondary)}
         self._stores = {name: connect("secretsmanager", r) for name, r in self._regions.items()}
         self._pools = {name: self._pool(settings, connect, r) for name, r in self._regions.items()}
-        self._secrets_pace = secrets
-        self._cognito_pace = cognito
+        self._secrets_limiter = secrets
+        self._cognito_limiter = cognito
 
     @staticmethod
     def _pool(settings: Settings, connect: Connect, region: RegionSettings) -> PoolAppClients:
@@ -104,14 +104,14 @@ class Cleanup:
         app_clients = [
             OurAppClient(region, client_id, app_client_id)
             for region, pool in self._pools.items()
-            for app_client_id, client_id in pool.ours(self._cognito_pace.wait)
+            for app_client_id, client_id in pool.ours(self._cognito_limiter.wait)
         ]
         return Inventory(tuple(secrets), tuple(app_clients))
 
     def _list(self, region: str) -> Iterator[OurSecret]:
         more: dict[str, str] = {}
         while True:
-            self._secrets_pace.wait()
+            self._secrets_limiter.wait()
             page = ask(
                 lambda more=more: self._stores[region].list_secrets(  # type: ignore[misc]
                     MaxResults=_PAGE,
@@ -158,18 +158,18 @@ class Cleanup:
         # An own secret cannot be deleted as long as a replica is on its way out.
         self._await_gone((each for each in found.secrets if each.replica_of), pause)
         for secret in own:
-            self._secrets_pace.wait()
+            self._secrets_limiter.wait()
             self._delete(secret)
             yield f"{secret.region}: {secret.name} deleted"
         for app_client in found.app_clients:
-            self._cognito_pace.wait()
+            self._cognito_limiter.wait()
             self._pools[app_client.region].delete(app_client.app_client_id)
             yield f"{app_client.region}: app client of {app_client.client_id} deleted"
         self._await_gone(own, pause)
 
     def _unreplicate(self, secret: OurSecret) -> bool:
         store = self._stores[secret.region]
-        self._secrets_pace.wait()
+        self._secrets_limiter.wait()
         try:
             described = ask(lambda: store.describe_secret(SecretId=secret.name))
             regions = [each["Region"] for each in described.get("ReplicationStatus", [])]
@@ -210,7 +210,7 @@ class Cleanup:
         raise NoAnswerError(f"{left[0].name} is still there in {left[0].region}")
 
     def _exists(self, secret: OurSecret) -> bool:
-        self._secrets_pace.wait()
+        self._secrets_limiter.wait()
         try:
             ask(lambda: self._stores[secret.region].describe_secret(SecretId=secret.name))
         except AbsentError:

@@ -108,12 +108,12 @@ class ReplicationReader:
 
     def _versions(self, region: RegionSettings) -> _Versions:
         client = self.connect("secretsmanager", region)
-        pace = RateLimiter(_PAGES_PER_SECOND, self.clock, self.pause)
+        limiter = RateLimiter(_PAGES_PER_SECOND, self.clock, self.pause)
         ends = self.clock() + _MOST_SECONDS
         found: dict[str, str] = {}
         more: dict[str, str] = {}
         while True:
-            pace.wait()
+            limiter.wait()
             page = client.list_secrets(
                 MaxResults=_PAGE, Filters=[{"Key": "name", "Values": [self._start]}], **more
             )

@@ -326,10 +326,10 @@ def test_a_list_shows_a_renamed_client_under_its_new_name(world: RecordsWorld) -
 
 
 def test_a_list_leaves_out_what_is_buried(world: RecordsWorld) -> None:
-    buried, left = record(), record()
-    for each in (buried, left):
+    scheduled, left = record(), record()
+    for each in (scheduled, left):
         world.store.create(each)
-    world.store.schedule_deletion(buried.client_id, RECOVERY_DAYS)
+    world.store.schedule_deletion(scheduled.client_id, RECOVERY_DAYS)
     assert every_page(world.store, 10) == [summary(left)]
 
 
@@ -357,11 +357,11 @@ def test_many_records_are_read_at_once(world: RecordsWorld) -> None:
 
 
 def test_what_is_gone_is_left_out_of_many(world: RecordsWorld) -> None:
-    left, buried = record(), record()
+    left, scheduled = record(), record()
     version = world.store.create(left)
-    world.store.create(buried)
-    world.store.schedule_deletion(buried.client_id, RECOVERY_DAYS)
-    asked = [buried.client_id, left.client_id, new_client_id()]
+    world.store.create(scheduled)
+    world.store.schedule_deletion(scheduled.client_id, RECOVERY_DAYS)
+    asked = [scheduled.client_id, left.client_id, new_client_id()]
     assert world.store.read_many(asked) == {left.client_id: Versioned(left, version)}
 
 

@@ -115,9 +115,16 @@ def _scheduled() -> Iterator[Mapping[str, Any]]:
 
 def _upkeep(world: ReconcileWorld) -> Upkeep:
     keys = _refresh(FakeKeyStore.of(EMPTY), FakeIssuers(_KEYS))
-    pace = RateLimiter(1_000.0, world.clock, world.clock.advance)
+    limiter = RateLimiter(1_000.0, world.clock, world.clock.advance)
     return Upkeep(
-        world.admin, keys, world.survey, world.app_client_rotation, 90, pace, slug_of, world.events
+        world.admin,
+        keys,
+        world.survey,
+        world.app_client_rotation,
+        90,
+        limiter,
+        slug_of,
+        world.events,
     )
 
 

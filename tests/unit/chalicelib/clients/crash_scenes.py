@@ -139,8 +139,8 @@ class Scene:
         world, mark = self.world, app_client_name(PREFIX, ClientId(""))
         clock = world.clock
         endpoints = {each: CognitoTokens(world.pools[each], clock) for each in REGIONS}
-        paces = {each: RateLimiter(PER_SECOND, clock, clock.advance) for each in REGIONS}
-        examine = Examiner(app_clients, endpoints, paces, REGIONS, mark, terms)
+        limiters = {each: RateLimiter(PER_SECOND, clock, clock.advance) for each in REGIONS}
+        examine = Examiner(app_clients, endpoints, limiters, REGIONS, mark, terms)
         adopter = Adopter(
             app_clients, cheap_hasher(world.random_bytes), world.random_bytes, REGIONS
         )

@@ -29,7 +29,7 @@ def test_nothing_is_left_of_a_deleted_client_but_what_restores_it(world: Lifecyc
     assert deleted.left == ()
     assert world.east.made == world.west.made == {}
     assert world.store.replicas == {}
-    assert world.store.buried == {client_id}
+    assert world.store.scheduled == {client_id}
     record = world.record(client_id)
     assert record.status is Status.DELETED
     assert record.deletion is not None
@@ -49,10 +49,10 @@ def test_a_repeat_goes_on_with_what_is_left(world: LifecycleWorld) -> None:
     world.west.failures["delete"] = [AppClientsUnreachableError()]
     deleted = world.deletion.delete(client_id, 7)
     assert deleted.left == (f"the app client in {WEST}",)
-    assert world.store.buried == set()
+    assert world.store.scheduled == set()
     assert isinstance(world.record(client_id).app_clients[EAST], Pending)
     assert world.deletion.delete(client_id, 30).left == ()
-    assert world.store.buried == {client_id}
+    assert world.store.scheduled == {client_id}
     deletion = world.record(client_id).deletion
     assert deletion is not None
     assert deletion.recovery_days == 7  # as the first one said
@@ -134,7 +134,7 @@ def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld,
     with pytest.raises(OperationError) as refused:
         world.deletion.delete(client_id, 7)
     assert as_problem(refused.value).slug == "conflict"
-    assert world.store.buried == set()
+    assert world.store.scheduled == set()
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
 

@@ -590,7 +590,7 @@ def no_clients(api: ApiWorld) -> None:
 def of_status(status: Status) -> World:
     def change(api: ApiWorld) -> None:
         for client_id, found in api.admin.store.stored.items():
-            api.admin.store.buried.discard(client_id)
+            api.admin.store.scheduled.discard(client_id)
             api.admin.store.replace(replace(found.value, status=status), found.version)
 
     return change

@@ -140,7 +140,7 @@ class ReconcileWorld(LifecycleWorld):
         """Return everything that `reconcile` could change."""
         store, denied = self.store, {r: d.list() for r, d in self.reconcile.denials.items()}
         made = {region: repr(pool.made) for region, pool in self.pools.items()}
-        kept = (dict(store.stored), dict(store.replicas), set(store.buried), dict(store.shown))
+        kept = (dict(store.stored), dict(store.replicas), set(store.scheduled), dict(store.shown))
         return kept, made, denied
 
     def found(self, *, thorough: bool = True) -> list[Drift]:

@@ -28,7 +28,7 @@ from chalicelib.errors import (
 )
 from chalicelib.model import AppClientId, ClientId, Pending, RetiringSecret, Status, Versioned
 from chalicelib.ports import BATCH
-from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, tally
+from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, count_by_kind
 from chalicelib.timing import RateLimiter
 from tests.fakes import FakeClock, FakeStateStore
 from tests.problems import as_problem
@@ -975,10 +975,10 @@ def test_repairs_come_at_a_pace(world: ReconcileWorld) -> None:
 
 def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
     clock, pauses = FakeClock(), list[float]()
-    pace = RateLimiter(2.0, clock, pauses.append)
-    pace.wait()
+    limiter = RateLimiter(2.0, clock, pauses.append)
+    limiter.wait()
     clock.advance(-DAY)
-    pace.wait()
+    limiter.wait()
     assert pauses == [0.5]
 
 
@@ -1000,7 +1000,7 @@ def test_in_a_quick_survey_what_cognito_lists_counts_as_right(world: ReconcileWo
 
 def test_every_kind_is_counted() -> None:
     drifts = [Drift(Kind.ORPHAN, EAST, NOBODY, "", repairable=True)] * 2
-    counts = tally([*drifts, Drift(Kind.WRITER, EAST, None, "", repairable=False)])
+    counts = count_by_kind([*drifts, Drift(Kind.WRITER, EAST, None, "", repairable=False)])
     assert set(counts) == {kind.value for kind in Kind}
     assert {kind: count for kind, count in counts.items() if count} == {
         "orphaned_app_client": 2,

@@ -53,14 +53,14 @@ def survey() -> FakeSurvey:
 
 def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
     found: Any = survey
-    pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    limiter = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     return Upkeep(
         world.admin,
         key_refresh(world),
         found,
         world.app_client_rotation,
         days,
-        pace,
+        limiter,
         slug_of,
         world.events,
     )
@@ -123,10 +123,10 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     world.clock.advance(91 * DAY)
     ends = world.clock() + seconds
     slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
-    pace = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
+    limiter = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, repository=slow)
     rotation = world.app_client_rotation
-    Upkeep(slow, key_refresh(world), survey, rotation, 90, pace, slug_of, world.events).run(
+    Upkeep(slow, key_refresh(world), survey, rotation, 90, limiter, slug_of, world.events).run(
         lambda: ends - world.clock()
     )
     assert world.clock() <= ends

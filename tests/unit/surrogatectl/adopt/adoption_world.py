@@ -153,12 +153,12 @@ class AdoptionWorld:
         return replace(row, where=where, primary=Pair(row.primary.app_client_id, secret))
 
     def examine(self, *rows: Row | BadRow, terms: Terms = NEW) -> Examination:
-        paces = {
+        limiters = {
             region: RateLimiter(PER_SECOND, self.clock, self.clock.advance)
             for region in (EAST, WEST)
         }
         examine = Examiner(
-            self.app_clients(), self.endpoints, paces, (EAST, WEST), "surrogate-", terms
+            self.app_clients(), self.endpoints, limiters, (EAST, WEST), "surrogate-", terms
         )
         return examine.examine(rows, self.progress)
 

@@ -628,14 +628,14 @@ def test_a_client_whose_primary_app_client_was_replaced_is_not_adopted_anew(
 
 @pytest.mark.parametrize("buried", [False, True])
 def test_a_deleted_client_is_to_be_restored_not_adopted_again(
-    world: AdoptionWorld, *, buried: bool
+    world: AdoptionWorld, *, scheduled: bool
 ) -> None:
     row = world.row()
     record = world.record(world.keep(row)["row 1"])
     version = world.store.stored[record.client_id].version
     deletion = Deletion(int(world.clock()), Status.ACTIVE, 7)
     world.store.replace(replace(record, status=Status.DELETED, deletion=deletion), version)
-    if buried:
+    if scheduled:
         world.store.unreplicate(record.client_id)
         world.store.schedule_deletion(record.client_id, 7)
     assert "surrogatectl restore" in refused(world, row, terms=KEEP)

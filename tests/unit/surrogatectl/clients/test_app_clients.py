@@ -38,8 +38,8 @@ def world() -> LifecycleWorld:
 
 
 def mapped(world: LifecycleWorld) -> tuple[dict[str, dict[str, str]], list[ClientId]]:
-    pace = RateLimiter(BATCHES_PER_SECOND, world.clock, world.clock.advance)
-    return map_of(world.store, SETTINGS, pace)
+    limiter = RateLimiter(BATCHES_PER_SECOND, world.clock, world.clock.advance)
+    return map_of(world.store, SETTINGS, limiter)
 
 
 def change(world: LifecycleWorld, client_id: ClientId, **changes: Any) -> None:

@@ -54,8 +54,8 @@ class Ending:
         for region in (EAST, WEST):
             services["secretsmanager", region] = aws.secrets_manager(self.world.secrets[region])
             services["cognito-idp", region] = aws.cognito(self.world.pools[region])
-        pace = RateLimiter(per_second, clock, clock.advance)
-        return Cleanup(SETTINGS, FakeConnect(services), pace, pace)
+        limiter = RateLimiter(per_second, clock, clock.advance)
+        return Cleanup(SETTINGS, FakeConnect(services), limiter, limiter)
 
     def run(self) -> list[str]:
         work = self.cleanup()
