@@ -23,7 +23,7 @@ from botocore.credentials import Credentials
 from chalicelib.model import ClientId, SecretId
 from chalicelib.settings import RegionSettings
 from chalicelib.telemetry import audit_line
-from surrogatectl.cli.operators import Connect, NoAnswerError, ask, connect
+from surrogatectl.cli.operators import Connect, NoAnswerError, call_aws, connect
 
 audit_option = click.option(
     "--audit-file",
@@ -130,7 +130,7 @@ def caller(
 ) -> str:
     """Return the ARN of whose AWS credentials are used; their access key's ID if STS is silent."""
     try:
-        return str(ask(connected("sts", region).get_caller_identity)["Arn"])
+        return str(call_aws(connected("sts", region).get_caller_identity)["Arn"])
     except NoAnswerError:
         found = credentials()
         return f"access key {found.access_key}" if found else "unknown"

@@ -206,7 +206,7 @@ def deployment() -> Deployment:
     return found
 
 
-def ask(role: str | None, question: Callable[[AdminClient], T]) -> T:
+def call_admin_api(role: str | None, question: Callable[[AdminClient], T]) -> T:
     """
     Put *question* to the admin API of *role*; without one, to the Region's that writes.
 

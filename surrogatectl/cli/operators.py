@@ -52,7 +52,7 @@ def connect(service: str, region: RegionSettings) -> Any:  # noqa: ANN401 - one 
     )
 
 
-def ask(call: Callable[[], T]) -> T:
+def call_aws(call: Callable[[], T]) -> T:
     """
     Return what *call* does.
 

@@ -16,7 +16,7 @@ from surrogatectl.cli.admin_client import AdminApiError, AdminClient
 from surrogatectl.cli.common import (
     Length,
     Unavailable,
-    ask,
+    call_admin_api,
     client_id_argument,
     confirm,
     if_match,
@@ -65,7 +65,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
     key = idempotency_key or str(uuid.uuid4())
     with output.secret_file(secret_file) as file:
         try:
-            answer = ask(
+            answer = call_admin_api(
                 role, lambda api: api.call("POST", "/clients", body, {"Idempotency-Key": key})
             )
         except Unavailable as unavailable:
@@ -83,7 +83,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
 @output_option
 def list_clients(limit: int | None, role: str | None, output_format: str) -> None:
     """List the clients."""
-    clients = ask(role, lambda api: _all_clients(api, limit))
+    clients = call_admin_api(role, lambda api: _all_clients(api, limit))
     if output_format == "json":
         output.print_json({"clients": clients})
         return
@@ -124,7 +124,7 @@ def _all_clients(api: AdminClient, limit: int | None) -> list[dict[str, Any]]:
 def show(client_id: str, last_used: bool, role: str | None, output_format: str) -> None:  # noqa: FBT001 - click
     """Show one client."""
     query = {"last_used": "true"} if last_used else {}
-    answer = ask(role, lambda api: api.call("GET", f"/clients/{client_id}", query=query))
+    answer = call_admin_api(role, lambda api: api.call("GET", f"/clients/{client_id}", query=query))
     _show(answer["client_name"], answer, output_format)
 
 
@@ -179,7 +179,7 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
         confirm(f"End every other secret of {client_id} now?", yes=yes)
     body = {"overlap_seconds": overlap_seconds}
     with output.secret_file(secret_file) as file:
-        answer = ask(
+        answer = call_admin_api(
             role,
             lambda api: api.call("POST", f"/clients/{client_id}/secrets", body, if_match(version)),
         )
@@ -205,7 +205,9 @@ def _rotate_app_clients(
     client_id: str, older_than_hours: float, role: str | None, output_format: str
 ) -> None:
     body = {"older_than_seconds": int(older_than_hours * 3600)}
-    answer = ask(role, lambda api: api.call("POST", f"/clients/{client_id}/app-clients", body))
+    answer = call_admin_api(
+        role, lambda api: api.call("POST", f"/clients/{client_id}/app-clients", body)
+    )
     if output_format == "json":
         output.print_json(answer)
         return
@@ -236,7 +238,7 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Make one secret of a client stop authenticating."""
     confirm(f"Retire the secret {secret_id} of {client_id}? That cannot be undone.", yes=yes)
-    answer = ask(
+    answer = call_admin_api(
         role,
         lambda api: api.call(
             "DELETE",
@@ -324,7 +326,7 @@ def _change(
     role: str | None,
     output_format: str,
 ) -> None:
-    answer = ask(
+    answer = call_admin_api(
         role, lambda api: api.call("PATCH", f"/clients/{client_id}", body, if_match(version))
     )
     _show(f"Changed: {answer['client_name']}", answer, output_format)
@@ -353,7 +355,7 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Delete a client, with its app clients in both Regions."""
     confirm(f"Delete {client_id}? It can be restored for {recovery_days} days.", yes=yes)
-    answer = ask(
+    answer = call_admin_api(
         role,
         lambda api: api.call(
             "DELETE",
@@ -381,9 +383,9 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
 def restore(client_id: str, role: str | None, output_format: str) -> None:
     """Restore a deleted client, with new app clients."""
     path = f"/clients/{client_id}"
-    there = ask(role, lambda api: _is_there(api, path))
+    there = call_admin_api(role, lambda api: _is_there(api, path))
     # Where it is there, this goes on with a restoration that ended half-way, if there was one.
-    answer = ask(role, lambda api: api.call("POST", f"{path}/restore"))
+    answer = call_admin_api(role, lambda api: api.call("POST", f"{path}/restore"))
     done = "It was not deleted" if there else "Restored"
     _show(f"{done}: {answer['client_name']}", answer, output_format)
 

@@ -18,7 +18,7 @@ from chalicelib.errors import MalformedSecretError
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings
 from surrogatectl.cli.findings import Finding, failed, ok, warning
-from surrogatectl.cli.operators import AbsentError, ask
+from surrogatectl.cli.operators import AbsentError, call_aws
 from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.setup.attach_trigger import attached, in_the_way, may_invoke, trigger_name
 
@@ -73,7 +73,7 @@ def signing_keys(context: DoctorContext, _role: str, region: RegionSettings) -> 
 def trigger(context: DoctorContext, role: str, region: RegionSettings) -> Iterator[Finding]:
     """Look whether the pool's machine tokens are stamped with the surrogate's client ID."""
     cognito, functions = context.connect("cognito-idp", region), context.connect("lambda", region)
-    pool = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))["UserPool"]
+    pool = call_aws(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))["UserPool"]
     arn = attached(pool)
     if arn is None:
         yield _not_attached(region, pool)
@@ -88,7 +88,7 @@ def trigger(context: DoctorContext, role: str, region: RegionSettings) -> Iterat
         )
         return
     try:
-        policy = json.loads(ask(lambda: functions.get_policy(FunctionName=arn))["Policy"])
+        policy = json.loads(call_aws(lambda: functions.get_policy(FunctionName=arn))["Policy"])
     except AbsentError:
         policy = {}
     if not may_invoke(policy, pool["Arn"]):
@@ -143,7 +143,7 @@ def _answer(key: bytes, region: RegionSettings, functions: Any, arn: str) -> Fin
         },
         "response": {"claimsAndScopeOverrideDetails": None},
     }
-    answer = ask(lambda: functions.invoke(FunctionName=arn, Payload=json.dumps(event)))
+    answer = call_aws(lambda: functions.invoke(FunctionName=arn, Payload=json.dumps(event)))
     if "FunctionError" in answer:
         return failed(
             _TRIGGER,

@@ -9,7 +9,7 @@ from chalicelib.aws.jwks_secret import jwks_secret_name
 from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
 from chalicelib.settings import RegionSettings
 from surrogatectl.cli.findings import Finding, failed, ok, warning
-from surrogatectl.cli.operators import AbsentError, ask
+from surrogatectl.cli.operators import AbsentError, call_aws
 from surrogatectl.doctor.context import DoctorContext
 
 
@@ -61,7 +61,7 @@ def _secrets(context: DoctorContext) -> tuple[str, ...]:
 def _uses(context: DoctorContext, kms: Any, region: RegionSettings, name: str, arn: str) -> bool:  # noqa: ANN401
     """Return whether the secret *name* is encrypted with the key *arn*; `init` makes what lacks."""
     try:
-        secret = ask(lambda: context.secrets(region).describe_secret(SecretId=name))
+        secret = call_aws(lambda: context.secrets(region).describe_secret(SecretId=name))
     except AbsentError:
         return True  # another check tells
     named = secret.get("KmsKeyId")
@@ -75,4 +75,4 @@ def _uses(context: DoctorContext, kms: Any, region: RegionSettings, name: str, a
 
 
 def _described(kms: Any, named: str) -> Any:  # noqa: ANN401 - a client, and its answer
-    return ask(lambda: kms.describe_key(KeyId=named))["KeyMetadata"]
+    return call_aws(lambda: kms.describe_key(KeyId=named))["KeyMetadata"]

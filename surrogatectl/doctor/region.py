@@ -21,7 +21,7 @@ from chalicelib.errors import MalformedSecretError
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.findings import Finding, failed, ok, warning
-from surrogatectl.cli.operators import AbsentError, UnreachableError, ask
+from surrogatectl.cli.operators import AbsentError, UnreachableError, call_aws
 from surrogatectl.doctor.context import OK, DoctorContext, days_left
 from surrogatectl.doctor.key import kms_key
 from surrogatectl.doctor.roles import granted, missing
@@ -171,14 +171,14 @@ def _role_of(context: DoctorContext, region: RegionSettings, name: str) -> Itera
     stage = name.removeprefix(f"{context.app_name}-")
     remedy = f"Deploy it: `make deploy STAGE={stage}`."
     try:
-        found = ask(lambda: lambdas.get_function_configuration(FunctionName=name))
+        found = call_aws(lambda: lambdas.get_function_configuration(FunctionName=name))
     except AbsentError:
         yield failed("role", region.name, f"There is no function {name}.", remedy)
         return
     variables = found.get("Environment", {}).get("Variables", {})
     yield from _settings_of(context.settings, region, name, variables, remedy)
     role = found["Role"].rpartition("/")[2]
-    policies = ask(
+    policies = call_aws(
         lambda: [
             iam.get_role_policy(RoleName=role, PolicyName=policy)
             for policy in iam.list_role_policies(RoleName=role)["PolicyNames"]
@@ -252,7 +252,7 @@ def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterat
     limiter = RateLimiter(_PAGES_PER_SECOND, context.clock, context.pause)
     count = _count(
         limiter,
-        lambda more: ask(
+        lambda more: call_aws(
             lambda: cognito.list_user_pool_clients(
                 UserPoolId=region.user_pool_id, MaxResults=60, **more
             )
@@ -263,7 +263,7 @@ def quotas(context: DoctorContext, _role: str, region: RegionSettings) -> Iterat
     start = f"{context.settings.secret_prefix}/"
     count = _count(
         limiter,
-        lambda more: ask(
+        lambda more: call_aws(
             lambda: store.list_secrets(
                 MaxResults=100, Filters=[{"Key": "name", "Values": [start]}], **more
             )
@@ -305,7 +305,7 @@ def certificate(context: DoctorContext, _role: str, region: RegionSettings) -> I
         return
     gateway = context.connect("apigateway", region)
     try:
-        domain = ask(lambda: gateway.get_domain_name(domainName=parts.hostname))
+        domain = call_aws(lambda: gateway.get_domain_name(domainName=parts.hostname))
     except AbsentError:
         yield failed(
             "certificate",
@@ -316,7 +316,7 @@ def certificate(context: DoctorContext, _role: str, region: RegionSettings) -> I
         return
     arn = domain.get("regionalCertificateArn", "")
     acm = context.connect("acm", region)
-    found = ask(lambda: acm.describe_certificate(CertificateArn=arn))["Certificate"]
+    found = call_aws(lambda: acm.describe_certificate(CertificateArn=arn))["Certificate"]
     if found.get("Status") != "ISSUED":
         yield failed(
             "certificate",

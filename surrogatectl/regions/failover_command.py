@@ -22,8 +22,8 @@ from surrogatectl.cli.common import (
     Conflict,
     Failure,
     Unavailable,
-    ask,
     aws_failure,
+    call_admin_api,
     deployment,
     output_option,
 )
@@ -171,14 +171,16 @@ def _renewed(
     """Return a canary's new credential, of the old client if that is still there."""
     if issued is not None:
         try:
-            return _credential(ask(None, _rotate(issued.client_id))), "rotated"
+            return _credential(call_admin_api(None, _rotate(issued.client_id))), "rotated"
         except Unavailable:
             raise
         except Failure as failure:
             click.echo(f"{issued.client_id} gets no new secret: {failure.message}", err=True)
     body = {"client_name": name, "scope": scope}
     key = {"Idempotency-Key": secrets.token_urlsafe(16)}
-    return _credential(ask(None, lambda api: api.call("POST", "/clients", body, key))), "made"
+    return _credential(
+        call_admin_api(None, lambda api: api.call("POST", "/clients", body, key))
+    ), "made"
 
 
 def _rotate(client_id: ClientId) -> Callable[[AdminClient], dict[str, Any]]:

@@ -29,7 +29,7 @@ from surrogatectl.cli.common import (
     yes_option,
 )
 from surrogatectl.cli.configuration import ROLES
-from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask, connect
+from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, call_aws, connect
 
 LAMBDA_VERSION: Final = "V3_0"
 """The version of the event that Cognito sends for machines."""
@@ -116,7 +116,7 @@ def attach(
     pool = _described(cognito, region)
     try:
         arn = str(
-            ask(lambda: functions.get_function_configuration(FunctionName=name))["FunctionArn"]
+            call_aws(lambda: functions.get_function_configuration(FunctionName=name))["FunctionArn"]
         )
     except AbsentError:
         raise Failure(
@@ -142,7 +142,7 @@ def attach(
     # An update sends every setting back: those of now, not those of before the question.
     _require_unchanged(pool, _described(cognito, region))
     try:
-        ask(lambda: cognito.update_user_pool(**request_for(cognito, pool, arn)))
+        call_aws(lambda: cognito.update_user_pool(**request_for(cognito, pool, arn)))
     except ParamValidationError as err:
         raise Failure(f"Nothing was changed: {err}") from None
     _compare(pool, _described(cognito, region), arn)
@@ -150,15 +150,15 @@ def attach(
 
 
 def _described(cognito: Any, region: RegionSettings) -> dict[str, Any]:  # noqa: ANN401
-    found: dict[str, Any] = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))[
-        "UserPool"
-    ]
+    found: dict[str, Any] = call_aws(
+        lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id)
+    )["UserPool"]
     return found
 
 
 def _check_permission(functions: Any, arn: str, pool_arn: str) -> None:  # noqa: ANN401
     try:
-        policy = json.loads(ask(lambda: functions.get_policy(FunctionName=arn))["Policy"])
+        policy = json.loads(call_aws(lambda: functions.get_policy(FunctionName=arn))["Policy"])
     except AbsentError:
         policy = {}
     if not may_invoke(policy, pool_arn):

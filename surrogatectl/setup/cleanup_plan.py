@@ -24,7 +24,7 @@ from chalicelib.credentials import is_client_id
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
-from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, ask
+from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, call_aws
 
 SECRETS_PER_SECOND: Final = 10.0  # of 50 writes
 APP_CLIENTS_PER_SECOND: Final = 3.0  # of 5 deletions
@@ -112,7 +112,7 @@ class Cleanup:
         more: dict[str, str] = {}
         while True:
             self._secrets_limiter.wait()
-            page = ask(
+            page = call_aws(
                 lambda more=more: self._stores[region].list_secrets(  # type: ignore[misc]
                     MaxResults=_PAGE,
                     IncludePlannedDeletion=True,
@@ -171,11 +171,11 @@ class Cleanup:
         store = self._stores[secret.region]
         self._secrets_limiter.wait()
         try:
-            described = ask(lambda: store.describe_secret(SecretId=secret.name))
+            described = call_aws(lambda: store.describe_secret(SecretId=secret.name))
             regions = [each["Region"] for each in described.get("ReplicationStatus", [])]
             if not regions:
                 return False
-            ask(
+            call_aws(
                 lambda: store.remove_regions_from_replication(
                     SecretId=secret.name, RemoveReplicaRegions=regions
                 )
@@ -186,7 +186,7 @@ class Cleanup:
 
     def _delete(self, secret: OurSecret) -> None:
         try:
-            ask(
+            call_aws(
                 lambda: self._stores[secret.region].delete_secret(
                     SecretId=secret.name, ForceDeleteWithoutRecovery=True
                 )
@@ -212,7 +212,7 @@ class Cleanup:
     def _exists(self, secret: OurSecret) -> bool:
         self._secrets_limiter.wait()
         try:
-            ask(lambda: self._stores[secret.region].describe_secret(SecretId=secret.name))
+            call_aws(lambda: self._stores[secret.region].describe_secret(SecretId=secret.name))
         except AbsentError:
             return False
         return True

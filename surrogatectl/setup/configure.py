@@ -24,7 +24,7 @@ from chalicelib.settings import RegionSettings, Settings, SettingsError
 from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure, confirm, output_option, yes_option
 from surrogatectl.cli.configuration import ROLES
-from surrogatectl.cli.operators import Connect, NoAnswerError, ask, connect
+from surrogatectl.cli.operators import Connect, NoAnswerError, call_aws, connect
 from surrogatectl.setup.policies import all_policies, text
 from surrogatectl.setup.pools import Post, post_nothing, problems, scopes_of
 
@@ -169,7 +169,7 @@ def write(project: Path, changed: Changed) -> None:
 def _outputs(connect: Connect, region: str, stack: str) -> dict[str, str]:
     there = RegionSettings(region, "", "", "", None)
     try:
-        stacks = ask(lambda: connect("cloudformation", there).describe_stacks(StackName=stack))
+        stacks = call_aws(lambda: connect("cloudformation", there).describe_stacks(StackName=stack))
     except NoAnswerError as err:
         raise Failure(f"The stack {stack} in {region} cannot be described: {err}") from None
     (found,) = stacks["Stacks"]

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import requests
 
 from chalicelib.settings import RegionSettings
-from surrogatectl.cli.operators import Connect, NoAnswerError, ask
+from surrogatectl.cli.operators import Connect, NoAnswerError, call_aws
 
 _LOOPBACK = "127.0.0.1"
 _EMPTY_FORM_REFUSED = 400
@@ -35,7 +35,9 @@ def problems(region: RegionSettings, connect: Connect, post: Post) -> list[str]:
     """Return what is wrong with the pool of *region* and its domain, and how to mend it."""
     try:
         cognito = connect("cognito-idp", region)
-        pool = ask(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))["UserPool"]
+        pool = call_aws(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))[
+            "UserPool"
+        ]
         scopes = scopes_of(cognito, region.user_pool_id)
     except NoAnswerError as err:
         return [f"The user pool {region.user_pool_id} cannot be described: {err}."]
@@ -71,7 +73,7 @@ def scopes_of(cognito: Any, user_pool_id: str) -> frozenset[str]:  # noqa: ANN40
     found: set[str] = set()
     more: dict[str, str] = {}
     while True:
-        page = ask(
+        page = call_aws(
             lambda more=more: cognito.list_resource_servers(  # type: ignore[misc]
                 UserPoolId=user_pool_id, MaxResults=_PER_PAGE, **more
             )
