@@ -1,0 +1,40 @@
+"""The tables of docs/architecture.md, against the code."""
+
+from __future__ import annotations
+
+import re
+from importlib import import_module
+
+import pytest
+
+from tests.stages import PROJECT
+
+DOCUMENT = (PROJECT / "docs" / "architecture.md").read_text()
+CACHES = re.compile(r"\b(LastKnownCache|ExpiringCache|TTLCache|LRUCache|lru_cache)(?:\[.*?\])?\(")
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Return the cells of the table below *heading*, without its head."""
+    section = DOCUMENT.split(f"## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+@pytest.mark.parametrize("row", rows("How long anything may take"), ids=lambda row: str(row[0]))
+def test_a_limit_is_the_one_in_the_code(row: list[str]) -> None:
+    _, seconds, _, constant = row
+    if constant == "-":
+        return
+    module, _, name = constant.strip("`").rpartition(".")
+    assert float(seconds) == getattr(import_module(f"chalicelib.{module}"), name)
+
+
+def test_every_cache_has_its_row() -> None:
+    named = {row[-1].strip("`") for row in rows("Which caches there are")}
+    code = PROJECT / "chalicelib"
+    found = {
+        ".".join(module.relative_to(code).with_suffix("").parts)
+        for module in code.rglob("*.py")
+        if CACHES.search(module.read_text())
+    }
+    assert found == named
