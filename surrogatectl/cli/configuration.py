@@ -112,8 +112,10 @@ def _stage_variables(directory: Path) -> dict[str, str]:
         return dict(config["environment_variables"])
     except FileNotFoundError:
         raise ConfigurationError(
-            "There is neither REGION_PRIMARY in the environment nor a .chalice/config.json here. "
-            "Run this in the project's directory, or set the environment."
+            f"No deployment is configured here: REGION_PRIMARY is not set, and there is no {path}. "
+            "Run this in the project's directory, or set in the environment what its "
+            ".chalice/config.json has in environment_variables, and ADMIN_URL_PRIMARY and "
+            "ADMIN_URL_SECONDARY."
         ) from None
     except (ValueError, KeyError, TypeError) as err:
         raise ConfigurationError(f"{path} is not readable: {err}") from None

@@ -21,6 +21,7 @@ ROOT: Final = Path(__file__).parents[2]
 _ANSWER_SECONDS = 10.0
 _SERVING = "serving "
 _PATH = "/orders"
+_EXAMPLE: Final = "examples/protected_api"
 
 
 class BackendError(Exception):
@@ -62,17 +63,22 @@ class Backend:
 
 
 @contextmanager
-def started(endpoints: Path, regions: Mapping[str, str]) -> Iterator[Backend]:
+def started(endpoints: Path, regions: Mapping[str, str], root: Path = ROOT) -> Iterator[Backend]:
     """
-    Run the example against the cloud of *endpoints* while the block runs.
+    Run the example of the checkout at *root* against the cloud of *endpoints* while the block runs.
 
     Raises:
         BackendError: If it does not start.
     """
+    if not (root / _EXAMPLE).is_dir():
+        raise BackendError(
+            f"The drill's backend is {_EXAMPLE} of the project's checkout, which is not in what is "
+            "installed here: run the surrogatectl of the checkout's .venv."
+        )
     command = [sys.executable, "-m", "examples.protected_api", "--port=0"]
     with subprocess.Popen(  # noqa: S603 - this project's own example
         [*command, f"--endpoints={endpoints.resolve()}"],
-        cwd=ROOT,
+        cwd=root,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -88,5 +94,5 @@ def _url(process: subprocess.Popen[str]) -> str:
     said = process.stdout.readline().strip() if process.stdout else ""
     if not said.startswith(_SERVING):
         why = process.stderr.read().strip() if process.stderr else ""
-        raise BackendError(f"examples/protected_api does not start: {why or said}")
+        raise BackendError(f"{_EXAMPLE} does not start: {why or said}")
     return said.removeprefix(_SERVING).removesuffix(_PATH)

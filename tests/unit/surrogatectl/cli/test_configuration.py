@@ -80,3 +80,13 @@ def test_a_record_of_a_deployment_that_is_broken_is_none(tmp_path: Path) -> None
     deployed(tmp_path, "primary")
     (tmp_path / ".chalice" / "deployed" / "primary-admin.json").write_text("{")
     assert find_deployment(environment("primary"), tmp_path).admin_urls.keys() == {"primary"}
+
+
+def test_where_no_deployment_is_configured_it_says_where_it_looked_and_what_to_set(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        find_deployment({}, tmp_path)
+    assert str(tmp_path / ".chalice" / "config.json") in str(refused.value)
+    for name in ("REGION_PRIMARY", "ADMIN_URL_PRIMARY", "ADMIN_URL_SECONDARY"):
+        assert name in str(refused.value)

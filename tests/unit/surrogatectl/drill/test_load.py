@@ -97,6 +97,14 @@ def test_a_backend_that_does_not_start_says_why(tmp_path: Path) -> None:
         pass
 
 
+def test_without_a_checkout_the_drill_says_that_it_needs_one(tmp_path: Path) -> None:
+    with (
+        pytest.raises(BackendError, match="checkout"),
+        started(tmp_path / "endpoints.json", {}, root=tmp_path),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     "changes",
     [
