@@ -5,8 +5,15 @@ STAGES := primary secondary primary-token primary-admin secondary-token secondar
 # Which stage `make package`, `deploy`, `logs` and `invoke` are for.
 STAGE ?=
 
+INSTALL := install -q --disable-pip-version-check
+# For every Python from 3.11 on and every platform; what is pinned stays, unless UPGRADE says other.
+# Extras stay: pip, asked for hashes, does not take the pin of `coverage` for `coverage[toml]`.
+UPGRADE ?=
+PIN = $(BIN)/uv pip compile -q --no-config --universal --generate-hashes --no-strip-extras \
+	--custom-compile-command 'make pins' $(UPGRADE) --group
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test unit bench bench-report check lint types imports templates up down env status clean \
+.PHONY: help install pins demo test unit bench bench-report check lint types imports templates up down env status clean \
 	package deploy logs invoke example
 
 help: ## Show what there is to make
@@ -15,20 +22,31 @@ help: ## Show what there is to make
 
 install: .venv/.installed .venv-cloud/.installed ## Install the dependencies into .venv and .venv-cloud
 
-.venv/.installed: requirements.txt requirements-dev.txt constraints.txt pyproject.toml verifier/pyproject.toml
+# Nothing is installed that is not the very file whose hash is in the repository: the packages of
+# the index by their hashes, what builds the two packages of this project among them.
+.venv/.installed: requirements-dev.txt pyproject.toml verifier/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "This needs Python 3.11 or newer; say which with make PYTHON=python3.12 …" >&2; exit 1; }
 	@echo "Installing the development environment into .venv …" >&2
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/pip install -q --disable-pip-version-check -r requirements-dev.txt -c constraints.txt
-	@$(BIN)/pip install -q --disable-pip-version-check --no-deps -e . -e ./verifier
+	@$(BIN)/python -m pip $(INSTALL) --require-hashes -r requirements-dev.txt
+	@$(BIN)/python -m pip $(INSTALL) --no-deps --no-build-isolation -e . -e ./verifier
 	@touch $@
 
 .venv-cloud/.installed: local/requirements.txt
 	@echo "Installing the local cloud into .venv-cloud …" >&2
 	@test -x .venv-cloud/bin/python || $(PYTHON) -m venv .venv-cloud
-	@.venv-cloud/bin/pip install -q --disable-pip-version-check -r local/requirements.txt
+	@.venv-cloud/bin/python -m pip $(INSTALL) --require-hashes -r local/requirements.txt
 	@touch $@
+
+pins: .venv/.installed ## Write the pins with hashes from pyproject.toml; UPGRADE=--upgrade takes newer ones
+	@$(PIN) lambda --output-file requirements.txt
+	@$(PIN) development --constraint requirements.txt --output-file requirements-dev.txt
+	@$(PIN) local-cloud --output-file local/requirements.txt
+	@$(PIN) benchmark-cold --output-file benchmarks/requirements-lambda.txt
+	@$(PIN) benchmark-peers --constraint requirements.txt --output-file benchmarks/requirements-peers.txt
+	@$(PIN) benchmark-plots --output-file benchmarks/requirements-plots.txt
+	@$(PIN) envoy --output-file tests/envoy/requirements.txt
 
 demo: install ## Enroll, exchange, lose a Region, exchange again: on one machine
 	@$(BIN)/python -m local.demo

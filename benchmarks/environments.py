@@ -41,18 +41,17 @@ def _is_source(path: Path) -> bool:
     return path.is_file() and not {"__pycache__", "deployed", "deployments"} & set(path.parts)
 
 
-def python(name: str, *requirements: Path) -> Path:
+def python(name: str, requirements: Path) -> Path:
     """Return an interpreter of this version with the pinned *requirements*, and nothing else."""
 
     def make(directory: Path) -> None:
         print(f"installing {name} …", flush=True)
         venv.create(directory, with_pip=False, symlinks=True)
         command = [sys.executable, "-m", "pip", "--python", str(_interpreter(directory))]
-        options = ["--quiet", "--disable-pip-version-check", "--no-deps"]
-        files = [part for path in requirements for part in ("--requirement", str(path))]
-        run([*command, "install", *options, *files])
+        options = ["--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes"]
+        run([*command, "install", *options, "--requirement", str(requirements)])
 
-    return _interpreter(once(name, requirements, make))
+    return _interpreter(once(name, [requirements], make))
 
 
 def _interpreter(environment: Path) -> Path:

@@ -99,9 +99,7 @@ def run(*, quick: bool) -> dict[str, Any]:
 def _peers(
     issued: IssuedCredentials, ours: Mapping[str, str], scratch: Path, *, quick: bool
 ) -> dict[str, Peer]:
-    interpreter = python(
-        "peers", ROOT / "requirements.txt", ROOT / "benchmarks" / "requirements-peers.txt"
-    )
+    interpreter = python("peers", ROOT / "benchmarks" / "requirements-peers.txt")
     known = {"CLIENT_ID": issued.client_id, "CLIENT_SECRET": issued.client_secret}
     hashed = PasswordHasher.from_parameters(OWASP_19_MIB).hash(issued.client_secret)
     database = {**known, "DATABASE": str(scratch / "django.sqlite3")}

@@ -132,7 +132,7 @@ def _copy_configuration(source: Path, target: Path) -> None:
 
 
 def _install(requirements: Path, vendor: Path, architecture: str) -> None:
-    """Install the pinned packages, and no others, for Lambda."""
+    """Install for Lambda the very files that *requirements* has the hashes of, and no others."""
     version = sys.version_info[:2]
     newest = _GLIBC_MINOR_OLD if version <= _LAST_OLD else _GLIBC_MINOR_NEW
     machine = _MACHINES[architecture]
@@ -141,7 +141,7 @@ def _install(requirements: Path, vendor: Path, architecture: str) -> None:
     _run(
         [
             *(sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"),
-            *("--no-deps", "--only-binary=:all:", "--no-compile"),
+            *("--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile"),
             *("--target", str(vendor), "--requirement", str(requirements)),
             *("--implementation", "cp", "--python-version", f"{version[0]}.{version[1]}"),
             *(f"--platform={name}" for name in (*platforms, f"manylinux2014_{machine}")),

