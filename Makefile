@@ -73,8 +73,10 @@ TEST_PROCESSES ?= 4
 test: install ## Run all tests, in TEST_PROCESSES (4) processes
 	@$(BIN)/pytest tests -n $(TEST_PROCESSES)
 
-unit: .venv/.installed ## Run the unit tests only (seconds)
-	@$(BIN)/pytest tests/unit tests/verifier -n 2
+# Schemathesis computes its examples while tests are collected, whether they are run or not.
+unit: .venv/.installed ## Run the quick unit tests only (seconds)
+	@$(BIN)/pytest tests/unit tests/verifier -m "not slow" -n 2 \
+		-p no:schemathesis --ignore-glob='*/test_schemathesis.py'
 
 bench: .venv/.installed ## Run the benchmarks, or some: make bench ONLY="warm junk"; QUICK=1 only tries them
 	@$(BIN)/python -m benchmarks $(ONLY) $(if $(QUICK),--quick)

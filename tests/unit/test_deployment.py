@@ -213,6 +213,7 @@ def wheel(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_package_is_packaged_if_its_hash_is_the_one_that_is_pinned(wheel: Path) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     project = _project_that_needs(wheel, f"--hash=sha256:{digest}")
@@ -220,6 +221,7 @@ def test_a_package_is_packaged_if_its_hash_is_the_one_that_is_pinned(wheel: Path
     assert (project / "vendor" / "made_up.py").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", ["", f"--hash=sha256:{64 * '0'}"], ids=["none", "another"])
 def test_a_package_with_another_hash_or_none_is_not(wheel: Path, said: str) -> None:
     project = _project_that_needs(wheel, said)

@@ -42,6 +42,7 @@ READERS: dict[str, Callable[[str], Any]] = {
 }
 
 
+@pytest.mark.slow
 @given(records)
 @settings(max_examples=100)
 def test_a_record_survives_the_round_trip(record: ClientRecord) -> None:
@@ -155,6 +156,7 @@ OTHER_HALF = ("app_clients", "us-west-2")
 WRONG = [None, True, 0, -1, 1.5, "", "x", [], ["x"], {}, {"x": 1}, CANARY]
 
 
+@pytest.mark.slow
 @given(records.map(record_to_json) | states.map(state_to_json), st.data())
 @settings(max_examples=150)
 def test_a_member_of_another_type_is_malformed(stored: str, data: st.DataObject) -> None:
@@ -265,6 +267,7 @@ def test_an_unknown_schema_is_refused(kind: str, schema: Any) -> None:
         READERS[kind](json.dumps({**content, "schema": schema}))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", READERS)
 @given(text=st.text(max_size=30) | st.recursive(st.none(), st.lists).map(json.dumps))
 @example(text="")

@@ -46,6 +46,8 @@ from tests.unit.chalicelib.clients.crash_scenes import (
 )
 from tests.worlds import EAST, WEST
 
+pytestmark = pytest.mark.slow
+
 EVERYTHING = OPERATIONS | OUTAGES
 LATER = 1_200
 ACCIDENTS = {

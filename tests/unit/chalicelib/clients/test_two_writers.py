@@ -36,6 +36,8 @@ from tests.unit.chalicelib.clients.crash_scenes import (
 )
 from tests.worlds import CALLER, EAST
 
+pytestmark = pytest.mark.slow
+
 # Beside what is the client's: a rotation that tries its new secret out with
 # scopes that are being taken away is told to come back later.
 RETRIED = {"new-secret-refused"}

@@ -688,6 +688,7 @@ def test_no_operation_is_left_out() -> None:
     assert REQUESTS.keys() == operations().keys() - static
 
 
+@pytest.mark.slow
 @each_operation
 def test_every_answer_is_documented(operation: Operation) -> None:
     responses = operations()[operation]["responses"]
@@ -696,6 +697,7 @@ def test_every_answer_is_documented(operation: Operation) -> None:
         assert_documented(answer, resolved(responses[str(answer.status)]))
 
 
+@pytest.mark.slow
 @each_operation
 def test_every_status_that_is_documented_is_an_answer(operation: Operation) -> None:
     documented = operations()[operation]["responses"].keys()
@@ -710,6 +712,7 @@ def gateways(operation: Operation, status: str) -> bool:
     return bool(response.get("content", {}).keys() == {"application/json"})
 
 
+@pytest.mark.slow
 @each_operation
 def test_every_type_of_problem_that_is_documented_is_an_answer(operation: Operation) -> None:
     documented = {each for key, _, slugs in problems() if key == operation for each in slugs}
@@ -719,6 +722,7 @@ def test_every_type_of_problem_that_is_documented_is_an_answer(operation: Operat
     assert documented - alike == seen - alike
 
 
+@pytest.mark.slow
 @each_operation
 def test_no_failure_of_a_port_is_a_crash(operation: Operation) -> None:
     for answer, crashed in after_failures(operation):

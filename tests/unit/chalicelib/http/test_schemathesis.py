@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import schemathesis
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -29,6 +30,8 @@ from tests.unit.chalicelib.http.api_world import (
 )
 from tests.worlds import ADOPTED
 from tests.wsgi import SIGNATURE, Gateway
+
+pytestmark = pytest.mark.slow
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIEnvironment

@@ -128,6 +128,7 @@ def test_what_was_mended_meanwhile_is_not_mended_again(
     assert world.snapshot() == before
 
 
+@pytest.mark.slow
 @given(data=st.data())
 def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> None:
     world = ReconcileWorld()
@@ -897,6 +898,7 @@ def test_findings_come_as_they_are_found(world: ReconcileWorld) -> None:
     assert world.store.calls.count("read_many") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("thorough", "per_client"), [(True, 4), (False, 0)], ids=["thorough", "quick"]
 )
@@ -919,6 +921,7 @@ def test_the_number_of_calls_grows_with_the_number_of_clients_and_no_faster(
     assert calls == {count: per_client * count + 2 for count in calls}
 
 
+@pytest.mark.slow
 def test_memory_holds_a_few_words_of_each_client_and_no_records() -> None:
     peaks = {}
     for count in (200, 1_000):

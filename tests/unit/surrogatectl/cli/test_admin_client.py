@@ -38,7 +38,7 @@ def recorder() -> Iterator[tuple[type[Recorder], str]]:
     enable_socket()
     handler = type("Handler", (Recorder,), {"seen": []})
     server = HTTPServer(("127.0.0.1", 0), handler)
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield handler, f"http://127.0.0.1:{server.server_port}"
     server.shutdown()

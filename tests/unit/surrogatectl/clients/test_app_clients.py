@@ -82,6 +82,7 @@ def test_what_cannot_be_read_is_named(world: LifecycleWorld) -> None:
     assert mapped(world)[1] == [client_id]
 
 
+@pytest.mark.slow
 def test_ten_thousand_clients_are_read_in_batches_and_not_in_a_rush(world: LifecycleWorld) -> None:
     one = world.record(world.enrolled().issued.client_id)
     for number in range(9_999):

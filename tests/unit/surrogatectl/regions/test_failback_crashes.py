@@ -24,6 +24,8 @@ from tests.rescue import Rescue, state
 from tests.unit.chalicelib.clients.crash_scenes import DAY, Scene, unseen
 from tests.worlds import EAST, WEST
 
+pytestmark = pytest.mark.slow
+
 LATER = 1_200
 CHOICES = Choices(rest=Keep.SECONDARY)
 ACCIDENTS: dict[str, Callable[[int], Accident]] = {

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import pytest
 from hypothesis import HealthCheck, given, note, settings
 from hypothesis import strategies as st
 
@@ -29,6 +30,8 @@ from tests.fake_aws import Crash, crash_before
 from tests.rescue import Rescue, state
 from tests.unit.chalicelib.clients.crash_scenes import DAY, unseen
 from tests.worlds import CALLER, EAST, WEST
+
+pytestmark = pytest.mark.slow
 
 LATER = 1_200
 NEVER = 10_000

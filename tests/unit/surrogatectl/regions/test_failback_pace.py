@@ -6,11 +6,15 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from tests.aws_worlds import Operators
 from tests.fake_aws import Call
 from tests.rescue import Rescue
 from tests.unit.chalicelib.clients.crash_scenes import DAY, Scene
 from tests.worlds import WEST
+
+pytestmark = pytest.mark.slow
 
 CLIENTS = 500
 CHANGED = 40

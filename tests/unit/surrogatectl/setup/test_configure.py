@@ -121,6 +121,7 @@ def test_log_groups_are_written_only_where_they_are_not_the_default() -> None:
     assert common["LOG_GROUP_SECONDARY"] == "/aws/lambda/mine"
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(
         st.text(min_size=1).filter(lambda name: name not in SHIPPED),
