@@ -97,9 +97,10 @@ imports: .venv/.installed
 	@$(BIN)/lint-imports --no-logo
 
 templates: .venv/.installed ## Check with cfn-lint what `chalice package` prints for each stage
+	@$(BIN)/python -m deployment templates
 	@for stage in $(STAGES); do \
 		rm -rf build/templates/$$stage && mkdir -p build/templates && \
-		$(BIN)/chalice package --stage $$stage --merge-template .chalice/merge-$$stage.json \
+		$(BIN)/chalice package --stage $$stage --merge-template build/merged/$$stage.json \
 			build/templates/$$stage >/dev/null && \
 		$(BIN)/cfn-lint build/templates/$$stage/sam.json && echo "$$stage: template is valid" || exit 1; \
 	done

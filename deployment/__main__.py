@@ -74,8 +74,7 @@ def _region(arguments: argparse.Namespace) -> None:
 
 
 def _templates(_: argparse.Namespace) -> None:
-    for path, document in templates.all_merges(load_config(PROJECT)).items():
-        (PROJECT / path).write_text(templates.text(document))
+    templates.write(load_config(PROJECT), BUILD / staging.MERGED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -100,9 +99,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--function", default=_API_HANDLER)
         command.set_defaults(run=_chalice)
 
-    commands.add_parser("templates", help="write .chalice/merge-*.json").set_defaults(
-        run=_templates
-    )
+    commands.add_parser(
+        "templates", help="write what is added to the stages' templates into build/merged/"
+    ).set_defaults(run=_templates)
     return parser
 
 

@@ -19,11 +19,14 @@ from typing import Any
 import chalice
 import chalice.app
 
+from deployment import templates
 from deployment.archive import normalize
 from deployment.stages import DeploymentError
 
 # The AWS services that chalicelib/ talks to; a test compares.
 SERVICES = ("cognito-idp", "logs", "secretsmanager")
+# Where in the copy, and in build/, the additions to the stages' templates are.
+MERGED = "merged"
 
 # Where Lambda unpacks the zip: what a traceback shows.
 _LAMBDA_ROOT = "/var/task"
@@ -62,6 +65,7 @@ def stage(
     target.mkdir(parents=True)
     _copy(project / "app.py", target / "app.py")
     _copy_configuration(project / ".chalice", target / ".chalice")
+    templates.write(config, target / MERGED)
     if (project / "chalicelib").is_dir():
         _copy(project / "chalicelib", target / "chalicelib")
         _compile(target / "chalicelib", root=target)
@@ -93,7 +97,7 @@ def archive(staged: Path, chalice_stage: str, output: Path) -> Path:
 
     The zip that Chalice keeps for a later `chalice deploy` becomes the same one.
     """
-    merged = f".chalice/merge-{chalice_stage}.json"
+    merged = f"{MERGED}/{chalice_stage}.json"
     run_chalice(
         staged, "package", "--stage", chalice_stage, "--merge-template", merged, str(output)
     )

@@ -1,14 +1,12 @@
 """
 What the templates of the stages add to Chalice's, all written in this one place.
 
-`.chalice/merge-*.json` (one per stage, for `chalice package --merge-template`) are what `merged`
-makes of `.chalice/config.json`; a test compares them. `python -m deployment templates` writes them
-anew. CloudFormation gets what `chalice deploy` cannot set: the gateway's throttling and the answers
-that the gateway gives by itself.
+`write` makes of `.chalice/config.json` one file per stage, for `chalice package --merge-template`.
+CloudFormation gets what `chalice deploy` cannot set: the gateway's throttling and the answers that
+the gateway gives by itself.
 """
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +21,12 @@ _TOKEN_RATE, _TOKEN_BURST = 200, 200
 _ADMIN_RATE, _ADMIN_BURST = 50, 50
 
 
-def all_merges(config: Config) -> dict[Path, Document]:
-    """Return the addition to every stage's template, by its file."""
-    return {
-        Path(".chalice") / f"merge-{stage}.json": merged(config, stage)
-        for stage in config["stages"]
-    }
+def write(config: Config, directory: Path) -> None:
+    """Write into *directory* what is added to the template of each stage, as `<stage>.json`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for stage in config["stages"]:
+        document = json.dumps(merged(config, stage), indent=2)
+        (directory / f"{stage}.json").write_text(document + "\n")
 
 
 def merged(config: Config, stage: str) -> Document:
@@ -50,7 +48,7 @@ def merged(config: Config, stage: str) -> Document:
         "APIHandler": {"Properties": {"FunctionName": name}},
         "RestAPI": {"Properties": api},
     }
-    if "admin" in surfaces(config, stage):
+    if "upkeep" in config["stages"][stage].get("lambda_functions", {}):
         resources["Upkeep"] = {"Properties": {"FunctionName": f"{name}-upkeep"}}
     return {"Resources": resources}
 
@@ -141,8 +139,3 @@ def _answer(body: str, status: int | None, *, retry: bool) -> Document:
 
 _ONLY_ADMINISTRATORS = ("ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "UNAUTHORIZED")
 _REFUSED = _problem("gateway-refused", "Not signed by somebody who may do this")
-
-
-def text(document: Mapping[str, Any]) -> str:
-    """Return *document* as it stands in its file."""
-    return json.dumps(document, indent=2) + "\n"

@@ -141,8 +141,10 @@ def _role_of_stage(name: str, region: str | None, common: Mapping[str, str]) -> 
 
 
 def fingerprint(directory: Path) -> str:
-    """Return a digest of everything in the mirrored project that a deployment depends on."""
+    """Return a digest of everything that a deployment of the mirrored project depends on."""
     digest = hashlib.sha256(sys.version.encode())
+    for path in sorted(Path(staging.__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
     for path in sorted(directory.rglob("*")):
         relative = path.relative_to(directory)
         if path.is_file() and relative.parts[:2] != (".chalice", "deployments"):
@@ -208,12 +210,9 @@ def package(directory: Path, stage: str, region: str, output: Path) -> Package:
         DeploymentError: If it fails; the message has what it printed.
     """
     chalice = Path(sys.executable).with_name("chalice")
-    command = [str(chalice), "package", "--stage", stage]
-    merged = directory / ".chalice" / f"merge-{stage}.json"
-    if merged.exists():
-        command += ["--merge-template", str(merged)]
+    merged = f"{staging.MERGED}/{stage}.json"
     done = subprocess.run(
-        [*command, str(output)],
+        [str(chalice), "package", "--stage", stage, "--merge-template", merged, str(output)],
         cwd=directory,
         env={**without_aws_variables(os.environ), "AWS_DEFAULT_REGION": region},
         capture_output=True,

@@ -25,6 +25,8 @@ from chalicelib.errors import (
     VersionConflictError,
 )
 from chalicelib.model import ClientId, Status
+from deployment.stages import load_config
+from deployment.templates import merged
 from tests.fakes import Events, Failing, FakeStateStore
 from tests.gateway import Answer, call, event
 from tests.stages import PROJECT
@@ -272,15 +274,15 @@ def _problem(answers: list[Answer]) -> dict[str, Any]:
 def gateways_own() -> Names:
     """Return what API Gateway is told to answer by itself, from what `chalice` is given."""
     found: dict[str, dict[str, Any]] = {}
-    for path in sorted((PROJECT / ".chalice").glob("merge-*.json")):
-        resources = json.loads(path.read_text())["Resources"]
-        for resource in resources.values():
+    config = load_config(PROJECT)
+    for stage in sorted(config["stages"]):
+        for resource in merged(config, stage)["Resources"].values():
             for name, response in _responses(resource):
                 template = response["ResponseTemplates"]["application/json"]
                 kind = re.search(r'"(?:type|error)": "([^"]+)"', template)
                 assert kind
                 status = response.get("StatusCode", "the gateway's")
-                found.setdefault(path.stem, {})[name] = f"{kind[1]}, status {status}"
+                found.setdefault(f"merge-{stage}", {})[name] = f"{kind[1]}, status {status}"
     return found
 
 

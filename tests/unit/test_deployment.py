@@ -69,13 +69,29 @@ def test_there_is_a_stage_for_both_surfaces_and_for_each_in_both_regions() -> No
     }
 
 
+def test_what_is_merged_into_the_templates_is_made_when_it_is_needed(tmp_path: Path) -> None:
+    made = tmp_path / "build" / "merged"
+    for _ in range(2):
+        templates.write(CONFIG, made)
+    assert {path.name for path in made.iterdir()} == {f"{stage}.json" for stage in STAGES}
+    for stage in STAGES:
+        written = json.loads((made / f"{stage}.json").read_text())
+        assert written == templates.merged(CONFIG, stage)
+    assert not [*(PROJECT / ".chalice").glob("merge*")]
+
+
 @pytest.mark.parametrize("stage", STAGES)
-def test_what_is_merged_into_a_template_is_what_the_one_place_says(stage: str) -> None:
-    path = PROJECT / ".chalice" / f"merge-{stage}.json"
-    written = path.read_text()
-    assert written == templates.text(templates.merged(CONFIG, stage)), (
-        "python -m deployment templates"
-    )
+def test_every_function_is_named_after_its_stage(stage: str) -> None:
+    functions = {
+        name: made["Properties"]["FunctionName"]
+        for name, made in templates.merged(CONFIG, stage)["Resources"].items()
+        if name != "RestAPI"
+    }
+    upkeep = {"Upkeep": f"surrogate-credentials-{stage}-upkeep"}
+    assert functions == {
+        "APIHandler": f"surrogate-credentials-{stage}",
+        **(upkeep if "admin" in surfaces(CONFIG, stage) else {}),
+    }
 
 
 @pytest.mark.parametrize("stage", STAGES)
