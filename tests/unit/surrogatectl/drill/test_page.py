@@ -94,16 +94,16 @@ def test_it_needs_nothing_from_elsewhere_and_runs_no_script() -> None:
 
 def test_it_is_for_light_and_dark_and_for_phones() -> None:
     html = page(kept_round())
-    assert "prefers-color-scheme:dark" in html
+    assert "prefers-color-scheme: dark" in html
     assert "width=device-width" in html
     assert html.count("<svg") == 2
-    assert "max-width:640px" in html
+    assert "max-width: 640px" in html
 
 
 def test_every_color_has_a_dark_counterpart() -> None:
     style = re.search(r"<style>(.*?)</style>", page(kept_round()), re.DOTALL)
     assert style is not None
-    light, dark = re.findall(r":root\{(.*?)\}", style[1], re.DOTALL)
+    light, dark = re.findall(r":root \{(.*?)\}", style[1], re.DOTALL)
     names = [set(re.findall(r"--(\w+):", each)) for each in (light, dark)]
     assert names[0] == names[1]
     used = set(re.findall(r"var\(--(\w+)\)", style[1]))

@@ -1,0 +1,39 @@
+"""Templates: what they say of names that nobody gave, and that they are shipped."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from jinja2 import UndefinedError
+
+from surrogatectl.cli.templates import environment
+from tests.stages import PROJECT
+
+TEMPLATES = sorted((PROJECT / "surrogatectl").rglob("*.j2"))
+
+
+@pytest.mark.parametrize("path", TEMPLATES, ids=lambda path: path.name)
+def test_a_template_refuses_a_name_that_it_was_not_given(path: Path) -> None:
+    package = ".".join(path.parent.parent.relative_to(PROJECT).parts)
+    with pytest.raises(UndefinedError):
+        environment(package).get_template(path.name).render()
+
+
+def test_what_is_given_is_escaped_as_html_is() -> None:
+    made = environment("surrogatectl.drill").from_string("<b title='{{ it }}'>").render(it="'<\">")
+    assert made == "<b title='&#39;&lt;&#34;&gt;'>"
+
+
+def test_every_template_is_in_the_package() -> None:
+    settings = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    shipped = {
+        path
+        for pattern in settings["package-data"]["*"]
+        for path in (PROJECT / "surrogatectl").rglob(pattern)
+    }
+    assert TEMPLATES
+    assert {path for path in shipped if path.suffix == ".j2"} == {*TEMPLATES}
+    others = {path for path in (PROJECT / "surrogatectl").rglob("*.*") if path.suffix != ".py"}
+    assert {path for path in others if "__pycache__" not in path.parts} == shipped
