@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import SplitResult, urlsplit
 
 ISSUERS, SHARED = "issuers", "shared"
 KEY_SET = "/.well-known/jwks.json"
@@ -21,9 +22,19 @@ class TrustedPool:
     app_clients: tuple[str, ...] | None
 
     @property
+    def own_key_set_url(self) -> str:
+        """Return where the issuer says that its keys are."""
+        return self.issuer + KEY_SET
+
+    @property
+    def key_server(self) -> SplitResult:
+        """Return the parts of the URL that the keys really come from."""
+        return urlsplit(self.key_set_url)
+
+    @property
     def is_local(self) -> bool:
         """Return whether it is of the local cloud, whose keys are not where the issuer says."""
-        return self.key_set_url != self.issuer + KEY_SET
+        return self.key_set_url != self.own_key_set_url
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,11 @@ class Trust:
     def shared_key_set_url(self) -> str:
         """Return where both pools' keys are, each with its issuer."""
         return self.public_url + KEY_SET
+
+    @property
+    def any_app_client(self) -> bool:
+        """Return whether every app client is accepted, of both pools."""
+        return all(pool.app_clients is None for pool in self.pools)
 
     @property
     def is_local(self) -> bool:
