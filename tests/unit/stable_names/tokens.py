@@ -21,7 +21,7 @@ from chalicelib.model import AppClient, ClientId, Pending, Status
 from tests.fakes import Failing
 from tests.gateway import Answer, TokenApi, basic
 from tests.unit.chalicelib.http.api_world import EXAMPLE_SECRET
-from tests.unit.names import Names, members
+from tests.unit.stable_names.names import Names, members
 from tests.worlds import EAST
 
 NOBODY: Final = ClientId("sgc_" + "a" * 26)

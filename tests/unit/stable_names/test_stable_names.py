@@ -17,40 +17,40 @@ from typing import Any, Final
 import pytest
 from pytest_socket import enable_socket
 
-from tests.unit import (
-    names_api,
-    names_commands,
-    names_logs,
-    names_stored,
-    names_tokens,
+from tests.unit.stable_names import (
+    api,
+    commands,
+    logs,
+    stored,
+    tokens,
 )
-from tests.unit.names import Names, differences, members
-from tests.unit.names_commands import Session, run_all
-from tests.unit.served_cloud import served_cloud
+from tests.unit.stable_names.commands import Session, run_all
+from tests.unit.stable_names.names import Names, differences, members
+from tests.unit.stable_names.served_cloud import served_cloud
 from tests.unit.surrogatectl.cli.command_line import TwoRegions, two_regions
 
 KEPT: Final = Path(__file__).with_name("stable_names.json")
 
 ALONE: Final[dict[str, Callable[[], Names]]] = {
-    "admin API": names_api.admin_api,
-    "answers of the gateway itself": names_api.gateways_own,
-    "closed sets": names_stored.closed_sets,
-    "commands": names_commands.commands,
-    "log lines": names_logs.log_lines,
-    "metrics": names_logs.metrics,
-    "problems": names_api.problems,
-    "routes": names_api.routes,
-    "settings": names_stored.settings,
-    "stages": names_stored.stages,
-    "templates": names_stored.templates,
-    "token surface": names_tokens.token_surface,
+    "admin API": api.admin_api,
+    "answers of the gateway itself": api.gateways_own,
+    "closed sets": stored.closed_sets,
+    "commands": commands.commands,
+    "log lines": logs.log_lines,
+    "metrics": logs.metrics,
+    "problems": api.problems,
+    "routes": api.routes,
+    "settings": stored.settings,
+    "stages": stored.stages,
+    "templates": stored.templates,
+    "token surface": tokens.token_surface,
 }
 OF_A_SESSION: Final[dict[str, Callable[[TwoRegions, Session], Names]]] = {
-    "audit lines of operators": lambda _, session: names_commands.audit_lines(session),
-    "documents of commands": lambda _, session: names_commands.printed(session),
-    "documents of failures": names_commands.failures,
-    "exit codes": lambda regions, _: names_commands.exit_codes(regions),
-    "stored": lambda _, session: names_stored.stored(session),
+    "audit lines of operators": lambda _, session: commands.audit_lines(session),
+    "documents of commands": lambda _, session: commands.printed(session),
+    "documents of failures": commands.failures,
+    "exit codes": lambda regions, _: commands.exit_codes(regions),
+    "stored": lambda _, session: stored.stored(session),
 }
 
 

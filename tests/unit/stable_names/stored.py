@@ -23,8 +23,8 @@ from surrogatectl.regions import failover as takeover
 from surrogatectl.regions import record_restore as failback_records
 from tests.aws_worlds import PREFIX
 from tests.stages import PROJECT, environment
-from tests.unit.names import Names, members
-from tests.unit.names_commands import Session, Stored
+from tests.unit.stable_names.commands import Session, Stored
+from tests.unit.stable_names.names import Names, members
 from trigger.index import CLAIM
 
 _CLIENTS: Final = f"{PREFIX}/clients/"

@@ -20,8 +20,8 @@ from surrogatectl.drill.figures import figures, promises
 from surrogatectl.drill.page import Page, Part
 from surrogatectl.main import main
 from tests.aws_worlds import PREFIX
-from tests.unit.names import Names, members
-from tests.unit.served_cloud import ServedCloud
+from tests.unit.stable_names.names import Names, members
+from tests.unit.stable_names.served_cloud import ServedCloud
 from tests.unit.surrogatectl.cli.command_line import PREFIX as URN
 from tests.unit.surrogatectl.cli.command_line import TwoRegions, done, problem
 from tests.worlds import EAST, WEST

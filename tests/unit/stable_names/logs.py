@@ -31,9 +31,9 @@ from tests.fakes import FakeClock, FakeStateStore
 from tests.stages import PROJECT
 from tests.unit.chalicelib.clients.lifecycle_world import DAY
 from tests.unit.chalicelib.reconciliation.reconcile_world import ReconcileWorld
-from tests.unit.names import Names, members
-from tests.unit.names_api import OPERATIONS, PROVOCATIONS, new_api
-from tests.unit.names_tokens import exchanged, key_set_is_gone
+from tests.unit.stable_names.api import OPERATIONS, PROVOCATIONS, new_api
+from tests.unit.stable_names.names import Names, members
+from tests.unit.stable_names.tokens import exchanged, key_set_is_gone
 from tests.worlds import EAST
 from trigger.index import SOURCE, VERSION, Trigger, log
 

@@ -38,7 +38,7 @@ from tests.unit.chalicelib.http.api_world import (
     EXAMPLE_SECRET,
     ApiWorld,
 )
-from tests.unit.names import Names, members
+from tests.unit.stable_names.names import Names, members
 from tests.worlds import ADOPTED, CALLER, EAST
 
 URN: Final = "urn:surrogate-credentials:problem:"
