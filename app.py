@@ -47,7 +47,8 @@ if "token" in settings.surfaces:
 
 if "admin" in settings.surfaces:
     # A function that serves only tokens starts sooner without them.
-    from chalicelib.composition.admin import AdminParts, admin_surface, scheduled_work
+    from chalicelib.composition.admin import AdminParts
+    from chalicelib.composition.admin_function import admin_surface, scheduled_work
     from chalicelib.http.admin_routes import admin_routes
 
     parts = AdminParts(

@@ -12,26 +12,20 @@ from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_fetch import PoolKeys
 from chalicelib.aws.region_state import StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
-from chalicelib.aws.use_log import CloudWatchUseLog
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.changes import ClientService
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
-from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import ClientRepository
-from chalicelib.clients.rotation import Rotation
 from chalicelib.composition.stores import deployment_key, key_set, record_store, state_store
-from chalicelib.credentials import RandomBytes, SecretHasher
-from chalicelib.http.admin_routes import AdminSurface
-from chalicelib.http.problems import explain, slug_of
+from chalicelib.credentials import RandomBytes
+from chalicelib.http.problems import explain
 from chalicelib.jwks.refresh import KeyRefresh
-from chalicelib.ports import Clock, Emit, Pause, at_once
+from chalicelib.ports import Clock, Pause, at_once
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
-from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.settings import RegionSettings, Settings
-from chalicelib.timing import CallDeadline, RateLimiter
+from chalicelib.timing import RateLimiter
 
 
 def app_clients_of(
@@ -189,49 +183,3 @@ class AdminParts:
         return state_store(
             connections.admin_secrets, settings=self.settings, random_bytes=self.random_bytes
         )
-
-
-def admin_surface(
-    parts: AdminParts, *, hasher: SecretHasher, call_deadline: CallDeadline, emit: Emit
-) -> AdminSurface:
-    """Return the admin surface over *parts*."""
-    logs = {
-        region.name: CloudWatchUseLog(connections.admin_logs, region.log_group, parts.clock)
-        for region, connections in (
-            (parts.settings.own, parts.here),
-            (parts.settings.other, parts.there),
-        )
-    }
-    repository = parts.repository
-    return AdminSurface(
-        enrollment=Enrollment(
-            repository=repository,
-            app_clients=parts.app_clients,
-            hasher=hasher,
-            random_bytes=parts.random_bytes,
-        ),
-        clients=ClientService(repository=repository, app_clients=parts.app_clients),
-        rotation=Rotation(
-            repository=repository, logs=logs, hasher=hasher, random_bytes=parts.random_bytes
-        ),
-        app_client_rotation=parts.app_client_rotation,
-        deletion=parts.deletion,
-        denials=Denials(repository.region, repository.state),
-        clock=parts.clock,
-        call_deadline=call_deadline,
-        emit=emit,
-    )
-
-
-def scheduled_work(parts: AdminParts, *, pause: Pause, emit: Emit) -> Upkeep:
-    """Return the scheduled work over *parts*."""
-    return Upkeep(
-        repository=parts.repository,
-        keys=parts.key_refresh,
-        survey=parts.survey,
-        rotation=parts.app_client_rotation,
-        rotate_after_days=parts.settings.rotate_app_clients_after_days,
-        limiter=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),
-        slug_of=slug_of,
-        emit=emit,
-    )

@@ -158,6 +158,7 @@ def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrator
             "clients.enrollment",
             "reconciliation.repair",
             "composition.admin",
+            "composition.admin_function",
             "aws.use_log",
         )
     }

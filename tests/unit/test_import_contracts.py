@@ -16,6 +16,7 @@ from tests.stages import PROJECT
 SDK = "One importer of the SDK and of HTTP clients: aws"
 CHALICE = "One importer of Chalice: http"
 PORTS = "Use cases know ports, not AWS"
+INSTALLED = "The command line is installed without Chalice"
 ROOMS = "Dependencies point one way, and every module has a room"
 
 
@@ -60,6 +61,7 @@ def test_the_contracts_hold_for_the_code_as_it_is(copy: Path) -> None:
         ("chalicelib/reconciliation/deep/planted.py", "import chalice", {CHALICE}),
         ("chalicelib/jwks/planted.py", "from chalicelib.aws import connections", {PORTS, ROOMS}),
         ("chalicelib/clients/planted.py", "from chalicelib.http import problems", {ROOMS}),
+        ("surrogatectl/planted.py", "from chalicelib.http import admin_routes", {INSTALLED}),
     ],
 )
 def test_a_planted_module_outside_its_room_breaks_the_contracts(
