@@ -13,6 +13,8 @@ import pytest
 
 from tests.stages import PROJECT
 
+pytestmark = pytest.mark.slow
+
 SDK = "One importer of the SDK and of HTTP clients: aws"
 CHALICE = "One importer of Chalice: http"
 PORTS = "Use cases know ports, not AWS"
