@@ -7,6 +7,9 @@ from chalicelib.model import ClientId, IssuedCredentials, RegionState
 from chalicelib.timing import RateLimiter
 from surrogatectl.regions.canary import Problem
 from surrogatectl.regions.failback import Failback, Outcome, Timeouts
+from surrogatectl.regions.failback_apply import FailbackActions
+from surrogatectl.regions.failback_pass import ClientDirectory, ClientPasses
+from surrogatectl.regions.failback_plan import Choices
 from surrogatectl.regions.failover import Failover, ReplicaCheck
 from surrogatectl.regions.failover import Outcome as TakenOver
 from surrogatectl.regions.parts import (
@@ -15,9 +18,7 @@ from surrogatectl.regions.parts import (
     READS_PER_SECOND,
     WRITES_PER_SECOND,
 )
-from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import Choices, ClientDirectory, RecordRestorer
-from surrogatectl.regions.replication_repair import ReplicationRepairer
+from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.state import Name, Side
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
 from tests.worlds import EAST, WEST
@@ -51,9 +52,9 @@ class Rescue:
         )
         self.name = Name(URL, self.answering, clock, clock.advance)
         here, there = (world.aws.secrets_manager(world.secrets[each]) for each in (EAST, WEST))
-        self.copies = {
-            EAST: RecordCopies(lambda: here, WEST, PREFIX),
-            WEST: RecordCopies(lambda: there, EAST, PREFIX),
+        self.records = {
+            EAST: RegionRecords(lambda: here, WEST, PREFIX),
+            WEST: RegionRecords(lambda: there, EAST, PREFIX),
         }
 
     def _pace(self, per_second: float) -> RateLimiter:
@@ -91,38 +92,34 @@ class Rescue:
 
     def failing_back(self) -> Failback:
         clock = self.world.clock
-        here, there = self.copies[EAST], self.copies[WEST]
         second = self.secondary
-        reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
-        bring_back = RecordRestorer(
-            (EAST, WEST),
-            here,
-            there,
+        actions = FailbackActions(
+            self.records[EAST],
+            self.records[WEST],
             second.app_clients,
             second.deletion,
-            reads,
-            writes,
+            self.primary.deletion,
+            clock.advance,
+        )
+        directory = ClientDirectory(
+            self.primary.admin.records,
+            second.admin.records,
+            second.app_clients.pools[WEST],
+            self._pace(LISTS_PER_SECOND),
+        )
+        clients = ClientPasses(
+            (EAST, WEST),
+            directory,
+            actions,
+            self._pace(READS_PER_SECOND),
+            self._pace(LOOKS_PER_SECOND),
+            self._pace(WRITES_PER_SECOND),
         )
         return Failback(
             *self.sides,
             self.name,
             self.try_canary,
-            ClientDirectory(
-                self.primary.admin.records,
-                second.admin.records,
-                second.app_clients.pools[WEST],
-                self._pace(LISTS_PER_SECOND),
-            ),
-            bring_back,
-            ReplicationRepairer(
-                here,
-                there,
-                self.primary.deletion,
-                bring_back,
-                self._pace(LOOKS_PER_SECOND),
-                writes,
-                clock.advance,
-            ),
+            clients,
             self.replicas().run,
             clock,
             clock.advance,

@@ -13,9 +13,8 @@ has what the secondary has, too, so that it can be given up at any time.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final
 
@@ -24,17 +23,10 @@ from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflict
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
 from surrogatectl.regions.canary import TryCanary
+from surrogatectl.regions.failback_pass import ClientPasses
+from surrogatectl.regions.failback_plan import Choices
+from surrogatectl.regions.failback_summary import Left, Split, Summary, sum_counts
 from surrogatectl.regions.failover import Check
-from surrogatectl.regions.record_restore import (
-    Choices,
-    ClientDirectory,
-    Left,
-    RecordRestorer,
-    Resolution,
-    Split,
-    Summary,
-)
-from surrogatectl.regions.replication_repair import ReplicationRepairer
 from surrogatectl.regions.state import (
     Announce,
     Name,
@@ -44,16 +36,12 @@ from surrogatectl.regions.state import (
     SteeringError,
     Steps,
     fenced,
-    in_batches,
     writes,
 )
 
 _ATTEMPTS: Final = 6
 _CANARY_PAUSES: Final = (5.0, 10.0, 20.0)
 _NAMED: Final = 5
-
-Progress = Callable[[str, int, int], object]
-"""Takes what is being done, and of how many clients it is done."""
 
 
 class SplitsError(NotAllowedError):
@@ -98,14 +86,11 @@ class Failback:
     secondary: Side
     name: Name
     try_canary: TryCanary
-    directory: ClientDirectory
-    bring_back: RecordRestorer
-    links: ReplicationRepairer
+    clients: ClientPasses
     replicas: Callable[[], Check]
     clock: Clock
     pause: Pause
     announce: Announce
-    progress: Progress = field(default=lambda _what, _done, _all: None)
 
     def fail_back(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
         """
@@ -133,7 +118,7 @@ class Failback:
         if not already:
             counts |= self._prepare(choices, steps, force=force)
             meanwhile = self._hand_over(choices, timeouts, steps, force=force)
-            counts = _together(counts, meanwhile)
+            counts = sum_counts(counts, meanwhile)
             self._take_over(timeouts, steps)
         return self._replicate(choices, steps, counts, already=already)
 
@@ -144,11 +129,11 @@ class Failback:
         epoch = self.secondary.look().epoch
         self.primary.update_state(fenced(epoch))
         steps.record("primary_fenced", f"{self.primary.region}: writes nothing")
-        summary = self._bring_back(choices, "bringing records back")
-        steps.record("prepared", f"records brought back: {_told(summary)}")
+        summary = self.clients.bring_all_back(choices, "bringing records back")
+        steps.record("prepared", f"records brought back: {summary}")
         self._judge(summary, f"{self.secondary.region} goes on as before. ", force=force)
         self._try_out(force=force)
-        return summary.resolutions
+        return summary.counts
 
     def _try_out(self, *, force: bool) -> None:
         problem = self.try_canary(self.primary.region)
@@ -163,15 +148,6 @@ class Failback:
         if not force:
             raise NoAnswerError(f"{problem.detail} To go on all the same: --force.")
         self.announce(problem.detail)
-
-    def _bring_back(self, choices: Choices, what: str) -> Summary:
-        summary, done = Summary(), 0
-        client_ids = self.directory.list_all_clients()
-        for batch in in_batches(client_ids):
-            self.bring_back.batch(batch, choices, summary)
-            done += len(batch)
-            self.progress(what, done, len(client_ids))
-        return summary
 
     @staticmethod
     def _judge(summary: Summary, state: str, *, force: bool) -> None:
@@ -219,8 +195,8 @@ class Failback:
         try:
             self._merge_denials()
             steps.record("denials", "denials brought together")
-            summary = self._bring_back(choices, "bringing back what changed meanwhile")
-            steps.record("records", f"what changed meanwhile: {_told(summary)}")
+            summary = self.clients.bring_all_back(choices, "bringing back what changed meanwhile")
+            steps.record("records", f"what changed meanwhile: {summary}")
             self._judge(summary, "", force=force)
             self._try_out(force=force)
             steps.record("verified", f"{self.primary.region}: serves the canary's token")
@@ -228,7 +204,7 @@ class Failback:
             self._give_up()
             raise
         self._release()
-        return summary.resolutions
+        return summary.counts
 
     def _give_up(self) -> None:
         """Let the secondary Region write again, unless the traffic has moved already."""
@@ -308,21 +284,15 @@ class Failback:
     def _replicate(
         self, choices: Choices, steps: Steps, counts: Mapping[str, int], *, already: bool
     ) -> Outcome:
-        summary, client_ids = Summary(), self.directory.list_all_clients()
-        for number, client_id in enumerate(client_ids, start=1):
-            self.links.one(client_id, choices, summary, late=already)
-            self.progress("replicating again", number, len(client_ids))
-        for each in summary.splits:
-            told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
-            summary.left.append(Left(each.client_id, told))
+        summary, clients = self.clients.replicate_all(choices, late=already)
         replicas = self.replicas()
-        steps.record("replication", f"replication from {self.primary.region}: {_told(summary)}")
+        steps.record("replication", f"replication from {self.primary.region}: {summary}")
         return Outcome(
             already=already,
             epoch=self.primary.look().epoch,
             steps=steps.done,
-            clients=len(client_ids),
-            counts=_together(counts, summary.resolutions),
+            clients=clients,
+            counts=sum_counts(counts, summary.counts),
             left=tuple(summary.left),
             replicas=replicas,
         )
@@ -353,16 +323,3 @@ class Failback:
 def _merged(secondary: RegionState, primary: RegionState) -> RegionState:
     denied = (primary.denied | secondary.denied) - secondary.allowed
     return replace(primary, denied=denied)
-
-
-def _together(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Return the sums; of whose records are the same, only what the later pass found."""
-    sums = Counter({what: count for what, count in one.items() if what != Resolution.SAME})
-    return dict(sums + Counter(other))
-
-
-def _told(summary: Summary) -> str:
-    return (
-        ", ".join(f"{count} {what}" for what, count in sorted(summary.resolutions.items()))
-        or "nothing"
-    )

@@ -18,7 +18,10 @@ from chalicelib.model import ClientId
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited_run
 from surrogatectl.cli.common import Unavailable, deployment, output_option
-from surrogatectl.regions.failback import Outcome, Progress, SplitsError, Timeouts
+from surrogatectl.regions.failback import Outcome, SplitsError, Timeouts
+from surrogatectl.regions.failback_pass import Progress
+from surrogatectl.regions.failback_plan import Choices, Keep
+from surrogatectl.regions.failback_summary import Split
 from surrogatectl.regions.failover_command import (
     announce,
     settle_option,
@@ -27,7 +30,6 @@ from surrogatectl.regions.failover_command import (
     timeout_option,
 )
 from surrogatectl.regions.parts import SteeringParts
-from surrogatectl.regions.record_restore import Choices, Keep, Split
 
 # The TTL of the records in infra/routing.yaml, and as much again for resolvers that round it up.
 _TTL_SECONDS: Final = 120.0

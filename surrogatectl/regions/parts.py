@@ -17,11 +17,11 @@ from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.cli.parts import operators_parts
 from surrogatectl.regions.canary import CanarySecret, DirectCanary
-from surrogatectl.regions.failback import Failback, Progress
+from surrogatectl.regions.failback import Failback
+from surrogatectl.regions.failback_apply import FailbackActions
+from surrogatectl.regions.failback_pass import ClientDirectory, ClientPasses, Progress
 from surrogatectl.regions.failover import Failover, ReplicaCheck
-from surrogatectl.regions.record_copies import RecordCopies
-from surrogatectl.regions.record_restore import ClientDirectory, RecordRestorer
-from surrogatectl.regions.replication_repair import ReplicationRepairer
+from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.simple_record import (
     SimpleRecord,
     SimplyRecordedName,
@@ -156,45 +156,40 @@ class SteeringParts:
     def failback(self, announce: Announce, progress: Progress) -> Failback:
         """Return what takes traffic and changes back to the primary Region."""
         primary, secondary = self.sides
-        here = self._copies(self.settings.primary, self.settings.secondary)
-        there = self._copies(self.settings.secondary, self.settings.primary)
-        reads, writes = self._pace(READS_PER_SECOND), self._pace(WRITES_PER_SECOND)
-        pool = self.secondary.app_clients.pools[secondary.region]
-        bring_back = RecordRestorer(
-            (primary.region, secondary.region),
-            here,
-            there,
+        here, there = self.settings.primary, self.settings.secondary
+        actions = FailbackActions(
+            self._records(here, there),
+            self._records(there, here),
             self.secondary.app_clients,
             self.secondary.deletion,
-            reads,
-            writes,
+            self.primary.deletion,
+            time.sleep,
+        )
+        directory = ClientDirectory(
+            self.primary.repository.records,
+            self.secondary.repository.records,
+            self.secondary.app_clients.pools[secondary.region],
+            self._pace(LISTS_PER_SECOND),
+        )
+        clients = ClientPasses(
+            (primary.region, secondary.region),
+            directory,
+            actions,
+            self._pace(READS_PER_SECOND),
+            self._pace(LOOKS_PER_SECOND),
+            self._pace(WRITES_PER_SECOND),
+            progress,
         )
         return Failback(
             primary,
             secondary,
             self.name,
             self.canary.try_out,
-            ClientDirectory(
-                self.primary.repository.records,
-                self.secondary.repository.records,
-                pool,
-                self._pace(LISTS_PER_SECOND),
-            ),
-            bring_back,
-            ReplicationRepairer(
-                here,
-                there,
-                self.primary.deletion,
-                bring_back,
-                self._pace(LOOKS_PER_SECOND),
-                writes,
-                time.sleep,
-            ),
+            clients,
             self._replicas().run,
             time.monotonic,
             time.sleep,
             announce,
-            progress,
         )
 
     def _replicas(self) -> ReplicaCheck:
@@ -205,8 +200,8 @@ class SteeringParts:
             time.sleep,
         )
 
-    def _copies(self, own: RegionSettings, other: RegionSettings) -> RecordCopies:
-        return RecordCopies(
+    def _records(self, own: RegionSettings, other: RegionSettings) -> RegionRecords:
+        return RegionRecords(
             self.connections[own.name].admin_secrets,
             other.name,
             self.settings.secret_prefix,

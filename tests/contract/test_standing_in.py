@@ -19,7 +19,8 @@ from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.errors import StoreRefusedError, VersionConflictError
 from chalicelib.model import ClientRecord, Status, Versioned, VersionId
 from chalicelib.record_json import record_to_json
-from surrogatectl.regions.record_copies import RecordCopies, StoredRecord, was_current
+from surrogatectl.regions.region_records import RegionRecords
+from surrogatectl.regions.stored_record import StoredRecord, was_current
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsRecords, TwoRegions
 from tests.contract.samples import new_client_id, record
@@ -46,14 +47,14 @@ class World(AwsRecords):
             secrets.token_bytes,
             promotes=True,
         )
-        self.copies = RecordCopies(lambda: self.here, WEST, self.prefix)
-        self.copies_there = RecordCopies(lambda: self.there, EAST, self.prefix)
+        self.records = RegionRecords(lambda: self.here, WEST, self.prefix)
+        self.records_there = RegionRecords(lambda: self.there, EAST, self.prefix)
 
     def replicated(self) -> tuple[ClientRecord, VersionId]:
         created = record()
         version = self.store.create(created)
         self.store.replicate(created.client_id)
-        until(lambda: self.copies_there.stored([created.client_id]))
+        until(lambda: self.records_there.stored([created.client_id]))
         return created, version
 
 
@@ -71,16 +72,16 @@ def until(true: Callable[[], object]) -> None:
 
 def test_a_replica_is_promoted_when_it_is_first_written(world: World) -> None:
     created, version = world.replicated()
-    standing = world.copies_there.standing(created.client_id)
-    assert standing is not None
-    assert standing.replica_of == EAST
+    described = world.records_there.describe(created.client_id)
+    assert described is not None
+    assert described.replica_of == EAST
     changed = replace(created, client_name="written there")
     second = world.standing_in.replace(changed, version)
     assert world.standing_in.read(created.client_id) == Versioned(changed, second)
-    standing = world.copies_there.standing(created.client_id)
-    assert standing is not None
-    assert (standing.replica_of, standing.current) == (None, second)
-    assert version in world.copies_there.labels(created.client_id)
+    described = world.records_there.describe(created.client_id)
+    assert described is not None
+    assert (described.replica_of, described.current) == (None, second)
+    assert version in world.records_there.labels(created.client_id)
     assert world.store.read(created.client_id) == Versioned(created, version)
     third = world.standing_in.replace(created, second)
     assert world.standing_in.read(created.client_id).version == third
@@ -90,9 +91,9 @@ def test_only_the_region_that_stands_in_promotes(world: World) -> None:
     created, version = world.replicated()
     with pytest.raises(StoreRefusedError):
         world.writer_there().replace(replace(created, client_name="there"), version)
-    standing = world.copies_there.standing(created.client_id)
-    assert standing is not None
-    assert standing.replica_of == EAST
+    described = world.records_there.describe(created.client_id)
+    assert described is not None
+    assert described.replica_of == EAST
 
 
 def test_whoever_writes_over_another_version_is_refused_there_too(world: World) -> None:
@@ -118,38 +119,38 @@ def test_a_record_says_what_it_was_written_over(world: World) -> None:
     created, version = world.replicated()
     second = world.standing_in.replace(replace(created, client_name="second"), version)
     third = world.standing_in.replace(replace(created, client_name="third"), second)
-    found = world.copies_there.stored([created.client_id])[created.client_id]
+    found = world.records_there.stored([created.client_id])[created.client_id]
     assert (found.version, found.after) == (third, second)
-    before = world.copies_there.version(created.client_id, second)
+    before = world.records_there.version(created.client_id, second)
     assert before is not None
     assert before.after == version
     assert before.record == replace(created, client_name="second")
-    first = world.copies_there.version(created.client_id, version)
+    first = world.records_there.version(created.client_id, version)
     assert first is not None
     assert first.after is None
 
 
 def test_a_version_that_never_was_is_none(world: World) -> None:
     created, _ = world.replicated()
-    assert world.copies.version(created.client_id, VersionId("0" * 32)) is None
-    assert world.copies.standing(new_client_id()) is None
-    assert world.copies.stored([new_client_id()]) == {}
+    assert world.records.version(created.client_id, VersionId("0" * 32)) is None
+    assert world.records.describe(new_client_id()) is None
+    assert world.records.stored([new_client_id()]) == {}
 
 
 def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
     created, version = world.replicated()
     changed = replace(created, client_name="written there", status=Status.ACTIVE)
     second = world.standing_in.replace(changed, version)
-    found = world.copies_there.stored([created.client_id])[created.client_id]
+    found = world.records_there.stored([created.client_id])[created.client_id]
     for _ in range(2):
-        world.copies.stage(created.client_id, found)
-    assert not was_current(world.copies.labels(created.client_id), second)
+        world.records.stage(created.client_id, found)
+    assert not was_current(world.records.labels(created.client_id), second)
     assert world.store.read(created.client_id).version == version
     for _ in range(2):  # a repeat finds it done
-        world.copies.move(created.client_id, CURRENT, to=second, instead_of=version)
+        world.records.move(created.client_id, CURRENT, to=second, instead_of=version)
     assert world.store.read(created.client_id) == Versioned(changed, second)
-    assert was_current(world.copies.labels(created.client_id), second)
-    world.copies.update_listing(created.client_id, changed)
+    assert was_current(world.records.labels(created.client_id), second)
+    world.records.update_listing(created.client_id, changed)
     assert world.store.describe(created.client_id).value.client_name == "written there"
 
 
@@ -157,9 +158,9 @@ def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
     created, version = world.replicated()
     second = world.store.replace(replace(created, client_name="somebody else's"), version)
     staged = StoredRecord(record_to_json(created, version), VersionId("f" * 32))
-    world.copies.stage(created.client_id, staged)
+    world.records.stage(created.client_id, staged)
     with pytest.raises(VersionConflictError):
-        world.copies.move(created.client_id, CURRENT, to=staged.version, instead_of=version)
+        world.records.move(created.client_id, CURRENT, to=staged.version, instead_of=version)
     assert world.store.read(created.client_id).version == second
 
 
@@ -167,9 +168,9 @@ def test_a_version_is_put_behind_the_current_one(world: World) -> None:
     created, version = world.replicated()
     current = world.store.replace(replace(created, client_name="kept"), version)
     behind = StoredRecord(record_to_json(created, version), VersionId("e" * 32))
-    world.copies.stage(created.client_id, behind)
-    world.copies.move(created.client_id, STAGED, to=current, instead_of=behind.version)
-    labels = world.copies.labels(created.client_id)
+    world.records.stage(created.client_id, behind)
+    world.records.move(created.client_id, STAGED, to=current, instead_of=behind.version)
+    labels = world.records.labels(created.client_id)
     assert labels[behind.version] == frozenset()
     assert was_current(labels, behind.version)
     assert world.store.read(created.client_id).version == current
@@ -179,44 +180,46 @@ def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
     created = record()
     stored = StoredRecord(record_to_json(created), VersionId("a" * 32))
     for _ in range(2):
-        world.copies.create(created.client_id, stored)
+        world.records.create(created.client_id, stored)
     assert world.store.read(created.client_id) == Versioned(created, stored.version)
     assert world.store.describe(created.client_id).value.status == created.status
     with pytest.raises(VersionConflictError):
-        world.copies.create(
+        world.records.create(
             created.client_id, StoredRecord(record_to_json(record()), VersionId("b" * 32))
         )
 
 
-def test_a_buried_record_is_told_and_can_be_taken_out_again(world: World) -> None:
+def test_a_record_scheduled_for_deletion_says_so_and_is_restored(world: World) -> None:
     created = record()
     version = world.store.create(created)
     world.store.schedule_deletion(created.client_id, 7)
-    standing = world.copies.standing(created.client_id)
-    assert standing is not None
-    assert standing.buried
-    assert world.copies.stored([created.client_id]) == {}
-    assert version in world.copies.labels(created.client_id)
-    world.copies.cancel_deletion(created.client_id)
-    assert created.client_id in world.copies.stored([created.client_id])
+    described = world.records.describe(created.client_id)
+    assert described is not None
+    assert described.deletion_scheduled
+    assert world.records.stored([created.client_id]) == {}
+    assert version in world.records.labels(created.client_id)
+    world.records.cancel_deletion(created.client_id)
+    assert created.client_id in world.records.stored([created.client_id])
 
 
 def test_replication_runs_again_over_what_was_promoted(world: World) -> None:
     created, version = world.replicated()
     second = world.standing_in.replace(replace(created, client_name="there"), version)
-    found = world.copies_there.stored([created.client_id])[created.client_id]
-    world.copies.stage(created.client_id, found)
-    world.copies.move(created.client_id, CURRENT, to=second, instead_of=version)
-    standing = world.copies.standing(created.client_id)
-    assert standing is not None
-    if standing.replica is not None:
-        world.copies.unreplicate(created.client_id)
-        until(lambda: getattr(world.copies.standing(created.client_id), "replica", "") is None)
-    world.copies.replicate(created.client_id, overwrite=True)
-    until(lambda: getattr(world.copies_there.standing(created.client_id), "replica_of", "") == EAST)
+    found = world.records_there.stored([created.client_id])[created.client_id]
+    world.records.stage(created.client_id, found)
+    world.records.move(created.client_id, CURRENT, to=second, instead_of=version)
+    described = world.records.describe(created.client_id)
+    assert described is not None
+    if described.replica is not None:
+        world.records.unreplicate(created.client_id)
+        until(lambda: getattr(world.records.describe(created.client_id), "replica", "") is None)
+    world.records.replicate(created.client_id, overwrite=True)
+    until(
+        lambda: getattr(world.records_there.describe(created.client_id), "replica_of", "") == EAST
+    )
     third = world.store.replace(replace(created, client_name="and on"), second)
     until(
-        lambda: world.copies_there.stored([created.client_id])[created.client_id].version == third
+        lambda: world.records_there.stored([created.client_id])[created.client_id].version == third
     )
 
 
@@ -224,18 +227,18 @@ def test_what_stands_there_is_not_overwritten_unless_that_is_asked_for(world: Wo
     created = record()
     world.store.create(created)
     stored = StoredRecord(record_to_json(created), VersionId("c" * 32))
-    world.copies_there.create(created.client_id, stored)
-    world.copies.replicate(created.client_id, overwrite=False)
-    until(lambda: getattr(world.copies.standing(created.client_id), "replica", "") == "Failed")
-    assert world.copies_there.stored([created.client_id])[created.client_id] == stored
+    world.records_there.create(created.client_id, stored)
+    world.records.replicate(created.client_id, overwrite=False)
+    until(lambda: getattr(world.records.describe(created.client_id), "replica", "") == "Failed")
+    assert world.records_there.stored([created.client_id])[created.client_id] == stored
 
 
 def test_what_was_promoted_can_be_removed(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="there"), version)
     for _ in range(2):
-        world.copies_there.delete_now(created.client_id)
-    until(lambda: world.copies_there.standing(created.client_id) is None)
+        world.records_there.delete_now(created.client_id)
+    until(lambda: world.records_there.describe(created.client_id) is None)
     assert world.store.read(created.client_id).version == version
 
 
@@ -245,10 +248,10 @@ def test_what_failback_makes_is_encrypted_with_each_regions_own_key(
     if implementation == "memory":
         pytest.skip("the memory has no keys")
     created = record()
-    copies = replace(world.copies, kms_key="alias/here", replica_kms_key="alias/there")
-    copies.create(created.client_id, StoredRecord(record_to_json(created), VersionId("a" * 32)))
-    copies.replicate(created.client_id, overwrite=True)
+    records = replace(world.records, kms_key="alias/here", replica_kms_key="alias/there")
+    records.create(created.client_id, StoredRecord(record_to_json(created), VersionId("a" * 32)))
+    records.replicate(created.client_id, overwrite=True)
     name = world.name(created.client_id)
-    until(lambda: world.copies_there.standing(created.client_id))
+    until(lambda: world.records_there.describe(created.client_id))
     for client, key in ((world.here, "alias/here"), (world.there, "alias/there")):
         assert client.describe_secret(SecretId=name)["KmsKeyId"] == key

@@ -19,8 +19,8 @@ from surrogatectl.cli import findings
 from surrogatectl.cli.configuration import find_deployment
 from surrogatectl.drill import events as drill_events
 from surrogatectl.drill.cloud import VARIABLE
+from surrogatectl.regions import failback_plan
 from surrogatectl.regions import failover as takeover
-from surrogatectl.regions import record_restore as failback_records
 from tests.aws_worlds import PREFIX
 from tests.stages import PROJECT, environment
 from tests.unit.stable_names.commands import Session, Stored
@@ -139,8 +139,8 @@ _CLOSED: Final[dict[str, type[StrEnum]]] = {
     "kind of drift": drift.Kind,
     "result of a repair": drift.Result,
     "result of a check before a failover": takeover.Result,
-    "fate of a record in a failback": failback_records.Resolution,
-    "record to keep": failback_records.Keep,
+    "fate of a record in a failback": failback_plan.Resolution,
+    "record to keep": failback_plan.Keep,
     "standing of a row to adopt": adopt_rows.Standing,
     "level of a finding": findings.Level,
     "request in a drill": drill_events.Kind,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import click
 import pytest
@@ -26,10 +26,12 @@ from surrogatectl.cli.common import Conflict
 from surrogatectl.regions.canary import Problem
 from surrogatectl.regions.failback import SplitsError, Timeouts
 from surrogatectl.regions.failback_command import _KeepChoice, _print_splits
+from surrogatectl.regions.failback_pass import ClientPasses
+from surrogatectl.regions.failback_plan import Choices, Keep
+from surrogatectl.regions.failback_summary import Summary
 from surrogatectl.regions.failover import Check, Failover
 from surrogatectl.regions.failover import Result as CheckResult
 from surrogatectl.regions.failover_command import steering_failures
-from surrogatectl.regions.record_restore import Choices, Keep, Summary
 from surrogatectl.regions.state import NoAnswerError, NotAllowedError, Side
 from tests.aws_worlds import REGIONS, Operators
 from tests.problems import as_problem
@@ -437,10 +439,12 @@ def test_whatever_the_primary_says_of_its_old_replica(scene: Scene, detached: st
 # What people see, and what is never overwritten
 
 
-class BringsNothing:
+class BringsNothing(ClientPasses):
     """As if what the other Region has could not be brought back, and nobody had noticed."""
 
-    def batch(self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary) -> None:
+    def bring_back(
+        self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary
+    ) -> None:
         pass
 
 
@@ -451,9 +455,10 @@ def test_a_record_is_overwritten_only_where_the_primary_provably_has_its_version
     scene.rotate(7 * 86_400)
     written = version(scene.world, scene.client_id, WEST)
     find_primary(scene)
-    links = replace(rescue.failing_back().links, bring_back=BringsNothing())  # type: ignore[arg-type]
+    clients = rescue.failing_back().clients
+    passes = BringsNothing(*(getattr(clients, each.name) for each in fields(clients)))
     summary = Summary()
-    links.one(scene.client_id, Choices(), summary, late=False)
+    passes.replicate(scene.client_id, Choices(), summary, late=False)
     scene.world.clock.advance(LATER)
     assert [each.client_id for each in summary.left] == [scene.client_id]
     assert version(scene.world, scene.client_id, WEST) == written
@@ -470,7 +475,8 @@ def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: R
     def progress(what: str, done: int, every: int) -> None:
         told.setdefault(what, []).append((done, every))
 
-    command = replace(rescue.failing_back(), progress=progress)
+    command = rescue.failing_back()
+    command = replace(command, clients=replace(command.clients, progress=progress))
     command.fail_back(Choices(), Timeouts(settle=0, ttl=0, name=60), force=False)
     assert list(told) == [
         "bringing records back",

@@ -16,7 +16,7 @@ import pytest
 from chalicelib.errors import OperationError, ServiceError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
-from surrogatectl.regions.record_restore import Choices, Keep
+from surrogatectl.regions.failback_plan import Choices, Keep
 from surrogatectl.regions.state import SteeringError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Accident, Call, Crash, crash_before, lose_answer, lose_request

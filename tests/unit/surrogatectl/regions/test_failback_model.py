@@ -23,7 +23,7 @@ from chalicelib.errors import OperationError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback import SplitsError
-from surrogatectl.regions.record_restore import Choices, Keep
+from surrogatectl.regions.failback_plan import Choices, Keep
 from surrogatectl.regions.state import SteeringError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Crash, crash_before

@@ -2,19 +2,17 @@
 Records as Secrets Manager keeps them in one Region: texts, versions, labels, replicas.
 
 Failback copies a record as it is, under the version ID that it has.  So the same
-version in both Regions is the same record, and which versions a Region has had
-tells who wrote after whom.
+version in both Regions is the same record.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from chalicelib import record_json
 from chalicelib.aws.client_records import (
     Connect,
     client_secret_name,
@@ -35,7 +33,6 @@ from chalicelib.aws.secrets_calls import (
     refused,
 )
 from chalicelib.errors import (
-    MalformedSecretError,
     OutcomeUnknownError,
     ServiceError,
     StoreRefusedError,
@@ -44,6 +41,7 @@ from chalicelib.errors import (
     VersionConflictError,
 )
 from chalicelib.model import ClientId, ClientRecord, VersionId
+from surrogatectl.regions.stored_record import Labels, SecretDescription, StoredRecord
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -52,164 +50,13 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class StoredRecord:
-    """A record as it is stored: its *text*, under *version*."""
-
-    text: str = field(repr=False)
-    version: VersionId
-
-    @property
-    def record(self) -> ClientRecord | None:
-        """The record, `None` if the text is none."""
-        try:
-            return record_json.record_from_json(self.text)
-        except MalformedSecretError:
-            return None
-
-    @property
-    def after(self) -> VersionId | None:
-        """The version that this one took the place of, if it says so."""
-        return record_json.written_after(self.text)
-
-
-@dataclass(frozen=True, slots=True)
-class SecretDescription:
+class RegionRecords:
     """
-    What Secrets Manager says of a record.
+    The records of one Region; their replicas are in *other_region*.
 
-    *replica_of* is the Region of the primary secret, if this is a replica;
-    *replica* is the status of the replica in the other Region, if it has one.
-    """
-
-    current: VersionId | None
-    replica_of: str | None
-    replica: str | None
-    buried: bool
-
-
-Labels = Mapping[VersionId, frozenset[str]]
-"""Every version that a record has had, as far as Secrets Manager remembers, and its labels."""
-
-
-def was_current(labels: Labels, version: VersionId) -> bool:
-    """
-    Return whether *version* was a record's current one, or was put behind that.
-
-    A version that is only staged is one that somebody was about to write.
-    """
-    return version in labels and (labels[version] != {STAGED})
-
-
-class Copies(Protocol):
-    """The records of one Region."""
-
-    def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, StoredRecord]:
-        """
-        Return the records of at most `BATCH` clients; what is gone is left out.
-
-        Raises:
-            StoreUnavailableError, StoreRefusedError
-        """
-
-    def version(self, client_id: ClientId, version: VersionId) -> StoredRecord | None:
-        """
-        Return one version of a record, `None` if it is not remembered any more.
-
-        Raises:
-            StoreUnavailableError, StoreRefusedError
-        """
-
-    def standing(self, client_id: ClientId) -> SecretDescription | None:
-        """
-        Return what is said of a record, `None` if there is none.
-
-        Raises:
-            StoreUnavailableError, StoreRefusedError
-        """
-
-    def labels(self, client_id: ClientId) -> Labels:
-        """
-        Return all the versions that are remembered.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def create(self, client_id: ClientId, stored: StoredRecord) -> None:
-        """
-        Store a record that is not there, as it is.  A repeat changes nothing.
-
-        Raises:
-            VersionConflictError: If another one is there.
-            StoreUnavailableError, StoreRefusedError
-        """
-
-    def stage(self, client_id: ClientId, stored: StoredRecord) -> None:
-        """
-        Store a version beside the current one.  A repeat changes nothing.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def move(
-        self, client_id: ClientId, label: str, *, to: VersionId, instead_of: VersionId
-    ) -> None:
-        """
-        Move *label* from the version that has it, *instead_of*, to another one.
-
-        Raises:
-            VersionConflictError: If *instead_of* does not have it.
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def update_listing(self, client_id: ClientId, record: ClientRecord) -> None:
-        """
-        Have lists show *record* as it is.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def replicate(self, client_id: ClientId, *, overwrite: bool) -> None:
-        """
-        Replicate a record to the other Region, over what stands there if *overwrite*.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def unreplicate(self, client_id: ClientId) -> None:
-        """
-        Forget the replica in the other Region.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def cancel_deletion(self, client_id: ClientId) -> None:
-        """
-        Take the mark for deletion away.
-
-        Raises:
-            UnknownClientError, StoreUnavailableError, StoreRefusedError
-        """
-
-    def delete_now(self, client_id: ClientId) -> None:
-        """
-        Remove a record at once.  No error if it is gone already.
-
-        Raises:
-            StoreUnavailableError, StoreRefusedError
-        """
-
-
-@dataclass(frozen=True, slots=True)
-class RecordCopies:
-    """
-    `Copies` on Secrets Manager; the replicas are in *other_region*.
-
-    *kms_key* and *replica_kms_key* are those of `ClientSecrets`.
+    *kms_key* and *replica_kms_key* are those of `ClientSecrets`.  Every method raises
+    `StoreUnavailableError` or `StoreRefusedError` if Secrets Manager fails; those that need a
+    record raise `UnknownClientError` if it is gone.
     """
 
     connect: Connect = field(repr=False)
@@ -219,7 +66,7 @@ class RecordCopies:
     replica_kms_key: str | None = None
 
     def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, StoredRecord]:
-        """See `Copies.stored`."""
+        """Return the records of at most `BATCH` clients; what is gone is left out."""
         names = {self._name(client_id): client_id for client_id in client_ids}
         try:
             answer = ask(
@@ -238,35 +85,28 @@ class RecordCopies:
             if CURRENT in value.get("VersionStages", []):
                 stored: StoredRecord | None = _stored(value)
             else:
-                # It was written in this moment, while labels moved.
-                stored = self._read(client_id)
+                # Labels moved while this was read.
+                stored = self._read(client_id, VersionStage=CURRENT)
             if stored is not None:
                 found[client_id] = stored
         return found
 
-    def _read(self, client_id: ClientId) -> StoredRecord | None:
-        name = self._name(client_id)
-        try:
-            answer = ask(lambda: self._client.get_secret_value(SecretId=name, VersionStage=CURRENT))
-        except ClientError as err:
-            if code(err) in GONE:
-                return None
-            raise refused(err) from None
-        return _stored(answer)
-
     def version(self, client_id: ClientId, version: VersionId) -> StoredRecord | None:
-        """See `Copies.version`."""
-        name = self._name(client_id)
-        try:
-            answer = ask(lambda: self._client.get_secret_value(SecretId=name, VersionId=version))
-        except ClientError as err:
-            if code(err) in GONE:
-                return None
-            raise refused(err) from None
-        return _stored(answer)
+        """Return one version of a record, `None` if Secrets Manager has forgotten it."""
+        return self._read(client_id, VersionId=version)
 
-    def standing(self, client_id: ClientId) -> SecretDescription | None:
-        """See `Copies.standing`."""
+    def _read(self, client_id: ClientId, **which: str) -> StoredRecord | None:
+        try:
+            return _stored(
+                self._asked(
+                    lambda: self._client.get_secret_value(SecretId=self._name(client_id), **which)
+                )
+            )
+        except UnknownClientError:
+            return None
+
+    def describe(self, client_id: ClientId) -> SecretDescription | None:
+        """Return the description of a record, `None` if there is none."""
         name = self._name(client_id)
         try:
             found = ask(lambda: self._client.describe_secret(SecretId=name))
@@ -283,11 +123,11 @@ class RecordCopies:
             current=VersionId(current) if current else None,
             replica_of=primary if primary == self.other_region else None,
             replica=rows.get(self.other_region),
-            buried="DeletedDate" in found,
+            deletion_scheduled="DeletedDate" in found,
         )
 
     def labels(self, client_id: ClientId) -> Labels:
-        """See `Copies.labels`."""
+        """Return all the versions that Secrets Manager remembers."""
         found: dict[VersionId, frozenset[str]] = {}
         more: dict[str, Any] = {}
         name = self._name(client_id)
@@ -306,7 +146,12 @@ class RecordCopies:
             more = {"NextToken": page["NextToken"]}
 
     def create(self, client_id: ClientId, stored: StoredRecord) -> None:
-        """See `Copies.create`."""
+        """
+        Store a record that is not there, as it is.  A repeat changes nothing.
+
+        Raises:
+            VersionConflictError: If another one is there.
+        """
         record = stored.record
         told: dict[str, Any] = (
             {"Description": description(record), "Tags": tags(record)} if record else {}
@@ -327,7 +172,7 @@ class RecordCopies:
             raise refused(err) from None
 
     def stage(self, client_id: ClientId, stored: StoredRecord) -> None:
-        """See `Copies.stage`."""
+        """Store a version beside the current one.  A repeat changes nothing."""
         self._asked(
             lambda: self._client.put_secret_value(
                 SecretId=self._name(client_id),
@@ -340,7 +185,12 @@ class RecordCopies:
     def move(
         self, client_id: ClientId, label: str, *, to: VersionId, instead_of: VersionId
     ) -> None:
-        """See `Copies.move`."""
+        """
+        Move *label* from the version that has it, *instead_of*, to another one.
+
+        Raises:
+            VersionConflictError: If *instead_of* does not have it.
+        """
         try:
             ask(
                 lambda: self._client.update_secret_version_stage(
@@ -361,7 +211,7 @@ class RecordCopies:
             raise _gone_or_refused(err) from None
 
     def update_listing(self, client_id: ClientId, record: ClientRecord) -> None:
-        """See `Copies.update_listing`."""
+        """Have lists show *record* as it is."""
         name = self._name(client_id)
         self._asked(
             lambda: self._client.update_secret(SecretId=name, Description=description(record))
@@ -370,7 +220,7 @@ class RecordCopies:
         self._asked(lambda: self._client.tag_resource(SecretId=name, Tags=tags(record)), shows=None)
 
     def replicate(self, client_id: ClientId, *, overwrite: bool) -> None:
-        """See `Copies.replicate`."""
+        """Replicate a record to the other Region, over what stands there if *overwrite*."""
         self._asked(
             lambda: self._client.replicate_secret_to_regions(
                 SecretId=self._name(client_id),
@@ -380,7 +230,7 @@ class RecordCopies:
         )
 
     def unreplicate(self, client_id: ClientId) -> None:
-        """See `Copies.unreplicate`."""
+        """Forget the replica in the other Region."""
         self._asked(
             lambda: self._client.remove_regions_from_replication(
                 SecretId=self._name(client_id), RemoveReplicaRegions=[self.other_region]
@@ -388,11 +238,11 @@ class RecordCopies:
         )
 
     def cancel_deletion(self, client_id: ClientId) -> None:
-        """See `Copies.cancel_deletion`."""
+        """Take a record out of its scheduled deletion."""
         self._asked(lambda: self._client.restore_secret(SecretId=self._name(client_id)))
 
     def delete_now(self, client_id: ClientId) -> None:
-        """See `Copies.delete_now`."""
+        """Remove a record at once.  No error if it is gone already."""
         try:
             ask(
                 lambda: self._client.delete_secret(
