@@ -1,14 +1,13 @@
 """
 `failback`: the primary Region takes the traffic and the changes back.
 
-First, while the secondary Region goes on as before, nearly all of the work is
-done: it is the time that counts during which nobody writes.  Then both Regions
-are fenced, what changed meanwhile is brought over, the primary is tried out, the
-traffic moves, the primary writes, and replication runs in its old direction.
+Failback does nearly all of its work while the secondary Region goes on as before.  Then it
+fences both Regions, brings over the changes made meanwhile, tries the primary, and moves the
+traffic.  The primary writes then, and failback replicates the records from there again.
 
-No file says how far it came: every phase looks at what stands in AWS, so that a
-repeat goes on where a crash left off.  Until the traffic moves, the primary only
-has what the secondary has, too, so that it can be given up at any time.
+Every phase reads its progress from AWS, so that a repeat goes on where a crash left off.
+Until the traffic moves, the primary has no version that the secondary lacks: operators can
+give up at any time.
 """
 
 from __future__ import annotations
@@ -125,7 +124,7 @@ class Failback:
     # While the secondary Region writes
 
     def _prepare(self, choices: Choices, steps: Steps, *, force: bool) -> dict[str, int]:
-        """Bring over all that can be, and find out what stands in the way; return what was done."""
+        """Bring over all records that can be, and try the primary; return the counts."""
         epoch = self.secondary.look().epoch
         self.primary.update_state(fenced(epoch))
         steps.record("primary_fenced", f"{self.primary.region}: writes nothing")
@@ -151,12 +150,7 @@ class Failback:
 
     @staticmethod
     def _judge(summary: Summary, state: str, *, force: bool) -> None:
-        """
-        Raise unless all of the clients are brought back.
-
-        Raises:
-            SplitsError, NoAnswerError: If they are not.
-        """
+        """Raise unless all of the clients are brought back."""
         if summary.splits:
             named = ", ".join(each.client_id for each in summary.splits[:_NAMED])
             more = ", …" if len(summary.splits) > _NAMED else ""
@@ -179,12 +173,7 @@ class Failback:
     def _hand_over(
         self, choices: Choices, timeouts: Timeouts, steps: Steps, *, force: bool
     ) -> dict[str, int]:
-        """
-        Fence both Regions, bring over what is left, and move the traffic; return what was done.
-
-        Raises:
-            SteeringError, ServiceError: If that fails; the secondary Region writes again.
-        """
+        """Fence both Regions, bring over the rest, and move the traffic; return the counts."""
         epoch = 1 + max(self.primary.look().epoch, self.secondary.look().epoch)
         for side in (self.secondary, self.primary):
             side.update_state(fenced(epoch))
@@ -221,12 +210,7 @@ class Failback:
         )
 
     def _merge_denials(self) -> None:
-        """
-        Have the primary Region deny whom the secondary one denies, and allow whom it allowed.
-
-        Raises:
-            NotAllowedError: If the list would be too long.
-        """
+        """Have the primary Region deny whom the secondary one denies, and allow whom it allowed."""
         secondary, primary = self.secondary.look(), self.primary.look()
         merged = _merged(secondary, primary)
         if merged != primary and is_full(merged):
@@ -237,13 +221,7 @@ class Failback:
         self.primary.update_state(partial(_merged, secondary))
 
     def _release(self) -> None:
-        """
-        Let go of the traffic, in the very state whose denials the primary Region has.
-
-        Raises:
-            NotAllowedError: If the secondary Region writes again: what it wrote is not here.
-            NoAnswerError: If the state cannot be written.
-        """
+        """Let go of the traffic, in the very state whose denials the primary Region has."""
         for _ in range(_ATTEMPTS):
             try:
                 found = self.secondary.state.read()

@@ -15,7 +15,7 @@ from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.stored_record import SecretDescription, StoredRecord, was_current
 
 _MAX_VERSIONS: Final = 100  # of a secret
-_ON_ITS_WAY: Final = frozenset({"InSync", "InProgress", "Pending"})
+_ARRIVING: Final = frozenset({"InSync", "InProgress", "Pending"})
 
 
 @dataclass(slots=True)
@@ -23,7 +23,8 @@ class ClientFacts:
     """
     One client in both Regions, and the operator's choice, *keep*.
 
-    *here* is its record in the primary Region and *there* in the secondary, if read.
+    *here* is its record in the primary Region and *there* in the secondary: a batch has read
+    both, or each is read when needed.  *late*: the primary wrote before this failback.
     """
 
     primary: RegionRecords
@@ -32,23 +33,25 @@ class ClientFacts:
     keep: plan.Keep | None
     here: StoredRecord | None = None
     there: StoredRecord | None = None
+    late: bool = False
+    primary_description: SecretDescription | None = None
+    secondary_description: SecretDescription | None = None
 
-    def choice(self) -> plan.Choice:
-        """Translate the operator's choice."""
-        return plan.Choice[self.keep.name] if self.keep else plan.Choice.NONE
+    def look_up(self, fact: plan.Fact) -> StrEnum:
+        """Return the answer to *fact*."""
+        return _FACTS[fact](self)
 
-    def primary_record(self) -> plan.PrimaryRecord:
-        """Classify the primary's record."""
-        record = self.here.record if self.here else None
-        if record is None or is_undone(record):
-            return plan.PrimaryRecord.UNUSABLE
-        if record.status is Status.ENROLLING:
-            return plan.PrimaryRecord.ENROLLING
-        is_deleted = record.status is Status.DELETED
-        return plan.PrimaryRecord.DELETED if is_deleted else plan.PrimaryRecord.LIVE
+    def secondary_secret(self) -> plan.SecondarySecret:
+        """Describe the secondary's secret."""
+        self.secondary_description = found = self.secondary.describe(self.client_id)
+        if found is None:
+            return plan.SecondarySecret.NONE
+        return plan.SecondarySecret.REPLICA if found.replica_of else plan.SecondarySecret.OWN
 
     def secondary_record(self) -> plan.SecondaryRecord:
         """Classify the secondary's record; nobody has the secret of an unfinished enrollment."""
+        if self.there is None and self.secondary_description:
+            self.there = self.secondary.stored([self.client_id]).get(self.client_id)
         if self.there is None:
             return plan.SecondaryRecord.NONE
         record = self.there.record
@@ -59,32 +62,34 @@ class ClientFacts:
         is_deleted = record.status is Status.DELETED
         return plan.SecondaryRecord.DELETED if is_deleted else plan.SecondaryRecord.LIVE
 
-    def had(self, version: VersionId | None) -> plan.Held:
-        """Look for *version* among those that the primary had as its current ones."""
-        if version is None or not was_current(self.primary.labels(self.client_id), version):
-            return plan.Held.NO
-        return plan.Held.YES
-
-
-@dataclass(slots=True)
-class RecordFacts(ClientFacts):
-    """The facts for bringing back a record, which a batch has read *here* and *there*."""
-
-    def look_up(self, fact: plan.Fact) -> StrEnum:
-        """Return the answer to *fact*."""
-        return _RECORD_FACTS[fact](self)
-
-    def versions(self) -> plan.Versions:
-        """Compare the versions that the batch has read."""
-        same = self.here and self.there and self.here.version == self.there.version
-        return plan.Versions.SAME if same else plan.Versions.DIFFERENT
-
     def primary_secret(self) -> plan.PrimarySecret:
-        """Return whether the primary has the secret: one scheduled for deletion is not read."""
+        """Describe the primary's secret, unless a batch has read it."""
         if self.here is not None:
             return plan.PrimarySecret.PRESENT
-        found = self.primary.describe(self.client_id)
-        return plan.PrimarySecret.NONE if found is None else plan.PrimarySecret.SCHEDULED
+        self.primary_description = found = self.primary.describe(self.client_id)
+        if found is None:
+            return plan.PrimarySecret.NONE
+        is_scheduled = found.deletion_scheduled
+        return plan.PrimarySecret.SCHEDULED if is_scheduled else plan.PrimarySecret.PRESENT
+
+    def primary_record(self) -> plan.PrimaryRecord:
+        """Classify the primary's record."""
+        if self.here is None:
+            self.here = self.primary.stored([self.client_id]).get(self.client_id)
+        if self.here is None:
+            raise UnknownClientError
+        record = self.here.record
+        if record is None or is_undone(record):
+            return plan.PrimaryRecord.UNUSABLE
+        if record.status is Status.ENROLLING:
+            return plan.PrimaryRecord.ENROLLING
+        is_deleted = record.status is Status.DELETED
+        return plan.PrimaryRecord.DELETED if is_deleted else plan.PrimaryRecord.LIVE
+
+    def versions(self) -> plan.Versions:
+        """Compare the current versions."""
+        here, there = self._current_versions()
+        return plan.Versions.SAME if here == there else plan.Versions.DIFFERENT
 
     def lineage(self) -> plan.Lineage:
         """Follow `after` from the secondary's version; each further step costs a call."""
@@ -97,90 +102,48 @@ class RecordFacts(ClientFacts):
             there = self.secondary.version(self.client_id, there.after)
         return plan.Lineage.ELSEWHERE
 
-    def held(self) -> plan.Held:
-        """Look for the secondary's version in the primary."""
-        return self.had(self.there.version if self.there else None)
-
-
-@dataclass(slots=True)
-class ReplicaFacts(ClientFacts):
-    """The facts for replicating a record; *late*: the primary wrote before this failback."""
-
-    late: bool = False
-    primary_description: SecretDescription | None = None
-    secondary_description: SecretDescription | None = None
-
-    def look_up(self, fact: plan.Fact) -> StrEnum:
-        """Return the answer to *fact*."""
-        return _REPLICA_FACTS[fact](self)
-
-    def secondary_secret(self) -> plan.SecondarySecret:
-        """Describe the secondary's secret."""
-        self.secondary_description = found = self.secondary.describe(self.client_id)
-        if found is None:
-            return plan.SecondarySecret.NONE
-        return plan.SecondarySecret.REPLICA if found.replica_of else plan.SecondarySecret.OWN
-
-    def read_secondary_record(self) -> plan.SecondaryRecord:
-        """Read and classify the secondary's record."""
-        self.there = self.secondary.stored([self.client_id]).get(self.client_id)
-        return self.secondary_record()
-
-    def primary_secret(self) -> plan.PrimarySecret:
-        """Describe the primary's secret."""
-        self.primary_description = found = self.primary.describe(self.client_id)
-        if found is None:
-            return plan.PrimarySecret.NONE
-        scheduled = found.deletion_scheduled
-        return plan.PrimarySecret.SCHEDULED if scheduled else plan.PrimarySecret.PRESENT
-
-    def read_primary_record(self) -> plan.PrimaryRecord:
-        """Read and classify the primary's record."""
-        self.here = self.primary.stored([self.client_id]).get(self.client_id)
-        if self.here is None:
-            raise UnknownClientError
-        return self.primary_record()
-
-    def versions(self) -> plan.Versions:
-        """Compare the current versions in both descriptions."""
+    def held_version(self) -> plan.HeldVersion:
+        """Look for the secondary's version in the primary; unless it is current, for a call."""
         here, there = self._current_versions()
-        return plan.Versions.SAME if here == there else plan.Versions.DIFFERENT
-
-    def held(self) -> plan.Held:
-        """Look for the secondary's version in the primary."""
-        here, there = self._current_versions()
-        return plan.Held.YES if there is not None and here == there else self.had(there)
-
-    def _current_versions(self) -> tuple[VersionId | None, VersionId | None]:
-        here, there = self.primary_description, self.secondary_description
-        return here.current if here else None, there.current if there else None
+        if there is None:
+            return plan.HeldVersion.NO
+        held = here == there or was_current(self.primary.labels(self.client_id), there)
+        return plan.HeldVersion.YES if held else plan.HeldVersion.NO
 
     def replica(self) -> plan.Replica:
         """Return the primary's word on its replica."""
         status = self.primary_description.replica if self.primary_description else None
         if status is None:
             return plan.Replica.NONE
-        return plan.Replica.ON_ITS_WAY if status in _ON_ITS_WAY else plan.Replica.OTHER
+        return plan.Replica.ARRIVING if status in _ARRIVING else plan.Replica.OTHER
+
+    def choice(self) -> plan.Choice:
+        """Return the operator's choice as a fact."""
+        return plan.Choice[self.keep.name] if self.keep else plan.Choice.NONE
+
+    def _current_versions(self) -> tuple[VersionId | None, VersionId | None]:
+        return (
+            _current(self.primary_description, self.here),
+            _current(self.secondary_description, self.there),
+        )
 
 
-_RECORD_FACTS: Final[Mapping[plan.Fact, Callable[[RecordFacts], StrEnum]]] = {
-    plan.Choice: RecordFacts.choice,
-    plan.Held: RecordFacts.held,
-    plan.Lineage: RecordFacts.lineage,
-    plan.PrimaryRecord: RecordFacts.primary_record,
-    plan.PrimarySecret: RecordFacts.primary_secret,
-    plan.SecondaryRecord: RecordFacts.secondary_record,
-    plan.Versions: RecordFacts.versions,
-}
-_REPLICA_FACTS: Final[Mapping[plan.Fact, Callable[[ReplicaFacts], StrEnum]]] = {
+def _current(described: SecretDescription | None, stored: StoredRecord | None) -> VersionId | None:
+    if described is not None:
+        return described.current
+    return stored.version if stored is not None else None
+
+
+_FACTS: Final[Mapping[plan.Fact, Callable[[ClientFacts], StrEnum]]] = {
     plan.BroughtBack: lambda _: plan.BroughtBack.NO,
-    plan.Choice: ReplicaFacts.choice,
-    plan.Held: ReplicaFacts.held,
-    plan.PrimaryRecord: ReplicaFacts.read_primary_record,
-    plan.PrimarySecret: ReplicaFacts.primary_secret,
-    plan.Replica: ReplicaFacts.replica,
-    plan.SecondaryRecord: ReplicaFacts.read_secondary_record,
-    plan.SecondarySecret: ReplicaFacts.secondary_secret,
-    plan.Start: lambda facts: plan.Start.PRIMARY if facts.late else plan.Start.SECONDARY,
-    plan.Versions: ReplicaFacts.versions,
+    plan.Choice: ClientFacts.choice,
+    plan.HeldVersion: ClientFacts.held_version,
+    plan.Lineage: ClientFacts.lineage,
+    plan.PrimaryRecord: ClientFacts.primary_record,
+    plan.PrimarySecret: ClientFacts.primary_secret,
+    plan.Replica: ClientFacts.replica,
+    plan.SecondaryRecord: ClientFacts.secondary_record,
+    plan.SecondarySecret: ClientFacts.secondary_secret,
+    plan.Versions: ClientFacts.versions,
+    plan.WriterBefore: lambda facts: plan.WriterBefore["PRIMARY" if facts.late else "SECONDARY"],
 }

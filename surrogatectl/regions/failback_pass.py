@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,12 +12,12 @@ from chalicelib.ports import AppClients, RecordStore
 from chalicelib.timing import RateLimiter
 from surrogatectl.regions import failback_plan as plan
 from surrogatectl.regions.failback_apply import CannotApplyError, FailbackActions
-from surrogatectl.regions.failback_facts import RecordFacts, ReplicaFacts
+from surrogatectl.regions.failback_facts import ClientFacts
 from surrogatectl.regions.failback_plan import Action, Choices, Known, Resolution, Rule
 from surrogatectl.regions.failback_summary import Left, Summary, split_of
-from surrogatectl.regions.state import in_batches
+from surrogatectl.regions.state import client_id_pages, in_batches
 
-_PAGE: Final = 100
+_CONCURRENT: Final = "Somebody else writes it at this moment."
 
 Progress = Callable[[str, int, int], object]
 """Takes the work in hand, the number of clients it is done for, and the number of all."""
@@ -28,8 +28,7 @@ class ClientDirectory:
     """
     Every client of either Region.
 
-    A list can be minutes old; each client that was enrolled since has an app client that
-    carries our mark.
+    A list can be minutes old; each client enrolled since has an app client with our mark.
     """
 
     primary: RecordStore
@@ -38,25 +37,15 @@ class ClientDirectory:
     pace: RateLimiter
 
     def list_all_clients(self) -> list[ClientId]:
-        """
-        Return their client IDs.
-
-        Raises:
-            ServiceError: If one of the Regions does not say.
-        """
-        found = dict.fromkeys((*self._listed(self.primary), *self._listed(self.secondary)))
+        """Return their client IDs."""
+        found = dict.fromkeys(
+            client_id
+            for records in (self.primary, self.secondary)
+            for page in client_id_pages(records, self.pace)
+            for client_id in page
+        )
         found |= dict.fromkeys(client_id for _, client_id in self.pool.ours(self.pace.wait))
         return list(found)
-
-    def _listed(self, store: RecordStore) -> Iterator[ClientId]:
-        cursor: str | None = None
-        while True:
-            self.pace.wait()
-            page = store.list(cursor, _PAGE)
-            yield from (each.client_id for each in page.items)
-            cursor = page.cursor
-            if cursor is None:
-                return
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +54,7 @@ class ClientPasses:
     Passes over all clients of *regions*, the primary one first.
 
     *reads*, *looks* and *writes* pace the calls for a batch, for a client, and for its changes.
+    Every method raises `ServiceError` if a Region does not answer.
     """
 
     regions: tuple[str, str]
@@ -76,12 +66,7 @@ class ClientPasses:
     progress: Progress = field(default=lambda _what, _done, _all: None)
 
     def bring_all_back(self, choices: Choices, what: str) -> Summary:
-        """
-        Bring the records of all clients back.
-
-        Raises:
-            ServiceError: If a Region does not answer.
-        """
+        """Bring the records of all clients back."""
         summary, done = Summary(), 0
         client_ids = self.directory.list_all_clients()
         for batch in in_batches(client_ids):
@@ -91,12 +76,7 @@ class ClientPasses:
         return summary
 
     def replicate_all(self, choices: Choices, *, late: bool) -> tuple[Summary, int]:
-        """
-        Replicate the records of all clients again; return their number, too.
-
-        Raises:
-            ServiceError: If a Region does not answer.
-        """
+        """Replicate the records of all clients again; return their number, too."""
         summary, client_ids = Summary(), self.directory.list_all_clients()
         for number, client_id in enumerate(client_ids, start=1):
             self.replicate(client_id, choices, summary, late=late)
@@ -109,18 +89,13 @@ class ClientPasses:
     def bring_back(
         self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary
     ) -> None:
-        """
-        Bring a batch's records back, and note the fate of each.
-
-        Raises:
-            ServiceError: If a Region does not answer.
-        """
+        """Bring a batch's records back, and note the fate of each."""
         self.reads.wait()
         primary, secondary = self.actions.primary, self.actions.secondary
         here, there = primary.stored(client_ids), secondary.stored(client_ids)
         for client_id in client_ids:
             found = here.get(client_id), there.get(client_id)
-            facts = RecordFacts(primary, secondary, client_id, choices.of(client_id), *found)
+            facts = ClientFacts(primary, secondary, client_id, choices.of(client_id), *found)
             try:
                 self._settle(plan.BRING_BACK, facts, choices, summary)
             except (CannotApplyError, VersionConflictError, UnknownClientError) as err:
@@ -136,13 +111,10 @@ class ClientPasses:
 
         *late*: the primary Region wrote before this failback.  Failback then does not bring a
         record back by itself that only the other Region has: somebody may have deleted it since.
-
-        Raises:
-            ServiceError: If a Region does not answer.
         """
         self.looks.wait()
         primary, secondary = self.actions.primary, self.actions.secondary
-        facts = ReplicaFacts(primary, secondary, client_id, choices.of(client_id), late=late)
+        facts = ClientFacts(primary, secondary, client_id, choices.of(client_id), late=late)
         try:
             self._settle(plan.REPLICATE, facts, choices, summary)
         except UnknownClientError:
@@ -155,7 +127,7 @@ class ClientPasses:
     def _settle(
         self,
         rules: Sequence[Rule],
-        facts: RecordFacts | ReplicaFacts,
+        facts: ClientFacts,
         choices: Choices,
         summary: Summary,
     ) -> None:
@@ -184,6 +156,3 @@ class ClientPasses:
             if step.counts is not None:
                 summary.count(step.counts)
             known = plan.known_after(step.action, known)
-
-
-_CONCURRENT: Final = "Somebody else writes it at this moment."

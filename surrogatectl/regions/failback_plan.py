@@ -56,70 +56,24 @@ class ReplicaResult(StrEnum):
     REMOVED = "removed"
 
 
-# Facts: each type is a question, its members are the answers, in the words of ADR 7.
-Versions = StrEnum("Versions", {"SAME": "same version", "DIFFERENT": "different versions"})
+# Facts: each type is a question, its members are the answers.
+Versions = StrEnum("Versions", ["SAME", "DIFFERENT"])
 SecondaryRecord = StrEnum(
-    "SecondaryRecord",
-    {
-        "NONE": "secondary: no record",
-        "UNREADABLE": "secondary: record unreadable",
-        "UNFINISHED": "secondary: enrollment unfinished",
-        "DELETED": "secondary: tombstone",
-        "LIVE": "secondary: live record",
-    },
+    "SecondaryRecord", ["NONE", "UNREADABLE", "UNFINISHED", "DELETED", "LIVE"]
 )
-SecondarySecret = StrEnum(
-    "SecondarySecret",
-    {
-        "NONE": "secondary: no secret",
-        "REPLICA": "secondary: replica",
-        "OWN": "secondary: own secret",
-    },
-)
-PrimarySecret = StrEnum(
-    "PrimarySecret",
-    {
-        "NONE": "primary: no secret",
-        "SCHEDULED": "primary: deletion scheduled",
-        "PRESENT": "primary: secret in use",
-    },
-)
-PrimaryRecord = StrEnum(
-    "PrimaryRecord",
-    {
-        "ENROLLING": "primary: enrolling",
-        "UNUSABLE": "primary: record unreadable or enrollment undone",
-        "DELETED": "primary: tombstone",
-        "LIVE": "primary: live record",
-    },
-)
-Lineage = StrEnum(
-    "Lineage",
-    {"FORWARD": "`after` leads to the primary's version", "ELSEWHERE": "`after` leads elsewhere"},
-)
-Held = StrEnum(
-    "Held",
-    {
-        "YES": "primary had the secondary's version",
-        "NO": "primary never had the secondary's version",
-    },
-)
-Replica = StrEnum(
-    "Replica",
-    {
-        "NONE": "primary names no replica",
-        "ON_ITS_WAY": "replica in sync or on its way",
-        "OTHER": "replica detached or failed",
-    },
-)
-Choice = StrEnum(
-    "Choice", {"PRIMARY": "keep primary", "SECONDARY": "keep secondary", "NONE": "no choice"}
-)
-Start = StrEnum(
-    "Start",
-    {"PRIMARY": "primary wrote before", "SECONDARY": "this failback made the primary write"},
-)
-BroughtBack = StrEnum("BroughtBack", {"YES": "bringing back tried", "NO": "not yet brought back"})
+SecondarySecret = StrEnum("SecondarySecret", ["NONE", "REPLICA", "OWN"])
+PrimarySecret = StrEnum("PrimarySecret", ["NONE", "SCHEDULED", "PRESENT"])
+PrimaryRecord = StrEnum("PrimaryRecord", ["ENROLLING", "UNUSABLE", "DELETED", "LIVE"])
+# Does `after` lead from the secondary's version to the primary's?
+Lineage = StrEnum("Lineage", ["FORWARD", "ELSEWHERE"])
+# Did the primary have the secondary's version, as more than a staged one?
+HeldVersion = StrEnum("HeldVersion", ["YES", "NO"])
+# The status of the replica in the primary's description.
+Replica = StrEnum("Replica", ["NONE", "ARRIVING", "OTHER"])
+Choice = StrEnum("Choice", ["PRIMARY", "SECONDARY", "NONE"])
+# The Region that wrote when this failback began.
+WriterBefore = StrEnum("WriterBefore", ["PRIMARY", "SECONDARY"])
+BroughtBack = StrEnum("BroughtBack", ["YES", "NO"])
 
 
 class Action(StrEnum):
@@ -169,7 +123,7 @@ BRING_BACK: Final[Sequence[Rule]] = (
     Rule((PrimarySecret.SCHEDULED, Choice.SECONDARY), Action.RESTORE, Resolution.KEPT_SECONDARY),
     Rule((PrimarySecret.SCHEDULED,), Action.ASK, Resolution.SPLIT),
     Rule((Lineage.FORWARD,), Action.COPY, Resolution.FORWARD),
-    Rule((Held.YES,), Action.NOTHING, Resolution.AHEAD),
+    Rule((HeldVersion.YES,), Action.NOTHING, Resolution.AHEAD),
     # Nobody received its secret; the same request was repeated in the secondary Region.
     Rule((PrimaryRecord.ENROLLING,), Action.COPY, Resolution.KEPT_SECONDARY),
     Rule((Choice.PRIMARY,), Action.PUT_BEHIND, Resolution.KEPT_PRIMARY),
@@ -187,22 +141,22 @@ REPLICATE: Final[Sequence[Rule]] = (
     Rule((*_ALONE, Choice.SECONDARY), Action.BRING_BACK),
     Rule((*_ALONE, Choice.PRIMARY), Action.REMOVE, ReplicaResult.REMOVED),
     # Lists did not show it before; where the primary wrote before, somebody may have deleted it.
-    Rule((*_ALONE, Start.SECONDARY), Action.BRING_BACK),
+    Rule((*_ALONE, WriterBefore.SECONDARY), Action.BRING_BACK),
     Rule((*_ALONE, SecondaryRecord.DELETED), Action.REMOVE, ReplicaResult.REMOVED),
     Rule(_ALONE, Action.LEAVE, why=_UNKNOWN),
     Rule((PrimarySecret.NONE,), Action.NOTHING),
     Rule((PrimarySecret.SCHEDULED, SecondarySecret.NONE), Action.NOTHING),
-    Rule((PrimarySecret.SCHEDULED, Held.YES), Action.REMOVE, ReplicaResult.DELETED),
+    Rule((PrimarySecret.SCHEDULED, HeldVersion.YES), Action.REMOVE, ReplicaResult.DELETED),
     Rule((PrimarySecret.SCHEDULED, Choice.PRIMARY), Action.REMOVE, ReplicaResult.DELETED),
     Rule((PrimarySecret.SCHEDULED,), Action.LEAVE, why=_SCHEDULED),
     Rule((_OWN, Versions.DIFFERENT, BroughtBack.NO), Action.BRING_BACK),
-    Rule((_OWN, Held.NO), Action.LEAVE, why=_NOT_HELD),
+    Rule((_OWN, HeldVersion.NO), Action.LEAVE, why=_NOT_HELD),
     # Replication begins when the enrollment has ended.
     Rule((PrimaryRecord.ENROLLING,), Action.NOTHING),
     Rule((PrimaryRecord.UNUSABLE,), Action.NOTHING),
     Rule((_OWN, PrimaryRecord.DELETED), Action.REMOVE),
     Rule((PrimaryRecord.DELETED,), Action.FINISH_DELETION, ReplicaResult.DELETED),
-    Rule((SecondarySecret.NONE, Replica.ON_ITS_WAY), Action.NOTHING),
+    Rule((SecondarySecret.NONE, Replica.ARRIVING), Action.NOTHING),
     Rule((_OWN, Replica.NONE), Action.OVERWRITE, ReplicaResult.REPLICATED),
     Rule((Replica.NONE,), Action.REPLICATE, ReplicaResult.REPLICATED),
     Rule((), Action.FORGET_REPLICA),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from chalicelib.model import ClientId, ClientRecord
 from surrogatectl.regions.failback_plan import ReplicaResult, Resolution
@@ -66,8 +67,8 @@ def split_of(
         return Split(client_id, theirs.client_name, (f"its record in {primary} {why}",))
     told = [
         f"{name}: {one} in {primary}, {other} in {secondary}"
-        for name, one, other in _compared(ours, theirs)
-        if one != other
+        for name, describe in _COMPARED.items()
+        if (one := describe(ours)) != (other := describe(theirs))
     ]
     app_clients = sorted(
         region
@@ -79,18 +80,6 @@ def split_of(
     return Split(client_id, theirs.client_name, tuple(told or ["versions only"]))
 
 
-def _compared(ours: ClientRecord, theirs: ClientRecord) -> Iterable[tuple[str, str, str]]:
-    for name, one, other in (
-        ("status", ours.status, theirs.status),
-        ("name", ours.client_name, theirs.client_name),
-        ("secrets", _secrets(ours), _secrets(theirs)),
-        ("scopes", " ".join(ours.scopes), " ".join(theirs.scopes)),
-        ("addresses", _addresses(ours), _addresses(theirs)),
-        ("expires", str(ours.expires_at or "never"), str(theirs.expires_at or "never")),
-    ):
-        yield name, str(one), str(other)
-
-
 def _secrets(record: ClientRecord) -> str:
     return " ".join(
         secret.secret_id + (f" until {secret.expires_at}" if secret.expires_at else "")
@@ -98,5 +87,11 @@ def _secrets(record: ClientRecord) -> str:
     )
 
 
-def _addresses(record: ClientRecord) -> str:
-    return " ".join(map(str, record.allowed_cidrs)) or "any"
+_COMPARED: Final[Mapping[str, Callable[[ClientRecord], str]]] = {
+    "status": lambda record: str(record.status),
+    "name": lambda record: record.client_name,
+    "secrets": _secrets,
+    "scopes": lambda record: " ".join(record.scopes),
+    "addresses": lambda record: " ".join(map(str, record.allowed_cidrs)) or "any",
+    "expires": lambda record: str(record.expires_at or "never"),
+}

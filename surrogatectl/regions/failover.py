@@ -17,8 +17,6 @@ from chalicelib.errors import ServiceError
 from chalicelib.model import (
     ClientId,
     ClientRecord,
-    ClientSummary,
-    Page,
     RegionState,
     Status,
     Versioned,
@@ -28,18 +26,19 @@ from chalicelib.timing import RateLimiter
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.state import (
     Announce,
+    Lister,
     Name,
     NoAnswerError,
     NotAllowedError,
     Side,
     SteeringError,
     Steps,
+    client_id_pages,
     fenced,
     in_batches,
     writes,
 )
 
-_PAGE: Final = 100
 _NAMED: Final = 5
 # What was written just before is on its way; replication mostly takes seconds.
 _REPLICA_PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
@@ -61,18 +60,15 @@ class Check:
     detail: str
 
 
-class Lister(ManyRecordsReader, Protocol):
+class Reader(Lister, ManyRecordsReader, Protocol):
     """Lists and reads the records of one Region."""
-
-    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
-        """See `RecordStore.list`."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCheck:
     """Compares the versions of every record in both Regions; it reads in batches, at a *pace*."""
 
-    primary: Lister
+    primary: Reader
     secondary: ManyRecordsReader
     pace: RateLimiter
     pause: Pause
@@ -95,21 +91,11 @@ class ReplicaCheck:
 
     def _behind(self) -> tuple[int, list[ClientId]]:
         count, behind = 0, list[ClientId]()
-        for page in self._pages():
-            for batch in in_batches([each.client_id for each in page.items]):
+        for page in client_id_pages(self.primary, self.pace):
+            for batch in in_batches(page):
                 count += len(batch)
                 behind += self._old(batch)
         return count, behind
-
-    def _pages(self) -> Iterator[Page[ClientSummary]]:
-        cursor: str | None = None
-        while True:
-            self.pace.wait()
-            page = self.primary.list(cursor, _PAGE)
-            yield page
-            cursor = page.cursor
-            if cursor is None:
-                return
 
     def _old(self, client_ids: Sequence[ClientId]) -> Iterator[ClientId]:
         self.pace.wait()

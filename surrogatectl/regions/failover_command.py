@@ -106,12 +106,7 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 def _to_primary(parts: SteeringParts, output_format: str) -> None:
-    """
-    Say that there is nothing to take back, if there is not.
-
-    Raises:
-        Conflict: If there is.
-    """
+    """Say that there is nothing to take back, if there is not."""
     primary, secondary = parts.sides
     with steering_failures():
         state = secondary.look()

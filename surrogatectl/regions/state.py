@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from chalicelib.clients.repository import outranks
 from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
-from chalicelib.model import ClientId, RegionState
+from chalicelib.model import ClientId, ClientSummary, Page, RegionState
 from chalicelib.ports import BATCH, Clock, Pause, StateStore
+from chalicelib.timing import RateLimiter
 
 _ATTEMPTS: Final = 6
+_PAGE: Final = 100
 _POLL_SECONDS: Final = 0.25
 
 Announce = Callable[[str], None]
@@ -90,6 +92,25 @@ class Side:
                 break
             return state
         raise NoAnswerError(f"The state of {self.region} cannot be written: {_told(last)}")
+
+
+class Lister(Protocol):
+    """Lists the records of one Region."""
+
+    def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
+        """See `RecordStore.list`."""
+
+
+def client_id_pages(records: Lister, pace: RateLimiter) -> Iterator[Sequence[ClientId]]:
+    """Yield the client IDs of all *records*, in pages."""
+    cursor: str | None = None
+    while True:
+        pace.wait()
+        page = records.list(cursor, _PAGE)
+        yield [each.client_id for each in page.items]
+        cursor = page.cursor
+        if cursor is None:
+            return
 
 
 def in_batches(client_ids: Sequence[ClientId]) -> Iterator[Sequence[ClientId]]:
