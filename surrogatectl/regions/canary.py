@@ -42,10 +42,10 @@ def canary_secret_name(prefix: str) -> str:
 @dataclass(frozen=True, slots=True)
 class Problem:
     """
-    Why the canary got no token.
+    The reason why the canary got no token.
 
-    *refused*: the Region does not know its credential (any more).  *unknown*:
-    it could not be tried.
+    *refused*: the Region does not know its credential (any more).  *unknown*: there was no
+    attempt.
     """
 
     detail: str
@@ -89,7 +89,7 @@ class CanarySecret:
             content = json.loads(answer["SecretString"])
             client_id, client_secret = content["client_id"], content["client_secret"]
         except (KeyError, TypeError, ValueError):
-            # What json chokes on may be the secret: it must not become a cause.
+            # A JSON error may quote the secret: it must not become a cause.
             raise CanaryError("Its secret is malformed.") from None
         return IssuedCredentials(
             ClientId(client_id), secret_id(client_secret), client_secret=client_secret

@@ -31,11 +31,12 @@ from surrogatectl.regions.state import (
     Name,
     NoAnswerError,
     NotAllowedError,
+    RegionStateError,
     Side,
-    SteeringError,
     Steps,
     fenced,
     writes,
+    writing,
 )
 
 _ATTEMPTS: Final = 6
@@ -44,7 +45,7 @@ _NAMED: Final = 5
 
 
 class SplitsError(NotAllowedError):
-    """Clients were written in both Regions, and nobody said which record is to be kept."""
+    """Clients were written in both Regions, and the operator has yet to choose the records."""
 
     def __init__(self, splits: Sequence[Split], told: str) -> None:
         super().__init__(told)
@@ -53,7 +54,7 @@ class SplitsError(NotAllowedError):
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a failback did: *already* if there was nothing to take back but replication."""
+    """The result of a failback; *already*: the primary Region wrote before."""
 
     already: bool
     epoch: int
@@ -67,9 +68,9 @@ class Outcome:
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """
-    How long to wait, in seconds: for calls that are under way, and for DNS.
+    Seconds to wait: for calls that are under way, and for DNS.
 
-    *ttl*: resolvers may keep the old answer for so long after the name moved.
+    *ttl*: how long resolvers may keep the old answer after the name moved.
     """
 
     settle: float
@@ -79,7 +80,7 @@ class Timeouts:
 
 @dataclass(frozen=True, slots=True)
 class Failback:
-    """Takes traffic and changes back to the primary Region."""
+    """Failback of traffic and changes to the primary Region."""
 
     primary: Side
     secondary: Side
@@ -93,7 +94,7 @@ class Failback:
 
     def fail_back(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
         """
-        Fail back; with *force* whatever the canary says, and without clients that cannot be.
+        Fail back; with *force*, despite the canary and without clients that cannot be brought back.
 
         Raises:
             SplitsError: If people have to choose first; the secondary Region writes.
@@ -101,8 +102,8 @@ class Failback:
             ServiceError: Likewise.
         """
         steps = Steps(self.clock, self.announce)
-        secondary = self.secondary.look("Nothing was changed. Repeat this when it answers.")
-        primary = self.primary.look(
+        secondary = self.secondary.read_state("Nothing was changed. Repeat this when it answers.")
+        primary = self.primary.read_state(
             f"Nothing was changed: {self.secondary.region} goes on as before. Repeat this when "
             f"{self.primary.region} is well."
         )
@@ -110,8 +111,7 @@ class Failback:
         if already and (secondary.took_over or secondary.writer):
             raise NotAllowedError(
                 f"{self.primary.region} writes by a higher epoch, but {self.secondary.region} has "
-                "the traffic, or claims to write: nothing that this command does leads to that. "
-                "Look at both states."
+                "the traffic, or claims to write. No command leads to this: look at both states."
             )
         counts: dict[str, int] = {}
         if not already:
@@ -125,12 +125,12 @@ class Failback:
 
     def _prepare(self, choices: Choices, steps: Steps, *, force: bool) -> dict[str, int]:
         """Bring over all records that can be, and try the primary; return the counts."""
-        epoch = self.secondary.look().epoch
+        epoch = self.secondary.read_state().epoch
         self.primary.update_state(fenced(epoch))
         steps.record("primary_fenced", f"{self.primary.region}: writes nothing")
         summary = self.clients.bring_all_back(choices, "bringing records back")
         steps.record("prepared", f"records brought back: {summary}")
-        self._judge(summary, f"{self.secondary.region} goes on as before. ", force=force)
+        self._require_all(summary, f"{self.secondary.region} goes on as before. ", force=force)
         self._try_out(force=force)
         return summary.counts
 
@@ -149,7 +149,7 @@ class Failback:
         self.announce(problem.detail)
 
     @staticmethod
-    def _judge(summary: Summary, state: str, *, force: bool) -> None:
+    def _require_all(summary: Summary, state: str, *, force: bool) -> None:
         """Raise unless all of the clients are brought back."""
         if summary.splits:
             named = ", ".join(each.client_id for each in summary.splits[:_NAMED])
@@ -157,9 +157,9 @@ class Failback:
             raise SplitsError(
                 summary.splits,
                 f"{len(summary.splits)} clients were written in both Regions: {named}{more}. "
-                "Nothing of them was overwritten. "
-                f"{state}Choose for each with --keep CLIENT=primary or --keep "
-                "CLIENT=secondary, or for the rest with --keep-all, and repeat.",
+                f"Neither record was overwritten. {state}Choose for each with --keep "
+                "CLIENT=primary or --keep CLIENT=secondary, or for the rest with --keep-all, and "
+                "repeat.",
             )
         if summary.left and not force:
             named = "; ".join(f"{each.client_id}: {each.why}" for each in summary.left[:_NAMED])
@@ -174,7 +174,7 @@ class Failback:
         self, choices: Choices, timeouts: Timeouts, steps: Steps, *, force: bool
     ) -> dict[str, int]:
         """Fence both Regions, bring over the rest, and move the traffic; return the counts."""
-        epoch = 1 + max(self.primary.look().epoch, self.secondary.look().epoch)
+        epoch = 1 + max(self.primary.read_state().epoch, self.secondary.read_state().epoch)
         for side in (self.secondary, self.primary):
             side.update_state(fenced(epoch))
         steps.record("fenced", "both Regions: nobody writes")
@@ -186,10 +186,10 @@ class Failback:
             steps.record("denials", "denials brought together")
             summary = self.clients.bring_all_back(choices, "bringing back what changed meanwhile")
             steps.record("records", f"what changed meanwhile: {summary}")
-            self._judge(summary, "", force=force)
+            self._require_all(summary, "", force=force)
             self._try_out(force=force)
             steps.record("verified", f"{self.primary.region}: serves the canary's token")
-        except (SteeringError, ServiceError):
+        except (RegionStateError, ServiceError):
             self._give_up()
             raise
         self._release()
@@ -197,21 +197,19 @@ class Failback:
 
     def _give_up(self) -> None:
         """Let the secondary Region write again, unless the traffic has moved already."""
-        if self.secondary.look().took_over:
+        if self.secondary.read_state().took_over:
             self._resume()
             self.announce(f"{self.secondary.region}: writes again")
 
     def _resume(self) -> None:
         """Let the secondary Region write again; the primary one is fenced, and may be lost."""
         primary = self.primary.try_read()
-        epoch = 1 + max(self.secondary.look().epoch, primary.epoch if primary else 0)
-        self.secondary.update_state(
-            lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
-        )
+        epoch = 1 + max(self.secondary.read_state().epoch, primary.epoch if primary else 0)
+        self.secondary.update_state(writing(epoch))
 
     def _merge_denials(self) -> None:
         """Have the primary Region deny whom the secondary one denies, and allow whom it allowed."""
-        secondary, primary = self.secondary.look(), self.primary.look()
+        secondary, primary = self.secondary.read_state(), self.primary.read_state()
         merged = _merged(secondary, primary)
         if merged != primary and is_full(merged):
             raise NotAllowedError(
@@ -252,11 +250,9 @@ class Failback:
         if timeouts.ttl:
             self.pause(timeouts.ttl)
             steps.record("ttl", "resolvers have forgotten the old answer")
-        epoch = max(self.primary.look().epoch, self.secondary.look().epoch)
+        epoch = max(self.primary.read_state().epoch, self.secondary.read_state().epoch)
         self.secondary.update_state(fenced(epoch))
-        self.primary.update_state(
-            lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
-        )
+        self.primary.update_state(writing(epoch))
         steps.record("writer", f"{self.primary.region}: writes")
 
     def _replicate(
@@ -267,7 +263,7 @@ class Failback:
         steps.record("replication", f"replication from {self.primary.region}: {summary}")
         return Outcome(
             already=already,
-            epoch=self.primary.look().epoch,
+            epoch=self.primary.read_state().epoch,
             steps=steps.done,
             clients=clients,
             counts=sum_counts(counts, summary.counts),
@@ -285,9 +281,8 @@ class Failback:
             NotAllowedError: If the traffic has moved already.
             NoAnswerError: If a state cannot be read or written.
         """
-        secondary, primary = self.secondary.look(), self.primary.look()
-        role = writes(primary, secondary)
-        if role is not None:
+        secondary, primary = self.secondary.read_state(), self.primary.read_state()
+        if writes(primary, secondary) is not None:
             return False
         if not secondary.took_over:
             raise NotAllowedError(

@@ -1,4 +1,4 @@
-"""`failback`: the command line of it."""
+"""The command `failback`."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from surrogatectl.regions.failback_plan import Choices, Keep
 from surrogatectl.regions.failback_summary import Split
 from surrogatectl.regions.failover_command import (
     announce,
+    region_failures,
     settle_option,
     simple_record_option,
-    steering_failures,
     timeout_option,
 )
-from surrogatectl.regions.parts import SteeringParts
+from surrogatectl.regions.parts import RegionsParts
 
 # The TTL of the records in infra/routing.yaml, and as much again for resolvers that round it up.
 _TTL_SECONDS: Final = 120.0
@@ -54,17 +54,17 @@ class _KeepChoice(click.ParamType[tuple[ClientId, Keep]]):
     "kept",
     multiple=True,
     type=_KeepChoice(),
-    help="Which record to keep of a client that was written in both Regions; may be repeated.",
+    help="The record to keep of a client that was written in both Regions; repeatable.",
 )
 @click.option(
     "--keep-all",
     type=click.Choice([each.value for each in Keep]),
-    help="Which record to keep of all other clients that were written in both.",
+    help="The record to keep of all other clients that were written in both Regions.",
 )
 @click.option(
     "--abort",
     is_flag=True,
-    help="Let the secondary Region write again; the traffic is there still.",
+    help="Give up: let the secondary Region write again, which still has the traffic.",
 )
 @click.option(
     "--force",
@@ -98,16 +98,16 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     """
     Take the traffic and administrators' changes back to the primary Region.
 
-    What was written in the secondary Region is brought back first, while that goes
-    on as before.  A client that was written in both Regions is never overwritten:
-    it is shown, and one of the two records has to be chosen, before anything moves.
+    The command first brings back the secondary Region's changes, while that Region goes on.
+    It never overwrites a client that was written in both Regions: it shows the client and stops
+    until you choose a record.
 
-    Exit code 3: something has to be chosen or mended; 4: something does not
-    answer.  Repeating it is safe, and goes on where it stopped.
+    Exit code 3: choose a record, or mend something; 4: something does not answer.
+    Repeating the command is safe: it goes on where it stopped.
     """
-    parts = SteeringParts(deployment(), simple_record)
+    parts = RegionsParts(deployment(), simple_record)
     audited = audited_run(audit_file, "failback", parts.settings.primary)
-    with audited, _progress(output_format) as report, steering_failures():
+    with audited, _progress(output_format) as report, region_failures():
         parts.require_record()
         command = parts.failback(announce(output_format), report)
         if abort:

@@ -30,8 +30,8 @@ from surrogatectl.regions.state import (
     Name,
     NoAnswerError,
     NotAllowedError,
+    RegionStateError,
     Side,
-    SteeringError,
     Steps,
     client_id_pages,
     fenced,
@@ -40,12 +40,12 @@ from surrogatectl.regions.state import (
 )
 
 _NAMED: Final = 5
-# What was written just before is on its way; replication mostly takes seconds.
+# Recent writes are on their way; replication mostly takes seconds.
 _REPLICA_PAUSES: Final = (1.0, 2.0, 4.0, 8.0)
 
 
 class Result(StrEnum):
-    """What a check found."""
+    """The result of a check."""
 
     PASSED = "passed"
     FAILED = "failed"
@@ -54,7 +54,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A check, and what it found, in words."""
+    """A check's result, and its detail in words."""
 
     result: Result
     detail: str
@@ -109,13 +109,13 @@ class ReplicaCheck:
 
 
 def _is_replicated(found: Versioned[ClientRecord] | None) -> bool:
-    # What is being enrolled or deleted has no replica, or none for long.
+    # A client being enrolled or deleted has no replica, or none for long.
     return found is None or found.value.status in {Status.ACTIVE, Status.DISABLED}
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a failover did: *already* if the secondary Region had taken over before."""
+    """The result of a failover; *already*: the secondary Region had taken over before."""
 
     checks: Mapping[str, Check]
     steps: Mapping[str, float]
@@ -156,12 +156,12 @@ class Failover:
                 cannot be written, or the name does not follow.
         """
         steps = Steps(self.clock, self.announce)
-        secondary = self.secondary.look("Nothing was changed: it cannot take over as it is.")
+        secondary = self.secondary.read_state("Nothing was changed: it cannot take over as it is.")
         primary = self.primary.try_read()
         already = secondary.took_over and writes(primary, secondary) == "secondary"
         checks = {} if already else self._checks(primary)
         if checks:
-            self._judge(checks, force=force)
+            self._require_passed(checks, force=force)
             steps.record("checked", f"{self.secondary.region}: checked")
         is_fenced = self._fence(primary, secondary, steps, force=force, already=already)
         epoch = max(secondary.epoch, primary.epoch if primary else 0) + 1
@@ -183,17 +183,12 @@ class Failover:
             else Check(Result.SKIPPED if problem.unknown else Result.FAILED, problem.detail)
         )
         if primary is None:
-            lost = f"{self.primary.region} does not answer: nobody knows what was not replicated."
+            lost = f"{self.primary.region} does not answer, so replicas cannot be compared."
             return {"canary": canary, "replicas": Check(Result.SKIPPED, lost)}
         return {"canary": canary, "replicas": self.replicas()}
 
-    def _judge(self, checks: Mapping[str, Check], *, force: bool) -> None:
-        """
-        Tell people what the checks found.
-
-        Raises:
-            NotAllowedError, NoAnswerError: If that is a reason not to go on.
-        """
+    def _require_passed(self, checks: Mapping[str, Check], *, force: bool) -> None:
+        """Announce the checks; raise if one is a reason not to go on."""
         for name, check in checks.items():
             self.announce(f"check of {name}: {check.result}. {check.detail}")
         results = {check.result for check in checks.values()}
@@ -234,19 +229,15 @@ class Failover:
         if not force and self.settle_seconds:
             self.pause(self.settle_seconds)
             steps.record("settled", "calls that were under way have ended")
-            self._judge_again(epoch + 1)
+            self._require_replicated(epoch + 1)
         return True
 
-    def _judge_again(self, epoch: int) -> None:
+    def _require_replicated(self, epoch: int) -> None:
         """
-        Make sure that what was written meanwhile is replicated, too.
+        Require that the changes made meanwhile are replicated, too.
 
-        *epoch* is that of the fence, which is taken away if it is not.
-
-        Raises:
-            NotAllowedError: If it is not; the primary Region writes again, unless
-                somebody else let the secondary one take over meanwhile.
-            NoAnswerError: If nobody can tell whether somebody did.
+        Otherwise take the fence of *epoch* away, so that the primary Region writes again, unless
+        somebody else let the secondary one take over meanwhile.
         """
         check = self.replicas()
         if check.result is Result.PASSED:
@@ -256,9 +247,9 @@ class Failover:
             lambda state: replace(state, writer=True) if state.epoch == epoch else state
         )
         try:
-            # Who takes over at this moment has not seen that the fence is gone.
+            # A failover at this moment has not seen that the fence is gone.
             self._require_not_overtaken()
-        except SteeringError:
+        except RegionStateError:
             self.primary.update_state(fenced(epoch))
             raise
         raise NotAllowedError(
@@ -267,14 +258,8 @@ class Failover:
         )
 
     def _require_not_overtaken(self) -> None:
-        """
-        Make sure that the secondary Region has not taken over.
-
-        Raises:
-            NotAllowedError: If it has.
-            NoAnswerError: If it does not answer.
-        """
-        secondary = self.secondary.look()
+        """Make sure that the secondary Region has not taken over."""
+        secondary = self.secondary.read_state()
         if secondary.took_over or secondary.writer:
             raise NotAllowedError(
                 f"Meanwhile somebody else let {self.secondary.region} take over. "

@@ -1,4 +1,4 @@
-"""`failover` and `canary`: which Region serves and writes, and who tries them out."""
+"""The commands `failover` and `canary`."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from surrogatectl.cli.common import (
 )
 from surrogatectl.cli.configuration import ROLES
 from surrogatectl.regions.canary import CanaryError
-from surrogatectl.regions.parts import SteeringParts
-from surrogatectl.regions.state import Announce, NotAllowedError, SteeringError
+from surrogatectl.regions.parts import RegionsParts
+from surrogatectl.regions.state import Announce, NotAllowedError, RegionStateError
 
 # A call to the admin API ends within the function's 25 seconds.
 SETTLE_SECONDS: Final = 30.0
@@ -51,9 +51,9 @@ simple_record_option = click.option(
     is_flag=False,
     flag_value="",
     metavar="[NAME]",
-    help="Change the name's record in Route 53: where that is a simple one, and not those of "
-    "infra/routing.yaml. It needs us-east-1, and takes the record's TTL. NAME: whose record it "
-    "is, if not PUBLIC_URL's.",
+    help="Change the name's simple record in Route 53, for a deployment without "
+    "infra/routing.yaml. It needs us-east-1, and takes the record's TTL. NAME: the record's name, "
+    "by default PUBLIC_URL's host.",
 )
 
 
@@ -64,7 +64,7 @@ simple_record_option = click.option(
 @click.option(
     "--force",
     is_flag=True,
-    help="Do not wait, and take over whatever the checks find, or if they cannot be made.",
+    help="Do not wait, and take over whatever the checks say.",
 )
 @timeout_option
 @settle_option
@@ -81,21 +81,21 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     output_format: str,
 ) -> None:
     """
-    Let the secondary Region take over: the traffic, and administrators' changes.
+    Give the secondary Region the traffic and administrators' changes.
 
-    First it is checked that the Region serves the canary, and that its replicas
-    are current.  Nothing of the primary Region is needed; if that answers, it
-    is told to write no more.  The way back is `failback`.
+    The command first checks that the Region serves the canary, and that its replicas are current.
+    It needs nothing of the primary Region, and fences that Region if it answers.
+    The way back is `failback`.
 
-    Exit code 3: a check failed; 4: one could not be made, or the name does not
-    follow.  Repeating it is safe.
+    Exit code 3: a check failed; 4: a check could not be made, or the name does not follow.
+    Repeating the command is safe.
     """
-    parts = SteeringParts(deployment(), simple_record)
+    parts = RegionsParts(deployment(), simple_record)
     if role == "primary":
         _to_primary(parts, output_format)
         return
     audited = audited_run(audit_file, "failover", parts.settings.secondary)
-    with audited, steering_failures():
+    with audited, region_failures():
         parts.require_record()
         outcome = parts.failover(announce(output_format), settle).fail_over(
             force=force, timeout=timeout
@@ -105,11 +105,11 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
         output.print_json(document | asdict(outcome))
 
 
-def _to_primary(parts: SteeringParts, output_format: str) -> None:
+def _to_primary(parts: RegionsParts, output_format: str) -> None:
     """Say that there is nothing to take back, if there is not."""
     primary, secondary = parts.sides
-    with steering_failures():
-        state = secondary.look()
+    with region_failures():
+        state = secondary.read_state()
         found = primary.try_read()
         idle = found is not None and not found.writer and not state.writer
     if state.took_over or state.writer or idle:
@@ -126,17 +126,17 @@ def _to_primary(parts: SteeringParts, output_format: str) -> None:
 
 @click.command()
 @click.option("--scope", required=True, help="A scope that it may ask for: demo/read.")
-@click.option("--name", default="canary", show_default=True, help="What people call it.")
+@click.option("--name", default="canary", show_default=True, help="The client's name.")
 @output_option
 def canary(scope: str, name: str, output_format: str) -> None:
     """
     Make the canary, with which `failover` and `failback` try a Region out.
 
-    It is a client like any other, whose credential is kept where only operators
-    read it.  One that works is left as it is; one that does not is given a new
-    secret, or made anew.
+    The canary is a client like any other; only operators can read its credential.
+    The command leaves a canary that works as it is.
+    Otherwise it rotates the canary's secret, or makes a new canary.
     """
-    parts = SteeringParts(deployment())
+    parts = RegionsParts(deployment())
     primary, secondary = parts.settings.primary.name, parts.settings.secondary
     kept = parts.canary_secrets[primary]
     try:
@@ -191,13 +191,13 @@ def _credential(answer: dict[str, Any]) -> IssuedCredentials:
 
 
 @contextmanager
-def steering_failures() -> Iterator[None]:
-    """Turn what steering raises into failures with the exit codes that fit."""
+def region_failures() -> Iterator[None]:
+    """Turn failures of Regions into those with the exit codes that fit."""
     try:
         yield
     except NotAllowedError as err:
         raise Conflict(str(err)) from None
-    except (SteeringError, ServiceError, ClientError, BotoCoreError) as err:
+    except (RegionStateError, ServiceError, ClientError, BotoCoreError) as err:
         raise Unavailable(str(err) or type(err).__name__) from None
 
 

@@ -1,4 +1,4 @@
-"""What `failover` and `failback` are made of, over AWS and the name that clients use."""
+"""The composition of `failover` and `failback`, over AWS and the name that clients use."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _REQUEST_SECONDS: Final = 3.0
 
 
 @dataclass(frozen=True)
-class SteeringParts:
+class RegionsParts:
     """
     Both Regions of *deployment*, each with the operator's own role.
 
@@ -139,7 +139,7 @@ class SteeringParts:
         )
 
     def failover(self, announce: Announce, settle_seconds: float) -> Failover:
-        """Return what lets the secondary Region take over."""
+        """Return the failover to the secondary Region."""
         primary, secondary = self.sides
         return Failover(
             primary,
@@ -154,7 +154,7 @@ class SteeringParts:
         )
 
     def failback(self, announce: Announce, progress: Progress) -> Failback:
-        """Return what takes traffic and changes back to the primary Region."""
+        """Return the failback to the primary Region."""
         primary, secondary = self.sides
         here, there = self.settings.primary, self.settings.secondary
         actions = FailbackActions(

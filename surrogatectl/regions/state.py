@@ -22,23 +22,23 @@ _PAGE: Final = 100
 _POLL_SECONDS: Final = 0.25
 
 Announce = Callable[[str], None]
-"""Tells people what was done just now."""
+"""Tells people of the step just done."""
 
 
 Answering = Callable[[], str | None]
 """Returns the Region that answers where clients ask, `None` if none does."""
 
 
-class SteeringError(Exception):
-    """What was asked is not possible; the message says why, and what to do."""
+class RegionStateError(Exception):
+    """The command is not possible; the message says why, and what to do."""
 
 
-class NotAllowedError(SteeringError):
-    """The state of things does not allow it."""
+class NotAllowedError(RegionStateError):
+    """The Regions' states do not allow the command."""
 
 
-class NoAnswerError(SteeringError):
-    """Somebody who has to answer does not."""
+class NoAnswerError(RegionStateError):
+    """A Region or service that has to answer does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Side:
     region: str
     state: StateStore
 
-    def look(self, otherwise: str = "") -> RegionState:
+    def read_state(self, otherwise: str = "") -> RegionState:
         """
         Return the Region's state.
 
@@ -129,8 +129,13 @@ def writes(primary: RegionState | None, secondary: RegionState) -> str | None:
 
 
 def fenced(epoch: int) -> Callable[[RegionState], RegionState]:
-    """Return what makes a Region write no more, as of *epoch*."""
+    """Return the change that stops a Region from writing, as of *epoch*."""
     return lambda state: replace(state, writer=False, epoch=max(epoch, state.epoch))
+
+
+def writing(epoch: int) -> Callable[[RegionState], RegionState]:
+    """Return the change that lets a Region write, as of *epoch*."""
+    return lambda state: replace(state, writer=True, epoch=max(epoch, state.epoch))
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,7 +31,7 @@ from surrogatectl.regions.failback_plan import Choices, Keep
 from surrogatectl.regions.failback_summary import Summary
 from surrogatectl.regions.failover import Check, Failover
 from surrogatectl.regions.failover import Result as CheckResult
-from surrogatectl.regions.failover_command import steering_failures
+from surrogatectl.regions.failover_command import region_failures
 from surrogatectl.regions.state import NoAnswerError, NotAllowedError, Side
 from tests.aws_worlds import REGIONS, Operators
 from tests.problems import as_problem
@@ -499,7 +499,7 @@ def test_splits_are_a_conflict_and_name_the_clients(
     (told,) = json.loads(capsys.readouterr().out)["splits"]
     assert told["client_id"] == scene.client_id
     assert told["differs"]
-    with pytest.raises(Conflict, match="--keep CLIENT=secondary") as failed, steering_failures():
+    with pytest.raises(Conflict, match="--keep CLIENT=secondary") as failed, region_failures():
         raise raised.value
     assert failed.value.exit_code == 3
 

@@ -17,7 +17,7 @@ from chalicelib.errors import OperationError, ServiceError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback_plan import Choices, Keep
-from surrogatectl.regions.state import SteeringError
+from surrogatectl.regions.state import RegionStateError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Accident, Call, Crash, crash_before, lose_answer, lose_request
 from tests.rescue import Rescue, state
@@ -132,14 +132,14 @@ def test_a_failback_that_ended_half_way_is_repeated(kind: str) -> None:
         try:
             try:
                 Rescue(world).failback(CHOICES)
-            except (Crash, SteeringError, ServiceError):
+            except (Crash, RegionStateError, ServiceError):
                 world.aws.watch()
                 assert_one_writes_at_most(outage)
                 world.clock.advance(60)
                 Rescue(world).failback(CHOICES)
             world.aws.watch()
             check(outage)
-        except (AssertionError, SteeringError, ServiceError) as err:
+        except (AssertionError, RegionStateError, ServiceError) as err:
             raise AssertionError(f"{kind} call {number}, {call}: {err!r}") from err
 
 
@@ -181,7 +181,7 @@ def test_a_failover_that_ended_half_way_is_repeated(lost: bool) -> None:  # noqa
             each.world.aws.watch(accident(number))
             try:
                 Rescue(each.world).failover(force=lost)
-            except (Crash, SteeringError):
+            except (Crash, RegionStateError):
                 each.world.aws.watch()
                 Rescue(each.world).failover(force=lost)
             each.world.aws.watch()

@@ -24,7 +24,7 @@ from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback import SplitsError
 from surrogatectl.regions.failback_plan import Choices, Keep
-from surrogatectl.regions.state import SteeringError
+from surrogatectl.regions.state import RegionStateError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Crash, crash_before
 from tests.rescue import Rescue, state
@@ -334,7 +334,7 @@ def test_failover_and_failback_may_end_half_way_and_be_given_up(
     story.world.clock.advance(LATER)
     for over, number in crashes:
         story.world.aws.watch(crash_before(number))
-        with suppress(Crash, SteeringError):
+        with suppress(Crash, RegionStateError):
             rescue = Rescue(story.world)
             rescue.failover() if over else rescue.failback()
         story.world.aws.watch()
