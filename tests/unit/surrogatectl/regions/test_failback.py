@@ -78,7 +78,7 @@ def settled(scene: Scene) -> None:
     assert scene.reconcile() == []
 
 
-def test_a_failover_is_checked_and_fences_the_primary(scene: Scene, rescue: Rescue) -> None:
+def test_failover_passes_its_checks_and_fences_the_primary(scene: Scene, rescue: Rescue) -> None:
     outcome = rescue.failover()
     assert {check.result for check in outcome.checks.values()} == {CheckResult.PASSED}
     assert outcome.fenced
@@ -90,7 +90,7 @@ def test_a_failover_is_checked_and_fences_the_primary(scene: Scene, rescue: Resc
     assert list(outcome.steps) == ["checked", "fenced", "settled", "state_written", "name_follows"]
 
 
-def test_a_failover_that_is_repeated_changes_nothing(scene: Scene, rescue: Rescue) -> None:
+def test_repeated_failover_changes_nothing(scene: Scene, rescue: Rescue) -> None:
     rescue.failover()
     before = state(scene.world, EAST), state(scene.world, WEST)
     outcome = rescue.failover()
@@ -98,7 +98,7 @@ def test_a_failover_that_is_repeated_changes_nothing(scene: Scene, rescue: Rescu
     assert (state(scene.world, EAST), state(scene.world, WEST)) == before
 
 
-def test_without_the_primary_a_failover_has_to_be_forced(scene: Scene, rescue: Rescue) -> None:
+def test_failover_without_the_primary_requires_force(scene: Scene, rescue: Rescue) -> None:
     scene.world.aws.down.add(EAST)
     with pytest.raises(NoAnswerError, match="--force"):
         rescue.failover()
@@ -110,9 +110,7 @@ def test_without_the_primary_a_failover_has_to_be_forced(scene: Scene, rescue: R
     assert state(scene.world, WEST).writer
 
 
-def test_a_standby_that_is_gone_cannot_take_over_and_nothing_was_changed(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_failover_to_a_lost_secondary_changes_nothing(scene: Scene, rescue: Rescue) -> None:
     before = state(scene.world, EAST)
     scene.world.aws.down.add(WEST)
     with pytest.raises(NoAnswerError, match=f"(?s){WEST}.*Nothing was changed"):
@@ -120,7 +118,7 @@ def test_a_standby_that_is_gone_cannot_take_over_and_nothing_was_changed(
     assert state(scene.world, EAST) == before
 
 
-def test_while_the_primary_is_gone_a_failback_says_that_all_goes_on(
+def test_failback_to_a_lost_primary_changes_nothing_and_says_so(
     scene: Scene, rescue: Rescue
 ) -> None:
     lose_primary(scene, rescue)
@@ -130,7 +128,7 @@ def test_while_the_primary_is_gone_a_failback_says_that_all_goes_on(
     assert state(scene.world, WEST) == before
 
 
-def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
+def test_stopped_failover_leaves_the_fence_of_another_failover(
     scene: Scene, rescue: Rescue
 ) -> None:
     other = Rescue(scene.world, scene.handed_out[0])
@@ -145,7 +143,7 @@ def test_a_failover_that_stops_takes_no_fence_away_behind_another_one(
     assert (here.writer, there.writer, there.took_over) == (False, True, True)
 
 
-def test_a_failover_that_stops_lets_the_primary_write_again(scene: Scene, rescue: Rescue) -> None:
+def test_stopped_failover_lets_the_primary_write_again(scene: Scene, rescue: Rescue) -> None:
     found = iter([Check(CheckResult.PASSED, "current"), Check(CheckResult.FAILED, "behind")])
     with pytest.raises(NotAllowedError, match="writes again"):
         failing_over(rescue, lambda: next(found), scene.world.clock.advance).fail_over(
@@ -155,9 +153,7 @@ def test_a_failover_that_stops_lets_the_primary_write_again(scene: Scene, rescue
     assert (here.writer, there.writer, there.took_over) == (True, False, False)
 
 
-def test_a_fence_that_somebody_took_away_at_the_last_moment_is_put_up_again(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_failover_restores_a_fence_removed_at_the_last_moment(scene: Scene, rescue: Rescue) -> None:
     primary, secondary = rescue.sides
 
     class Meddling(StateSecret):
@@ -190,7 +186,7 @@ def failing_over(
     )
 
 
-def test_writes_in_the_secondary_are_brought_back(scene: Scene, rescue: Rescue) -> None:
+def test_failback_brings_back_writes_made_in_the_secondary(scene: Scene, rescue: Rescue) -> None:
     lose_primary(scene, rescue)
     scene.rotate(7 * 86_400)
     during = scene.enroll("during the outage")
@@ -210,7 +206,7 @@ def test_writes_in_the_secondary_are_brought_back(scene: Scene, rescue: Rescue) 
     settled(scene)
 
 
-def test_a_deletion_in_the_secondary_is_finished_by_failback(scene: Scene, rescue: Rescue) -> None:
+def test_failback_finishes_a_deletion_made_in_the_secondary(scene: Scene, rescue: Rescue) -> None:
     lose_primary(scene, rescue)
     deleted = scene.operators.deletion.delete(scene.client_id, 7)
     assert deleted.left == (f"the app client in {EAST}",)
@@ -225,9 +221,7 @@ def test_a_deletion_in_the_secondary_is_finished_by_failback(scene: Scene, rescu
     assert scene.works(scene.handed_out[0]) == [True, True]
 
 
-def test_what_was_confirmed_in_the_secondary_is_not_undone_by_what_it_never_heard_of(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_failback_keeps_a_no_op_write_made_in_the_secondary(scene: Scene, rescue: Rescue) -> None:
     scene.world.secrets[EAST].replicator.seconds = 100_000
     scene.operators.clients.change(scene.client_id, {"status": Status.DISABLED})
     lose_primary(scene, rescue)
@@ -243,7 +237,7 @@ def test_what_was_confirmed_in_the_secondary_is_not_undone_by_what_it_never_hear
     assert scene.works(scene.handed_out[0]) == [True, True]
 
 
-def test_a_client_that_was_restored_in_the_secondary_is_not_deleted_without_a_question(
+def test_failback_asks_about_a_client_restored_in_the_secondary(
     scene: Scene, rescue: Rescue
 ) -> None:
     other = scene.enroll("deleted just before")
@@ -263,7 +257,7 @@ def test_a_client_that_was_restored_in_the_secondary_is_not_deleted_without_a_qu
     assert scene.works(scene.handed_out[-1]) == [True, True]
 
 
-def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) -> None:
+def test_returning_primary_does_not_write(scene: Scene, rescue: Rescue) -> None:
     lose_primary(scene, rescue)
     find_primary(scene)
     assert state(scene.world, EAST).writer  # it knows nothing of it
@@ -272,9 +266,7 @@ def test_a_primary_that_comes_back_does_not_write(scene: Scene, rescue: Rescue) 
     assert as_problem(refused.value).slug == "not-the-writing-region"
 
 
-def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_fenced_regions_refuse_writes_and_say_when_to_retry(scene: Scene, rescue: Rescue) -> None:
     for side in rescue.sides:
         side.update_state(lambda found: type(found)(writer=False, took_over=found.took_over))
     for region in REGIONS:
@@ -286,7 +278,7 @@ def test_while_both_are_fenced_nobody_writes_and_is_told_when_to_come_back(
         )
 
 
-def test_denials_of_both_are_kept_and_what_was_allowed_stays_allowed(
+def test_failback_merges_denials_and_keeps_what_the_secondary_allowed(
     scene: Scene, rescue: Rescue
 ) -> None:
     first = scene.client_id
@@ -313,7 +305,9 @@ def split(scene: Scene, rescue: Rescue) -> None:
     scene.world.secrets[EAST].replicator.seconds = 0.3
 
 
-def test_a_client_written_in_both_is_told_and_nothing_moves(scene: Scene, rescue: Rescue) -> None:
+def test_failback_reports_a_client_written_in_both_and_moves_nothing(
+    scene: Scene, rescue: Rescue
+) -> None:
     split(scene, rescue)
     versions = [version(scene.world, scene.client_id, region) for region in REGIONS]
     with pytest.raises(SplitsError) as told:
@@ -328,7 +322,7 @@ def test_a_client_written_in_both_is_told_and_nothing_moves(scene: Scene, rescue
 
 
 @pytest.mark.parametrize("keep", Keep)
-def test_of_a_client_written_in_both_the_chosen_record_is_kept(
+def test_failback_keeps_the_chosen_record_of_a_client_written_in_both(
     scene: Scene, rescue: Rescue, keep: Keep
 ) -> None:
     split(scene, rescue)
@@ -341,7 +335,7 @@ def test_of_a_client_written_in_both_the_chosen_record_is_kept(
     settled(scene)
 
 
-def test_failback_can_be_given_up_while_the_traffic_has_not_moved(
+def test_abort_lets_the_secondary_write_while_it_has_the_traffic(
     scene: Scene, rescue: Rescue
 ) -> None:
     lose_primary(scene, rescue)
@@ -356,7 +350,7 @@ def test_failback_can_be_given_up_while_the_traffic_has_not_moved(
     scene.rotate(0)  # it writes again
 
 
-def test_the_traffic_does_not_move_if_the_secondary_was_let_write_again(
+def test_failback_moves_no_traffic_if_the_secondary_writes_again(
     scene: Scene, rescue: Rescue
 ) -> None:
     lose_primary(scene, rescue)
@@ -376,18 +370,14 @@ def test_the_traffic_does_not_move_if_the_secondary_was_let_write_again(
     settled(scene)
 
 
-def test_when_the_traffic_has_moved_failback_cannot_be_given_up(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_abort_is_refused_after_the_traffic_has_moved(scene: Scene, rescue: Rescue) -> None:
     for side in rescue.sides:
         side.update_state(lambda found: type(found)(writer=False, took_over=False, epoch=7))
     with pytest.raises(NotAllowedError):
         rescue.failing_back().abort()
 
 
-def test_where_nothing_was_taken_over_only_replication_is_looked_at(
-    scene: Scene, rescue: Rescue
-) -> None:
+def test_failback_without_a_failover_only_checks_replication(scene: Scene, rescue: Rescue) -> None:
     before = state(scene.world, EAST), state(scene.world, WEST)
     outcome = rescue.failback()
     assert outcome.already
@@ -395,7 +385,7 @@ def test_where_nothing_was_taken_over_only_replication_is_looked_at(
     assert (state(scene.world, EAST), state(scene.world, WEST)) == before
 
 
-def test_in_the_secondary_that_stands_alone_reconcile_makes_what_is_pending_and_no_more(
+def test_reconcile_in_the_lone_secondary_only_makes_pending_app_clients(
     scene: Scene, rescue: Rescue
 ) -> None:
     scene.world.secrets[EAST].replicator.seconds = 100_000
@@ -415,7 +405,9 @@ def test_in_the_secondary_that_stands_alone_reconcile_makes_what_is_pending_and_
     assert scene.world.record(scene.client_id, WEST).status is Status.DELETED
 
 
-def test_the_way_back_after_a_planned_failover(scene: Scene, rescue: Rescue) -> None:
+def test_failback_after_a_planned_failover_leaves_nothing_to_reconcile(
+    scene: Scene, rescue: Rescue
+) -> None:
     rescue.failover()
     scene.operators = Operators(scene.world, WEST)
     scene.enroll("while both are there")
@@ -426,7 +418,9 @@ def test_the_way_back_after_a_planned_failover(scene: Scene, rescue: Rescue) -> 
 
 
 @pytest.mark.parametrize("detached", ["Detached", "InProgress", "Failed", None])
-def test_whatever_the_primary_says_of_its_old_replica(scene: Scene, detached: str | None) -> None:
+def test_failback_replicates_again_whatever_status_the_old_replica_has(
+    scene: Scene, detached: str | None
+) -> None:
     scene.world.secrets[EAST].replicator.detached = detached
     rescue = Rescue(scene.world, scene.handed_out[0])
     lose_primary(scene, rescue)
@@ -448,7 +442,7 @@ class BringsNothing(ClientPasses):
         pass
 
 
-def test_a_record_is_overwritten_only_where_the_primary_provably_has_its_version(
+def test_failback_overwrites_only_a_version_that_the_primary_holds(
     scene: Scene, rescue: Rescue
 ) -> None:
     lose_primary(scene, rescue)
@@ -465,7 +459,7 @@ def test_a_record_is_overwritten_only_where_the_primary_provably_has_its_version
     assert scene.world.record_secrets(WEST)[scene.client_id].primary_region is None  # no replica
 
 
-def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: Rescue) -> None:
+def test_failback_reports_its_progress_over_all_clients(scene: Scene, rescue: Rescue) -> None:
     clients = 1 + sum(1 for name in "abcde" if scene.enroll(name))
     scene.world.clock.advance(LATER)
     lose_primary(scene, rescue)
@@ -489,7 +483,7 @@ def test_a_failback_tells_how_far_it_is_with_all_clients(scene: Scene, rescue: R
         assert steps[-1][0] == clients
 
 
-def test_splits_are_a_conflict_and_name_the_clients(
+def test_splits_exit_as_a_conflict_and_name_the_clients(
     capsys: pytest.CaptureFixture[str], scene: Scene, rescue: Rescue
 ) -> None:
     split(scene, rescue)
@@ -505,12 +499,12 @@ def test_splits_are_a_conflict_and_name_the_clients(
 
 
 @pytest.mark.parametrize("keep", Keep)
-def test_a_choice_is_written_as_client_and_region(keep: Keep) -> None:
+def test_keep_option_takes_a_client_and_a_region(keep: Keep) -> None:
     client_id = "sgc_" + "a" * 26
     assert _KeepChoice().convert(f"{client_id}={keep.value}", None, None) == (client_id, keep)
 
 
 @pytest.mark.parametrize("text", ["", "sgc_a", "=primary", "sgc_x=both", "primary=sgc_x"])
-def test_a_choice_that_is_none_is_refused(text: str) -> None:
+def test_keep_option_refuses_a_malformed_choice(text: str) -> None:
     with pytest.raises(click.BadParameter, match="must be a client ID"):
         _KeepChoice().convert(text, None, None)

@@ -122,7 +122,7 @@ def recorded() -> list[Call]:
 
 
 @pytest.mark.parametrize("kind", ACCIDENTS)
-def test_a_failback_that_ended_half_way_is_repeated(kind: str) -> None:
+def test_repeated_failback_completes_after_an_accident_at_any_call(kind: str) -> None:
     calls = recorded()
     assert len(calls) > 100
     for number, call in enumerate(calls):
@@ -164,7 +164,7 @@ def writes(world: AwsWorld, region: str) -> bool:
 
 
 @pytest.mark.parametrize("lost", [True, False])
-def test_a_failover_that_ended_half_way_is_repeated(lost: bool) -> None:  # noqa: FBT001
+def test_repeated_failover_completes_after_an_accident_at_any_call(lost: bool) -> None:  # noqa: FBT001
     def scene() -> Scene:
         made = Scene()
         made.world.clock.advance(LATER)
@@ -191,7 +191,7 @@ def test_a_failover_that_ended_half_way_is_repeated(lost: bool) -> None:  # noqa
             assert each.world.gets_a_token(each.handed_out[0], WEST), call
 
 
-def test_many_clients_take_calls_in_proportion_and_no_more() -> None:
+def test_failback_makes_calls_in_proportion_to_clients() -> None:
     """The lists, the batches and a look at each: what ten thousand take is that many times more."""
     counts = []
     for number in (40, 80):

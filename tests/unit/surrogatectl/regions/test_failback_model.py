@@ -1,5 +1,5 @@
 """
-Whatever operators do before, during and after an outage, failback leaves what should exist.
+Stories of operators before, during and after an outage: failback leaves what should exist.
 
 A `Model` knows which clients there should be, and which credentials should work.
 Stories are drawn by hypothesis: operations, each perhaps ended half-way, an outage
@@ -78,7 +78,7 @@ class Story:
             return
         client_id = list(self.model)[act.number % len(self.model)]
         if act.what in {"deny", "allow"}:
-            self._steer(client_id, deny=act.what == "deny")
+            self._deny_or_allow(client_id, deny=act.what == "deny")
             return
         work = WORKS[act.what]
         self._disturbed(lambda: work(self, client_id), act)
@@ -95,13 +95,13 @@ class Story:
             for client_id in self.model:
                 # What was not changed here may have been changed in the Region that is gone.
                 if after.get(client_id) != before.get(client_id):
-                    self.look(client_id, self.region)
+                    self.expect_as_found(client_id, self.region)
         except OperationError:
             pass
         self.world.aws.watch()
 
-    def look(self, client_id: ClientId, region: str) -> None:
-        """Take what stands in *region* for what should be: an operator looked."""
+    def expect_as_found(self, client_id: ClientId, region: str) -> None:
+        """Expect the client as it is in *region*: an operator looked."""
         client, record = self.model[client_id], self.world.records(region).get(client_id)
         if record is None:
             if client_id in self.world.record_secrets(region):
@@ -140,7 +140,7 @@ class Story:
         if client.status is Status.DELETED:
             client.status = client.was
 
-    def _steer(self, client_id: ClientId, *, deny: bool) -> None:
+    def _deny_or_allow(self, client_id: ClientId, *, deny: bool) -> None:
         """Deny or allow in every Region that answers."""
         for region in REGIONS:
             if region not in self.world.aws.down:
@@ -207,7 +207,7 @@ acts = st.lists(
     st.builds(Act, st.sampled_from(["enroll", "enroll", *WORKS]), st.integers(0, 5), ends),
     max_size=6,
 )
-steered = st.lists(
+acts_and_denials = st.lists(
     st.builds(Act, st.sampled_from(["enroll", *WORKS, "deny", "allow"]), st.integers(0, 5), ends),
     max_size=6,
 )
@@ -228,7 +228,7 @@ def failed_back(story: Story, rescue: Rescue, crashes: list[int], keep: Keep) ->
             region = EAST if keep is Keep.PRIMARY else WEST
             for each in err.splits:
                 if each.client_id in story.model:
-                    story.look(each.client_id, region)
+                    story.expect_as_found(each.client_id, region)
             choices = Choices(rest=keep)
         else:
             if waiting[0] == NEVER:
@@ -245,15 +245,15 @@ def failed_back(story: Story, rescue: Rescue, crashes: list[int], keep: Keep) ->
 @given(
     before=acts,
     unreplicated=acts,
-    during=steered,
-    after=steered,
+    during=acts_and_denials,
+    after=acts_and_denials,
     planned=st.booleans(),
     crashes=st.lists(st.integers(1, 90), max_size=3),
     keep=st.sampled_from(Keep),
     detached=detached,
 )
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-def test_the_secondary_stands_in_and_failback_brings_all_of_it_back(  # noqa: PLR0917 - drawn
+def test_failback_brings_back_everything_that_the_secondary_wrote(  # noqa: PLR0917 - drawn
     before: list[Act],
     unreplicated: list[Act],
     during: list[Act],
@@ -298,7 +298,7 @@ def test_the_secondary_stands_in_and_failback_brings_all_of_it_back(  # noqa: PL
 
 @given(before=acts, during=acts, after=acts)
 @settings(max_examples=30, suppress_health_check=[HealthCheck.too_slow])
-def test_with_the_secondary_lost_the_primary_goes_on(
+def test_primary_goes_on_without_the_secondary(
     before: list[Act], during: list[Act], after: list[Act]
 ) -> None:
     story = Story("Detached")
@@ -321,7 +321,7 @@ def test_with_the_secondary_lost_the_primary_goes_on(
     meanwhile=acts,
 )
 @settings(max_examples=40, suppress_health_check=[HealthCheck.too_slow])
-def test_failover_and_failback_may_end_half_way_and_be_given_up(
+def test_interrupted_failovers_and_failbacks_can_be_repeated(
     before: list[Act], crashes: list[tuple[bool, int]], meanwhile: list[Act]
 ) -> None:
     """Whatever was left of one, the other or a repeat goes on from there; one Region writes."""

@@ -30,7 +30,7 @@ def _quota(operation: str) -> int:
     return LOOKS if operation.startswith(("Get", "Describe")) else WRITES // 4
 
 
-def test_many_clients_are_failed_back_within_the_quotas_of_aws() -> None:
+def test_failback_of_many_clients_stays_within_the_quotas_of_aws() -> None:
     scene = Scene()
     clock = scene.world.clock
     client_ids = [scene.client_id, *(scene.enroll(f"number {each}") for each in range(CLIENTS - 1))]

@@ -105,7 +105,7 @@ def record(
     return SimpleRecord(HOST, lambda: route53, gateway)
 
 
-def test_a_cname_leads_to_the_other_region_and_keeps_its_ttl() -> None:
+def test_cname_leads_to_the_other_region_and_keeps_its_ttl() -> None:
     route53 = FakeRoute53({"Z1": [deepcopy(CNAME), *OTHERS]})
     record(route53).point_to(WEST)
     (changed, other) = route53.records["Z1"]
@@ -116,7 +116,7 @@ def test_a_cname_leads_to_the_other_region_and_keeps_its_ttl() -> None:
     assert other == OTHERS[0]
 
 
-def test_aliases_for_both_address_families_lead_to_the_other_region_at_once() -> None:
+def test_aliases_of_both_address_families_change_at_once() -> None:
     route53 = FakeRoute53({"Z1": [deepcopy(ALIAS), {**deepcopy(ALIAS), "Type": "AAAA"}, *OTHERS]})
     record(route53).point_to(WEST)
     assert len(route53.changes) == 1
@@ -129,7 +129,7 @@ def test_aliases_for_both_address_families_lead_to_the_other_region_at_once() ->
 
 
 @pytest.mark.parametrize("kept", [CNAME, ALIAS], ids=["CNAME", "alias"])
-def test_a_record_that_leads_there_already_is_left_alone(kept: Json) -> None:
+def test_record_that_leads_there_already_stays(kept: Json) -> None:
     route53 = FakeRoute53({"Z1": [deepcopy(kept)]})
     record(route53).point_to(EAST)
     assert route53.changes == []
@@ -138,7 +138,7 @@ def test_a_record_that_leads_there_already_is_left_alone(kept: Json) -> None:
     assert len(route53.changes) == 1
 
 
-def test_the_closest_public_zone_is_changed() -> None:
+def test_closest_public_zone_is_changed() -> None:
     route53 = FakeRoute53(
         {"Z1": [], "Z2": [deepcopy(CNAME)], "Z3": [], "Z4": []},
         [("Z1", "com."), ("Z2", "example.com."), ("Z3", "auth.example.com."), ("Z4", "ample.com.")],
@@ -169,7 +169,7 @@ def test_the_closest_public_zone_is_changed() -> None:
     ],
     ids=["none", "others", "failover", "weighted", "addresses"],
 )
-def test_what_is_no_simple_record_is_left_alone(records: list[Json], says: str) -> None:
+def test_record_that_is_not_simple_stays(records: list[Json], says: str) -> None:
     route53 = FakeRoute53({"Z1": deepcopy(records)})
     for act in (record(route53).require, lambda: record(route53).point_to(WEST)):
         with pytest.raises(NotAllowedError, match=says):
@@ -177,19 +177,19 @@ def test_what_is_no_simple_record_is_left_alone(records: list[Json], says: str) 
     assert route53.changes == []
 
 
-def test_without_a_zone_that_is_said() -> None:
+def test_missing_zone_is_reported() -> None:
     with pytest.raises(NotAllowedError, match="no public hosted zone"):
         record(FakeRoute53({}, [("Z1", "example.org.")])).point_to(WEST)
 
 
-def test_with_route_53_out_of_reach_its_weakness_is_named() -> None:
+def test_unreachable_route_53_is_reported_with_its_region() -> None:
     lost = ConnectTimeoutError(endpoint_url="https://route53.amazonaws.com")
     with pytest.raises(NoAnswerError, match="us-east-1"):
         record(FakeRoute53({}, failure=lost)).point_to(WEST)
     record(FakeRoute53({}, failure=lost)).require()  # in an emergency, nobody waits for that
 
 
-def test_what_aws_refuses_is_named() -> None:
+def test_refusal_of_aws_is_reported_with_its_code() -> None:
     with pytest.raises(NoAnswerError, match="AccessDenied"):
         record(FakeRoute53({}, failure=refusal("AccessDenied"))).point_to(WEST)
     route53 = FakeRoute53({"Z1": [deepcopy(CNAME)]})
@@ -199,7 +199,7 @@ def test_what_aws_refuses_is_named() -> None:
     assert route53.changes == []
 
 
-def test_the_name_is_watched_after_its_record_was_changed() -> None:
+def test_name_is_watched_after_its_record_changed() -> None:
     route53 = FakeRoute53({"Z1": [deepcopy(CNAME)]})
     asked = []
 
