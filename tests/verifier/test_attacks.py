@@ -277,7 +277,7 @@ def attack(name: str, world: World) -> str:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_an_attack_is_refused_for_its_reason_and_costs_no_fetch(name: str) -> None:
+def test_an_attack_is_refused_with_its_error_and_causes_no_fetch(name: str) -> None:
     world = World()
     verifier = world.verifier()
     verifier.load_keys()
@@ -302,7 +302,7 @@ def test_all_attacks_together_cost_one_fetch_per_issuer_and_pause() -> None:
 
 
 @pytest.mark.parametrize("name", ATTACKS)
-def test_what_is_said_of_an_attack_has_nothing_of_the_token(name: str) -> None:
+def test_the_error_for_an_attack_has_no_part_of_the_token(name: str) -> None:
     world = World()
     token = attack(name, world)
     with pytest.raises(VerifierError) as refused:
@@ -314,7 +314,7 @@ def test_what_is_said_of_an_attack_has_nothing_of_the_token(name: str) -> None:
         assert part[:12] not in said
 
 
-def test_the_tokens_that_the_attacks_are_made_of_are_accepted() -> None:
+def test_the_unmodified_tokens_of_the_attacks_are_accepted() -> None:
     world = World()
     assert world.verifier().verify(world.east.token()).issuer == world.east.issuer.url
     assert world.verifier().verify(world.west.token()).issuer == world.west.issuer.url
@@ -357,7 +357,7 @@ json_values = st.recursive(
         st.sampled_from([*WORLD.east.claims(), "nbf", "aud"]), json_values, min_size=1
     )
 )
-def test_whatever_a_signed_token_says_the_outcome_is_one_of_ours(
+def test_any_signed_token_is_verified_or_raises_token_error(
     changes: dict[str, object],
 ) -> None:
     payload = json.dumps({**WORLD.east.claims(), **changes})
@@ -373,7 +373,7 @@ def test_whatever_a_signed_token_says_the_outcome_is_one_of_ours(
 
 
 @given(content=st.text() | st.from_regex(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+"))
-def test_whatever_somebody_sends_is_refused_and_fetches_nothing(content: str) -> None:
+def test_any_garbage_is_refused_and_causes_no_fetch(content: str) -> None:
     before = len(WORLD.server.asked)
     with pytest.raises(TokenError):
         VERIFIER.verify(content)

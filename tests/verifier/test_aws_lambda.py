@@ -70,14 +70,14 @@ def test_a_rest_api_gets_a_policy_for_the_whole_stage(world: World, kind: Any) -
     json.dumps(answer)
 
 
-def test_headers_are_found_however_they_are_spelt(world: World) -> None:
+def test_header_names_are_case_insensitive(world: World) -> None:
     event = request_event(f"Bearer {world.east.token()}", name="aUTHORIZATION")
     assert rest_authorizer(world.verifier())(event, None)["principalId"] == CLIENT
     del event["multiValueHeaders"]
     assert rest_authorizer(world.verifier())(event, None)["principalId"] == CLIENT
 
 
-def test_a_client_without_a_name_is_called_by_its_app_client(world: World) -> None:
+def test_a_client_without_a_name_has_its_app_client_as_principal(world: World) -> None:
     event = token_event(f"Bearer {world.east.token(surrogate_client_id=None)}")
     answer = rest_authorizer(world.verifier())(event, None)
     assert (answer["principalId"], answer["context"]["client_id"]) == ("app11", "")
@@ -85,7 +85,7 @@ def test_a_client_without_a_name_is_called_by_its_app_client(world: World) -> No
 
 @pytest.mark.parametrize("authorization", ["", "Basic eDp5", "Bearer", "Bearer x.y.z"])
 @pytest.mark.parametrize("kind", [token_event, request_event])
-def test_a_rest_api_answers_401_to_what_is_no_good_token(
+def test_a_rest_api_answers_401_to_an_invalid_token(
     world: World, kind: Any, authorization: str
 ) -> None:
     with pytest.raises(UnauthorizedError, match=r"^Unauthorized$"):
@@ -100,7 +100,7 @@ def test_a_rest_api_answers_401_without_a_header_or_with_two(world: World) -> No
             authorizer(event, None)
 
 
-def test_a_rest_api_denies_a_good_token_that_does_not_suffice(world: World) -> None:
+def test_a_rest_api_denies_a_valid_token_with_insufficient_rights(world: World) -> None:
     event = token_event(f"Bearer {world.east.token(scope='other')}")
     answer = rest_authorizer(world.verifier(scopes={"demo/read"}))(event, None)
     (statement,) = answer["policyDocument"]["Statement"]
@@ -119,7 +119,7 @@ def test_an_http_api_gets_a_simple_answer(world: World) -> None:
     assert authorizer(http_event(f"Bearer {world.west.token(scope='x')}"), None) == refused
 
 
-def test_without_keys_nobody_is_told_that_a_token_is_bad(world: World) -> None:
+def test_without_keys_no_token_is_reported_as_invalid(world: World) -> None:
     world.server.down.update(world.server.documents)
     good = f"Bearer {world.east.token()}"
     with pytest.raises(KeysUnavailableError):
@@ -142,7 +142,7 @@ def test_an_http_api_with_another_payload_format_gets_no_answer(world: World, ev
         http_api_authorizer(world.verifier())(event, None)
 
 
-def test_the_log_says_why_and_has_nothing_of_the_token(
+def test_the_log_has_the_reason_and_no_part_of_the_token(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     token = world.east.token(exp=1)

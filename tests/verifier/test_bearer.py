@@ -134,7 +134,7 @@ def verifier(world: World) -> Verifier:
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])
-def test_a_good_token_opens_and_the_application_knows_whose_it_is(
+def test_a_valid_token_is_passed_to_the_application(
     world: World, verifier: Verifier, ask: Ask, scheme: str
 ) -> None:
     got = ask(verifier, f"{scheme} {world.east.token()}")
@@ -153,7 +153,7 @@ def test_without_a_token_the_challenge_has_no_error_code(
 
 
 @pytest.mark.parametrize("authorization", ["Bearer", "Bearer ", "Bearer a b", "Bearer a,b"])
-def test_what_is_no_bearer_token_is_an_invalid_request(
+def test_a_malformed_bearer_token_is_an_invalid_request(
     verifier: Verifier, ask: Ask, authorization: str
 ) -> None:
     got = ask(verifier, authorization)
@@ -165,7 +165,7 @@ def test_two_tokens_are_an_invalid_request(world: World, verifier: Verifier, ask
     assert (got.status, got.document["error"]) == (400, "invalid_request")
 
 
-def test_a_bad_token_is_invalid(world: World, verifier: Verifier, ask: Ask) -> None:
+def test_a_refused_token_is_an_invalid_token(world: World, verifier: Verifier, ask: Ask) -> None:
     got = ask(verifier, f"Bearer {world.east.token(exp=1)}")
     assert (got.status, got.document["error"]) == (401, "invalid_token")
     assert header(got, "WWW-Authenticate") == (
@@ -182,7 +182,7 @@ def test_too_little_scope_is_forbidden_and_named(
     assert 'scope="demo/read"' in (header(got, "WWW-Authenticate") or "")
 
 
-def test_a_method_may_need_more(world: World, verifier: Verifier, ask: Ask) -> None:
+def test_a_method_may_require_more_scopes(world: World, verifier: Verifier, ask: Ask) -> None:
     reading = f"Bearer {world.east.token(scope='demo/read')}"
     assert ask(verifier, reading).status == 200
     got = ask(verifier, reading, method="POST")
@@ -191,12 +191,14 @@ def test_a_method_may_need_more(world: World, verifier: Verifier, ask: Ask) -> N
     assert ask(verifier, f"Bearer {world.east.token()}", method="POST").status == 200
 
 
-def test_a_client_that_may_not_is_forbidden(world: World, ask: Ask) -> None:
+def test_a_client_that_is_not_allowed_is_forbidden(world: World, ask: Ask) -> None:
     got = ask(world.verifier(clients={"sgc_other"}), f"Bearer {world.east.token()}")
     assert (got.status, got.document["error"]) == (403, "insufficient_scope")
 
 
-def test_without_keys_the_answer_is_try_again(world: World, verifier: Verifier, ask: Ask) -> None:
+def test_without_keys_the_answer_is_a_503_with_retry_after(
+    world: World, verifier: Verifier, ask: Ask
+) -> None:
     world.server.down.update(world.server.documents)
     got = ask(verifier, f"Bearer {world.east.token()}")
     assert (got.status, got.document["error"]) == (503, "temporarily_unavailable")
@@ -217,7 +219,7 @@ def test_a_public_path_needs_no_token_and_no_other_path_is_public(
         assert ask(verifier, path=path).status == 401
 
 
-def test_an_answer_has_nothing_of_the_token(world: World, verifier: Verifier, ask: Ask) -> None:
+def test_no_answer_has_a_part_of_the_token(world: World, verifier: Verifier, ask: Ask) -> None:
     token = world.east.token(exp=1)
     got = ask(verifier, f"Bearer {token}")
     text = f"{got.headers}{got.body!r}"
@@ -232,7 +234,7 @@ def test_a_realm_that_breaks_the_header_is_refused(verifier: Verifier, realm: st
 
 
 @given(text=st.text())
-def test_any_authorization_header_has_a_token_or_a_reason(text: str) -> None:
+def test_any_authorization_header_yields_a_token_or_an_error(text: str) -> None:
     try:
         token = token_in(text)
     except (NoTokenError, MalformedRequestError):
@@ -262,7 +264,7 @@ def test_a_websocket_without_a_token_is_closed(verifier: Verifier) -> None:
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-def test_a_websocket_without_a_token_gets_the_answer_where_the_server_can(
+def test_a_websocket_without_a_token_gets_the_response_if_the_server_supports_it(
     verifier: Verifier,
 ) -> None:
     scope = websocket(extensions={"websocket.http.response": {}})
@@ -274,7 +276,7 @@ def test_a_websocket_without_a_token_gets_the_answer_where_the_server_can(
     assert sent[0]["status"] == 401
 
 
-def test_a_websocket_with_a_token_goes_through(world: World, verifier: Verifier) -> None:
+def test_a_websocket_with_a_token_is_accepted(world: World, verifier: Verifier) -> None:
     seen = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
@@ -285,7 +287,7 @@ def test_a_websocket_with_a_token_goes_through(world: World, verifier: Verifier)
     assert seen == [CLIENT]
 
 
-def test_a_websocket_does_not_pass_for_a_get(world: World, verifier: Verifier) -> None:
+def test_a_websocket_is_not_treated_as_a_get(world: World, verifier: Verifier) -> None:
     asked: list[tuple[str, str]] = []
 
     async def app(_scope: Any, _receive: Any, _send: Any) -> None:
@@ -302,7 +304,7 @@ def test_a_websocket_does_not_pass_for_a_get(world: World, verifier: Verifier) -
     assert sent == [{"type": "websocket.close", "code": 1008}]
 
 
-def test_the_servers_own_life_goes_through(verifier: Verifier) -> None:
+def test_lifespan_events_reach_the_application(verifier: Verifier) -> None:
     seen = []
 
     async def app(scope: Any, _receive: Any, _send: Any) -> None:
@@ -312,12 +314,12 @@ def test_the_servers_own_life_goes_through(verifier: Verifier) -> None:
     assert seen == ["lifespan"]
 
 
-def test_what_is_not_known_is_not_let_through(verifier: Verifier) -> None:
+def test_an_unknown_scope_type_is_refused(verifier: Verifier) -> None:
     with pytest.raises(NotImplementedError, match="gopher"):
         asyncio.run(drive(protected(verifier), {"type": "gopher"}))
 
 
-def test_the_event_loop_goes_on_while_a_key_set_is_fetched(world: World) -> None:
+def test_fetching_keys_does_not_block_the_event_loop(world: World) -> None:
     loop_went_on = asyncio.Event()
 
     async def story() -> list[dict[str, Any]]:

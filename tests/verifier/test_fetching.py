@@ -87,7 +87,7 @@ def answer(content: bytes) -> Callable[[Callable[[bytes], object]], None]:
     return lambda write: (write(content), None)[1]
 
 
-def test_it_gets_what_is_there_and_sends_nothing_along(serve: Serve) -> None:
+def test_a_fetch_returns_the_body_and_sends_no_other_headers(serve: Serve) -> None:
     server = serve(answer(OK))
     assert HttpsFetch()(server.url) == b"{}"
     names = {line.partition(":")[0].lower() for line in server.requests[0][1:]}
@@ -96,7 +96,7 @@ def test_it_gets_what_is_there_and_sends_nothing_along(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-def test_it_follows_no_redirect(serve: Serve, status: int) -> None:
+def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
     other = serve(answer(OK))
     head = f"HTTP/1.1 {status} Elsewhere\r\nLocation: {other.url}\r\nContent-Length: 0\r\n\r\n"
     with pytest.raises(FetchError, match=str(status)):
@@ -105,7 +105,7 @@ def test_it_follows_no_redirect(serve: Serve, status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [201, 204, 304, 400, 403, 404, 429, 500, 503])
-def test_it_takes_200_only(serve: Serve, status: int) -> None:
+def test_a_status_other_than_200_is_a_failure(serve: Serve, status: int) -> None:
     with pytest.raises(FetchError, match=str(status)):
         HttpsFetch()(serve(answer(OK.replace(b"200", str(status).encode()))).url)
 
@@ -118,7 +118,7 @@ def test_it_takes_200_only(serve: Serve, status: int) -> None:
         b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n400\r\n" + b"x" * 1024 + b"\r\n0",
     ],
 )
-def test_it_takes_no_more_than_it_was_told(serve: Serve, content: bytes) -> None:
+def test_a_body_beyond_the_limit_is_a_failure(serve: Serve, content: bytes) -> None:
     with pytest.raises(FetchError, match=r"larger than 1000 bytes|IncompleteRead"):
         HttpsFetch(max_bytes=1000)(serve(answer(content)).url)
 
@@ -126,7 +126,7 @@ def test_it_takes_no_more_than_it_was_told(serve: Serve, content: bytes) -> None
 @pytest.mark.parametrize(
     "content", [b"", b"nonsense\r\n\r\n", b"HTTP/1.1 200 OK\r\nX: " + b"x" * 100_000]
 )
-def test_it_takes_no_nonsense(serve: Serve, content: bytes) -> None:
+def test_a_malformed_answer_is_a_failure(serve: Serve, content: bytes) -> None:
     with pytest.raises(FetchError):
         HttpsFetch(seconds=2)(serve(answer(content)).url)
 
@@ -135,7 +135,7 @@ def test_it_takes_no_nonsense(serve: Serve, content: bytes) -> None:
     "head",
     [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n\r\n", OK[:-2].replace(b"2\r", b"99999\r")],
 )
-def test_a_sender_that_never_ends_is_ended(serve: Serve, head: bytes) -> None:
+def test_an_endless_answer_times_out(serve: Serve, head: bytes) -> None:
     """Each byte comes in time; the whole does not."""
     stop = threading.Event()
 
@@ -152,7 +152,7 @@ def test_a_sender_that_never_ends_is_ended(serve: Serve, head: bytes) -> None:
     assert time.monotonic() - began < 20
 
 
-def test_nobody_listening_is_a_failure() -> None:
+def test_a_refused_connection_is_a_failure() -> None:
     with pytest.raises(FetchError, match="ConnectionRefusedError"):
         HttpsFetch()("http://127.0.0.1:9/jwks.json")
 
@@ -196,12 +196,12 @@ def tls_server(serve: Serve, directory: Path, name: str) -> tuple[Server, ssl.SS
     return serve(answer(OK), context), ssl.create_default_context(cafile=str(cert))
 
 
-def test_over_tls_it_gets_the_same(serve: Serve, tmp_path: Path) -> None:
+def test_a_fetch_over_tls_returns_the_body(serve: Serve, tmp_path: Path) -> None:
     server, trusting = tls_server(serve, tmp_path, "127.0.0.1")
     assert HttpsFetch(tls=trusting)(server.url) == b"{}"
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(serve: Serve, tmp_path: Path) -> None:
+def test_an_untrusted_certificate_is_refused(serve: Serve, tmp_path: Path) -> None:
     server, _ = tls_server(serve, tmp_path, "127.0.0.1")
     with pytest.raises(FetchError, match="SSLCertVerificationError"):
         HttpsFetch()(server.url)

@@ -72,7 +72,7 @@ def test_a_new_key_is_found_by_the_first_token_that_is_signed_with_it(world: Wor
     assert verifier.verify(new_key(world).token())
 
 
-def test_unknown_key_ids_cost_one_fetch_per_pause(world: World) -> None:
+def test_unknown_key_ids_cause_one_fetch_per_interval(world: World) -> None:
     verifier = world.verifier(pace=Pace(cool_down=60))
     verifier.verify(world.east.token())
     for second in range(120):
@@ -82,14 +82,14 @@ def test_unknown_key_ids_cost_one_fetch_per_pause(world: World) -> None:
     assert len(world.server.asked) == 2
 
 
-def test_one_issuers_unknown_keys_do_not_hold_up_another_ones(world: World) -> None:
+def test_unknown_keys_of_one_issuer_do_not_delay_another(world: World) -> None:
     verifier = world.verifier()
     with pytest.raises(UnknownKeyError):
         verifier.verify(world.east.token(header={"kid": "made-up"}))
     assert verifier.verify(world.west.token())
 
 
-def test_old_keys_are_refreshed_beside_the_request_that_finds_out(world: World) -> None:
+def test_old_keys_are_refreshed_in_the_background(world: World) -> None:
     verifier = world.verifier(pace=Pace(refresh_after=600))
     verifier.verify(world.east.token())
     world.server.documents[world.east.issuer.key_set_url] = pool(EAST, "new", "rotated").jwks
@@ -112,7 +112,7 @@ def test_a_snapshot_is_refreshed_at_its_first_use(world: World) -> None:
     assert not world.later
 
 
-def test_a_refresh_that_cannot_be_started_costs_no_request(world: World) -> None:
+def test_a_background_refresh_that_cannot_start_fails_no_request(world: World) -> None:
     def no_more_threads(_work: object) -> None:
         raise RuntimeError("can't start new thread")
 
@@ -135,7 +135,7 @@ def test_the_default_background_is_a_thread_that_ends_with_the_process() -> None
 
 
 @pytest.mark.parametrize("pace", [{"cool_down": 0}, {"cool_down": 60, "refresh_after": 30}])
-def test_a_pace_without_pauses_is_refused(pace: dict[str, float]) -> None:
+def test_a_pace_without_intervals_is_refused(pace: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="pace"):
         Pace(**pace)
 
@@ -149,7 +149,7 @@ def test_keys_can_be_fetched_before_the_first_request(world: World) -> None:
     assert verifier.verify_at_once(world.east.token())
 
 
-def test_at_once_means_without_a_fetch(world: World) -> None:
+def test_verify_at_once_does_not_fetch(world: World) -> None:
     verifier = world.verifier()
     assert verifier.verify_at_once(world.east.token()) is None
     assert not world.server.asked
@@ -184,7 +184,7 @@ def test_a_lost_issuers_tokens_stay_verifiable(world: World) -> None:
         {"keys": [{}] * 201},
     ],
 )
-def test_a_refresh_that_brings_no_keys_takes_none_away(world: World, document: object) -> None:
+def test_a_refresh_without_keys_removes_none(world: World, document: object) -> None:
     verifier = world.verifier()
     verifier.verify(world.east.token())
     world.server.documents[world.east.issuer.key_set_url] = document
@@ -195,7 +195,7 @@ def test_a_refresh_that_brings_no_keys_takes_none_away(world: World, document: o
     assert verifier.verify(world.east.token())
 
 
-def test_a_shared_key_set_that_lost_an_issuer_takes_its_keys_not_away(world: World) -> None:
+def test_a_shared_key_set_without_an_issuer_keeps_its_known_keys(world: World) -> None:
     verifier = world.verifier(keys=SHARED_URL)
     verifier.verify(world.west.token())
     world.server.documents[SHARED_URL] = world.shared(world.east)
@@ -205,7 +205,7 @@ def test_a_shared_key_set_that_lost_an_issuer_takes_its_keys_not_away(world: Wor
     assert verifier.verify(world.west.token())
 
 
-def test_an_issuer_that_never_answered_is_unavailable_and_not_wrong(world: World) -> None:
+def test_an_issuer_that_never_answered_is_unavailable_and_not_invalid(world: World) -> None:
     world.server.down.add(world.east.issuer.key_set_url)
     verifier = world.verifier()
     for _ in range(5):
@@ -217,7 +217,7 @@ def test_an_issuer_that_never_answered_is_unavailable_and_not_wrong(world: World
     assert verifier.verify(world.east.token())
 
 
-def test_an_unknown_key_after_a_failed_refresh_may_be_a_new_one(world: World) -> None:
+def test_an_unknown_key_after_a_failed_refresh_is_unavailable(world: World) -> None:
     verifier = world.verifier()
     verifier.verify(world.east.token())
     world.server.down.add(world.east.issuer.key_set_url)
@@ -231,7 +231,7 @@ def test_an_unknown_key_after_a_failed_refresh_may_be_a_new_one(world: World) ->
 # -- a shared key set, and the issuers behind it ---------------------------------------------------
 
 
-def test_keys_that_the_shared_set_does_not_have_are_asked_of_their_issuer(world: World) -> None:
+def test_keys_missing_from_the_shared_set_are_fetched_from_their_issuer(world: World) -> None:
     world.server.documents[SHARED_URL] = world.shared(world.east)
     verifier = world.verifier(keys=SHARED_URL)
     assert verifier.verify(world.east.token())
@@ -239,7 +239,7 @@ def test_keys_that_the_shared_set_does_not_have_are_asked_of_their_issuer(world:
     assert world.server.asked == [SHARED_URL, world.west.issuer.key_set_url]
 
 
-def test_a_new_key_that_is_not_published_yet_is_found_with_its_issuer(world: World) -> None:
+def test_a_new_key_missing_from_the_shared_set_is_fetched_from_its_issuer(world: World) -> None:
     verifier = world.verifier(keys=SHARED_URL)
     verifier.verify(world.east.token())
     rotated = new_key(world)
@@ -250,7 +250,7 @@ def test_a_new_key_that_is_not_published_yet_is_found_with_its_issuer(world: Wor
     assert verifier.verify_at_once(rotated.token())
 
 
-def test_without_the_shared_set_the_issuers_are_asked(world: World) -> None:
+def test_without_the_shared_set_keys_are_fetched_from_the_issuers(world: World) -> None:
     world.server.down.add(SHARED_URL)
     verifier = world.verifier(keys=SHARED_URL)
     verifier.load_keys()
@@ -258,7 +258,7 @@ def test_without_the_shared_set_the_issuers_are_asked(world: World) -> None:
     assert verifier.verify_at_once(world.west.token())
 
 
-def test_the_issuers_are_left_alone_while_the_shared_set_suffices(world: World) -> None:
+def test_issuers_are_not_called_while_the_shared_set_suffices(world: World) -> None:
     verifier = world.verifier(keys=SHARED_URL)
     verifier.load_keys()
     for hour in range(5):
@@ -268,7 +268,7 @@ def test_the_issuers_are_left_alone_while_the_shared_set_suffices(world: World) 
     assert set(world.server.asked) == {SHARED_URL}
 
 
-def test_an_unknown_key_of_a_lost_issuer_may_be_a_new_one(world: World) -> None:
+def test_an_unknown_key_of_a_lost_issuer_is_unavailable(world: World) -> None:
     world.server.down.add(world.east.issuer.key_set_url)
     verifier = world.verifier(keys=SHARED_URL)
     assert verifier.verify(world.east.token())
@@ -278,7 +278,7 @@ def test_an_unknown_key_of_a_lost_issuer_may_be_a_new_one(world: World) -> None:
     assert world.server.asked == [SHARED_URL, world.east.issuer.key_set_url]
 
 
-def test_unknown_keys_cost_one_fetch_of_each_place_per_pause(world: World) -> None:
+def test_unknown_keys_cause_one_fetch_per_source_and_interval(world: World) -> None:
     verifier = world.verifier(keys=SHARED_URL)
     verifier.load_keys()
     world.monotonic.now += 10
@@ -288,7 +288,7 @@ def test_unknown_keys_cost_one_fetch_of_each_place_per_pause(world: World) -> No
     assert world.server.asked == [SHARED_URL, SHARED_URL, world.east.issuer.key_set_url]
 
 
-def test_the_issuers_own_word_on_a_key_wins(world: World) -> None:
+def test_the_issuers_key_wins_over_the_shared_one(world: World) -> None:
     """Who writes the shared set cannot take a key's ID over once its issuer was asked."""
     forger = pool(EAST, kid=world.east.kid, key="attacker")
     verifier = world.verifier(keys=SHARED_URL)
@@ -314,7 +314,7 @@ def test_a_fetch_that_fails_is_logged_without_a_token(
     assert token[:20] not in caplog.text
 
 
-def test_a_fetcher_of_ones_own_may_fail_as_sockets_do(world: World) -> None:
+def test_an_os_error_of_a_custom_fetcher_counts_as_unavailable(world: World) -> None:
     def fetch(_url: str) -> bytes:
         raise ConnectionResetError
 
@@ -345,17 +345,17 @@ def test_a_fetcher_of_ones_own_may_fail_as_sockets_do(world: World) -> None:
         {"iss": 1},
     ],
 )
-def test_a_key_for_something_else_is_not_used(world: World, members: dict[str, Any]) -> None:
+def test_a_key_for_another_use_is_ignored(world: World, members: dict[str, Any]) -> None:
     document = {"keys": [{**world.east.jwk, **members}]}
     assert keys_of(document, world.east.issuer.url) == {}
 
 
-def test_a_short_key_is_not_used() -> None:
+def test_a_short_key_is_ignored() -> None:
     document = {"keys": [jwk(private_key("short", 1024), "short")]}
     assert keys_of(document, "https://issuer.example") == {}
 
 
-def test_a_very_long_key_is_not_used(world: World) -> None:
+def test_a_very_long_key_is_ignored(world: World) -> None:
     key = {**world.east.jwk, "n": encode(b"\xff" * 2048)}
     assert keys_of({"keys": [key]}, world.east.issuer.url) == {}
 
@@ -367,7 +367,7 @@ def test_the_first_of_two_keys_with_one_id_is_used(world: World) -> None:
     assert numbers == world.east.key.public_key().public_numbers()
 
 
-def test_a_shared_key_without_an_issuer_is_nobodys(world: World) -> None:
+def test_a_shared_key_without_an_issuer_is_ignored(world: World) -> None:
     assert keys_of(world.east.jwks, None) == {}
 
 
@@ -381,7 +381,7 @@ def test_a_shared_key_verifies_for_the_issuer_that_it_names_only(world: World) -
         verifier.verify(forger.token())
 
 
-def test_a_key_that_was_replaced_under_its_id_verifies_no_more(world: World) -> None:
+def test_a_key_replaced_under_its_id_no_longer_verifies(world: World) -> None:
     verifier = world.verifier()
     verifier.verify(world.east.token())
     replaced = pool(EAST, kid=world.east.kid, key="rotated")
@@ -405,7 +405,7 @@ def test_a_key_that_was_replaced_under_its_id_verifies_no_more(world: World) -> 
         ),
     )
 )
-def test_whatever_a_key_server_says_is_a_key_set_or_is_none(document: object) -> None:
+def test_any_key_set_document_is_parsed_or_refused(document: object) -> None:
     with contextlib.suppress(ValueError):
         assert isinstance(keys_of(document, "https://issuer.example"), dict)
 
@@ -442,7 +442,7 @@ def in_threads(count: int, work: Any) -> tuple[list[threading.Thread], list[obje
     return threads, results
 
 
-def test_many_requests_at_once_cost_one_fetch(world: World) -> None:
+def test_concurrent_requests_share_one_fetch(world: World) -> None:
     server = SlowServer(world.server.documents)
     verifier = world.verifier(fetch=server)
     threads, results = in_threads(16, lambda: verifier.verify(world.east.token()).issuer)
@@ -454,7 +454,7 @@ def test_many_requests_at_once_cost_one_fetch(world: World) -> None:
     assert len(server.asked) == 1
 
 
-def test_known_keys_wait_for_nobody(world: World) -> None:
+def test_known_keys_verify_during_a_fetch(world: World) -> None:
     server = SlowServer(world.server.documents)
     server.go.set()
     verifier = world.verifier(fetch=server)
@@ -474,7 +474,7 @@ def test_known_keys_wait_for_nobody(world: World) -> None:
     assert isinstance(results[0], UnknownKeyError)
 
 
-def test_a_flood_of_made_up_key_ids_holds_up_one_thread_of_an_outage(world: World) -> None:
+def test_a_flood_of_unknown_key_ids_during_an_outage_blocks_one_thread(world: World) -> None:
     """The first one waits for an issuer that hangs; the others are told at once to come again."""
     server = SlowServer(world.server.documents)
     server.go.set()
@@ -503,7 +503,7 @@ def test_a_flood_of_made_up_key_ids_holds_up_one_thread_of_an_outage(world: Worl
         verifier.verify(made_up)
 
 
-def test_rotation_under_load_refuses_nobody(world: World) -> None:
+def test_key_rotation_under_load_refuses_no_token(world: World) -> None:
     verifier = world.verifier(pace=Pace(cool_down=1, refresh_after=1), background=in_a_thread)
     verifier.load_keys()
     rotated = new_key(world)

@@ -15,7 +15,7 @@ PACKAGE = Path(surrogate_verifier.__file__).parent
 README = Path(__file__).parents[2] / "verifier" / "README.md"
 
 
-def test_it_imports_the_standard_library_and_pyjwt_and_nothing_else() -> None:
+def test_the_package_imports_only_the_standard_library_and_pyjwt() -> None:
     imported = set()
     for path in PACKAGE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
@@ -27,21 +27,21 @@ def test_it_imports_the_standard_library_and_pyjwt_and_nothing_else() -> None:
     assert imported - sys.stdlib_module_names == {"jwt", "cryptography", "_typeshed"}
 
 
-def test_it_depends_on_pyjwt_and_nothing_else() -> None:
+def test_the_package_depends_only_on_pyjwt() -> None:
     project = tomllib.loads((README.parent / "pyproject.toml").read_text())["project"]
     assert [re.split(r"[><=]", each)[0] for each in project["dependencies"]] == ["pyjwt[crypto]"]
 
 
-def test_it_says_that_it_is_typed() -> None:
+def test_the_package_is_marked_as_typed() -> None:
     assert (PACKAGE / "py.typed").exists()
 
 
-def test_everything_that_it_exports_is_there() -> None:
+def test_every_export_exists() -> None:
     for name in surrogate_verifier.__all__:
         assert hasattr(surrogate_verifier, name)
 
 
-def test_every_error_can_be_imported_from_the_top_and_is_documented() -> None:
+def test_every_error_is_exported_and_documented() -> None:
     text = README.read_text()
     for name, found in vars(errors).items():
         if isinstance(found, type) and issubclass(found, errors.RequestRefusedError):

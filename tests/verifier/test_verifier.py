@@ -37,7 +37,7 @@ def world() -> World:
 # -- what a token says -----------------------------------------------------------------------------
 
 
-def test_a_client_has_one_name_whichever_region_its_token_is_from(world: World) -> None:
+def test_a_client_has_the_same_name_in_both_regions_tokens(world: World) -> None:
     verifier = world.verifier()
     east, west = verifier.verify(world.east.token()), verifier.verify(world.west.token())
     assert east.client_id == west.client_id == CLIENT
@@ -45,7 +45,7 @@ def test_a_client_has_one_name_whichever_region_its_token_is_from(world: World) 
     assert (east.issuer, west.issuer) == (world.east.issuer.url, world.west.issuer.url)
 
 
-def test_a_token_says_its_scopes_and_times_and_the_rest(world: World) -> None:
+def test_a_token_has_its_scopes_times_and_claims(world: World) -> None:
     token = world.verifier().verify(world.east.token())
     assert token.scopes == {"demo/read", "demo/write"}
     assert (token.issued_at, token.expires_at) == (NOW, NOW + 3600)
@@ -65,7 +65,7 @@ def test_brackets_in_a_text_do_not_count_as_nesting(world: World, text: str) -> 
     assert world.verifier().verify(token).claims["permissions"] == text
 
 
-def test_the_times_may_have_fractions(world: World) -> None:
+def test_times_may_have_fractions(world: World) -> None:
     assert world.verifier().verify(world.east.token(exp=NOW + 0.5)).expires_at == NOW + 0.5
 
 
@@ -74,7 +74,7 @@ def test_the_types_of_access_tokens_are_accepted(world: World, kind: str | None)
     assert world.verifier().verify(world.east.token(header={"typ": kind}))
 
 
-def test_an_id_token_is_accepted_by_who_asks_for_id_tokens(world: World) -> None:
+def test_an_id_token_is_accepted_only_by_a_verifier_of_id_tokens(world: World) -> None:
     verifier = world.verifier(token_use="id")
     token = verifier.verify(world.east.token(token_use="id", aud="web", client_id=None))
     assert token.app_client_id == "web"
@@ -85,7 +85,7 @@ def test_an_id_token_is_accepted_by_who_asks_for_id_tokens(world: World) -> None
 # -- time ------------------------------------------------------------------------------------------
 
 
-def test_a_clock_may_be_wrong_by_the_leeway_and_no_more(world: World) -> None:
+def test_the_leeway_bounds_the_tolerated_clock_skew(world: World) -> None:
     verifier = world.verifier(leeway=10)
     assert verifier.verify(world.east.token(exp=NOW - 9))
     assert verifier.verify(world.east.token(nbf=NOW + 10))
@@ -96,7 +96,7 @@ def test_a_clock_may_be_wrong_by_the_leeway_and_no_more(world: World) -> None:
         verifier.verify(world.east.token(nbf=NOW + 11))
 
 
-def test_without_leeway_a_token_ends_when_it_says(world: World) -> None:
+def test_without_leeway_a_token_expires_at_its_exp(world: World) -> None:
     verifier = world.verifier(leeway=0)
     token = world.east.token()
     world.clock.now = NOW + 3599.9
@@ -109,7 +109,7 @@ def test_without_leeway_a_token_ends_when_it_says(world: World) -> None:
 # -- scopes and clients ----------------------------------------------------------------------------
 
 
-def test_every_scope_that_is_asked_for_is_needed(world: World) -> None:
+def test_every_required_scope_is_needed(world: World) -> None:
     verifier = world.verifier(scopes={"demo/read", "demo/write"})
     assert verifier.verify(world.east.token())
     with pytest.raises(ScopeError) as refused:
@@ -119,38 +119,38 @@ def test_every_scope_that_is_asked_for_is_needed(world: World) -> None:
         verifier.verify(world.east.token(scope=None))
 
 
-def test_a_scope_is_not_found_in_a_part_of_another(world: World) -> None:
+def test_a_scope_does_not_match_part_of_another(world: World) -> None:
     with pytest.raises(ScopeError):
         world.verifier(scopes={"demo/read"}).verify(world.east.token(scope="demo/read-all"))
 
 
-def test_a_route_may_need_more_than_the_verifier(world: World) -> None:
+def test_a_route_may_require_more_scopes_than_the_verifier(world: World) -> None:
     token = world.verifier(scopes={"demo/read"}).verify(world.east.token(scope="demo/read"))
     token.require("demo/read")
     with pytest.raises(ScopeError):
         token.require("demo/read", "demo/write")
 
 
-def test_only_the_clients_that_are_named_may_come(world: World) -> None:
+def test_only_allowed_clients_are_accepted(world: World) -> None:
     verifier = world.verifier(clients={CLIENT})
     assert verifier.verify(world.west.token()).client_id == CLIENT
     with pytest.raises(ClientError):
         verifier.verify(world.east.token(surrogate_client_id="sgc_" + "b" * 26))
 
 
-def test_clients_are_named_by_the_surrogate_and_not_by_the_app_client(world: World) -> None:
+def test_allowed_clients_are_surrogate_and_not_app_client_ids(world: World) -> None:
     with pytest.raises(ClientError):
         world.verifier(clients={"app11"}).verify(world.east.token())
 
 
-def test_a_token_without_a_name_is_for_any_client_only(world: World) -> None:
+def test_a_token_without_a_name_is_accepted_only_without_a_client_list(world: World) -> None:
     nameless = world.east.token(surrogate_client_id=None)
     assert world.verifier().verify(nameless).client_id is None
     with pytest.raises(ClientError):
         world.verifier(clients={CLIENT}).verify(nameless)
 
 
-def test_no_client_at_all_may_come_where_none_is_named(world: World) -> None:
+def test_an_empty_client_list_refuses_every_client(world: World) -> None:
     with pytest.raises(ClientError):
         world.verifier(clients=[]).verify(world.east.token())
 
@@ -162,30 +162,30 @@ def names(world: World, **by_app_client: str) -> ClientNames:
     return ClientNames.from_document({"clients": {world.east.issuer.url: by_app_client}})
 
 
-def test_the_map_names_a_client_whose_token_does_not(world: World) -> None:
+def test_the_client_map_names_a_client_without_the_claim(world: World) -> None:
     verifier = world.verifier(client_names=names(world, app11=CLIENT), clients={CLIENT})
     nameless = {"surrogate_client_id": None}
     assert verifier.verify(world.east.token(**nameless)).client_id == CLIENT
 
 
-def test_the_map_of_one_issuer_names_no_client_of_another(world: World) -> None:
+def test_the_client_map_of_one_issuer_names_no_client_of_another(world: World) -> None:
     verifier = world.verifier(client_names=names(world, app11=CLIENT))
     token = world.west.token(surrogate_client_id=None, client_id="app11")
     assert verifier.verify(token).client_id is None
 
 
-def test_where_the_map_and_the_token_agree_all_is_well(world: World) -> None:
+def test_a_client_map_that_agrees_with_the_token_is_accepted(world: World) -> None:
     verifier = world.verifier(client_names=names(world, app11=CLIENT))
     assert verifier.verify(world.east.token()).client_id == CLIENT
 
 
-def test_where_the_map_and_the_token_differ_nobody_is_believed(world: World) -> None:
+def test_a_client_map_that_contradicts_the_token_is_refused(world: World) -> None:
     verifier = world.verifier(client_names=names(world, app11="sgc_" + "b" * 26))
     with pytest.raises(ClientNameError):
         verifier.verify(world.east.token())
 
 
-def test_the_map_may_be_a_file(world: World, tmp_path: Path) -> None:
+def test_the_client_map_may_be_a_file(world: World, tmp_path: Path) -> None:
     path = tmp_path / "names.json"
     path.write_text(json.dumps({"clients": {world.east.issuer.url: {"app11": CLIENT}}}))
     found = ClientNames.from_file(path)
@@ -207,12 +207,12 @@ def test_the_map_may_be_a_file(world: World, tmp_path: Path) -> None:
         {"clients": {"x": {"a": ""}}},
     ],
 )
-def test_a_map_of_another_shape_is_refused(document: object) -> None:
+def test_a_malformed_client_map_is_refused(document: object) -> None:
     with pytest.raises(ConfigurationError, match="client names"):
         ClientNames.from_document(document)
 
 
-def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
+def test_a_missing_client_map_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="nowhere"):
         ClientNames.from_file(tmp_path / "nowhere")
 
@@ -221,7 +221,7 @@ def test_a_map_that_is_not_there_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("choice", ["keys", "token_use", "scopes", "clients"])
-def test_no_check_is_left_out_by_silence(world: World, choice: str) -> None:
+def test_no_check_is_disabled_by_an_omitted_setting(world: World, choice: str) -> None:
     choices: dict[str, Any] = {
         "keys": FROM_ISSUERS,
         "token_use": "access",
@@ -265,14 +265,12 @@ def test_no_check_is_left_out_by_silence(world: World, choice: str) -> None:
         ({"snapshot": "/nowhere/keys.json"}, "snapshot"),
     ],
 )
-def test_a_choice_that_cannot_work_is_named(
-    world: World, choices: dict[str, Any], named: str
-) -> None:
+def test_an_impossible_setting_is_named(world: World, choices: dict[str, Any], named: str) -> None:
     with pytest.raises(ConfigurationError, match=named):
         world.verifier(**choices)
 
 
-def test_key_sets_from_this_machine_are_for_who_asks_for_it(world: World) -> None:
+def test_plain_http_key_sets_need_an_explicit_setting(world: World) -> None:
     url = "http://127.0.0.1:8000/jwks.json"
     world.server.documents[url] = world.shared()
     assert world.verifier(keys=url, loopback_http=True).verify(world.east.token())
@@ -291,13 +289,13 @@ def test_key_sets_from_this_machine_are_for_who_asks_for_it(world: World) -> Non
         ("cn-north-1_x1", "https://cognito-idp.cn-north-1.amazonaws.com.cn/cn-north-1_x1"),
     ],
 )
-def test_a_user_pools_issuer_is_made_of_its_id(pool_id: str, url: str) -> None:
+def test_a_user_pools_issuer_is_derived_from_its_id(pool_id: str, url: str) -> None:
     assert user_pool(pool_id).url == url
     assert user_pool(pool_id).key_set_url == f"{url}/.well-known/jwks.json"
 
 
 @pytest.mark.parametrize("pool_id", ["", "x", "us-east-1", "us-east-1_", "us-east-1_a/../b"])
-def test_what_is_no_user_pools_id_is_refused(pool_id: str) -> None:
+def test_an_invalid_user_pool_id_is_refused(pool_id: str) -> None:
     with pytest.raises(ConfigurationError, match="user pool ID"):
         user_pool(pool_id)
 
