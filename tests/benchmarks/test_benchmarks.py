@@ -43,7 +43,7 @@ def test_a_warm_exchange_hashes_nothing_and_opens_no_socket(tmp_path: Path) -> N
         assert crowd["blocks_left_allocated_per_exchange"] < 1
 
 
-def test_junk_is_refused_and_what_it_leaves_behind_is_bounded(tmp_path: Path) -> None:
+def test_junk_requests_are_refused_and_leave_bounded_memory(tmp_path: Path) -> None:
     found = run("junk", tmp_path)
     assert found["flood"]["guesses_refused"] > 0
     repeated = found["repeated"]
@@ -59,14 +59,14 @@ def test_the_verifier_is_measured_against_plain_pyjwt(tmp_path: Path) -> None:
     assert "verifier_all_checks" in found["subjects"]
 
 
-def test_the_trigger_is_measured_cold_and_stamps_the_token_that_it_is_asked_for(
+def test_the_trigger_is_measured_cold_and_adds_the_claim_to_the_token(
     tmp_path: Path,
 ) -> None:
     found = run("trigger", tmp_path)
     assert {"empty", "imports", "first_token", "warm_token"} <= found["subjects"].keys()
 
 
-def test_a_function_is_started_as_lambda_would_and_its_first_token_is_timed() -> None:
+def test_cold_start_runs_the_function_as_lambda_does_and_times_its_first_token() -> None:
     """The clients of the Runtime API and of AWS are stand-ins here; `cold` takes AWS's own."""
     region = Region()
     issued, record = client(SecretHasher(secrets.token_bytes))
@@ -81,7 +81,7 @@ def test_a_function_is_started_as_lambda_would_and_its_first_token_is_timed() ->
     assert started.cpu_ms > 0
 
 
-def test_a_function_that_does_not_start_says_why(tmp_path: Path) -> None:
+def test_a_failed_function_start_reports_its_reason(tmp_path: Path) -> None:
     (tmp_path / "app.py").write_text("raise RuntimeError('it is broken')")
     stand_in = Path(__file__).parent / "stand_in"
     environ = {**environment("http://127.0.0.1:9"), "PYTHONPATH": str(stand_in)}
@@ -89,7 +89,7 @@ def test_a_function_that_does_not_start_says_why(tmp_path: Path) -> None:
         start(Path(sys.executable), tmp_path, {}, environ)
 
 
-def test_a_peer_is_stopped_and_what_it_answers_wrongly_is_told(tmp_path: Path) -> None:
+def test_a_peer_is_stopped_and_its_wrong_answers_are_reported(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "http.server", "$PORT", "--bind", "127.0.0.1"]
     peer = Peer([*command, "--directory", str(tmp_path)], {}, requests=1)
     issued, _ = client(SecretHasher(secrets.token_bytes))
@@ -101,7 +101,7 @@ def test_a_peer_is_stopped_and_what_it_answers_wrongly_is_told(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("closes", "connections"), [(False, 3), (True, 20)])
-def test_the_load_is_what_was_asked_for_over_connections_that_are_kept_if_they_may_be(
+def test_the_load_has_the_requested_size_and_reuses_connections_where_allowed(
     closes: bool,  # noqa: FBT001
     connections: int,
 ) -> None:
@@ -117,13 +117,13 @@ def test_the_load_is_what_was_asked_for_over_connections_that_are_kept_if_they_m
     assert all(each.endswith(b'{"a": "b"}') for each in answers)
 
 
-def test_a_peer_that_does_not_start_says_why() -> None:
+def test_a_failed_peer_start_reports_its_reason() -> None:
     peer = Peer([sys.executable, "-c", "raise SystemExit('no such thing')"], {}, requests=1)
     with pytest.raises(RuntimeError, match="no such thing"), running(peer):
         pass
 
 
-def test_the_calls_are_those_of_the_exchange(tmp_path: Path) -> None:
+def test_the_call_counts_are_those_of_the_exchange(tmp_path: Path) -> None:
     found = run("calls", tmp_path)
     assert found["agrees"] is True
     asked = found["without_reuse_per_exchange"]
@@ -140,7 +140,7 @@ def test_a_trace_is_the_same_in_every_run() -> None:
     assert model(trace) == model(trace)
 
 
-def test_what_is_expected_of_a_warm_fleet_is_what_the_model_finds() -> None:
+def test_the_expected_rate_of_a_warm_fleet_agrees_with_the_model() -> None:
     clients, containers, per_hour = 40, 10, 60
     minutes = model(Trace(clients, containers, 12, per_hour))
     steady = minutes[4 * 60 :]
@@ -148,7 +148,7 @@ def test_what_is_expected_of_a_warm_fleet_is_what_the_model_finds() -> None:
     assert found == pytest.approx(expected(clients, containers, per_hour), rel=0.15)
 
 
-def test_administrators_calls_grow_with_what_they_ask_for(tmp_path: Path) -> None:
+def test_admin_calls_grow_with_the_size_of_the_request(tmp_path: Path) -> None:
     found = run("scale", tmp_path)
     few, many = found["sizes"]
     assert few["enroll"]["calls"] == many["enroll"]["calls"]
@@ -164,7 +164,7 @@ def test_an_unknown_benchmark_is_named() -> None:
 
 
 @pytest.mark.parametrize("quick", [True, False])
-def test_a_quick_run_does_not_replace_what_was_measured(quick: bool) -> None:  # noqa: FBT001
+def test_a_quick_run_does_not_replace_stored_results(quick: bool) -> None:  # noqa: FBT001
     from benchmarks.__main__ import where  # noqa: PLC0415
     from benchmarks.report import RESULTS  # noqa: PLC0415
 

@@ -43,7 +43,7 @@ def test_ids_and_secrets_have_the_form_of_cognito() -> None:
     assert re.fullmatch(r"[\w+]{24,64}", client["ClientSecret"])
 
 
-def test_a_caller_may_bring_the_secret() -> None:
+def test_a_caller_may_supply_the_secret() -> None:
     assert a_client(GenerateSecret=False, ClientSecret="a" * 24)["ClientSecret"] == "a" * 24
 
 
@@ -65,7 +65,9 @@ def test_a_caller_may_bring_the_secret() -> None:
         ({"GenerateSecret": False}, "InvalidOAuthFlowException"),
     ],
 )
-def test_what_cognito_refuses(changes: dict[str, object], code: str) -> None:
+def test_invalid_parameters_are_refused_with_cognitos_error(
+    changes: dict[str, object], code: str
+) -> None:
     assert refusal(**changes) == code
 
 
@@ -103,7 +105,7 @@ def test_a_second_secret_works_beside_the_first() -> None:
     assert not app_clients.accepts_secret(client, "")
 
 
-def test_a_secret_that_the_caller_brought_is_not_returned() -> None:
+def test_a_supplied_secret_is_not_returned() -> None:
     assert "ClientSecretValue" not in app_clients.add_secret(a_client(), "b" * 30, NOW)
 
 

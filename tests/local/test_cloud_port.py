@@ -24,11 +24,11 @@ def head(target: str = "/", **headers: str) -> RequestHead:
         (head(authorization="Basic abc"), None),
     ],
 )
-def test_region_in_request(request_head: RequestHead, region: str | None) -> None:
+def test_the_region_is_read_from_the_request(request_head: RequestHead, region: str | None) -> None:
     assert region_in_request(request_head) == region
 
 
-def test_the_app_client_comes_from_the_header_or_the_form() -> None:
+def test_the_app_client_is_read_from_the_header_or_the_form() -> None:
     basic = base64.b64encode(b"client:secret").decode()
     assert app_client_id(head(authorization=f"Basic {basic}"), b"client_id=other") == "client"
     assert app_client_id(head(), b"grant_type=x&client_id=client") == "client"

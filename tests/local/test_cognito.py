@@ -146,7 +146,9 @@ def test_the_shared_port_finds_the_region_of_an_app_client(cloud: Cloud, app_cli
     assert answer.ok
 
 
-def test_a_throttled_token_endpoint_speaks_no_oauth(cloud: Cloud, app_client: Any) -> None:
+def test_a_throttled_token_endpoint_answers_without_oauth_errors(
+    cloud: Cloud, app_client: Any
+) -> None:
     cloud.add_fault("token", "throttle", "primary", times=1)
     answer = ask(cloud, app_client)
     assert (answer.status_code, answer.text) == (429, "Rate exceeded")

@@ -22,7 +22,7 @@ def test_every_stage_gets_the_region_of_its_role() -> None:
     assert regions == {"primary": "us-east-1", "secondary": "us-west-2", "admin": "us-west-2"}
 
 
-def test_everything_else_in_the_configuration_stays() -> None:
+def test_the_rest_of_the_configuration_is_unchanged() -> None:
     made = deploy.local_config(CONFIG, {"PUBLIC_URL": "http://door"}, REGIONS)
     assert made["environment_variables"]["KEPT"] == "as it was"
     assert made["environment_variables"]["PUBLIC_URL"] == "http://door"
@@ -50,7 +50,7 @@ def repository(tmp_path: Path) -> Path:
     return project
 
 
-def test_untracked_files_are_taken_and_ignored_ones_are_not(repository: Path) -> None:
+def test_the_mirror_has_untracked_files_and_no_ignored_ones(repository: Path) -> None:
     assert {str(path) for path in deploy.project_files(repository)} == {
         "app.py",
         "chalicelib/core.py",
@@ -83,6 +83,6 @@ def test_a_live_mirror_links_to_the_files(repository: Path, tmp_path: Path) -> N
     assert (repository / ".chalice" / "config.json").read_text() == ".chalice/config.json"
 
 
-def test_the_sdk_configuration_of_the_shell_does_not_get_in() -> None:
+def test_the_shells_sdk_configuration_is_not_used() -> None:
     environ = {"AWS_PROFILE": "production", "AWS_CA_BUNDLE": "/ca", "HOME": "/root"}
     assert deploy.without_aws_variables(environ) == {"AWS_CA_BUNDLE": "/ca", "HOME": "/root"}

@@ -31,11 +31,11 @@ PAIR = [failover("PRIMARY", EAST), failover("SECONDARY", WEST)]
         ((), EAST),
     ],
 )
-def test_failover(checks: tuple[str, ...], expected: str) -> None:
+def test_a_failover_record_answers_by_health(checks: tuple[str, ...], expected: str) -> None:
     assert answer(NAME, PAIR, healthy(*checks)) == Answer(expected, 60)
 
 
-def test_weight_zero_is_the_last_resort() -> None:
+def test_a_record_of_weight_zero_answers_only_without_healthy_others() -> None:
     records = [
         Record(NAME, EAST, 60, weight=1, health_check_id="a"),
         Record(NAME, WEST, 60, weight=0, health_check_id="b"),

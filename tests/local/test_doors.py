@@ -43,7 +43,7 @@ def test_both_stages_run_in_their_region_with_their_settings(cloud: Cloud) -> No
         assert answer["pool"] == cloud.endpoints["user_pools"][role]
 
 
-def test_functions_find_nothing_installed_but_what_their_package_brings(cloud: Cloud) -> None:
+def test_functions_import_only_packages_of_their_zip(cloud: Cloud) -> None:
     installed = requests.get(f"{cloud.endpoints['primary']}/installed", timeout=10).json()
     assert installed == {
         "chalice": True,  # Chalice packages itself
@@ -54,7 +54,7 @@ def test_functions_find_nothing_installed_but_what_their_package_brings(cloud: C
     }
 
 
-def test_functions_run_the_python_they_were_packaged_for(cloud: Cloud) -> None:
+def test_functions_run_the_configured_python_version(cloud: Cloud) -> None:
     answer = requests.get(f"{cloud.endpoints['primary']}/caller", timeout=10).json()
     assert answer["python"] == [*sys.version_info[:2]]
 
@@ -133,7 +133,7 @@ def test_the_shared_port_reaches_either_region(cloud: Cloud) -> None:
 @pytest.mark.parametrize(
     "path", ["/_local/calls", "/_ministack/reset", "/_ministack/health", "/health"]
 )
-def test_no_interface_of_the_machinery_is_reachable_from_outside(cloud: Cloud, path: str) -> None:
+def test_emulator_interfaces_are_unreachable_from_outside(cloud: Cloud, path: str) -> None:
     for base in (cloud.endpoints["cloud"], cloud.endpoints["region_endpoints"]["primary"]):
         assert requests.get(f"{base}{path}", timeout=10).status_code == 404
         assert requests.post(f"{base}{path}", timeout=10).status_code == 404

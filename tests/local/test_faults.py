@@ -12,7 +12,7 @@ def struck(faults: Faults, service: str = "token", action: str = "POST") -> str 
     return fault.mode.value if fault else None
 
 
-def test_a_fault_strikes_only_what_it_names() -> None:
+def test_a_fault_affects_only_matching_requests() -> None:
     faults = Faults()
     faults.add({"service": "token", "mode": "throttle", "region": "us-west-2"})
     faults.add({"service": "cognito-idp", "mode": "deny", "action": "CreateUserPoolClient"})
@@ -28,7 +28,7 @@ def test_a_fault_wears_off_after_its_number_of_times() -> None:
     assert [struck(faults) for _ in range(4)] == ["error500", "error500", "throttle", None]
 
 
-def test_chance_is_repeatable() -> None:
+def test_fault_probability_is_repeatable() -> None:
     def run() -> list[str | None]:
         faults = Faults(seed=7)
         faults.add({"service": "token", "mode": "reset", "probability": 0.5})
@@ -39,7 +39,7 @@ def test_chance_is_repeatable() -> None:
 
 
 @pytest.mark.parametrize("document", [{}, {"service": "token", "mode": "nonsense"}])
-def test_a_fault_that_makes_no_sense_is_refused(document: dict[str, str]) -> None:
+def test_an_invalid_fault_is_refused(document: dict[str, str]) -> None:
     with pytest.raises(ValueError, match=r"fault|FaultMode"):
         Faults().add(document)
 
@@ -61,7 +61,7 @@ def test_an_api_answers_with_its_error_codes(
     assert (made.status, json.loads(made.body)["__type"]) == (status, code)
 
 
-def test_the_token_endpoint_does_not_speak_oauth_when_it_fails() -> None:
+def test_a_failing_token_endpoint_answers_without_oauth_errors() -> None:
     throttled = answer(Fault(1, None, "token", FaultMode.THROTTLE), "token", "POST")
     broken = answer(Fault(1, None, "token", FaultMode.ERROR500), "token", "POST")
     assert (throttled.status, throttled.body) == (429, b"Rate exceeded")

@@ -80,7 +80,7 @@ def to(region: str, **rest: object) -> dict[str, Any]:
     return {**record, **rest}
 
 
-def test_the_name_leads_to_the_primary(cloud: Cloud) -> None:
+def test_the_name_resolves_to_the_primary(cloud: Cloud) -> None:
     assert answers(cloud) == "us-east-1"
     assert reached(cloud) == "us-east-1"
 
@@ -100,7 +100,7 @@ def test_losing_the_standby_moves_nothing(cloud: Cloud) -> None:
     assert answers(cloud) == "us-east-1"
 
 
-def test_the_takeover_switch_moves_the_traffic_there_and_back(
+def test_the_takeover_switch_moves_traffic_in_both_directions(
     cloud: Cloud, records: Records
 ) -> None:
     path = cloud.endpoints["secondary"].partition("/_aws")[2]
@@ -111,9 +111,7 @@ def test_the_takeover_switch_moves_the_traffic_there_and_back(
     assert f"{NAME}.execute-api.us-west-2.amazonaws.com" in states
 
 
-def test_another_up_leaves_a_takeover_as_it_is(
-    cloud: Cloud, records: Records, project: Path
-) -> None:
+def test_a_second_up_keeps_a_takeover(cloud: Cloud, records: Records, project: Path) -> None:
     path = cloud.endpoints["secondary"].partition("/_aws")[2]
     records.update_check(ResourcePath=f"/_aws{path}/health")
     assert eventually(lambda: answers(cloud) == "us-west-2")
@@ -122,7 +120,7 @@ def test_another_up_leaves_a_takeover_as_it_is(
     assert answers(cloud) == "us-west-2"
 
 
-def test_it_works_with_the_primary_gone(cloud: Cloud, records: Records) -> None:
+def test_the_takeover_switch_works_with_the_primary_gone(cloud: Cloud, records: Records) -> None:
     cloud.set_region("primary", "hanging")
     path = cloud.endpoints["secondary"].partition("/_aws")[2]
     records.update_check(ResourcePath=f"/_aws{path}/health")
@@ -132,7 +130,7 @@ def test_it_works_with_the_primary_gone(cloud: Cloud, records: Records) -> None:
     cloud.set_region("primary", "up")
 
 
-def test_an_answer_is_believed_for_its_ttl(cloud: Cloud, records: Records) -> None:
+def test_a_dns_answer_is_cached_for_its_ttl(cloud: Cloud, records: Records) -> None:
     ttl = 60 / cloud.endpoints["time_scale"]
     looked_in_time = False
     for _ in range(50):
@@ -153,7 +151,7 @@ def test_an_answer_is_believed_for_its_ttl(cloud: Cloud, records: Records) -> No
     assert time.monotonic() - began >= ttl
 
 
-def test_a_connection_stays_where_it_was_made(cloud: Cloud, records: Records) -> None:
+def test_an_open_connection_stays_with_its_region(cloud: Cloud, records: Records) -> None:
     url = f"{cloud.endpoints['front_door']}/health"
     with requests.Session() as session:
         assert session.get(url, timeout=10).json()["stage_region"] == "us-east-1"
@@ -177,7 +175,7 @@ def test_aliases_and_weights_are_followed(cloud: Cloud, records: Records) -> Non
     assert eventually(lambda: answers(cloud) == "us-east-1")
 
 
-def test_a_name_without_records_leads_nowhere(cloud: Cloud, records: Records) -> None:
+def test_a_name_without_records_is_unreachable(cloud: Cloud, records: Records) -> None:
     records.replace()
     assert eventually(lambda: answers(cloud) is None)
     cloud.forget_dns()

@@ -63,7 +63,7 @@ def test_only_consecutive_failures_count() -> None:
     asyncio.run(scenario())
 
 
-def test_a_new_inverted_check_is_unhealthy_until_it_knows_better() -> None:
+def test_a_new_inverted_check_starts_unhealthy() -> None:
     async def scenario() -> None:
         async with Server(404) as server:
             checks = HealthChecks(locate, FAST)

@@ -73,15 +73,13 @@ def test_a_second_up_changes_nothing(cloud: Cloud, project: Path) -> None:
     assert again.processes == cloud.processes
 
 
-def test_up_gives_a_lost_region_back(cloud: Cloud, project: Path) -> None:
+def test_up_restores_a_lost_region(cloud: Cloud, project: Path) -> None:
     cloud.set_region("primary", "hanging")
     Cloud.up(state_of(cloud), project=project, quiet=True, time_scale=TIME_SCALE)
     assert requests.get(f"{cloud.endpoints['primary']}/health", timeout=10).ok
 
 
-def test_the_operator_gets_the_policy_that_is_passed_in(
-    cloud: Cloud, project: Path, tmp_path: Path
-) -> None:
+def test_the_operator_gets_the_given_policy(cloud: Cloud, project: Path, tmp_path: Path) -> None:
     policy = tmp_path / "operator.json"
     statement = {"Effect": "Allow", "Action": "secretsmanager:ListSecrets", "Resource": "*"}
     policy.write_text(json.dumps({"Version": "2012-10-17", "Statement": [statement]}))
@@ -95,7 +93,7 @@ def test_the_operator_gets_the_policy_that_is_passed_in(
         Cloud.up(state_of(cloud), project=project, quiet=True, operator_policy=policy)
 
 
-def test_up_deploys_what_changed(cloud: Cloud, project: Path) -> None:
+def test_up_deploys_changed_code(cloud: Cloud, project: Path) -> None:
     (package,) = (state_of(cloud) / "build" / "packages" / "primary").glob("*.zip")
     made = package.stat().st_mtime_ns
     app = project / "app.py"
@@ -145,7 +143,7 @@ def test_a_stage_can_be_served_from_the_working_tree(cloud: Cloud) -> None:
             server.wait()
 
 
-def test_without_a_cloud_the_commands_say_so(tmp_path: Path) -> None:
+def test_commands_without_a_cloud_report_that(tmp_path: Path) -> None:
     for command in (["env"], ["status"], ["region", "primary", "up"]):
         done = run(tmp_path / "none", *command)
         assert done.returncode == 1
@@ -155,7 +153,7 @@ def test_without_a_cloud_the_commands_say_so(tmp_path: Path) -> None:
         Cloud.find(tmp_path / "none")
 
 
-def test_a_pid_that_was_given_away_is_left_alone() -> None:
+def test_a_reused_pid_is_not_signaled() -> None:
     ProcessRecord("somebody else", os.getpid(), "another start time").stop()
 
 

@@ -13,7 +13,7 @@ from local.switch import LOOPBACK
 ONE_BLOCK = PORTS[:BLOCK]
 
 
-def test_what_is_claimed_is_given_to_nobody_else(tmp_path: Path) -> None:
+def test_claimed_ports_are_exclusive(tmp_path: Path) -> None:
     two = PORTS[: 2 * BLOCK]
     with (
         claimed(12, among=two, locks=tmp_path) as first,
@@ -27,13 +27,13 @@ def test_what_is_claimed_is_given_to_nobody_else(tmp_path: Path) -> None:
             pass
 
 
-def test_what_was_given_back_is_given_again(tmp_path: Path) -> None:
+def test_released_ports_are_claimed_again(tmp_path: Path) -> None:
     for _ in range(2):
         with claimed(1, among=ONE_BLOCK, locks=tmp_path) as claim:
             assert claim.ports[0] in ONE_BLOCK
 
 
-def test_a_process_that_inherits_a_claim_keeps_it_to_its_end(tmp_path: Path) -> None:
+def test_an_inherited_claim_lasts_until_the_process_ends(tmp_path: Path) -> None:
     with claimed(1, among=ONE_BLOCK, locks=tmp_path) as claim:
         heir = subprocess.Popen(
             [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, pass_fds=[claim.descriptor]
@@ -46,7 +46,7 @@ def test_a_process_that_inherits_a_claim_keeps_it_to_its_end(tmp_path: Path) -> 
         pass
 
 
-def test_a_port_that_another_program_has_is_left_out(tmp_path: Path) -> None:
+def test_a_port_in_use_is_skipped(tmp_path: Path) -> None:
     with claimed(1, among=ONE_BLOCK, locks=tmp_path) as claim:
         (port,) = claim.ports
     with socket.socket() as taken:

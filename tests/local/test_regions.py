@@ -39,14 +39,14 @@ def on_shared_port(cloud: Cloud, role: str) -> str:
     return f"{cloud.endpoints['cloud']}/_aws{path}/caller"
 
 
-def test_refused_is_what_a_closed_port_says(cloud: Cloud) -> None:
+def test_a_refused_region_answers_like_a_closed_port(cloud: Cloud) -> None:
     cloud.set_region("primary", "refused")
     for port in ports_of_primary(cloud):
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", port), timeout=5)
 
 
-def test_hanging_lasts_until_the_callers_own_timeout(cloud: Cloud) -> None:
+def test_a_hanging_region_lasts_until_the_callers_timeout(cloud: Cloud) -> None:
     cloud.set_region("primary", "hanging")
     for port in ports_of_primary(cloud):
         with socket.create_connection(("127.0.0.1", port), timeout=0.3) as connection:
@@ -77,7 +77,7 @@ def test_a_lost_region_is_lost_on_the_shared_port_too(cloud: Cloud) -> None:
 
 @pytest.mark.parametrize("mode", ["refused", "hanging"])
 @pytest.mark.parametrize("way_in", ["primary", "front_door"])
-def test_a_connection_that_was_kept_alive_dies_too(cloud: Cloud, mode: str, way_in: str) -> None:
+def test_a_kept_alive_connection_is_cut_too(cloud: Cloud, mode: str, way_in: str) -> None:
     expected = requests.ConnectionError if mode == "refused" else requests.ReadTimeout
     with requests.Session() as session:
         assert session.get(f"{cloud.endpoints[way_in]}/caller", timeout=5).ok
@@ -87,14 +87,14 @@ def test_a_connection_that_was_kept_alive_dies_too(cloud: Cloud, mode: str, way_
 
 
 @pytest.mark.parametrize("mode", ["refused", "hanging"])
-def test_the_region_comes_back(cloud: Cloud, mode: str) -> None:
+def test_a_region_can_be_restored(cloud: Cloud, mode: str) -> None:
     cloud.set_region("primary", mode)
     cloud.set_region("primary", "up")
     assert requests.get(f"{cloud.endpoints['primary']}/caller", timeout=10).ok
     assert requests.get(f"{cloud.endpoints['front_door']}/caller", timeout=10).ok
 
 
-def test_what_a_hanging_region_swallowed_is_never_executed(cloud: Cloud) -> None:
+def test_a_request_sent_to_a_hanging_region_is_never_executed(cloud: Cloud) -> None:
     cloud.set_region("primary", "hanging")
     with socket.create_connection(
         ("127.0.0.1", ports_of_primary(cloud)[1]), timeout=5
@@ -161,7 +161,7 @@ def urls(value: object) -> Iterator[str]:
 
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
-def test_nothing_listens_beyond_this_machine(cloud: Cloud) -> None:
+def test_every_port_listens_on_loopback_only(cloud: Cloud) -> None:
     # Whatever the cloud's processes started is in their process groups.
     pids = {pid for record in cloud.processes for pid in (record.pid, *_members(record.pid))}
     found = listening(pids)

@@ -56,7 +56,7 @@ def test_an_imported_api_has_the_documents_name_routes_and_endpoint(
     assert _paths(gateway, api_id) == {"/", "/one", "/one/two"}
 
 
-def test_an_api_is_edge_optimised_unless_the_import_says_otherwise(gateway: Any) -> None:
+def test_an_api_is_edge_optimized_by_default(gateway: Any) -> None:
     api = gateway.import_rest_api(body=_document("/one"))
     assert api["endpointConfiguration"]["types"] == ["EDGE"]
     gateway.delete_rest_api(restApiId=api["id"])
@@ -71,7 +71,7 @@ def test_overwriting_replaces_the_routes_and_keeps_the_api_and_its_stages(
     assert [stage["stageName"] for stage in gateway.get_stages(restApiId=api_id)["item"]] == ["api"]
 
 
-def test_what_is_not_emulated_is_refused_and_changes_nothing(gateway: Any, api_id: str) -> None:
+def test_unsupported_imports_are_refused_and_change_nothing(gateway: Any, api_id: str) -> None:
     with pytest.raises(ClientError, match="overwrite only"):
         gateway.put_rest_api(restApiId=api_id, mode="merge", body=_document("/three"))
     with pytest.raises(ClientError, match="Invalid OpenAPI document"):

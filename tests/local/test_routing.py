@@ -27,7 +27,7 @@ def declared() -> dict[str, Any]:
     }
 
 
-def test_the_template_is_read_as_it_is() -> None:
+def test_the_routing_template_is_read_unchanged() -> None:
     routing = read_routing(PARAMETERS, "check-1")
     config = declared()["StandbyHasTakenOver"]["HealthCheckConfig"]
     assert set(routing.health_check) == set(config)
@@ -45,7 +45,7 @@ def test_the_template_is_read_as_it_is() -> None:
     assert primary["AliasTarget"]["DNSName"] == PARAMETERS["PrimaryTarget"]
 
 
-def test_a_parameter_that_is_missing_is_named() -> None:
+def test_a_missing_parameter_is_named() -> None:
     with pytest.raises(KeyError, match="StandbyHost"):
         read_routing({k: v for k, v in PARAMETERS.items() if k != "StandbyHost"}, "")
 

@@ -38,11 +38,11 @@ SECRET: dict[str, Any] = {
         ("all", "nothing", False),
     ],
 )
-def test_one_filter(key: str, value: str, *, expected: bool) -> None:
+def test_a_filter_matches_by_key_and_value(key: str, value: str, *, expected: bool) -> None:
     assert matches(SECRET, [{"Key": key, "Values": [value]}]) is expected
 
 
-def test_values_are_alternatives_and_filters_are_not() -> None:
+def test_values_are_combined_with_or_and_filters_with_and() -> None:
     by_name = {"Key": "name", "Values": ["nothing", "app/"]}
     by_tag = {"Key": "tag-value", "Values": ["nothing"]}
     assert matches(SECRET, [by_name])

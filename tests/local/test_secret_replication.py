@@ -79,7 +79,7 @@ def test_a_replica_has_the_arn_of_its_region_and_knows_its_primary() -> None:
     assert replica["_PrimaryRegion"] == "us-east-1"
 
 
-def test_every_change_takes_the_lag() -> None:
+def test_every_change_arrives_after_the_lag() -> None:
     world = a_replicated_secret()
     world.replication.set_lag(2)
     world.change("two")
@@ -94,7 +94,7 @@ def test_every_change_takes_the_lag() -> None:
     assert (world.value(), world.status()) == ("three", [("us-west-2", "InSync")])
 
 
-def test_nothing_passes_while_either_region_is_away() -> None:
+def test_replication_stops_while_either_region_is_down() -> None:
     for away in ("us-east-1", "us-west-2"):
         world = a_replicated_secret()
         world.replication.set_region(away, up=False)
@@ -104,7 +104,7 @@ def test_nothing_passes_while_either_region_is_away() -> None:
         assert (world.value(), world.status()) == ("two", [("us-west-2", "InSync")])
 
 
-def test_a_secret_is_not_overwritten_unless_that_is_asked_for() -> None:
+def test_replication_overwrites_an_existing_secret_only_on_request() -> None:
     world = World()
     world.put(EAST, "ours")
     world.put(WEST, "theirs", ARN.replace("AbCdEf", "GhIjKl"))
@@ -116,7 +116,7 @@ def test_a_secret_is_not_overwritten_unless_that_is_asked_for() -> None:
     assert (world.value(), world.status()) == ("ours again", [("us-west-2", "InSync")])
 
 
-def test_the_failure_is_reported_as_aws_words_it() -> None:
+def test_the_failure_has_the_text_of_aws() -> None:
     world = World()
     world.put(EAST, "ours")
     world.put(WEST, "theirs", ARN.replace("AbCdEf", "GhIjKl"))
@@ -142,7 +142,7 @@ def test_a_removed_region_loses_its_replica() -> None:
     assert (world.value(), world.status()) == (None, [])
 
 
-def test_a_removed_region_that_is_away_loses_its_replica_when_it_returns() -> None:
+def test_a_removed_region_that_is_down_loses_its_replica_on_return() -> None:
     world = a_replicated_secret()
     world.replication.set_region("us-west-2", up=False)
     world.replicator.stop(EAST, "us-west-2")
@@ -151,14 +151,14 @@ def test_a_removed_region_that_is_away_loses_its_replica_when_it_returns() -> No
     assert world.value() is None
 
 
-def test_a_promoted_replica_goes_its_own_way() -> None:
+def test_a_promoted_replica_is_independent() -> None:
     world = a_replicated_secret()
     world.replicator.detach(WEST)
     world.change("two")
     assert (world.value(), world.status(), world.status(WEST)) == ("one", [], [])
 
 
-def test_what_was_on_its_way_does_not_reach_a_promoted_replica() -> None:
+def test_a_pending_change_does_not_reach_a_promoted_replica() -> None:
     world = a_replicated_secret()
     world.replication.set_region("us-east-1", up=False)
     world.change("written by the lost Region")

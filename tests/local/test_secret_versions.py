@@ -67,7 +67,7 @@ def test_a_repetition_with_another_value_is_refused() -> None:
     assert raised.value.code == "ResourceExistsException"
 
 
-def test_the_current_label_moves_only_from_where_the_caller_says() -> None:
+def test_the_current_label_moves_only_from_the_named_version() -> None:
     secret = a_secret("a", "b")
     add_version(secret, "c", Value("c"), ["STAGED"], NOW)
     for wrong in (None, "version-a"):
@@ -94,7 +94,7 @@ def test_the_current_label_cannot_be_removed() -> None:
         move_label(a_secret("a"), "AWSCURRENT", to=None, from_version="version-a", now=NOW)
 
 
-def test_another_label_can_be_removed() -> None:
+def test_a_label_other_than_current_can_be_removed() -> None:
     secret = a_secret("a")
     add_version(secret, "b", Value("b"), ["STAGED"], NOW)
     move_label(secret, "STAGED", to=None, from_version="b", now=NOW)
@@ -115,7 +115,7 @@ def test_young_versions_are_kept_until_no_more_fit() -> None:
     assert "one-more" not in secret["Versions"]
 
 
-def test_old_versions_without_labels_make_room() -> None:
+def test_old_unlabeled_versions_are_evicted() -> None:
     secret = a_secret(*(str(number) for number in range(MAX_VERSIONS)))
     add_version(secret, "one-more", Value("x"), ["AWSCURRENT"], NOW + KEPT_SECONDS + 1)
     assert len(secret["Versions"]) == MAX_VERSIONS
@@ -132,7 +132,7 @@ def test_a_secret_has_at_most_twenty_labels() -> None:
 
 
 @pytest.mark.parametrize("token", ["short", "x" * 31, "x" * 65])
-def test_a_token_has_the_length_of_a_uuid_or_up_to_twice_that(token: str) -> None:
+def test_a_request_token_has_32_to_64_characters(token: str) -> None:
     with pytest.raises(AwsError):
         check_token(token)
 
@@ -141,6 +141,6 @@ def test_a_token_has_the_length_of_a_uuid_or_up_to_twice_that(token: str) -> Non
     "request_body",
     [{}, {"SecretString": "a", "SecretBinary": "YQ=="}, {"SecretString": "x" * 65_537}],
 )
-def test_a_value_is_a_text_or_bytes_of_limited_length(request_body: dict[str, str]) -> None:
+def test_a_value_is_text_or_bytes_of_limited_length(request_body: dict[str, str]) -> None:
     with pytest.raises(AwsError):
         Value.from_request(request_body, required=True)

@@ -199,7 +199,7 @@ def test_replication_waits_for_a_lost_region(
     assert secondary.get_secret_value(SecretId=name)["SecretString"] == "b"
 
 
-def test_replication_takes_the_time_that_it_is_told(
+def test_replication_takes_the_configured_lag(
     cloud: Cloud, primary: Any, secondary: Any, name: str
 ) -> None:
     primary.create_secret(Name=name, SecretString="a", AddReplicaRegions=WEST)
@@ -229,7 +229,7 @@ def test_a_replica_is_promoted_while_its_primary_is_away(
 POLICY = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":%s,"Resource":"*"}]}'
 
 
-def test_creating_with_tags_and_replicas_needs_their_permissions(cloud: Cloud, name: str) -> None:
+def test_creation_with_tags_and_replicas_needs_their_permissions(cloud: Cloud, name: str) -> None:
     iam = cloud.client("iam", identity="root")
     limited = cloud.client("secretsmanager", identity="nobody")
     full = {

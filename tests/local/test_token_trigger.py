@@ -194,7 +194,7 @@ def test_a_trigger_that_takes_too_long_costs_the_token(
 
 
 @pytest.mark.parametrize("source_arn", [None, "arn:aws:cognito-idp:us-east-1:0:userpool/other"])
-def test_a_function_that_does_not_let_this_pool_invoke_it_costs_the_token(
+def test_a_trigger_that_the_pool_may_not_invoke_costs_the_token(
     attach: Attach, ask: Callable[..., requests.Response], source_arn: str | None
 ) -> None:
     attach(STAMP, source_arn=source_arn)
