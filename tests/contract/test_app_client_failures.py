@@ -105,7 +105,7 @@ def asked(server: Loopback, aws: Aws) -> PoolAppClients:
     ],
     ids=["too many", "throttling", "limit", "429", "429 else", "429 page"],
 )
-def test_throttling_is_told_from_an_outage(
+def test_throttling_is_distinguished_from_an_outage(
     server: Loopback, asked: PoolAppClients, use: Use, throttled: Answer
 ) -> None:
     server.choose = always(throttled)
@@ -143,7 +143,7 @@ NOTHING_SAID = {
 
 @every_use
 @pytest.mark.parametrize("nothing", NO_ANSWER.values(), ids=NO_ANSWER)
-def test_an_answer_that_is_none_counts_as_unreachable(
+def test_a_malformed_answer_counts_as_unreachable(
     server: Loopback, asked: PoolAppClients, use: Use, nothing: Answer
 ) -> None:
     server.choose = always(nothing)
@@ -154,7 +154,7 @@ def test_an_answer_that_is_none_counts_as_unreachable(
 
 @pytest.mark.parametrize("use_name", sorted(set(USES) - {"delete"}))
 @pytest.mark.parametrize("nothing", NOTHING_SAID.values(), ids=NOTHING_SAID)
-def test_an_answer_that_says_nothing_counts_as_unreachable(
+def test_an_answer_without_content_counts_as_unreachable(
     server: Loopback, asked: PoolAppClients, use_name: str, nothing: Answer
 ) -> None:
     server.choose = always(nothing)
@@ -162,9 +162,7 @@ def test_an_answer_that_says_nothing_counts_as_unreachable(
         USES[use_name](asked)
 
 
-def test_an_app_client_without_a_secret_is_none_that_we_know_of(
-    server: Loopback, asked: PoolAppClients
-) -> None:
+def test_an_app_client_without_a_secret_is_unknown(server: Loopback, asked: PoolAppClients) -> None:
     for regional in ({"ClientId": APP_CLIENT_ID}, {"ClientSecret": APP_CLIENT_SECRET}, {}):
         server.choose = always(answer(200, {"UserPoolClient": regional}))
         with pytest.raises(AppClientsUnreachableError) as caught:
@@ -200,7 +198,7 @@ def test_a_refused_connection_counts_as_unreachable(aws: Aws, use: Use) -> None:
         "ExpiredTokenException",
     ],
 )
-def test_a_refusal_is_told_from_an_outage(
+def test_a_refusal_is_distinguished_from_an_outage(
     server: Loopback, asked: PoolAppClients, use: Use, code: str
 ) -> None:
     server.choose = always(refusal(400, code))
@@ -211,7 +209,7 @@ def test_a_refusal_is_told_from_an_outage(
 
 
 @pytest.mark.parametrize("use_name", OF_ONE_APP_CLIENT)
-def test_an_app_client_that_is_gone_is_told_from_a_refusal(
+def test_a_missing_app_client_is_distinguished_from_a_refusal(
     server: Loopback, asked: PoolAppClients, use_name: str
 ) -> None:
     server.choose = always(refusal(400, "ResourceNotFoundException"))
@@ -236,7 +234,7 @@ def test_an_app_client_that_is_gone_is_told_from_a_refusal(
     ],
     ids=["500", "503", "reset", "hang-up", "throttled", "200 page"],
 )
-def test_what_makes_something_is_asked_for_once(
+def test_creating_calls_are_sent_once(
     server: Loopback, aws: Aws, use_name: str, failing: Answer
 ) -> None:
     # Only that client may ask: the other one goes nowhere.
@@ -249,12 +247,12 @@ def test_what_makes_something_is_asked_for_once(
     assert len(server.seen) == before + 1
 
 
-def test_a_gone_app_client_needs_no_deletion(server: Loopback, asked: PoolAppClients) -> None:
+def test_deleting_a_missing_app_client_succeeds(server: Loopback, asked: PoolAppClients) -> None:
     server.choose = always(refusal(400, "ResourceNotFoundException"))
     asked.delete(APP_CLIENT)
 
 
-def test_a_page_that_fails_is_no_end_of_the_list(server: Loopback, asked: PoolAppClients) -> None:
+def test_a_failed_page_does_not_end_the_list(server: Loopback, asked: PoolAppClients) -> None:
     pages = iter(
         [
             answer(
@@ -276,7 +274,7 @@ def test_a_page_that_fails_is_no_end_of_the_list(server: Loopback, asked: PoolAp
         next(found)
 
 
-def test_a_page_of_resource_servers_that_fails_is_no_end_of_the_list(
+def test_a_failed_page_of_resource_servers_does_not_end_the_list(
     server: Loopback, asked: PoolAppClients
 ) -> None:
     pages = iter([answer(200, {"ResourceServers": [], "NextToken": "more"}), answer(500)])
@@ -315,7 +313,7 @@ json_values = st.recursive(
     status=st.sampled_from([200, 200, 201, 204, 301, 400, 403, 404, 413, 500, 503]),
     body=json_values,
 )
-def test_whatever_json_is_answered_only_what_is_documented_is_raised(
+def test_any_json_answer_raises_only_documented_errors(
     server: Loopback, asked: PoolAppClients, name: str, status: int, body: Any
 ) -> None:
     server.choose = always(answer(status, body))

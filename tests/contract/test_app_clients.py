@@ -23,19 +23,19 @@ _NO_SCOPES = "moto takes any scope"
 _NO_SECRETS = "moto has no second secrets: NotImplementedError"
 CANNOT = {
     ("moto", "test_an_app_client_is_made_with_a_secret"): _NO_DATE,
-    ("moto", "test_deleting_nobody_is_no_error_and_leaves_the_others"): _NO_DATE,
-    ("moto", "test_ours_are_those_that_carry_our_mark"): _NO_DATE,
+    ("moto", "test_deleting_an_unknown_app_client_succeeds_and_leaves_the_others"): _NO_DATE,
+    ("moto", "test_owned_app_clients_are_those_with_the_name_prefix"): _NO_DATE,
     ("moto", "test_a_new_app_client_is_aligned"): _NO_DATE,
     ("moto", "test_an_app_client_can_be_given_other_scopes"): _NO_DATE,
-    ("moto", "test_a_foreign_app_client_becomes_one_of_ours_by_alignment"): _NO_DATE,
+    ("moto", "test_alignment_makes_a_foreign_app_client_an_owned_one"): _NO_DATE,
     ("moto", "test_an_adopted_app_client_keeps_its_token_lifetime"): _NO_DATE,
     ("moto", "test_a_scope_that_the_pool_does_not_define_is_refused"): _NO_SCOPES,
     ("moto", "test_no_app_client_is_aligned_to_a_scope_that_the_pool_does_not_define"): _NO_SCOPES,
     ("moto", "test_an_app_client_starts_with_one_secret"): _NO_SECRETS,
     ("moto", "test_an_app_client_has_two_secrets_at_most"): _NO_SECRETS,
-    ("moto", "test_a_deleted_secret_is_gone_and_may_be_deleted_again"): _NO_SECRETS,
+    ("moto", "test_deletion_of_a_secret_is_repeatable"): _NO_SECRETS,
     ("moto", "test_the_last_secret_is_not_deleted"): _NO_SECRETS,
-    ("moto", "test_the_secrets_of_nobody_are_unknown"): _NO_SECRETS,
+    ("moto", "test_the_secrets_of_an_unknown_app_client_are_refused"): _NO_SECRETS,
 }
 
 
@@ -75,7 +75,7 @@ def test_the_pool_knows_its_scopes(clients: AppClients) -> None:
     assert clients.unknown_scopes(()) == ()
 
 
-def test_unknown_scopes_are_told_in_their_order(clients: AppClients) -> None:
+def test_unknown_scopes_are_reported_in_request_order(clients: AppClients) -> None:
     asked = ("demo/write", "other/read", "demo/admin", "demo/read", "aws.cognito.signin.user.admin")
     assert clients.unknown_scopes(asked) == (
         "other/read",
@@ -103,7 +103,7 @@ def test_an_app_client_is_made_with_a_secret(clients: AppClients) -> None:
     assert described.flows == {"client_credentials"}
 
 
-def test_making_one_again_makes_another(clients: AppClients) -> None:
+def test_creating_twice_makes_two_app_clients(clients: AppClients) -> None:
     client_id = new_client_id()
     (first, one), (second, other) = (clients.create(client_id, SCOPES) for _ in range(2))
     assert first != second
@@ -118,7 +118,7 @@ def test_a_scope_that_the_pool_does_not_define_is_refused(clients: AppClients) -
     assert client_id not in [named_after for _, named_after in clients.ours()]
 
 
-def test_a_deleted_app_client_is_gone_and_may_be_deleted_again(clients: AppClients) -> None:
+def test_deletion_of_an_app_client_is_repeatable(clients: AppClients) -> None:
     app_client_id, _ = clients.create(new_client_id(), SCOPES)
     clients.delete(app_client_id)
     with pytest.raises(UnknownAppClientError):
@@ -126,13 +126,13 @@ def test_a_deleted_app_client_is_gone_and_may_be_deleted_again(clients: AppClien
     clients.delete(app_client_id)
 
 
-def test_deleting_nobody_is_no_error_and_leaves_the_others(clients: AppClients) -> None:
+def test_deleting_an_unknown_app_client_succeeds_and_leaves_the_others(clients: AppClients) -> None:
     app_client_id, _ = clients.create(new_client_id(), SCOPES)
     clients.delete(NOBODY)
     assert clients.describe(app_client_id).app_client_id == app_client_id
 
 
-def test_nobody_is_described_or_aligned(clients: AppClients) -> None:
+def test_an_unknown_app_client_is_neither_described_nor_aligned(clients: AppClients) -> None:
     with pytest.raises(UnknownAppClientError) as caught:
         clients.describe(NOBODY)
     assert_tells_nothing(caught.value, NOBODY)
@@ -141,7 +141,7 @@ def test_nobody_is_described_or_aligned(clients: AppClients) -> None:
     assert_tells_nothing(caught.value, NOBODY)
 
 
-def test_ours_are_those_that_carry_our_mark(world: AppClientsWorld) -> None:
+def test_owned_app_clients_are_those_with_the_name_prefix(world: AppClientsWorld) -> None:
     clients = world.clients
     made = {}
     for _ in range(3):
@@ -163,7 +163,7 @@ def test_ours_are_those_that_carry_our_mark(world: AppClientsWorld) -> None:
         assert not clients.is_marked(clients.describe(app_client_id), new_client_id())
 
 
-def test_ours_are_found_on_every_page(clients: AppClients) -> None:
+def test_owned_app_clients_are_found_on_every_page(clients: AppClients) -> None:
     made = {clients.create(new_client_id(), ())[0] for _ in range(65)}
     found = [app_client_id for app_client_id, _ in clients.ours()]
     assert made <= set(found)
@@ -172,7 +172,7 @@ def test_ours_are_found_on_every_page(clients: AppClients) -> None:
         clients.delete(each)
 
 
-def test_before_every_page_of_ours_somebody_may_wait(alone: AppClients) -> None:
+def test_the_wait_callback_runs_before_every_page_of_owned_app_clients(alone: AppClients) -> None:
     made = {alone.create(new_client_id(), ())[0] for _ in range(65)}
     waited = 0
 
@@ -213,7 +213,7 @@ def test_an_app_client_can_be_given_other_scopes(clients: AppClients) -> None:
     assert dict(clients.ours())[app_client_id] == client_id
 
 
-def test_a_foreign_app_client_becomes_one_of_ours_by_alignment(world: AppClientsWorld) -> None:
+def test_alignment_makes_a_foreign_app_client_an_owned_one(world: AppClientsWorld) -> None:
     app_client_id = world.make_foreign(f"people-{unique()}")
     before = world.clients.describe(app_client_id)
     assert not world.clients.aligned(before, SCOPES, adopted=False)
@@ -267,7 +267,7 @@ def test_an_app_client_has_two_secrets_at_most(clients: AppClients) -> None:
     assert set(clients.secrets(app_client_id)) == {first, second}
 
 
-def test_a_deleted_secret_is_gone_and_may_be_deleted_again(clients: AppClients) -> None:
+def test_deletion_of_a_secret_is_repeatable(clients: AppClients) -> None:
     app_client_id, _ = clients.create(new_client_id(), SCOPES)
     (first,) = clients.secrets(app_client_id)
     second = clients.add_secret(app_client_id, VALUE)
@@ -294,7 +294,7 @@ def test_the_last_secret_is_not_deleted(clients: AppClients) -> None:
     ],
     ids=["secrets", "add", "delete"],
 )
-def test_the_secrets_of_nobody_are_unknown(
+def test_the_secrets_of_an_unknown_app_client_are_refused(
     clients: AppClients, use: Callable[[AppClients], Any]
 ) -> None:
     with pytest.raises(UnknownAppClientError) as caught:

@@ -27,7 +27,7 @@ def token(user_pool_id: str) -> str:
     return f"header.{payload}.signature"
 
 
-def test_a_token_of_the_regions_own_pool_is_all_that_is_asked_for() -> None:
+def test_a_token_of_the_regions_own_pool_passes() -> None:
     with Loopback(always(answer(200, {"access_token": token(EAST_POOL)}))) as server:
         assert try_credential(HERE, server.url, ISSUED) is None
     (seen,) = server.seen
@@ -46,7 +46,7 @@ def test_a_token_of_the_regions_own_pool_is_all_that_is_asked_for() -> None:
         (reset(), False),
     ],
 )
-def test_anything_else_is_a_problem_that_tells_no_secret(given: Answer, refused: bool) -> None:  # noqa: FBT001
+def test_any_other_answer_is_a_problem_without_secrets(given: Answer, refused: bool) -> None:  # noqa: FBT001
     with Loopback(always(given)) as server:
         problem = try_credential(HERE, server.url, ISSUED)
     assert problem is not None
@@ -56,7 +56,7 @@ def test_anything_else_is_a_problem_that_tells_no_secret(given: Answer, refused:
     assert SECRET not in repr(problem)
 
 
-def test_nobody_who_answers_is_a_problem() -> None:
+def test_an_endpoint_that_does_not_answer_is_a_problem() -> None:
     problem = try_credential(HERE, f"http://127.0.0.1:{closed_port()}", ISSUED)
     assert problem is not None
     assert not problem.refused
@@ -67,7 +67,7 @@ def kept(world: AwsWorld, region: str) -> CanarySecret:
     return CanarySecret(world.aws.secrets_manager(world.secrets[region]), PREFIX)
 
 
-def test_what_is_kept_in_one_region_is_read_in_the_other_and_replaced() -> None:
+def test_the_canary_credential_is_replicated_and_replaced() -> None:
     world = AwsWorld()
     assert kept(world, EAST).read() is None
     for client_id in ("sgc_first", "sgc_second"):
@@ -81,7 +81,7 @@ def test_what_is_kept_in_one_region_is_read_in_the_other_and_replaced() -> None:
             assert (found.client_id, found.client_secret) == (client_id, SECRET)
 
 
-def test_a_malformed_one_is_an_error_that_does_not_show_it() -> None:
+def test_a_malformed_canary_credential_is_an_error_without_its_text() -> None:
     world = AwsWorld()
     world.secrets[EAST].create_secret(
         Name=f"{PREFIX}/canary", ClientRequestToken="-" * 36, SecretString=SECRET
@@ -91,7 +91,7 @@ def test_a_malformed_one_is_an_error_that_does_not_show_it() -> None:
     assert SECRET not in str(told.value)
 
 
-def test_where_it_cannot_be_tried_that_is_said() -> None:
+def test_a_canary_that_cannot_be_tried_reports_why() -> None:
     world = AwsWorld()
     secrets = {region: kept(world, region) for region in (EAST, WEST)}
     regions = {EAST: HERE, WEST: THERE}

@@ -165,7 +165,9 @@ def test_replication_waits_for_the_other_region(
     assert world.store.replication(created.client_id, version) is Replication.IN_SYNC
 
 
-def test_what_is_on_its_way_is_in_progress(breakable_cloud: Cloud, world: AwsRecords) -> None:
+def test_replication_of_an_unreplicated_version_is_in_progress(
+    breakable_cloud: Cloud, world: AwsRecords
+) -> None:
     created = record()
     first = world.store.create(created)
     world.store.replicate(created.client_id)
@@ -186,7 +188,7 @@ def powerless(cloud: Cloud, local_cloud: TwoRegions) -> TwoRegions:
     return replace(local_cloud, aws=Aws(nobody.access_key_id, nobody.secret_access_key))
 
 
-def test_who_may_do_nothing_is_refused(powerless: TwoRegions) -> None:
+def test_a_caller_without_permissions_is_refused(powerless: TwoRegions) -> None:
     store, clients = AwsRecords(powerless).store, AwsPool(powerless).clients
     created = record()
     uses: list[Callable[[], object]] = [
@@ -203,7 +205,9 @@ def test_who_may_do_nothing_is_refused(powerless: TwoRegions) -> None:
     assert_tells_nothing(refused.value, clients.user_pool_id, "nobody")
 
 
-def test_who_does_not_exist_is_refused(cloud: Cloud, local_cloud: TwoRegions) -> None:
+def test_a_caller_with_unknown_credentials_is_refused(
+    cloud: Cloud, local_cloud: TwoRegions
+) -> None:
     stranger = replace(local_cloud, aws=Aws("AKIASTRANGER00000000", "not_a_key"))
     with pytest.raises(StoreRefusedError):
         AwsRecords(stranger).store.read(new_client_id())

@@ -64,7 +64,7 @@ def test_a_secret_is_added_once_or_not_at_all(serve: Serve, failing: Answer) -> 
     assert [seen.action for seen in server.seen] == ["AddUserPoolClientSecret"]
 
 
-def test_what_may_be_repeated_is_tried_twice(serve: Serve) -> None:
+def test_repeatable_calls_are_tried_twice(serve: Serve) -> None:
     server = serve(always(FAILING["500"]))
     connected = connections(server)
     with pytest.raises(AppClientsUnreachableError):
@@ -79,7 +79,7 @@ def test_what_may_be_repeated_is_tried_twice(serve: Serve) -> None:
     ]
 
 
-def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve) -> None:
+def test_sdk_clients_are_made_once_and_call_nothing_before_use(serve: Serve) -> None:
     server = serve(always(answer(500)))
     connected = connections(server)
     for connect in (
@@ -95,7 +95,7 @@ def test_clients_are_made_once_and_ask_nothing_before_they_are_used(serve: Serve
 # A Region that was found out of reach
 
 
-def test_a_region_where_nobody_listens_is_lost() -> None:
+def test_a_region_that_refuses_connections_is_lost() -> None:
     """A refused connection, unlike one that is reset, has an exception of another family."""
     lost = CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at("http://127.0.0.1:9"), lost, session=signing)
@@ -104,7 +104,7 @@ def test_a_region_where_nobody_listens_is_lost() -> None:
     assert not lost.closed
 
 
-def test_a_region_that_was_found_lost_is_not_asked_again_for_a_while(serve: Serve) -> None:
+def test_a_lost_region_is_not_called_again_for_a_while(serve: Serve) -> None:
     server, clock = serve(always(reset())), FakeClock()
     connected = Connections(region_at(server.url), CircuitBreaker(clock, 5.0), session=signing)
     with pytest.raises(StoreUnavailableError):
@@ -131,7 +131,7 @@ def test_a_region_that_answers_at_the_second_try_is_not_lost(serve: Serve) -> No
 
 
 @pytest.mark.parametrize("name", ["500", "503", "throttled"])
-def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: str) -> None:
+def test_a_region_that_answers_with_errors_is_not_lost(serve: Serve, name: str) -> None:
     server = serve(always(FAILING[name]))
     connected = Connections(
         region_at(server.url), CircuitBreaker(FakeClock(), 5.0), session=signing
@@ -142,7 +142,7 @@ def test_a_region_that_answers_is_not_lost_whatever_it_says(serve: Serve, name: 
         assert len(server.seen) == attempt
 
 
-def test_the_exchange_s_own_client_is_not_held_back(serve: Serve) -> None:
+def test_the_exchange_client_has_no_circuit_breaker(serve: Serve) -> None:
     server = serve(always(reset()))
     connected = Connections(
         region_at(server.url), CircuitBreaker(FakeClock(), 5.0), session=signing
@@ -170,7 +170,7 @@ class Time:
         self.left -= 1
 
 
-def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
+def test_no_request_starts_without_time_left(serve: Serve) -> None:
     server = serve(always(answer(200, {})))
     connected = Connections(region_at(server.url), require_time=Time(0).require, session=signing)
     pool = clients(connected)
@@ -186,7 +186,7 @@ def test_no_request_is_made_that_there_is_no_time_for(serve: Serve) -> None:
     assert server.seen == []
 
 
-def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> None:
+def test_a_request_is_not_repeated_without_time_left(serve: Serve) -> None:
     server = serve(always(FAILING["500"]))
     connected = Connections(region_at(server.url), require_time=Time(1).require, session=signing)
     with pytest.raises(CallTimedOutError):
@@ -194,7 +194,7 @@ def test_a_request_is_not_repeated_when_there_is_no_time_left(serve: Serve) -> N
     assert len(server.seen) == 1
 
 
-def test_a_region_is_not_lost_because_there_is_no_time(serve: Serve) -> None:
+def test_a_region_is_not_lost_because_a_deadline_passed(serve: Serve) -> None:
     server, lost = serve(always(answer(200, {}))), CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at(server.url), lost, Time(0).require, signing)
     with pytest.raises(CallTimedOutError):

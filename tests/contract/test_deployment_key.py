@@ -16,8 +16,8 @@ KEY = bytes(range(200, 232))
 SHORT = base64.b64encode(KEY[:31]).decode()
 
 CANNOT = {
-    ("fake", "test_what_is_no_key_is_malformed_and_not_shown"): "the fake keeps bytes, not a text",
-    ("fake", "test_a_key_that_waits_to_become_current_is_not_read"): "the fake has no labels",
+    ("fake", "test_an_invalid_key_is_malformed_and_not_shown"): "the fake keeps bytes, not a text",
+    ("fake", "test_a_staged_key_is_not_read"): "the fake has no labels",
 }
 
 
@@ -54,7 +54,7 @@ def test_a_missing_key_is_malformed(world: KeyWorld) -> None:
         json.dumps({"schema": 1, "key": list(KEY)}),
     ],
 )
-def test_what_is_no_key_is_malformed_and_not_shown(world: KeyWorld, text: str) -> None:
+def test_an_invalid_key_is_malformed_and_not_shown(world: KeyWorld, text: str) -> None:
     assert isinstance(world, AwsKey)
     world.here.put_secret_value(SecretId=world.name, SecretString=text)
     with pytest.raises(MalformedSecretError) as caught:
@@ -62,7 +62,7 @@ def test_what_is_no_key_is_malformed_and_not_shown(world: KeyWorld, text: str) -
     assert_tells_nothing(caught.value, SHORT)
 
 
-def test_a_key_that_waits_to_become_current_is_not_read(world: KeyWorld) -> None:
+def test_a_staged_key_is_not_read(world: KeyWorld) -> None:
     assert isinstance(world, AwsKey)
     world.here.put_secret_value(
         SecretId=world.name, SecretString="{}", VersionStages=["AWSPENDING"]

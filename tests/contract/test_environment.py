@@ -117,7 +117,7 @@ def ask(asked: list[str], environment: Mapping[str, str]) -> dict[str, str]:
     return outcomes
 
 
-def test_no_proxy_is_asked(run: Run) -> None:
+def test_proxies_of_the_environment_are_not_used(run: Run) -> None:
     assert run.proxy.seen == []
     for name in ("token", "exchange secrets", "admin secrets", "cognito"):
         assert run.outcome(name, run.plain) == "answered"
@@ -125,11 +125,11 @@ def test_no_proxy_is_asked(run: Run) -> None:
     assert len(run.requests(run.plain, "python-requests")) == 1
 
 
-def test_no_login_is_taken_from_a_netrc_file(run: Run) -> None:
+def test_credentials_of_a_netrc_file_are_not_used(run: Run) -> None:
     (seen,) = run.requests(run.plain, "python-requests")
     assert "authorization" not in seen.headers
 
 
-def test_no_bundle_of_the_environment_is_trusted(run: Run) -> None:
+def test_ca_bundles_of_the_environment_are_not_trusted(run: Run) -> None:
     assert run.outcome("token", run.tls) == "TokenEndpointUnavailableError"
     assert run.tls.seen == []

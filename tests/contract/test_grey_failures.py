@@ -72,7 +72,7 @@ def observed() -> Mapping[Cell, Observation]:
         return dict(zip(EXPECTED, made, strict=True))
 
 
-def test_the_document_has_every_fault() -> None:
+def test_the_document_lists_every_fault() -> None:
     assert {(cell.who, cell.fault) for cell in EXPECTED} == {
         (who, fault) for who, (_, faults) in WHO.items() for fault in faults
     }
@@ -86,7 +86,7 @@ def undisturbed(cell: Cell, made: Observation) -> Observation:
 
 
 @pytest.mark.parametrize("cell", EXPECTED, ids="-".join)
-def test_a_cell_is_true(observed: Mapping[Cell, Observation], cell: Cell) -> None:
+def test_a_documented_outcome_is_observed(observed: Mapping[Cell, Observation], cell: Cell) -> None:
     seen = undisturbed(cell, observed[cell])
     assert seen.outcome == EXPECTED[cell]
     assert seen.seconds < SECONDS
@@ -103,7 +103,7 @@ def test_a_cell_is_true(observed: Mapping[Cell, Observation], cell: Cell) -> Non
 
 
 @pytest.mark.parametrize(("who", "fault"), ASKED, ids=" ".join)
-def test_as_often_as_it_says_is_asked(
+def test_the_documented_number_of_calls_is_observed(
     observed: Mapping[Cell, Observation], who: str, fault: str
 ) -> None:
     cell = Cell(who, fault, "cold")

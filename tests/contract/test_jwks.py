@@ -78,7 +78,7 @@ def stores(aws: Aws) -> list[KeyStore]:
     return [aws.store, FakeKeyStore.of(jwks.EMPTY)]
 
 
-def test_a_snapshot_is_replaced_by_who_read_it_last(aws: Aws) -> None:
+def test_a_snapshot_is_replaced_only_by_a_reader_of_its_current_version(aws: Aws) -> None:
     for store in stores(aws):
         found = store.read()
         assert found.value == jwks.EMPTY
@@ -91,7 +91,7 @@ def test_a_snapshot_is_replaced_by_who_read_it_last(aws: Aws) -> None:
         assert store.read().value == both_pools()
 
 
-def test_the_replica_says_the_same_and_is_not_written(aws: Aws) -> None:
+def test_the_replica_is_readable_and_not_writable(aws: Aws) -> None:
     aws.store.replace(both_pools(), aws.store.read().version)
     found = aws.replica.read()
     assert found.value == both_pools()
@@ -100,7 +100,7 @@ def test_the_replica_says_the_same_and_is_not_written(aws: Aws) -> None:
         aws.replica.replace(jwks.EMPTY, found.version)
 
 
-def test_a_snapshot_that_is_missing_or_malformed_is_told(regions: TwoRegions) -> None:
+def test_a_missing_or_malformed_snapshot_is_distinguished(regions: TwoRegions) -> None:
     aws = Aws(regions)
     with pytest.raises(MalformedSecretError):
         aws.store.read()
@@ -145,7 +145,7 @@ WRONG: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("wrong", WRONG.values(), ids=WRONG)
-def test_what_is_no_set_of_keys_is_none(serve: Serve, wrong: Answer) -> None:
+def test_an_answer_that_is_no_key_set_is_unavailable(serve: Serve, wrong: Answer) -> None:
     with pytest.raises(KeysUnavailableError):
         pool_keys(serve(always(wrong)).url).fetch()
 
@@ -159,12 +159,12 @@ def test_a_redirect_is_not_followed(serve: Serve, status: int) -> None:
     assert elsewhere.connections == 0
 
 
-def test_a_failure_in_passing_is_tried_once_more(serve: Serve) -> None:
+def test_a_transient_failure_is_retried_once(serve: Serve) -> None:
     server = serve(in_turn(answer(503), answer(200, KEYS)))
     assert pool_keys(server.url).fetch() == (key("a"), key("b"))
 
 
-def test_a_host_that_is_away_or_silent_or_slow_ends(serve: Serve) -> None:
+def test_an_absent_silent_or_slow_host_times_out(serve: Serve) -> None:
     with pytest.raises(KeysUnavailableError):
         pool_keys(f"http://{LOOPBACK}:{closed_port()}").fetch()
     with pytest.raises(KeysUnavailableError):
@@ -176,7 +176,7 @@ def test_a_host_that_is_away_or_silent_or_slow_ends(serve: Serve) -> None:
     assert not drip.completed
 
 
-def test_who_shows_no_good_certificate_is_not_believed(authority: Authority, serve: Serve) -> None:
+def test_a_host_with_an_invalid_certificate_is_refused(authority: Authority, serve: Serve) -> None:
     server = serve(always(answer(200, KEYS)), tls=authority.server("another.example"))
     keys = pool_keys(server.url)
     keys._session.mount("https://", SharedContextAdapter(authority.trusting_client(), _RETRY))
@@ -188,7 +188,7 @@ def test_who_shows_no_good_certificate_is_not_believed(authority: Authority, ser
     assert adapter._context.verify_mode is ssl.CERT_REQUIRED
 
 
-def test_nothing_of_the_answer_is_in_the_error(serve: Serve) -> None:
+def test_the_error_has_no_text_of_the_answer(serve: Serve) -> None:
     with pytest.raises(KeysUnavailableError) as caught:
         pool_keys(serve(always(answer(200, json.dumps("<a secret>").encode()))).url).fetch()
     assert "secret" not in str(caught.value)

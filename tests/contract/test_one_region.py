@@ -129,7 +129,9 @@ def test_tokens_are_issued_and_refused_without_the_other_region(stage: EastStage
     ],
     ids=["the token endpoint", "Secrets Manager", "everything"],
 )
-def test_what_is_lost_here_is_not_looked_for_there(stage: EastStage, lost: dict[str, str]) -> None:
+def test_a_failure_in_this_region_causes_no_call_to_the_other(
+    stage: EastStage, lost: dict[str, str]
+) -> None:
     nowhere = f"http://{LOOPBACK}:{closed_port()}"
     environment = {name: value.format(nowhere=nowhere) for name, value in lost.items()}
     answers = stage.call(stage.request(), event("GET", "/health/ready"), **environment)
@@ -138,7 +140,7 @@ def test_what_is_lost_here_is_not_looked_for_there(stage: EastStage, lost: dict[
     assert stage.elsewhere.connections == 0
 
 
-def test_an_attempt_is_seen_even_where_nobody_listens(stage: EastStage) -> None:
+def test_a_connection_attempt_to_a_closed_port_is_recorded(stage: EastStage) -> None:
     """Or the tests of static stability could not fail."""
     nowhere = f"{LOOPBACK}:{closed_port()}"
     run = stage.run(stage.request(), OAUTH_HOST_PRIMARY=f"http://{nowhere}/oauth2/token")
@@ -150,7 +152,7 @@ def test_an_attempt_is_seen_even_where_nobody_listens(stage: EastStage) -> None:
     }
 
 
-def test_a_refused_app_client_is_not_looked_for_there(stage: EastStage) -> None:
+def test_a_refused_app_client_causes_no_call_to_the_other_region(stage: EastStage) -> None:
     stage.tokens.choose = always(answer(400, {"error": "invalid_client"}))
     (answered,) = stage.call(stage.request())
     assert answered.status >= 500

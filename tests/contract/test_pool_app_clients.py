@@ -17,10 +17,10 @@ SCOPES = ("demo/read", "demo/write")
 NOWHERE = f"{EAST}_Nowhere00"
 
 CANNOT = {
-    ("moto", "test_the_token_lifetime_is_read_in_whatever_unit_it_was_set"): (
+    ("moto", "test_the_token_lifetime_is_read_in_every_unit"): (
         "moto's DescribeUserPoolClient does not tell when the app client was made"
     ),
-    ("moto", "test_a_pool_that_does_not_exist_has_no_scopes_to_tell"): (
+    ("moto", "test_scopes_of_a_missing_pool_are_refused"): (
         "moto's ListResourceServers fails with 500 on a pool that does not exist"
     ),
 }
@@ -36,7 +36,7 @@ def pool(regions: TwoRegions) -> AwsPool:
     return AwsPool(regions)
 
 
-def test_an_app_client_can_do_what_it_is_for_and_nothing_else(pool: AwsPool) -> None:
+def test_an_app_client_has_the_client_credentials_grant_and_nothing_else(pool: AwsPool) -> None:
     client_id = new_client_id()
     app_client_id, client_secret = pool.clients.create(client_id, SCOPES)
     described = pool.cognito.describe_user_pool_client(
@@ -54,7 +54,7 @@ def test_an_app_client_can_do_what_it_is_for_and_nothing_else(pool: AwsPool) -> 
     assert described["TokenValidityUnits"]["AccessToken"] == "seconds"
 
 
-def test_the_token_lifetime_is_read_in_whatever_unit_it_was_set(pool: AwsPool) -> None:
+def test_the_token_lifetime_is_read_in_every_unit(pool: AwsPool) -> None:
     app_client_id = pool.make_foreign(f"people-{unique()}")
     for amount, unit, seconds in ((7, "minutes", 420), (2, "hours", 7_200), (1, "days", 86_400)):
         pool.cognito.update_user_pool_client(
@@ -66,7 +66,7 @@ def test_the_token_lifetime_is_read_in_whatever_unit_it_was_set(pool: AwsPool) -
         assert pool.clients.describe(app_client_id).access_token_seconds == seconds
 
 
-def test_alignment_resets_nothing_that_it_does_not_change(pool: AwsPool) -> None:
+def test_alignment_keeps_every_other_property(pool: AwsPool) -> None:
     # UpdateUserPoolClient resets what is left out.
     app_client_id = pool.make_foreign(f"people-{unique()}")
     pool.clients.align(app_client_id, SCOPES, adopted=True)
@@ -87,9 +87,7 @@ def test_alignment_resets_nothing_that_it_does_not_change(pool: AwsPool) -> None
     assert sorted(described["AllowedOAuthScopes"]) == sorted(SCOPES)
 
 
-def test_scopes_of_every_resource_server_are_known_however_many_there_are(
-    regions: TwoRegions, pool: AwsPool
-) -> None:
+def test_scopes_of_many_resource_servers_are_known(regions: TwoRegions, pool: AwsPool) -> None:
     user_pool_id = pool.cognito.create_user_pool(PoolName=f"contract-{unique()}")["UserPool"]["Id"]
     for number in range(55):
         pool.cognito.create_resource_server(
@@ -113,7 +111,7 @@ def test_scopes_of_every_resource_server_are_known_however_many_there_are(
     ],
     ids=["create", "ours"],
 )
-def test_a_pool_that_does_not_exist_refuses(
+def test_calls_to_a_missing_pool_are_refused(
     pool: AwsPool, use: Callable[[AppClients], object]
 ) -> None:
     with pytest.raises(AppClientsRefusedError) as caught:
@@ -122,7 +120,7 @@ def test_a_pool_that_does_not_exist_refuses(
     assert_tells_nothing(caught.value, NOWHERE)
 
 
-def test_a_pool_that_does_not_exist_has_no_scopes_to_tell(pool: AwsPool) -> None:
+def test_scopes_of_a_missing_pool_are_refused(pool: AwsPool) -> None:
     with pytest.raises(AppClientsRefusedError) as caught:
         pool.clients_of(NOWHERE).unknown_scopes(SCOPES)
     assert_tells_nothing(caught.value, NOWHERE)

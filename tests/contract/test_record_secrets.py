@@ -33,10 +33,10 @@ CANNOT = {
     ("moto", "test_a_record_and_its_replica_are_each_encrypted_with_their_regions_key"): (
         "moto ignores the key of a replica"
     ),
-    ("moto", "test_a_record_that_is_buried_between_staging_and_moving_is_unknown"): (
+    ("moto", "test_a_record_scheduled_for_deletion_between_staging_and_moving_is_unknown"): (
         "moto takes UpdateSecretVersionStage for a secret that is marked for deletion"
     ),
-    ("moto", "test_a_client_id_whose_secret_still_lingers_cannot_be_used_yet"): (
+    ("moto", "test_a_client_id_whose_secret_is_still_being_deleted_is_taken"): (
         "moto's CreateSecret answers ResourceExistsException to a name that is being deleted"
     ),
 }
@@ -66,7 +66,7 @@ def created_in(world: AwsRecords) -> tuple[ClientRecord, VersionId]:
 # Labels
 
 
-def test_a_version_that_waits_to_become_current_is_not_read(world: AwsRecords) -> None:
+def test_a_staged_version_is_not_read(world: AwsRecords) -> None:
     created, version = created_in(world)
     for label in (STAGED, "AWSPENDING"):
         world.behind.put_secret_value(
@@ -78,7 +78,9 @@ def test_a_version_that_waits_to_become_current_is_not_read(world: AwsRecords) -
         assert world.reader.read(created.client_id) == Versioned(created, version)
 
 
-def test_what_a_crashed_writer_staged_does_not_keep_others_from_writing(world: AwsRecords) -> None:
+def test_a_version_staged_by_a_crashed_writer_does_not_block_other_writers(
+    world: AwsRecords,
+) -> None:
     created, version = created_in(world)
     world.behind.put_secret_value(
         SecretId=world.name(created.client_id), SecretString="{}", VersionStages=[STAGED]
@@ -99,7 +101,7 @@ def test_a_record_under_another_clients_name_is_malformed(world: AwsRecords) -> 
         world.reader.read(other)
 
 
-def test_a_replacement_leaves_the_label_of_rotations_alone(world: AwsRecords) -> None:
+def test_a_replacement_does_not_move_the_pending_label(world: AwsRecords) -> None:
     # PutSecretValue moves AWSPENDING whoever had it: it cannot be ours.
     created, version = created_in(world)
     name = world.name(created.client_id)
@@ -153,7 +155,7 @@ def test_a_list_shows_name_and_status_of_a_client(world: AwsRecords) -> None:
     }
 
 
-def test_a_list_shows_the_status_that_a_client_has_now(world: AwsRecords) -> None:
+def test_a_list_shows_the_current_status_of_a_client(world: AwsRecords) -> None:
     created, version = created_in(world)
     world.store.replace(replace(created, status=Status.DISABLED, expires_at=None), version)
     _, tags = listed(world, created)
@@ -162,7 +164,7 @@ def test_a_list_shows_the_status_that_a_client_has_now(world: AwsRecords) -> Non
     assert tags["surrogate:kind"] == "client"
 
 
-def test_a_name_too_long_for_lists_is_cut_there_only(world: AwsRecords) -> None:
+def test_a_long_name_is_cut_in_lists_only(world: AwsRecords) -> None:
     created = record(client_name="n" * 2_100)
     world.store.create(created)
     description, _ = listed(world, created)
@@ -170,7 +172,7 @@ def test_a_name_too_long_for_lists_is_cut_there_only(world: AwsRecords) -> None:
     assert world.store.read(created.client_id).value == created
 
 
-def test_a_record_is_replaced_even_if_what_lists_show_is_not(world: AwsRecords) -> None:
+def test_a_record_is_replaced_even_if_its_listing_is_not(world: AwsRecords) -> None:
     created, version = created_in(world)
     lose_request(world.here, "TagResource")
     changed = replace(created, status=Status.ACTIVE)
@@ -189,7 +191,7 @@ def test_a_replacement_whose_last_answer_is_lost_has_succeeded(world: AwsRecords
     assert world.store.read(created.client_id) == Versioned(changed, second)
 
 
-def test_a_replacement_that_the_sdk_repeats_after_it_arrived_has_succeeded(
+def test_a_replacement_repeated_by_the_sdk_after_arrival_has_succeeded(
     repeating_world: AwsRecords,
 ) -> None:
     # The repeat is refused: the version to move the label from is not current any more.
@@ -201,7 +203,7 @@ def test_a_replacement_that_the_sdk_repeats_after_it_arrived_has_succeeded(
     assert world.store.read(created.client_id) == Versioned(changed, second)
 
 
-def test_staging_that_the_sdk_repeats_after_it_arrived_has_succeeded(
+def test_staging_repeated_by_the_sdk_after_arrival_has_succeeded(
     repeating_world: AwsRecords,
 ) -> None:
     world = repeating_world
@@ -212,7 +214,7 @@ def test_staging_that_the_sdk_repeats_after_it_arrived_has_succeeded(
     assert world.store.read(created.client_id) == Versioned(changed, second)
 
 
-def test_a_creation_that_the_sdk_repeats_after_it_arrived_has_succeeded(
+def test_a_creation_repeated_by_the_sdk_after_arrival_has_succeeded(
     repeating_world: AwsRecords,
 ) -> None:
     world = repeating_world
@@ -248,7 +250,7 @@ def test_a_staged_version_whose_answer_is_lost_is_not_made_current(world: AwsRec
 
 
 @pytest.mark.parametrize("accident", [lose_answer, lose_request])
-def test_nobody_claims_to_know_how_a_replacement_ended_that_cannot_be_looked_at(
+def test_a_replacement_that_cannot_be_verified_has_an_unknown_outcome(
     world: AwsRecords, accident: Callable[..., None]
 ) -> None:
     created, version = created_in(world)
@@ -262,7 +264,7 @@ def test_nobody_claims_to_know_how_a_replacement_ended_that_cannot_be_looked_at(
     assert current is (Status.ACTIVE if arrived else Status.ENROLLING)
 
 
-def test_nobody_claims_to_know_how_a_replacement_ended_that_was_replaced_since(
+def test_a_replacement_overwritten_before_verification_has_an_unknown_outcome(
     world: AwsRecords,
 ) -> None:
     created, version = created_in(world)
@@ -279,7 +281,7 @@ def test_nobody_claims_to_know_how_a_replacement_ended_that_was_replaced_since(
     assert world.store.read(created.client_id).value == theirs
 
 
-def test_who_is_overtaken_between_staging_and_moving_has_lost(world: AwsRecords) -> None:
+def test_a_writer_overtaken_between_staging_and_moving_gets_a_conflict(world: AwsRecords) -> None:
     created, version = created_in(world)
     elsewhere = world.writer_elsewhere()
     theirs = replace(created, client_name="theirs")
@@ -289,7 +291,7 @@ def test_who_is_overtaken_between_staging_and_moving_has_lost(world: AwsRecords)
     assert world.store.read(created.client_id).value == theirs
 
 
-def test_a_record_that_goes_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
+def test_a_record_deleted_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
     created, version = created_in(world)
     elsewhere = world.writer_elsewhere()
     meanwhile(world.here, MOVE, lambda: elsewhere.delete_now(created.client_id))
@@ -297,7 +299,9 @@ def test_a_record_that_goes_between_staging_and_moving_is_unknown(world: AwsReco
         world.store.replace(replace(created, client_name="ours"), version)
 
 
-def test_a_record_that_is_buried_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
+def test_a_record_scheduled_for_deletion_between_staging_and_moving_is_unknown(
+    world: AwsRecords,
+) -> None:
     created, version = created_in(world)
     elsewhere = world.writer_elsewhere()
     meanwhile(world.here, MOVE, lambda: elsewhere.schedule_deletion(created.client_id, 7))
@@ -312,7 +316,7 @@ def test_a_record_that_is_buried_between_staging_and_moving_is_unknown(world: Aw
     "text",
     ["", "{}", "[]", "null", "not JSON at all", '{"schema":2}', '{"schema":1,"client_id":"x"}'],
 )
-def test_a_secret_that_is_not_a_record_is_malformed(world: AwsRecords, text: str) -> None:
+def test_a_secret_without_a_record_is_malformed(world: AwsRecords, text: str) -> None:
     created, _ = created_in(world)
     world.behind.put_secret_value(SecretId=world.name(created.client_id), SecretString=text or " ")
     for reader in (world.store, world.reader):
@@ -321,7 +325,7 @@ def test_a_secret_that_is_not_a_record_is_malformed(world: AwsRecords, text: str
         assert_tells_nothing(caught.value)
 
 
-def test_a_secret_of_bytes_is_malformed(world: AwsRecords) -> None:
+def test_a_binary_secret_is_malformed(world: AwsRecords) -> None:
     created, _ = created_in(world)
     world.behind.put_secret_value(
         SecretId=world.name(created.client_id), SecretBinary=b"\x00\x01\x02"
@@ -330,7 +334,7 @@ def test_a_secret_of_bytes_is_malformed(world: AwsRecords) -> None:
         world.store.read(created.client_id)
 
 
-def test_nothing_of_a_truncated_record_gets_into_the_error(world: AwsRecords) -> None:
+def test_the_error_for_a_truncated_record_has_none_of_its_text(world: AwsRecords) -> None:
     created, _ = created_in(world)
     name = world.name(created.client_id)
     whole = world.behind.get_secret_value(SecretId=name, VersionStage=CURRENT)["SecretString"]
@@ -340,14 +344,14 @@ def test_nothing_of_a_truncated_record_gets_into_the_error(world: AwsRecords) ->
     assert_tells_nothing(caught.value)
 
 
-def test_a_client_id_whose_secret_still_lingers_cannot_be_used_yet(world: AwsRecords) -> None:
+def test_a_client_id_whose_secret_is_still_being_deleted_is_taken(world: AwsRecords) -> None:
     created, _ = created_in(world)
     world.store.schedule_deletion(created.client_id, 7)
     with pytest.raises(StoreUnavailableError):
         world.store.create(created)
 
 
-def test_of_many_records_the_malformed_ones_are_none(world: AwsRecords) -> None:
+def test_read_many_marks_malformed_records(world: AwsRecords) -> None:
     (good, version), (bad, _), (binary, _) = (created_in(world) for _ in range(3))
     world.behind.put_secret_value(SecretId=world.name(bad.client_id), SecretString="{}")
     world.behind.put_secret_value(SecretId=world.name(binary.client_id), SecretBinary=b"\x00")
@@ -358,7 +362,7 @@ def test_of_many_records_the_malformed_ones_are_none(world: AwsRecords) -> None:
     }
 
 
-def test_of_many_records_too_only_the_current_version_is_read(world: AwsRecords) -> None:
+def test_read_many_reads_only_current_versions(world: AwsRecords) -> None:
     created, version = created_in(world)
     world.behind.put_secret_value(
         SecretId=world.name(created.client_id), SecretString="{}", VersionStages=[STAGED]
@@ -380,7 +384,7 @@ def test_a_replica_is_not_written(world: AwsRecords) -> None:
     assert world.reader_there.read(created.client_id) == Versioned(created, version)
 
 
-def test_a_secret_has_one_replica_however_often_it_is_asked_for(world: AwsRecords) -> None:
+def test_repeated_replication_makes_one_replica(world: AwsRecords) -> None:
     created, _ = created_in(world)
     for _ in range(3):
         world.store.replicate(created.client_id)
@@ -418,7 +422,7 @@ def test_a_record_and_its_replica_are_each_encrypted_with_their_regions_key(
     assert world.behind.describe_secret(SecretId=name)["KmsKeyId"] == "alias/here"
 
 
-def test_without_a_key_of_ones_own_none_is_named(world: AwsRecords) -> None:
+def test_without_a_configured_kms_key_none_is_named(world: AwsRecords) -> None:
     created, _ = created_in(world)
     world.store.replicate(created.client_id)
     name = world.name(created.client_id)

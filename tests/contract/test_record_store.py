@@ -34,10 +34,10 @@ WRITERS = 6
 RECOVERY_DAYS = 7
 
 CANNOT = {
-    ("moto", "test_a_buried_record_is_not_replaced"): (
+    ("moto", "test_a_record_scheduled_for_deletion_is_not_replaced"): (
         "moto takes PutSecretValue for a secret that is marked for deletion"
     ),
-    ("moto", "test_a_cursor_that_is_none_of_ours_is_invalid"): (
+    ("moto", "test_a_foreign_cursor_is_invalid"): (
         "moto's ListSecrets fails with 500 on a token that it did not make"
     ),
 }
@@ -55,7 +55,7 @@ def world(implementation: str, request: pytest.FixtureRequest) -> RecordsWorld:
     return AwsRecords(request.getfixturevalue("regions"))
 
 
-def test_what_was_created_is_read_as_it_was(world: RecordsWorld) -> None:
+def test_a_created_record_is_read_unchanged(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     assert world.store.read(created.client_id) == Versioned(created, version)
@@ -70,7 +70,7 @@ def test_a_client_id_is_taken_once(world: RecordsWorld) -> None:
     assert world.store.read(first.client_id) == Versioned(first, version)
 
 
-def test_records_do_not_get_into_each_other_s_way(world: RecordsWorld) -> None:
+def test_records_are_independent(world: RecordsWorld) -> None:
     one, other = record(client_name="one"), record(client_name="other")
     world.store.create(one)
     version = world.store.create(other)
@@ -129,7 +129,7 @@ def test_a_record_can_be_replaced_again_and_again(world: RecordsWorld) -> None:
     assert world.store.read(current.client_id) == Versioned(current, version)
 
 
-def test_what_was_read_before_somebody_else_wrote_replaces_nothing(world: RecordsWorld) -> None:
+def test_a_replacement_with_an_outdated_version_is_a_conflict(world: RecordsWorld) -> None:
     created = record()
     read = world.store.create(created)
     winner = replace(created, client_name="winner")
@@ -139,7 +139,7 @@ def test_what_was_read_before_somebody_else_wrote_replaces_nothing(world: Record
     assert world.store.read(created.client_id) == Versioned(winner, version)
 
 
-def test_a_lost_race_does_not_keep_anybody_from_writing_later(world: RecordsWorld) -> None:
+def test_a_conflict_does_not_block_later_writes(world: RecordsWorld) -> None:
     created = record()
     read = world.store.create(created)
     version = world.store.replace(replace(created, client_name="winner"), read)
@@ -150,7 +150,7 @@ def test_a_lost_race_does_not_keep_anybody_from_writing_later(world: RecordsWorl
     assert world.store.read(created.client_id).value == again
 
 
-def test_of_writers_that_read_the_same_version_one_wins(world: RecordsWorld) -> None:
+def test_one_of_several_writers_of_the_same_version_wins(world: RecordsWorld) -> None:
     created = record()
     read = world.store.create(created)
     start = Barrier(WRITERS)
@@ -170,7 +170,7 @@ def test_of_writers_that_read_the_same_version_one_wins(world: RecordsWorld) -> 
     assert world.store.read(created.client_id) == winners[0]
 
 
-def test_nothing_is_lost_when_conflicting_writers_read_again(world: RecordsWorld) -> None:
+def test_conflicting_writers_that_read_again_lose_no_change(world: RecordsWorld) -> None:
     created = record(scopes=())
     world.store.create(created)
     start = Barrier(3)
@@ -191,7 +191,7 @@ def test_nothing_is_lost_when_conflicting_writers_read_again(world: RecordsWorld
     assert set(world.store.read(created.client_id).value.scopes) == {"demo/0", "demo/1", "demo/2"}
 
 
-def test_a_buried_record_is_not_read(world: RecordsWorld) -> None:
+def test_a_record_scheduled_for_deletion_is_not_read(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
@@ -200,7 +200,7 @@ def test_a_buried_record_is_not_read(world: RecordsWorld) -> None:
             reader.read(created.client_id)
 
 
-def test_a_buried_record_is_not_replaced(world: RecordsWorld) -> None:
+def test_a_record_scheduled_for_deletion_is_not_replaced(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
@@ -208,7 +208,7 @@ def test_a_buried_record_is_not_replaced(world: RecordsWorld) -> None:
         world.store.replace(replace(created, client_name="too late"), version)
 
 
-def test_burying_again_and_burying_what_is_gone_is_no_error(world: RecordsWorld) -> None:
+def test_scheduling_deletion_is_repeatable_and_accepts_missing_records(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
@@ -216,7 +216,7 @@ def test_burying_again_and_burying_what_is_gone_is_no_error(world: RecordsWorld)
     world.store.schedule_deletion(new_client_id(), RECOVERY_DAYS)
 
 
-def test_an_unburied_record_is_as_it_was(world: RecordsWorld) -> None:
+def test_canceling_a_deletion_restores_the_record_unchanged(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
@@ -225,14 +225,14 @@ def test_an_unburied_record_is_as_it_was(world: RecordsWorld) -> None:
     world.store.replace(replace(created, client_name="again"), version)
 
 
-def test_what_is_not_buried_may_be_unburied(world: RecordsWorld) -> None:
+def test_canceling_without_a_scheduled_deletion_changes_nothing(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.cancel_deletion(created.client_id)
     assert world.store.read(created.client_id) == Versioned(created, version)
 
 
-def test_what_is_gone_for_good_is_not_unburied(world: RecordsWorld) -> None:
+def test_canceling_the_deletion_of_a_deleted_record_is_an_error(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.delete_now(created.client_id)
@@ -240,7 +240,7 @@ def test_what_is_gone_for_good_is_not_unburied(world: RecordsWorld) -> None:
         world.store.cancel_deletion(created.client_id)
 
 
-def test_a_replicated_record_is_not_buried(world: RecordsWorld) -> None:
+def test_deletion_of_a_replicated_record_is_not_scheduled(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.replicate(created.client_id)
@@ -249,7 +249,9 @@ def test_a_replicated_record_is_not_buried(world: RecordsWorld) -> None:
     assert world.store.read(created.client_id) == Versioned(created, version)
 
 
-def test_without_its_replica_a_record_can_be_buried(world: RecordsWorld) -> None:
+def test_deletion_of_a_record_can_be_scheduled_after_removal_of_its_replica(
+    world: RecordsWorld,
+) -> None:
     created = record()
     version = world.store.create(created)
     world.store.replicate(created.client_id)
@@ -262,7 +264,7 @@ def test_without_its_replica_a_record_can_be_buried(world: RecordsWorld) -> None
         world.store.read(created.client_id)
 
 
-def test_a_replica_that_never_was_may_be_removed(world: RecordsWorld) -> None:
+def test_removing_a_missing_replica_changes_nothing(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.unreplicate(created.client_id)
@@ -308,7 +310,7 @@ def test_without_clients_a_list_is_empty(world: RecordsWorld) -> None:
     assert every_page(world.store, 10) == []
 
 
-def test_a_list_shows_what_a_client_is_now(world: RecordsWorld) -> None:
+def test_a_list_shows_the_current_client(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     changed = replace(created, status=Status.DISABLED, expires_at=None)
@@ -334,7 +336,7 @@ def test_a_list_leaves_out_what_is_buried(world: RecordsWorld) -> None:
 
 
 @pytest.mark.parametrize("cursor", ["no cursor", "ü" * 100])
-def test_a_cursor_that_is_none_of_ours_is_invalid(world: RecordsWorld, cursor: str) -> None:
+def test_a_foreign_cursor_is_invalid(world: RecordsWorld, cursor: str) -> None:
     world.store.create(record())
     with pytest.raises(InvalidCursorError):
         world.store.list(cursor, 10)
@@ -365,11 +367,11 @@ def test_what_is_gone_is_left_out_of_many(world: RecordsWorld) -> None:
     assert world.store.read_many(asked) == {left.client_id: Versioned(left, version)}
 
 
-def test_none_of_many_is_nothing(world: RecordsWorld) -> None:
+def test_read_many_of_no_records_is_empty(world: RecordsWorld) -> None:
     assert world.store.read_many([]) == {}
 
 
-def test_a_destroyed_record_is_gone_and_may_be_destroyed_again(world: RecordsWorld) -> None:
+def test_immediate_deletion_is_repeatable(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.delete_now(created.client_id)
@@ -380,11 +382,11 @@ def test_a_destroyed_record_is_gone_and_may_be_destroyed_again(world: RecordsWor
     world.store.delete_now(created.client_id)
 
 
-def test_destroying_what_never_was_is_no_error(world: RecordsWorld) -> None:
+def test_immediate_deletion_of_a_missing_record_succeeds(world: RecordsWorld) -> None:
     world.store.delete_now(new_client_id())
 
 
-def test_a_destroyed_client_id_is_free_again(world: RecordsWorld) -> None:
+def test_immediate_deletion_frees_the_client_id(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.delete_now(created.client_id)
@@ -393,7 +395,7 @@ def test_a_destroyed_client_id_is_free_again(world: RecordsWorld) -> None:
     assert world.store.read(created.client_id).value == again
 
 
-def test_a_replicated_record_is_not_destroyed(world: RecordsWorld) -> None:
+def test_immediate_deletion_of_a_replicated_record_is_refused(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.replicate(created.client_id)
@@ -418,7 +420,7 @@ def test_a_replicated_record_is_read_in_the_other_region(world: RecordsWorld) ->
     assert world.reader_there.read(created.client_id) == Versioned(created, version)
 
 
-def test_asking_for_replication_again_changes_nothing(world: RecordsWorld) -> None:
+def test_repeated_replication_changes_nothing(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
     world.store.replicate(created.client_id)
@@ -429,7 +431,7 @@ def test_asking_for_replication_again_changes_nothing(world: RecordsWorld) -> No
     assert world.store.replication(created.client_id, second) is Replication.IN_SYNC
 
 
-def test_in_sync_means_this_version_and_no_other(world: RecordsWorld) -> None:
+def test_in_sync_is_reported_for_the_replicated_version_only(world: RecordsWorld) -> None:
     created = record()
     first = world.store.create(created)
     world.store.replicate(created.client_id)
@@ -440,7 +442,7 @@ def test_in_sync_means_this_version_and_no_other(world: RecordsWorld) -> None:
     assert world.reader_there.read(created.client_id) == Versioned(changed, second)
 
 
-def test_nothing_is_in_sync_with_a_region_that_does_not_answer(world: RecordsWorld) -> None:
+def test_replication_to_an_unreachable_region_is_not_in_sync(world: RecordsWorld) -> None:
     replicated, alone = record(), record()
     version = world.store.create(replicated)
     world.store.replicate(replicated.client_id)

@@ -70,7 +70,7 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.05)
 
 
-def test_a_replica_is_promoted_when_it_is_first_written(world: World) -> None:
+def test_the_first_write_promotes_a_replica(world: World) -> None:
     created, version = world.replicated()
     described = world.records_there.describe(created.client_id)
     assert described is not None
@@ -87,7 +87,7 @@ def test_a_replica_is_promoted_when_it_is_first_written(world: World) -> None:
     assert world.standing_in.read(created.client_id).version == third
 
 
-def test_only_the_region_that_stands_in_promotes(world: World) -> None:
+def test_only_the_region_that_took_over_promotes_replicas(world: World) -> None:
     created, version = world.replicated()
     with pytest.raises(StoreRefusedError):
         world.writer_there().replace(replace(created, client_name="there"), version)
@@ -96,26 +96,26 @@ def test_only_the_region_that_stands_in_promotes(world: World) -> None:
     assert described.replica_of == EAST
 
 
-def test_whoever_writes_over_another_version_is_refused_there_too(world: World) -> None:
+def test_a_write_over_another_version_is_a_conflict_after_promotion_too(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="first"), version)
     with pytest.raises(VersionConflictError):
         world.standing_in.replace(replace(created, client_name="too late"), version)
 
 
-def test_lists_show_what_was_written_there(world: World) -> None:
+def test_lists_show_records_written_in_the_secondary(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="there"), version)
     assert world.standing_in.describe(created.client_id).value.client_name == "there"
 
 
-def test_restoring_a_replica_that_nobody_deleted_changes_nothing(world: World) -> None:
+def test_canceling_the_deletion_of_a_live_replica_changes_nothing(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.cancel_deletion(created.client_id)
     assert world.standing_in.read(created.client_id) == Versioned(created, version)
 
 
-def test_a_record_says_what_it_was_written_over(world: World) -> None:
+def test_a_record_names_the_version_it_replaced(world: World) -> None:
     created, version = world.replicated()
     second = world.standing_in.replace(replace(created, client_name="second"), version)
     third = world.standing_in.replace(replace(created, client_name="third"), second)
@@ -130,14 +130,14 @@ def test_a_record_says_what_it_was_written_over(world: World) -> None:
     assert first.after is None
 
 
-def test_a_version_that_never_was_is_none(world: World) -> None:
+def test_an_unknown_version_is_none(world: World) -> None:
     created, _ = world.replicated()
     assert world.records.version(created.client_id, VersionId("0" * 32)) is None
     assert world.records.describe(new_client_id()) is None
     assert world.records.stored([new_client_id()]) == {}
 
 
-def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
+def test_a_record_is_copied_under_its_own_version(world: World) -> None:
     created, version = world.replicated()
     changed = replace(created, client_name="written there", status=Status.ACTIVE)
     second = world.standing_in.replace(changed, version)
@@ -154,7 +154,7 @@ def test_a_record_is_copied_under_the_version_that_it_has(world: World) -> None:
     assert world.store.describe(created.client_id).value.client_name == "written there"
 
 
-def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
+def test_a_label_on_another_version_is_not_moved(world: World) -> None:
     created, version = world.replicated()
     second = world.store.replace(replace(created, client_name="somebody else's"), version)
     staged = StoredRecord(record_to_json(created, version), VersionId("f" * 32))
@@ -164,7 +164,7 @@ def test_a_label_that_is_elsewhere_is_not_moved(world: World) -> None:
     assert world.store.read(created.client_id).version == second
 
 
-def test_a_version_is_put_behind_the_current_one(world: World) -> None:
+def test_a_version_is_added_without_becoming_current(world: World) -> None:
     created, version = world.replicated()
     current = world.store.replace(replace(created, client_name="kept"), version)
     behind = StoredRecord(record_to_json(created, version), VersionId("e" * 32))
@@ -176,7 +176,7 @@ def test_a_version_is_put_behind_the_current_one(world: World) -> None:
     assert world.store.read(created.client_id).version == current
 
 
-def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
+def test_a_record_is_created_once_and_unchanged(world: World) -> None:
     created = record()
     stored = StoredRecord(record_to_json(created), VersionId("a" * 32))
     for _ in range(2):
@@ -189,7 +189,7 @@ def test_a_record_is_created_once_and_as_it_is(world: World) -> None:
         )
 
 
-def test_a_record_scheduled_for_deletion_says_so_and_is_restored(world: World) -> None:
+def test_a_scheduled_deletion_is_reported_and_can_be_canceled(world: World) -> None:
     created = record()
     version = world.store.create(created)
     world.store.schedule_deletion(created.client_id, 7)
@@ -202,7 +202,7 @@ def test_a_record_scheduled_for_deletion_says_so_and_is_restored(world: World) -
     assert created.client_id in world.records.stored([created.client_id])
 
 
-def test_replication_runs_again_over_what_was_promoted(world: World) -> None:
+def test_replication_overwrites_a_promoted_secret(world: World) -> None:
     created, version = world.replicated()
     second = world.standing_in.replace(replace(created, client_name="there"), version)
     found = world.records_there.stored([created.client_id])[created.client_id]
@@ -223,7 +223,7 @@ def test_replication_runs_again_over_what_was_promoted(world: World) -> None:
     )
 
 
-def test_what_stands_there_is_not_overwritten_unless_that_is_asked_for(world: World) -> None:
+def test_replication_overwrites_an_existing_secret_only_on_request(world: World) -> None:
     created = record()
     world.store.create(created)
     stored = StoredRecord(record_to_json(created), VersionId("c" * 32))
@@ -233,7 +233,7 @@ def test_what_stands_there_is_not_overwritten_unless_that_is_asked_for(world: Wo
     assert world.records_there.stored([created.client_id])[created.client_id] == stored
 
 
-def test_what_was_promoted_can_be_removed(world: World) -> None:
+def test_a_promoted_secret_can_be_deleted(world: World) -> None:
     created, version = world.replicated()
     world.standing_in.replace(replace(created, client_name="there"), version)
     for _ in range(2):
@@ -242,7 +242,7 @@ def test_what_was_promoted_can_be_removed(world: World) -> None:
     assert world.store.read(created.client_id).version == version
 
 
-def test_what_failback_makes_is_encrypted_with_each_regions_own_key(
+def test_records_made_by_failback_are_encrypted_with_each_regions_key(
     world: World, implementation: str
 ) -> None:
     if implementation == "memory":

@@ -31,13 +31,13 @@ CANNOT = {
     ("moto", "test_a_missing_state_is_not_replaced"): (
         "moto takes PutSecretValue for a secret that is marked for deletion"
     ),
-    ("fake", "test_a_state_that_is_not_what_we_wrote_is_malformed"): _NO_TEXT,
+    ("fake", "test_a_foreign_state_is_malformed"): _NO_TEXT,
     ("fake", "test_a_replacement_whose_last_answer_is_lost_has_succeeded"): _NO_REQUESTS,
     ("memory", "test_a_replacement_whose_last_answer_is_lost_has_succeeded"): _ELSEWHERE,
     ("fake", "test_a_replacement_that_never_arrived_changes_nothing"): _NO_REQUESTS,
     ("memory", "test_a_replacement_that_never_arrived_changes_nothing"): _ELSEWHERE,
-    ("fake", "test_nobody_claims_to_know_how_a_replacement_ended"): _NO_REQUESTS,
-    ("memory", "test_nobody_claims_to_know_how_a_replacement_ended"): _ELSEWHERE,
+    ("fake", "test_a_replacement_that_cannot_be_verified_has_an_unknown_outcome"): _NO_REQUESTS,
+    ("memory", "test_a_replacement_that_cannot_be_verified_has_an_unknown_outcome"): _ELSEWHERE,
 }
 
 
@@ -71,7 +71,7 @@ def test_a_replaced_state_is_read_with_its_new_version(world: StateWorld) -> Non
     assert world.store.read() == Versioned(changed, version)
 
 
-def test_what_was_read_before_somebody_else_wrote_replaces_nothing(world: StateWorld) -> None:
+def test_a_replacement_with_an_outdated_version_is_a_conflict(world: StateWorld) -> None:
     read = world.store.read()
     winner = replace(STATE, took_over=True)
     version = world.store.replace(winner, read.version)
@@ -80,7 +80,7 @@ def test_what_was_read_before_somebody_else_wrote_replaces_nothing(world: StateW
     assert world.store.read() == Versioned(winner, version)
 
 
-def test_no_denial_is_lost_when_conflicting_writers_read_again(world: StateWorld) -> None:
+def test_conflicting_writers_that_read_again_lose_no_denial(world: StateWorld) -> None:
     start = Barrier(3)
 
     def deny(number: int) -> None:
@@ -99,7 +99,7 @@ def test_no_denial_is_lost_when_conflicting_writers_read_again(world: StateWorld
     assert world.store.read().value.denied == {DENIED, "sgc_0", "sgc_1", "sgc_2"}
 
 
-def test_of_writers_that_read_the_same_version_one_wins(world: StateWorld) -> None:
+def test_one_of_several_writers_of_the_same_version_wins(world: StateWorld) -> None:
     read = world.store.read()
     start = Barrier(WRITERS)
 
@@ -116,7 +116,7 @@ def test_of_writers_that_read_the_same_version_one_wins(world: StateWorld) -> No
     assert [world.store.read()] == winners
 
 
-def test_a_missing_state_is_malformed_and_never_a_state_that_denies_nobody(
+def test_a_missing_state_is_malformed_and_not_an_empty_deny_list(
     world: StateWorld,
 ) -> None:
     world.lose()
@@ -133,7 +133,7 @@ def test_a_missing_state_is_not_replaced(world: StateWorld) -> None:
         world.store.read()
 
 
-def test_a_version_that_never_was_is_a_conflict(world: StateWorld) -> None:
+def test_a_replacement_of_an_unknown_version_is_a_conflict(world: StateWorld) -> None:
     with pytest.raises(VersionConflictError):
         world.store.replace(
             replace(STATE, writer=False), VersionId("00000000-0000-4000-8000-000000000000")
@@ -144,7 +144,7 @@ def test_a_version_that_never_was_is_a_conflict(world: StateWorld) -> None:
 @pytest.mark.parametrize(
     "text", ["{}", "[]", "null", '{"schema":1,"writer":true,"took_over":false}', f"{DENIED}, but"]
 )
-def test_a_state_that_is_not_what_we_wrote_is_malformed(aws_world: AwsState, text: str) -> None:
+def test_a_foreign_state_is_malformed(aws_world: AwsState, text: str) -> None:
     aws_world.behind.put_secret_value(SecretId=aws_world.name, SecretString=text)
     with pytest.raises(MalformedSecretError) as caught:
         aws_world.store.read()
@@ -170,7 +170,7 @@ def test_a_replacement_that_never_arrived_changes_nothing(
     assert aws_world.store.read() == read
 
 
-def test_nobody_claims_to_know_how_a_replacement_ended(aws_world: AwsState) -> None:
+def test_a_replacement_that_cannot_be_verified_has_an_unknown_outcome(aws_world: AwsState) -> None:
     read = aws_world.store.read()
     lose_answer(aws_world.here, "UpdateSecretVersionStage")
     lose_request(aws_world.here, "DescribeSecret")

@@ -156,7 +156,7 @@ def asked(server: Loopback, aws: Aws) -> Adapters:
     ],
     ids=["throttling", "too many", "limit", "429", "429 page", "429 empty"],
 )
-def test_throttling_is_told_from_an_outage(
+def test_throttling_is_distinguished_from_an_outage(
     server: Loopback, asked: Adapters, use: Use, throttled: Answer
 ) -> None:
     server.choose = always(throttled)
@@ -202,7 +202,7 @@ def assert_unavailable(use: Use, asked: Adapters) -> None:
 
 @every_use
 @pytest.mark.parametrize("nothing", NO_ANSWER.values(), ids=NO_ANSWER)
-def test_an_answer_that_is_none_counts_as_unavailable(
+def test_a_malformed_answer_counts_as_unavailable(
     server: Loopback, asked: Adapters, use: Use, nothing: Answer
 ) -> None:
     server.choose = always(nothing)
@@ -211,7 +211,7 @@ def test_an_answer_that_is_none_counts_as_unavailable(
 
 @pytest.mark.parametrize("use_name", sorted(set(USES) - {"delete_now"}))
 @pytest.mark.parametrize("nothing", NOTHING_SAID.values(), ids=NOTHING_SAID)
-def test_an_answer_that_says_nothing_counts_as_unavailable(
+def test_an_answer_without_content_counts_as_unavailable(
     server: Loopback, asked: Adapters, use_name: str, nothing: Answer
 ) -> None:
     server.choose = always(nothing)
@@ -248,7 +248,7 @@ def test_a_refused_connection_counts_as_unavailable(aws: Aws, use: Use) -> None:
         "ValidationException",
     ],
 )
-def test_a_refusal_is_told_from_an_outage(
+def test_a_refusal_is_distinguished_from_an_outage(
     server: Loopback, asked: Adapters, use: Use, code: str
 ) -> None:
     server.choose = always(refusal(400, code))
@@ -286,7 +286,7 @@ def test_a_replacement_counts_only_once_it_is_confirmed(
 
 
 @every_failure
-def test_where_nobody_confirms_or_denies_a_replacement_its_outcome_is_unknown(
+def test_a_replacement_without_confirmation_has_an_unknown_outcome(
     server: Loopback, asked: Adapters, nothing: Answer
 ) -> None:
     server.choose = by_action({"PutSecretValue": OK}, otherwise=nothing)
@@ -294,7 +294,7 @@ def test_where_nobody_confirms_or_denies_a_replacement_its_outcome_is_unknown(
         asked.state.replace(RegionState(writer=True, took_over=False), VERSION)
 
 
-def test_the_outcome_of_a_replacement_that_nobody_may_look_at_is_unknown(
+def test_a_replacement_whose_verification_is_forbidden_has_an_unknown_outcome(
     server: Loopback, asked: Adapters
 ) -> None:
     denied = refusal(400, "AccessDeniedException")
@@ -312,7 +312,7 @@ def test_a_move_that_is_refused_replaces_nothing(server: Loopback, asked: Adapte
         asked.state.replace(RegionState(writer=True, took_over=False), VERSION)
 
 
-def test_throttling_of_one_among_many_is_throttling(server: Loopback, asked: Adapters) -> None:
+def test_throttling_of_one_record_throttles_read_many(server: Loopback, asked: Adapters) -> None:
     failure = {"SecretId": ARN, "ErrorCode": "ThrottlingException", "Message": MESSAGE}
     server.choose = always(answer(200, {"SecretValues": [], "Errors": [failure]}))
     with pytest.raises(StoreThrottledError) as caught:
@@ -320,14 +320,14 @@ def test_throttling_of_one_among_many_is_throttling(server: Loopback, asked: Ada
     assert_tells_nothing(caught.value, CLIENT_ID)
 
 
-def test_an_outage_for_one_among_many_is_an_outage(server: Loopback, asked: Adapters) -> None:
+def test_an_outage_for_one_record_fails_read_many(server: Loopback, asked: Adapters) -> None:
     failure = {"SecretId": ARN, "ErrorCode": "InternalServiceError", "Message": MESSAGE}
     server.choose = always(answer(200, {"SecretValues": [], "Errors": [failure]}))
     with pytest.raises(StoreUnavailableError):
         asked.store.read_many([CLIENT_ID])
 
 
-def test_a_refusal_of_one_among_many_is_a_refusal(server: Loopback, asked: Adapters) -> None:
+def test_a_refusal_of_one_record_refuses_read_many(server: Loopback, asked: Adapters) -> None:
     failure = {"SecretId": ARN, "ErrorCode": "AccessDeniedException", "Message": MESSAGE}
     server.choose = always(answer(200, {"SecretValues": [], "Errors": [failure]}))
     with pytest.raises(StoreRefusedError) as caught:
@@ -360,7 +360,7 @@ json_values = st.recursive(
     status=st.sampled_from([200, 200, 200, 201, 204, 301, 400, 403, 404, 413, 500, 503]),
     body=json_values,
 )
-def test_whatever_json_is_answered_only_what_is_documented_is_raised(
+def test_any_json_answer_raises_only_documented_errors(
     server: Loopback, asked: Adapters, name: str, status: int, body: Any
 ) -> None:
     server.choose = always(answer(status, body))

@@ -73,7 +73,7 @@ def requests_after(server: Loopback, endpoint: CognitoTokenEndpoint) -> int:
 # What is asked
 
 
-def test_the_request_is_what_cognito_takes(
+def test_the_request_has_the_form_that_cognito_requires(
     server: Loopback, endpoint: CognitoTokenEndpoint
 ) -> None:
     server.choose = always(answer(200, GOOD))
@@ -111,7 +111,7 @@ def test_no_cookie_is_sent_back(server: Loopback, endpoint: CognitoTokenEndpoint
 
 @given(secret=st.text(st.characters(min_codepoint=0x20, max_codepoint=0x7E), min_size=1))
 @settings(deadline=None, max_examples=40)
-def test_a_secret_arrives_as_it_is_whatever_characters_it_has(
+def test_a_secret_with_any_characters_arrives_unchanged(
     server: Loopback, endpoint: CognitoTokenEndpoint, secret: str
 ) -> None:
     server.choose = always(answer(200, GOOD))
@@ -122,7 +122,7 @@ def test_a_secret_arrives_as_it_is_whatever_characters_it_has(
 # Tokens
 
 
-def test_a_token_lives_from_when_it_was_asked_for(
+def test_a_token_lifetime_counts_from_the_request(
     server: Loopback, endpoint: CognitoTokenEndpoint
 ) -> None:
     server.choose = always(answer(200, GOOD))
@@ -137,7 +137,7 @@ def test_the_token_type_is_read_in_any_case(
     assert ask(endpoint).value == TOKEN
 
 
-def test_what_else_is_in_an_answer_is_ignored(
+def test_unknown_members_of_an_answer_are_ignored(
     server: Loopback, endpoint: CognitoTokenEndpoint
 ) -> None:
     more = {"refresh_token": "r", "error": "invalid_client", "scope": "other"}
@@ -173,7 +173,7 @@ def test_a_compressed_body_is_read(server: Loopback, endpoint: CognitoTokenEndpo
 
 @pytest.mark.parametrize("status", [400, 401])
 @pytest.mark.parametrize("error", REFUSALS)
-def test_a_refused_app_client_is_told_from_an_outage(
+def test_a_refused_app_client_is_distinguished_from_an_outage(
     server: Loopback, endpoint: CognitoTokenEndpoint, status: int, error: str
 ) -> None:
     body = {"error": error, "error_description": f"client {APP_CLIENT_ID} {APP_CLIENT_SECRET}"}
@@ -198,7 +198,7 @@ def test_no_other_error_blames_the_app_client(
 
 
 @pytest.mark.parametrize("error", [["invalid_client"], {"invalid_client": 1}, None, True])
-def test_an_error_of_another_type_is_none(
+def test_an_error_code_that_is_no_string_counts_as_unavailable(
     server: Loopback, endpoint: CognitoTokenEndpoint, error: object
 ) -> None:
     server.choose = always(answer(400, {"error": error}))
@@ -207,7 +207,7 @@ def test_an_error_of_another_type_is_none(
 
 
 @pytest.mark.parametrize("status", [302, 404, 429, 500, 503])
-def test_a_status_that_no_refusal_has_blames_nobody(
+def test_an_unexpected_status_is_not_a_refusal(
     server: Loopback, endpoint: CognitoTokenEndpoint, status: int
 ) -> None:
     server.choose = always(answer(status, {"error": "invalid_client"}))
@@ -215,7 +215,7 @@ def test_a_status_that_no_refusal_has_blames_nobody(
         ask(endpoint)
 
 
-def test_a_refusal_is_not_asked_for_twice(server: Loopback, endpoint: CognitoTokenEndpoint) -> None:
+def test_a_refusal_is_not_retried(server: Loopback, endpoint: CognitoTokenEndpoint) -> None:
     server.choose = always(answer(400, {"error": "invalid_client"}))
     assert requests_after(server, endpoint) == 1
 
@@ -280,7 +280,7 @@ NO_TOKEN: dict[str, Answer] = {
 
 
 @pytest.mark.parametrize("nothing", NO_TOKEN.values(), ids=NO_TOKEN)
-def test_what_is_no_token_counts_as_unavailable(
+def test_an_answer_without_a_valid_token_counts_as_unavailable(
     server: Loopback, endpoint: CognitoTokenEndpoint, nothing: Answer
 ) -> None:
     server.choose = always(nothing)
@@ -313,7 +313,7 @@ json_values = st.recursive(
     status=st.sampled_from([200, 200, 201, 301, 400, 400, 401, 403, 429, 500, 503]),
     body=json_values,
 )
-def test_whatever_json_is_answered_only_what_is_documented_is_raised(
+def test_any_json_answer_raises_only_documented_errors(
     server: Loopback, endpoint: CognitoTokenEndpoint, status: int, body: Any
 ) -> None:
     server.choose = always(answer(status, body))
@@ -327,7 +327,7 @@ def test_whatever_json_is_answered_only_what_is_documented_is_raised(
 
 @settings(deadline=None, max_examples=150)
 @given(data=st.binary(max_size=200), status_line=st.booleans())
-def test_whatever_bytes_are_answered_only_what_is_documented_is_raised(
+def test_any_bytes_raise_only_documented_errors(
     server: Loopback,
     endpoint: CognitoTokenEndpoint,
     data: bytes,
@@ -359,7 +359,7 @@ def test_a_redirect_is_not_followed(
     [html(500), html(502), html(503), html(504), reset(), raw(b"")],
     ids=["500", "502", "503", "504", "reset", "hang-up"],
 )
-def test_a_failure_that_may_pass_is_tried_again_once(
+def test_a_transient_failure_is_retried_once(
     server: Loopback, endpoint: CognitoTokenEndpoint, failing: Answer
 ) -> None:
     server.choose = in_turn(failing, answer(200, GOOD))
@@ -373,7 +373,7 @@ def test_a_failure_that_may_pass_is_tried_again_once(
     [answer(429, b"Rate exceeded", "text/plain"), html(403), html(200), answer(400, {})],
     ids=["429", "403", "200 page", "400"],
 )
-def test_a_failure_that_stays_is_not_tried_again(
+def test_a_permanent_failure_is_not_retried(
     server: Loopback, endpoint: CognitoTokenEndpoint, failing: Answer
 ) -> None:
     server.choose = always(failing)
@@ -396,7 +396,7 @@ def test_a_failure_that_stays_is_not_tried_again(
     ],
     ids=["400", "405", "429", "500", "503", "reset", "no HTTP"],
 )
-def test_whoever_answers_is_reachable(
+def test_an_endpoint_that_answers_is_reachable(
     server: Loopback,
     endpoint: CognitoTokenEndpoint,
     said: Answer,
@@ -406,7 +406,7 @@ def test_whoever_answers_is_reachable(
     assert endpoint.reachable(AMPLE) is reachable
 
 
-def test_looking_whether_it_is_there_asks_for_no_token(
+def test_the_reachability_probe_requests_no_token(
     server: Loopback, endpoint: CognitoTokenEndpoint
 ) -> None:
     server.choose = always(answer(400, {"error": "invalid_request"}))

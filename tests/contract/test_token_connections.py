@@ -57,7 +57,7 @@ def assert_unavailable(endpoint: CognitoTokenEndpoint, deadline: Deadline = AMPL
 # Patience
 
 
-def test_nobody_is_asked_when_there_is_no_time_for_an_answer(serve: Serve) -> None:
+def test_no_connection_is_made_without_time_for_an_answer(serve: Serve) -> None:
     server = serve(always(answer(200, GOOD)))
     endpoint = endpoint_at(server.url)
     for left in (0.0, 0.01, 0.1, 0.3):
@@ -98,7 +98,7 @@ def test_silence_is_not_reachable(serve: Serve) -> None:
     ],
     ids=["length", "until hang-up", "one great chunk", "an error"],
 )
-def test_a_body_that_only_drips_is_given_up(serve: Serve, head: bytes) -> None:
+def test_a_dripping_body_times_out(serve: Serve, head: bytes) -> None:
     # Every byte arrives in time; all of them would take far longer than what is left.
     dripping = Drip(head, b" ", pieces=int(FOREVER / 0.02))
     server = serve(always(dripping))
@@ -106,7 +106,7 @@ def test_a_body_that_only_drips_is_given_up(serve: Serve, head: bytes) -> None:
     assert not dripping.completed
 
 
-def test_small_chunks_that_only_drip_are_given_up(serve: Serve) -> None:
+def test_dripping_chunks_time_out(serve: Serve) -> None:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     dripping = Drip(head, b"1\r\n \r\n", pieces=int(FOREVER / 0.02))
     server = serve(always(dripping))
@@ -118,14 +118,14 @@ def test_small_chunks_that_only_drip_are_given_up(serve: Serve) -> None:
     strict=True,
     reason="requests knows no total deadline: headers that drip are borne as long as they come",
 )
-def test_headers_that_only_drip_are_given_up(serve: Serve) -> None:
+def test_dripping_headers_time_out(serve: Serve) -> None:
     dripping = Drip(b"HTTP/1.1 200 OK\r\nX-Filler: ", b"x", pieces=100)
     server = serve(always(dripping))
     assert_unavailable(endpoint_at(server.url), SHORT)
     assert not dripping.completed
 
 
-def test_a_body_in_pieces_is_read_while_there_is_time(serve: Serve) -> None:
+def test_a_body_in_pieces_is_read_within_the_deadline(serve: Serve) -> None:
     def in_pieces(wire: Wire) -> None:
         data = http(200, GOOD)
         for at in range(0, len(data), 7):
@@ -138,7 +138,7 @@ def test_a_body_in_pieces_is_read_while_there_is_time(serve: Serve) -> None:
 # Connections
 
 
-def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
+def test_a_connection_is_reused(serve: Serve) -> None:
     server = serve(always(answer(200, GOOD)))
     endpoint = endpoint_at(server.url)
     for _ in range(3):
@@ -146,7 +146,7 @@ def test_a_connection_is_kept_for_the_next_request(serve: Serve) -> None:
     assert server.connections == 1
 
 
-def test_a_connection_is_kept_after_a_refusal_and_an_outage(serve: Serve) -> None:
+def test_a_connection_is_reused_after_a_refusal_and_an_outage(serve: Serve) -> None:
     refusal, outage = answer(400, {"error": "invalid_client"}), answer(429, b"Rate exceeded")
     server = serve(in_turn(refusal, outage, answer(200, GOOD)))
     endpoint = endpoint_at(server.url)
@@ -156,7 +156,7 @@ def test_a_connection_is_kept_after_a_refusal_and_an_outage(serve: Serve) -> Non
     assert server.connections == 1
 
 
-def test_a_connection_that_was_closed_meanwhile_does_no_harm(serve: Serve) -> None:
+def test_a_connection_closed_by_the_server_is_replaced(serve: Serve) -> None:
     server = serve(always(last_on_connection(http(200, GOOD))))
     endpoint = endpoint_at(server.url)
     for _ in range(3):
@@ -243,9 +243,7 @@ def test_many_connections_share_one_context(authority: Authority, serve: Serve) 
     assert context.session_stats()["connect_good"] == 3
 
 
-def test_nobody_else_comes_to_be_trusted_on_the_way(
-    authority: Authority, certified: Loopback
-) -> None:
+def test_a_request_adds_no_trusted_authority(authority: Authority, certified: Loopback) -> None:
     endpoint, context = trusting(authority, certified.url)
     before = context.cert_store_stats()
     assert ask(endpoint) == TOKEN

@@ -53,7 +53,7 @@ def world(
     return CloudCognito(clock, request.getfixturevalue("local_cloud"))
 
 
-def test_a_token_lives_from_when_it_was_asked_for(world: TokenWorld, clock: FakeClock) -> None:
+def test_a_token_lifetime_counts_from_the_request(world: TokenWorld, clock: FakeClock) -> None:
     token = world.endpoint.request_token(world.app_client, SCOPE, METADATA, AMPLE)
     assert token.value
     assert token.expires_at == int(clock()) + 3600

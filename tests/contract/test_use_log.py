@@ -21,10 +21,10 @@ ADOPTED = ClientId("1example23456789")
 _NO_LINES = "the fake keeps the uses themselves, not a log's lines"
 _ONE_PHRASE = "moto takes a filter pattern of two phrases for one phrase"
 CANNOT = {
-    ("fake", "test_other_clients_refusals_and_administration_are_no_use"): _NO_LINES,
+    ("fake", "test_other_clients_refusals_and_admin_lines_do_not_count_as_use"): _NO_LINES,
     ("fake", "test_the_line_of_an_adopted_client_is_found_by_its_handle"): _NO_LINES,
-    ("moto", "test_each_secret_has_its_last_use_and_what_was_never_used_has_none"): _ONE_PHRASE,
-    ("moto", "test_other_clients_refusals_and_administration_are_no_use"): _ONE_PHRASE,
+    ("moto", "test_each_secret_has_its_last_use_and_an_unused_one_has_none"): _ONE_PHRASE,
+    ("moto", "test_other_clients_refusals_and_admin_lines_do_not_count_as_use"): _ONE_PHRASE,
     ("moto", "test_the_line_of_an_adopted_client_is_found_by_its_handle"): _ONE_PHRASE,
 }
 
@@ -55,7 +55,7 @@ def line(at: float, **members: object) -> str:
     return text.getvalue().rstrip("\n")
 
 
-def test_each_secret_has_its_last_use_and_what_was_never_used_has_none(
+def test_each_secret_has_its_last_use_and_an_unused_one_has_none(
     world: LogWorld, client_id: ClientId
 ) -> None:
     now = int(time.time())
@@ -68,15 +68,13 @@ def test_each_secret_has_its_last_use_and_what_was_never_used_has_none(
     }
 
 
-def test_a_log_that_is_not_there_is_unknown_and_not_unused(
-    world: LogWorld, client_id: ClientId
-) -> None:
+def test_a_missing_log_means_unknown_and_not_unused(world: LogWorld, client_id: ClientId) -> None:
     world.lose()
     with pytest.raises(LogUnavailableError):
         world.log.last_uses(client_id, [ONE])
 
 
-def test_other_clients_refusals_and_administration_are_no_use(
+def test_other_clients_refusals_and_admin_lines_do_not_count_as_use(
     world: LogWorld, client_id: ClientId
 ) -> None:
     assert isinstance(world, AwsLog)

@@ -128,7 +128,7 @@ def writes(cloud: Cloud) -> list[str]:
     ]
 
 
-def test_a_table_is_adopted_after_a_dry_run_and_no_row_twice(
+def test_a_csv_file_is_adopted_after_a_dry_run_and_no_row_twice(
     breakable_cloud: Cloud,
     surrogatectl: CommandLine,
     row: MakeRow,
@@ -205,7 +205,7 @@ def test_a_table_is_adopted_after_a_dry_run_and_no_row_twice(
         )
 
 
-def test_clients_go_on_with_the_pair_that_they_hold_in_both_regions(
+def test_adopted_clients_keep_their_credentials_in_both_regions(
     cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     rows = [row(), row(plus=True)]
@@ -234,7 +234,7 @@ def test_clients_go_on_with_the_pair_that_they_hold_in_both_regions(
             assert wrong.status_code == 401
 
 
-def test_one_pair_is_adopted_with_its_secrets_from_a_file(
+def test_one_app_client_pair_is_adopted_with_its_secrets_from_a_file(
     cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     pair = row(name="billing of west")
@@ -258,7 +258,7 @@ def test_one_pair_is_adopted_with_its_secrets_from_a_file(
     assert shown["scope"] == "demo/read demo/write"
 
 
-def test_without_a_yes_nothing_is_written(
+def test_without_confirmation_nothing_is_written(
     breakable_cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     source, path = csv_file(scratch / "clients.csv", [row()]), scratch / "credentials.jsonl"
@@ -271,7 +271,7 @@ def test_without_a_yes_nothing_is_written(
     assert not path.exists()
 
 
-def test_what_an_outage_left_open_the_next_run_finishes_with_the_same_credentials(
+def test_a_run_after_an_outage_finishes_with_the_same_credentials(
     breakable_cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     cloud, rows = breakable_cloud, [row(), row()]
@@ -310,7 +310,7 @@ def test_nothing_is_written_while_the_other_region_is_gone(
     assert writes(breakable_cloud) == []
 
 
-def test_nobody_without_permission_learns_or_adopts_anything(
+def test_a_caller_without_permission_learns_and_adopts_nothing(
     cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
 ) -> None:
     rows = [row()]

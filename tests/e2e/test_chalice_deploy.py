@@ -45,7 +45,7 @@ def deployed(rehearsal: Rehearsal, before: Inventory) -> Rehearsal:
     return rehearsal
 
 
-def test_each_stage_lands_in_its_own_region_whatever_the_shell_says(
+def test_each_stage_is_deployed_in_its_own_region_despite_shell_settings(
     cloud: Cloud, deployed: Rehearsal, before: Inventory
 ) -> None:
     new = added(cloud, before)
@@ -62,7 +62,7 @@ def test_each_stage_lands_in_its_own_region_whatever_the_shell_says(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_chalice_deployed_answers_a_token_request(
+def test_the_deployed_function_answers_a_token_request(
     cloud: Cloud, deployed: Rehearsal, enroll: Any, role: str
 ) -> None:
     credential: Credential = enroll()
@@ -72,7 +72,7 @@ def test_what_chalice_deployed_answers_a_token_request(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_chalice_deployed_serves_administrators_who_sign_and_nobody_else(
+def test_the_deployed_function_serves_only_signed_admin_requests(
     deployed: Rehearsal, surrogatectl: CommandLine, role: str
 ) -> None:
     base_url = deployed.base_url(role)
@@ -127,7 +127,7 @@ def test_a_redeployment_changes_the_function_and_keeps_the_api(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_logs_and_invoke_get_the_region_from_the_shell(
+def test_chalice_logs_and_invoke_use_the_shells_region(
     cloud: Cloud, deployed: Rehearsal, role: str
 ) -> None:
     requests.get(f"{deployed.base_url(role)}/health", timeout=SECONDS)
@@ -141,7 +141,9 @@ def test_logs_and_invoke_get_the_region_from_the_shell(
     assert deployed.chalice("logs", *function, **region).returncode == 0
 
 
-def test_deletion_leaves_nothing(cloud: Cloud, deployed: Rehearsal, before: Inventory) -> None:
+def test_chalice_delete_leaves_nothing(
+    cloud: Cloud, deployed: Rehearsal, before: Inventory
+) -> None:
     for role in ROLES:
         deployed.succeed("delete", "--stage", role)
     assert added(cloud, before) == {}

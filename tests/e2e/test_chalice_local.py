@@ -49,7 +49,7 @@ def served(cloud: Cloud, stage: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("role", ["primary", "secondary"])
-def test_the_working_tree_exchanges_what_was_enrolled_with_the_deployed_one(
+def test_the_working_tree_serves_a_client_enrolled_with_the_deployment(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential], role: str
 ) -> None:
     credential = enroll_everywhere()

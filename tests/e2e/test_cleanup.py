@@ -54,7 +54,7 @@ def app_clients(cloud: Cloud) -> set[str]:
     }
 
 
-def test_with_the_operators_policy_every_command_of_theirs_works(
+def test_the_operators_policy_suffices_for_every_operator_command(
     own_cloud: Cloud, ctl: CommandLine
 ) -> None:
     enrolled = ctl("enroll", "--name=x", "--scope=demo/read")
@@ -72,7 +72,7 @@ def test_with_the_operators_policy_every_command_of_theirs_works(
     ctl("failback", "--settle=0", "--ttl=0")
 
 
-def test_the_operators_policy_allows_nothing_beyond(own_cloud: Cloud) -> None:
+def test_the_operators_policy_allows_nothing_else(own_cloud: Cloud) -> None:
     store = own_cloud.client("secretsmanager", "primary", "root")
     store.create_secret(Name="elsewhere/clients/x", SecretString="theirs")
     operator = own_cloud.client("secretsmanager", "primary", "operator")
@@ -108,7 +108,7 @@ def test_a_dry_run_lists_and_removes_nothing(own_cloud: Cloud, ctl: CommandLine)
     }
 
 
-def test_the_wrong_prefix_or_none_removes_nothing(own_cloud: Cloud, ctl: CommandLine) -> None:
+def test_a_wrong_or_missing_prefix_removes_nothing(own_cloud: Cloud, ctl: CommandLine) -> None:
     before = secrets(own_cloud), app_clients(own_cloud)
     done = ctl.run("cleanup")  # nobody answers
     assert done.returncode == 1
@@ -124,7 +124,7 @@ def test_with_a_region_lost_nothing_is_removed(own_cloud: Cloud, ctl: CommandLin
     assert (secrets(own_cloud), app_clients(own_cloud)) == before
 
 
-def test_afterwards_nothing_of_ours_exists_and_all_of_theirs_does(
+def test_cleanup_removes_all_owned_resources_and_no_others(
     own_cloud: Cloud, ctl: CommandLine
 ) -> None:
     deleted = ctl("enroll", "--name=deleted", "--scope=demo/read")["client_id"]

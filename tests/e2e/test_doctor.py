@@ -33,7 +33,7 @@ def failed(surrogatectl: CommandLine) -> dict[str, Json]:
     }
 
 
-def test_nothing_is_wrong_with_a_whole_deployment(
+def test_a_complete_deployment_passes_every_check(
     cloud: Cloud, surrogatectl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     enroll_everywhere()
@@ -50,7 +50,7 @@ def test_nothing_is_wrong_with_a_whole_deployment(
 
 
 @pytest.mark.parametrize("lost", ["primary", "secondary"])
-def test_a_lost_region_is_named_once_and_the_other_one_is_looked_at(
+def test_a_lost_region_is_named_once_and_the_other_is_checked(
     breakable_cloud: Cloud, surrogatectl: CommandLine, lost: str
 ) -> None:
     regions = breakable_cloud.endpoints["regions"]
@@ -65,7 +65,7 @@ def test_a_lost_region_is_named_once_and_the_other_one_is_looked_at(
     assert {"state", "function", "readiness", "role", "pool"} <= seen
 
 
-def test_a_missing_state_is_found_and_mended_as_it_is_told(
+def test_a_missing_state_is_found_and_its_remedy_works(
     cloud: Cloud, surrogatectl: CommandLine
 ) -> None:
     store = cloud.client("secretsmanager", "secondary", "root")
@@ -112,9 +112,7 @@ def without_policies(cloud: Cloud, role: str) -> Iterator[None]:
             )
 
 
-def test_a_role_that_lacks_permissions_is_found_and_they_are_named(
-    cloud: Cloud, surrogatectl: CommandLine
-) -> None:
+def test_missing_permissions_of_a_role_are_named(cloud: Cloud, surrogatectl: CommandLine) -> None:
     with without_policies(cloud, "secondary"):
         found = failed(surrogatectl)
     assert "secretsmanager:GetSecretValue" in found["role us-west-2"]["detail"]
@@ -132,7 +130,7 @@ def test_a_pool_without_scopes_is_found(cloud: Cloud, surrogatectl: CommandLine)
         client.create_resource_server(**server)
 
 
-def test_without_permission_nothing_is_called_well(cloud: Cloud, surrogatectl: CommandLine) -> None:
+def test_checks_without_permission_fail(cloud: Cloud, surrogatectl: CommandLine) -> None:
     nobody = cloud.identity("nobody")
     done = surrogatectl.run(
         "doctor",
@@ -148,7 +146,7 @@ def test_without_permission_nothing_is_called_well(cloud: Cloud, surrogatectl: C
     )
 
 
-def test_people_get_a_table(cloud: Cloud, surrogatectl: CommandLine) -> None:
+def test_the_default_output_is_a_table(cloud: Cloud, surrogatectl: CommandLine) -> None:
     done = surrogatectl.run("doctor")
     assert re.search(r"[0-9]+ failed, [0-9]+ warnings, [0-9]+ ok\.", done.stdout)
     assert "us-west-2" in done.stdout

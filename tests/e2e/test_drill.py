@@ -63,7 +63,7 @@ def test_a_drill_keeps_every_promise_and_leaves_a_report(
     assert (shown["name"]["leads_to"], shown["writer"]) == ("us-east-1", "us-east-1")
 
 
-def test_a_promise_that_is_broken_on_purpose_fails_the_drill(
+def test_a_deliberately_broken_promise_fails_the_drill(
     breakable_cloud: Cloud, ctl: CommandLine, tmp_path: Path
 ) -> None:
     breakable_cloud.add_fault("token", "error500", "secondary", action="POST")
@@ -75,7 +75,7 @@ def test_a_promise_that_is_broken_on_purpose_fails_the_drill(
     assert "promises were broken" in (tmp_path / "drill.html").read_text()
 
 
-def test_it_takes_no_region_away_from_anything_but_the_local_cloud(
+def test_a_drill_refuses_anything_but_the_local_cloud(
     cloud: Cloud, surrogatectl: CommandLine, tmp_path: Path
 ) -> None:
     aws = {f"ENDPOINT_URL_{role}": "" for role in ("PRIMARY", "SECONDARY")}

@@ -80,7 +80,7 @@ def test_a_wrong_secret_is_refused_in_both_regions_with_a_challenge(
         assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_the_hash_that_is_stored_does_not_authenticate(cloud: Cloud, enroll: Enroll) -> None:
+def test_the_stored_hash_does_not_authenticate(cloud: Cloud, enroll: Enroll) -> None:
     credential = enroll()
     stored = cloud.client("secretsmanager", "primary", "root").get_secret_value(
         SecretId=f"surrogate/clients/{credential.client_id}"
@@ -172,13 +172,13 @@ def test_a_pool_that_refuses_leaves_nothing_behind(
     assert _inventory(breakable_cloud) == before
 
 
-def test_in_the_standby_enrolment_says_where_to_go(surrogatectl: CommandLine) -> None:
+def test_enrollment_in_the_standby_names_the_writing_region(surrogatectl: CommandLine) -> None:
     done = surrogatectl.run("enroll", "--name=x", "--scope=demo/read", "--region=secondary")
     assert done.returncode == 3
     assert "us-east-1" in done.stderr
 
 
-def test_an_idempotency_key_gives_one_client_however_often_it_is_sent(
+def test_a_repeated_idempotency_key_gives_one_client(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     first = enroll("--idempotency-key=once")
@@ -223,7 +223,7 @@ def test_the_exchange_in_a_region_calls_that_region_only(
 
 
 @pytest.mark.parametrize("mode", ["refused", "hanging"])
-def test_with_the_other_region_gone_tokens_and_enrolment_go_on(
+def test_with_the_other_region_gone_tokens_and_enrollment_go_on(
     breakable_cloud: Cloud, surrogatectl: CommandLine, enroll: Enroll, mode: str
 ) -> None:
     before = enroll()
@@ -258,7 +258,7 @@ def test_the_name_follows_a_failover_and_the_credential_goes_on_working(
     verified(breakable_cloud, "primary", post_token(name, credential.pair).json()["access_token"])
 
 
-def test_nothing_secret_is_in_the_deployed_functions_logs(cloud: Cloud, enroll: Enroll) -> None:
+def test_the_deployed_functions_logs_hold_no_secret(cloud: Cloud, enroll: Enroll) -> None:
     credential = enroll()
     token = post_token(cloud.endpoints["primary"], credential.pair).json()["access_token"]
     post_token(cloud.endpoints["primary"], (credential.client_id, credential.client_secret[::-1]))

@@ -47,7 +47,7 @@ def failed_over(cloud: Cloud, credential: Credential) -> None:
     verified(cloud, "secondary", token)
 
 
-def test_with_the_primary_lost_everything_goes_on_and_comes_back(
+def test_failover_and_failback_after_loss_of_the_primary(
     breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     cloud = breakable_cloud
@@ -101,7 +101,7 @@ def test_with_the_primary_lost_everything_goes_on_and_comes_back(
     assert ctl("failover", "--to=primary")["already"]
 
 
-def test_a_planned_failover_and_back(
+def test_planned_failover_and_failback(
     breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     cloud = breakable_cloud
@@ -121,7 +121,7 @@ def test_a_planned_failover_and_back(
     assert after.enrolled["replication"] == "in_sync"
 
 
-def test_the_secondary_promotes_by_a_permission_of_its_own(
+def test_promotion_in_the_secondary_needs_its_own_permission(
     breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()

@@ -50,7 +50,7 @@ def assert_try_again(answer: requests.Response) -> None:
 
 
 @pytest.mark.parametrize(("mode", "more"), [("throttle", {}), ("slow", {"delay": 20})])
-def test_while_secrets_manager_is_ill_who_is_known_goes_on_and_who_is_not_tries_again(
+def test_with_secrets_manager_failing_known_clients_get_tokens_and_others_a_503(
     ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
 ) -> None:
     known, unknown = enroll(), enroll()
@@ -65,7 +65,7 @@ def test_while_secrets_manager_is_ill_who_is_known_goes_on_and_who_is_not_tries_
 
 
 @pytest.mark.parametrize(("mode", "more"), [("error500", {}), ("slow", {"delay": 20})])
-def test_while_cognito_is_ill_cached_tokens_serve(
+def test_with_cognito_failing_cached_tokens_serve(
     ill_cloud: Cloud, enroll: Enroll, mode: str, more: dict[str, float]
 ) -> None:
     credential = enroll()
@@ -77,7 +77,7 @@ def test_while_cognito_is_ill_cached_tokens_serve(
     assert asked(ill_cloud) <= MOST_ASKED
 
 
-def test_whatever_fails_half_of_the_time_no_good_credential_is_called_bad(
+def test_intermittent_faults_never_refuse_a_valid_credential(
     ill_cloud: Cloud, enroll: Enroll
 ) -> None:
     credentials = [enroll() for _ in range(4)]

@@ -169,7 +169,7 @@ def test_the_deployed_roles_have_the_policies_of_the_files(
             assert (json.loads(found) if isinstance(found, str) else found) == roles.policy
 
 
-def test_the_admin_role_needs_everything_that_it_may_do(
+def test_the_admin_role_has_no_unneeded_permission(
     admin_roles: Roles, administration: ClientRepository
 ) -> None:
     administration.enrolled()  # or upkeep has nothing to look at
@@ -224,13 +224,13 @@ def _outcome(operation: Operation, administration: ClientRepository) -> Outcome:
         return type(err).__name__
 
 
-def test_the_token_role_needs_everything_that_it_may_do(
+def test_the_token_role_has_no_unneeded_permission(
     token_roles: Roles, administration: ClientRepository, split: Split
 ) -> None:
     _assert_all_is_needed(token_roles, administration, split.token)
 
 
-def test_the_token_role_of_the_other_region_needs_everything_that_it_may_do(
+def test_the_token_role_of_the_other_region_has_no_unneeded_permission(
     standby_roles: Roles, administration: ClientRepository, split: Split
 ) -> None:
     _assert_all_is_needed(standby_roles, administration, split.standby)
@@ -314,7 +314,7 @@ _SECRET_CALLS: dict[str, dict[str, Any]] = {
 }
 
 
-def test_the_token_role_is_refused_everything_that_the_admin_role_may_do_beyond_it(
+def test_the_token_role_is_refused_every_admin_action(
     token_roles: Roles, admin_roles: Roles
 ) -> None:
     cloud = token_roles.cloud
@@ -388,5 +388,5 @@ class _AsRole:
         return client
 
 
-def test_the_gateway_refuses_who_may_not_administer(split: Split, cloud: Cloud) -> None:
+def test_the_gateway_refuses_callers_without_admin_permission(split: Split, cloud: Cloud) -> None:
     assert requests.get(f"{split.admin.base_url}/clients", timeout=10).status_code == 403

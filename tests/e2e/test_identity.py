@@ -94,7 +94,7 @@ def ask_cognito(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> 
     return verified(cloud, role, token_without_exchange(cloud, role, stolen, **metadata))
 
 
-def test_tokens_of_both_regions_name_the_client_alike(
+def test_tokens_of_both_regions_carry_the_same_client_name(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()
@@ -110,7 +110,7 @@ def test_tokens_of_both_regions_name_the_client_alike(
     assert claims["primary"]["client_id"] != claims["secondary"]["client_id"]
 
 
-def test_who_holds_a_real_cognito_secret_cannot_name_another_client(
+def test_the_holder_of_a_cognito_secret_cannot_name_another_client(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     thief, victim = enroll_everywhere(), enroll_everywhere()
@@ -128,7 +128,7 @@ def test_who_holds_a_real_cognito_secret_cannot_name_another_client(
         assert own["surrogate_client_id"] == thief.client_id
 
 
-def test_one_region_s_proof_is_none_in_the_other(
+def test_a_mac_of_one_region_is_invalid_in_the_other(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()
@@ -164,7 +164,7 @@ def test_a_lost_deployment_key_costs_the_claim_and_no_token(
     assert again["surrogate_client_id"] == credential.client_id
 
 
-def test_the_map_says_the_same_as_the_claim(
+def test_the_client_map_agrees_with_the_claim(
     cloud: Cloud,
     surrogatectl: CommandLine,
     enroll_everywhere: Callable[[], Credential],
@@ -211,7 +211,7 @@ def brought(cloud: Cloud) -> Iterator[str]:
     cognito.delete_user_pool(UserPoolId=pool)
 
 
-def test_the_trigger_is_attached_to_a_pool_that_has_none_and_to_no_other(
+def test_the_trigger_is_attached_only_to_a_pool_without_one(
     cloud: Cloud, surrogatectl: CommandLine, brought: str
 ) -> None:
     cognito = cloud.client("cognito-idp", "primary", "root")

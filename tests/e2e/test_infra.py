@@ -114,7 +114,7 @@ def pools(cloud: Cloud, role: str) -> dict[str, Mapping[str, Any]]:
     }
 
 
-def test_both_regions_stacks_are_made_and_configure_writes_what_they_tell(
+def test_configure_writes_the_outputs_of_both_regions_stacks(
     cloud: Cloud, stacks: Stacks, project: Path
 ) -> None:
     zone = cloud.client("route53", "primary", "root").list_hosted_zones()["HostedZones"][0]["Id"]
@@ -186,7 +186,7 @@ def assert_a_token_is_given(cloud: Cloud, role: str, pool: str) -> None:
     assert "surrogate_client_id" not in claims
 
 
-def test_without_the_claim_there_is_no_trigger(cloud: Cloud, stacks: Stacks) -> None:
+def test_a_stack_without_the_claim_has_no_trigger(cloud: Cloud, stacks: Stacks) -> None:
     outputs = stacks.make("primary", UserPoolDomainPrefix=f"{NAME}-plain", SurrogateClaim="no")
     assert "TriggerArn" not in outputs
     pool = pools(cloud, "primary")[outputs["UserPoolId"]]
@@ -198,7 +198,7 @@ def test_a_lite_pool_is_made_without_a_trigger(cloud: Cloud, stacks: Stacks) -> 
     assert "TriggerArn" not in outputs
 
 
-def test_a_pool_that_was_brought_stays_as_it_is(cloud: Cloud, stacks: Stacks) -> None:
+def test_an_existing_pool_is_not_changed(cloud: Cloud, stacks: Stacks) -> None:
     before = pools(cloud, "secondary")
     pool = cloud.endpoints["user_pools"]["secondary"]
     outputs = stacks.make(
@@ -228,7 +228,7 @@ def test_configure_refuses_a_stack_of_the_other_role(
     assert (project / ".chalice" / "config.json").read_text() == before
 
 
-def test_configure_writes_nothing_that_the_live_pools_contradict(
+def test_configure_writes_nothing_that_contradicts_the_live_pools(
     cloud: Cloud, project: Path
 ) -> None:
     """The example's pools do not exist."""
@@ -239,7 +239,7 @@ def test_configure_writes_nothing_that_the_live_pools_contradict(
     assert (project / ".chalice" / "config.json").read_text() == before
 
 
-def test_configure_shows_first_and_writes_nothing_without_a_yes(
+def test_configure_shows_its_changes_and_writes_only_after_confirmation(
     cloud: Cloud, project: Path
 ) -> None:
     before = (project / ".chalice" / "config.json").read_text()

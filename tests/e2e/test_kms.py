@@ -61,7 +61,7 @@ def found(surrogatectl: CommandLine) -> Callable[..., list[Json]]:
     return found
 
 
-def test_what_init_and_canary_make_is_encrypted_with_the_regions_own_keys(
+def test_secrets_made_by_init_and_canary_are_encrypted_with_the_regions_keys(
     keys: Keys, surrogatectl: CommandLine, found: Callable[..., list[Json]]
 ) -> None:
     done = surrogatectl.run("init", **keys.settings)
@@ -74,7 +74,7 @@ def test_what_init_and_canary_make_is_encrypted_with_the_regions_own_keys(
     assert [each["level"] for each in found(**keys.settings)] == ["ok", "ok"]
 
 
-def test_doctor_says_what_was_made_before_the_key(
+def test_doctor_names_secrets_made_before_the_key(
     keys: Keys, surrogatectl: CommandLine, found: Callable[..., list[Json]]
 ) -> None:
     assert surrogatectl.run("init", SECRET_PREFIX=keys.prefix).returncode == 0
@@ -86,7 +86,7 @@ def test_doctor_says_what_was_made_before_the_key(
         )
 
 
-def test_doctor_says_that_a_key_is_gone_or_going(
+def test_doctor_reports_a_missing_key_or_one_scheduled_for_deletion(
     keys: Keys, surrogatectl: CommandLine, found: Callable[..., list[Json]]
 ) -> None:
     surrogatectl.run("init", **keys.settings)

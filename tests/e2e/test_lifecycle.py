@@ -74,7 +74,7 @@ def test_last_use_is_shown_per_region_and_unknown_where_the_log_cannot_be_read(
     assert used["us-west-2"] == "unknown"
 
 
-def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
+def test_rotation_of_the_cognito_secret_does_not_disturb_clients(
     cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll_everywhere()
@@ -98,7 +98,7 @@ def test_the_real_cognito_secret_rotates_and_clients_notice_nothing(
     assert steps["us-east-1"] == "waiting"  # until nobody can be reading the old record
 
 
-def test_disabled_and_enabled_again(
+def test_a_client_is_disabled_and_enabled_again(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll()
@@ -108,7 +108,7 @@ def test_disabled_and_enabled_again(
     assert surrogatectl("enable", credential.client_id)["status"] == "active"
 
 
-def test_denied_in_both_regions_and_shown_per_region(
+def test_a_client_is_denied_in_both_regions_and_shown_per_region(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll()
@@ -163,7 +163,7 @@ def _denied(cloud: Cloud, role: str) -> list[str]:
     return denied
 
 
-def test_changes_of_scope_reach_cognito_and_the_tokens(
+def test_scope_changes_reach_cognito_and_the_tokens(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll(scope="demo/read")
@@ -185,7 +185,7 @@ def test_source_addresses_are_enforced(
     assert post_token(cloud.endpoints["primary"], elsewhere.pair).status_code == 401
 
 
-def test_if_match_keeps_a_second_operator_from_undoing_the_first(
+def test_if_match_prevents_lost_updates_between_operators(
     enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll()
@@ -196,7 +196,7 @@ def test_if_match_keeps_a_second_operator_from_undoing_the_first(
     assert surrogatectl("show", credential.client_id)["client_name"] == "first"
 
 
-def test_deleted_everywhere_and_restored_with_new_app_clients(
+def test_a_client_is_deleted_in_both_regions_and_restored_with_new_app_clients(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll()
@@ -247,7 +247,7 @@ def test_the_list_shows_every_client_a_page_at_a_time(
         (["deny", "nonsense!"], 2, "is malformed"),
     ],
 )
-def test_bad_input_gets_one_clear_answer(
+def test_invalid_input_gets_one_clear_answer(
     enroll: Enroll,
     surrogatectl: CommandLine,
     arguments: list[str],
@@ -260,7 +260,7 @@ def test_bad_input_gets_one_clear_answer(
     assert named in done.stderr
 
 
-def test_what_cannot_be_undone_is_asked_for_first(
+def test_irreversible_commands_ask_for_confirmation(
     enroll: Enroll, surrogatectl: CommandLine
 ) -> None:
     credential = enroll()
@@ -300,7 +300,7 @@ def test_every_admin_action_leaves_an_audit_line(
     assert all(line["caller"].endswith(":user/operator") for line in lines if "caller" in line)
 
 
-def test_what_goes_past_the_admin_api_leaves_its_line_where_the_operator_says(
+def test_commands_outside_the_admin_api_write_their_audit_line_to_the_operators_file(
     surrogatectl: CommandLine, scratch: Path
 ) -> None:
     """STS says who it was: the same ARN as the function's own audit has."""

@@ -64,7 +64,7 @@ def function(cloud: Cloud) -> dict[str, Any]:
     return found
 
 
-def test_it_runs_what_this_module_says_it_does() -> None:
+def test_make_deploy_runs_the_deployment_module() -> None:
     shown = subprocess.run(
         ["make", "--dry-run", "--always-make", "deploy", f"STAGE={STAGE}"],
         cwd=ROOT,
@@ -75,7 +75,7 @@ def test_it_runs_what_this_module_says_it_does() -> None:
     assert f'python -m deployment deploy "{STAGE}"' in shown
 
 
-def test_a_split_stage_lands_in_its_region_alone(
+def test_a_split_stage_is_deployed_in_its_region_only(
     cloud: Cloud, made: Rehearsal, before: Inventory
 ) -> None:
     new = added(cloud, before)
@@ -91,7 +91,7 @@ def test_the_function_runs_the_zip_that_was_packaged(cloud: Cloud, made: Rehears
     assert len(archive) <= MOST_BYTES
 
 
-def test_it_serves_tokens_and_nothing_to_administrators(
+def test_a_token_stage_serves_no_admin_requests(
     cloud: Cloud, made: Rehearsal, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential, base_url = enroll_everywhere(), made.base_url(STAGE)
@@ -114,7 +114,7 @@ def method_settings(cloud: Cloud, made: Rehearsal) -> dict[str, Any]:
     return found
 
 
-def test_again_it_changes_the_function_and_nothing_else(
+def test_a_redeployment_changes_the_function_and_nothing_else(
     cloud: Cloud, made: Rehearsal, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()

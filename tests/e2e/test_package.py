@@ -56,7 +56,7 @@ def archive(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return _archive(checkout, tmp_path_factory.mktemp("made"))
 
 
-def test_another_checkout_at_another_time_makes_the_same_zip(
+def test_the_zip_is_reproducible_across_checkouts_and_times(
     archive: Path, checkout: Path, tmp_path: Path
 ) -> None:
     other = _copy(checkout, tmp_path / "a" / "checkout with a longer name", _PARTS[::-1])
@@ -67,7 +67,7 @@ def test_the_zip_stays_small(archive: Path) -> None:
     assert archive.stat().st_size <= MOST_BYTES
 
 
-def test_every_module_has_byte_code_that_is_its_own_and_never_checked(archive: Path) -> None:
+def test_every_module_has_its_own_unchecked_byte_code(archive: Path) -> None:
     with zipfile.ZipFile(archive) as found:
         names = set(found.namelist())
         sources = {name for name in names if name.endswith(".py")}
@@ -86,7 +86,7 @@ def test_every_module_has_byte_code_that_is_its_own_and_never_checked(archive: P
             assert code[8:16] == importlib.util.source_hash(found.read(source)), source
 
 
-def test_nothing_of_the_machine_that_made_it_is_in_the_zip(archive: Path, checkout: Path) -> None:
+def test_the_zip_holds_no_path_of_the_build_machine(archive: Path, checkout: Path) -> None:
     directories = [str(path).encode() for path in (ROOT, checkout.parent, archive.parents[1])]
     with zipfile.ZipFile(archive) as found:
         for name in found.namelist():
@@ -94,7 +94,7 @@ def test_nothing_of_the_machine_that_made_it_is_in_the_zip(archive: Path, checko
             assert not [each for each in directories if each in content], name
 
 
-def test_only_what_the_function_runs_is_in_the_zip(archive: Path) -> None:
+def test_the_zip_holds_only_files_that_the_function_runs(archive: Path) -> None:
     with zipfile.ZipFile(archive) as found:
         names = found.namelist()
     services = {name.split("/")[2] for name in names if name.startswith("botocore/data/")}
@@ -104,7 +104,9 @@ def test_only_what_the_function_runs_is_in_the_zip(archive: Path) -> None:
     assert not [name for name in names if ".dist-info/" in name or "/tests/" in name]
 
 
-def test_without_what_is_left_out_it_starts_in_silence(archive: Path, tmp_path: Path) -> None:
+def test_the_function_starts_without_warnings_for_omitted_packages(
+    archive: Path, tmp_path: Path
+) -> None:
     with zipfile.ZipFile(archive) as found:
         found.extractall(tmp_path)
     done = subprocess.run(
@@ -149,14 +151,14 @@ def test_a_bare_interpreter_serves_administrators_from_the_zip(
     assert rotated.returncode == 0, rotated.stderr
 
 
-def test_neither_split_stage_serves_what_is_the_others(split: Split) -> None:
+def test_no_split_stage_serves_the_other_surface(split: Split) -> None:
     unknown = requests.get(f"{split.token.base_url}/clients", timeout=SECONDS)
     assert (unknown.status_code, unknown.json()["error"]) == (404, "invalid_request")
     assert unknown.headers["Cache-Control"] == "no-store"
     assert requests.post(f"{split.admin.base_url}/oauth2/token", timeout=SECONDS).status_code == 403
 
 
-def test_another_interpreter_than_productions_is_refused_before_anything_is_made(
+def test_an_interpreter_other_than_productions_is_refused_before_anything_is_made(
     tmp_path: Path,
 ) -> None:
     for name in ("deployment", "pyproject.toml", ".chalice"):

@@ -70,7 +70,7 @@ def example(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_accepts_both_regions_tokens_and_nothing_else(
+def test_the_api_accepts_both_regions_tokens_and_nothing_else(
     cloud: Cloud, enroll: Enroll, role: str
 ) -> None:
     credential = enroll()
@@ -97,7 +97,7 @@ def test_a_token_with_too_little_scope_reads_and_does_not_write(
         assert 'scope="demo/write"' in refused.headers["WWW-Authenticate"]
 
 
-def test_one_process_goes_on_through_a_failover_and_knows_the_client_by_one_name(
+def test_a_running_api_keeps_one_client_name_through_a_failover(
     breakable_cloud: Cloud,
     surrogatectl: CommandLine,
     example: tuple[str, Credential],
@@ -129,7 +129,7 @@ def test_one_process_goes_on_through_a_failover_and_knows_the_client_by_one_name
     assert said[0]["app_client_id"] != said[1]["app_client_id"]
 
 
-def test_a_backend_that_starts_while_a_region_is_gone_has_that_regions_keys(
+def test_an_api_started_during_an_outage_has_the_lost_regions_keys(
     breakable_cloud: Cloud, surrogatectl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     cloud = breakable_cloud
@@ -147,7 +147,7 @@ def test_a_backend_that_starts_while_a_region_is_gone_has_that_regions_keys(
         surrogatectl("failback", "--timeout=60", "--settle=1", "--ttl=1")
 
 
-def test_it_can_be_started_and_stopped_from_a_program(cloud: Cloud) -> None:
+def test_the_api_can_be_started_and_stopped_from_a_program(cloud: Cloud) -> None:
     api = serve(verifier_for(cloud.endpoints, client_names=ClientNames({})))
     assert requests.get(f"{api.url}/health", timeout=SECONDS).json() == {"status": "ok"}
     api.close()

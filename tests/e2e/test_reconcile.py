@@ -166,7 +166,7 @@ def world(cloud: Cloud) -> Iterator[World]:
         yield World.new(cloud)
 
 
-def test_an_enrolment_that_crashed_is_undone_or_finished(world: World) -> None:
+def test_a_crashed_enrollment_is_undone_or_finished(world: World) -> None:
     calls = Calls()
     enroll(world.parts(calls))
     # From the first write on; before it there is nothing to leave.
@@ -182,7 +182,7 @@ def delete(client_id: ClientId, made: AdminParts) -> object:
     return made.deletion.delete(client_id, 7)
 
 
-def test_a_deletion_that_crashed_is_finished(world: World) -> None:
+def test_a_crashed_deletion_is_finished(world: World) -> None:
     calls = Calls()
     victim = enroll(world.parts())
     delete(victim, world.parts(calls))
@@ -195,7 +195,7 @@ def test_a_deletion_that_crashed_is_finished(world: World) -> None:
     world.assert_nothing_is_stranded()
 
 
-def test_a_rotation_of_cognito_secrets_that_crashed_goes_on_and_ends(world: World) -> None:
+def test_a_crashed_rotation_of_cognito_secrets_is_finished(world: World) -> None:
     client_id = enroll(world.parts())
 
     def advance(made: AdminParts) -> Step:
@@ -220,7 +220,7 @@ def test_a_rotation_of_cognito_secrets_that_crashed_goes_on_and_ends(world: Worl
     assert len(secret_ids) == 1
 
 
-def test_drift_made_by_hand_is_found_and_mended_by_the_command(
+def test_reconcile_finds_and_repairs_manual_drift(
     breakable_cloud: Cloud, enroll_everywhere: Callable[[], Credential], surrogatectl: CommandLine
 ) -> None:
     credential = enroll_everywhere()
@@ -251,7 +251,7 @@ def test_drift_made_by_hand_is_found_and_mended_by_the_command(
         time.sleep(0.5)
 
 
-def test_with_the_other_region_gone_the_survey_says_what_it_could_not_see(
+def test_with_the_other_region_gone_the_survey_names_unknown_parts(
     breakable_cloud: Cloud, surrogatectl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     enroll_everywhere()

@@ -66,7 +66,7 @@ def test_every_section_has_its_commands() -> None:
     assert [len(section(number)) for number in (1, 3, 4, 5, 6)] == [1, 3, 5, 2, 3]
 
 
-def test_the_runbook_brings_us_through_the_loss_of_the_primary_and_back(
+def test_the_runbook_covers_loss_of_the_primary_and_failback(
     breakable_cloud: Cloud, operator: Operator, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     cloud, name = breakable_cloud, breakable_cloud.endpoints["front_door"]
@@ -114,7 +114,7 @@ def test_the_runbook_brings_us_through_the_loss_of_the_primary_and_back(
         assert eventually(lambda u=url: post_token(u, gone.pair).status_code == 401)  # type: ignore[misc]
 
 
-def test_the_planned_failover_of_the_runbook_works_while_both_regions_answer(
+def test_the_runbooks_planned_failover_works_with_both_regions_up(
     breakable_cloud: Cloud, operator: Operator, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()

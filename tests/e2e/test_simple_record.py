@@ -59,7 +59,7 @@ def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
     breakable_cloud.forget_dns()
 
 
-def test_a_simple_record_is_changed_but_not_while_us_east_1_is_gone(
+def test_a_simple_record_cannot_be_changed_without_us_east_1(
     breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     credential = enroll_everywhere()
@@ -80,7 +80,7 @@ def test_a_simple_record_is_changed_but_not_while_us_east_1_is_gone(
     verified(breakable_cloud, "primary", answer.json()["access_token"])
 
 
-def test_failover_records_are_not_taken_for_a_simple_one(
+def test_failover_records_are_not_mistaken_for_a_simple_record(
     cloud: Cloud, surrogatectl: CommandLine
 ) -> None:
     option = f"--simple-record={cloud.endpoints['domain_name']}"

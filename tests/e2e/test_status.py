@@ -64,7 +64,7 @@ def test_both_regions_are_shown_side_by_side(
 
 
 @pytest.mark.parametrize("mode", ["refused", "hanging"])
-def test_a_region_that_is_gone_is_shown_as_such_within_seconds(
+def test_a_lost_region_is_shown_within_seconds(
     breakable_cloud: Cloud, surrogatectl: CommandLine, mode: str
 ) -> None:
     breakable_cloud.set_region("primary", mode)

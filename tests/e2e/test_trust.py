@@ -258,7 +258,7 @@ def unsigned(token: str) -> str:
 
 
 @pytest.mark.parametrize("backend", ["python", *OTHERS])
-def test_a_backend_takes_both_regions_tokens_also_when_one_is_lost_and_no_others(
+def test_a_backend_accepts_only_both_regions_tokens_even_with_one_lost(
     breakable_cloud: Cloud,
     backend_for: Callable[..., Verify],
     clients: tuple[Enrolled, Enrolled],
@@ -289,7 +289,7 @@ def test_a_backend_takes_both_regions_tokens_also_when_one_is_lost_and_no_others
 
 
 @pytest.mark.parametrize("backend", ["python", *OTHERS])
-def test_a_backend_that_starts_without_a_regions_keys_says_so_and_goes_on_as_soon_as_it_has_them(
+def test_a_backend_without_a_regions_keys_reports_that_and_recovers(
     breakable_cloud: Cloud,
     backend_for: Callable[..., Verify],
     clients: tuple[Enrolled, Enrolled],
@@ -317,7 +317,7 @@ def test_a_backend_that_starts_without_a_regions_keys_says_so_and_goes_on_as_soo
 
 
 @pytest.mark.parametrize("backend", OTHERS)
-def test_with_the_map_of_names_only_the_app_clients_in_it_may_come(
+def test_with_a_client_map_only_its_app_clients_are_accepted(
     cloud: Cloud,
     backend_for: Callable[..., Verify],
     clients: tuple[Enrolled, Enrolled],
@@ -350,7 +350,7 @@ def of_aws(pool_ids: dict[str, str], app_clients: tuple[str, ...] | None = None)
     return trust
 
 
-def test_aws_jwt_verify_takes_both_regions_tokens_with_what_is_printed_for_aws(
+def test_aws_jwt_verify_accepts_both_regions_tokens_with_the_printed_settings(
     cloud: Cloud, start_node: Callable[[str, str], Verify], clients: tuple[Enrolled, Enrolled]
 ) -> None:
     """With the keys given beforehand: the pools' own addresses cannot be reached from here."""
@@ -370,7 +370,7 @@ def test_aws_jwt_verify_takes_both_regions_tokens_with_what_is_printed_for_aws(
 
 
 @pytest.mark.parametrize("app_clients", [None, ("app1", "app2"), ()])
-def test_envoy_understands_what_is_printed_for_aws(
+def test_envoy_accepts_the_printed_configuration(
     envoy: Path, tmp_path: Path, app_clients: tuple[str, ...] | None
 ) -> None:
     pool_ids = {"primary": "us-east-1_EXAMPLE11", "secondary": "us-west-2_EXAMPLE22"}
@@ -380,7 +380,7 @@ def test_envoy_understands_what_is_printed_for_aws(
 # -- what only Envoy does --------------------------------------------------------------------------
 
 
-def test_envoy_keeps_a_lost_regions_keys_however_often_it_asks_for_them(
+def test_envoy_keeps_a_lost_regions_keys_across_refreshes(
     breakable_cloud: Cloud, envoy_with: Start, clients: tuple[Enrolled, Enrolled]
 ) -> None:
     text = printed(breakable_cloud, "envoy")
@@ -398,7 +398,7 @@ def test_envoy_keeps_a_lost_regions_keys_however_often_it_asks_for_them(
         assert envoy.call(clients[0].tokens[role]).status_code == 200
 
 
-def test_envoy_tells_the_backend_who_came_and_nobody_else_can(
+def test_only_envoy_can_set_the_client_header(
     cloud: Cloud, envoy_with: Start, clients: tuple[Enrolled, Enrolled]
 ) -> None:
     envoy = envoy_with(printed(cloud, "envoy"))

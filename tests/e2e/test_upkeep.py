@@ -44,7 +44,7 @@ def steps_of(credential: Credential, lines: list[Json]) -> list[dict[str, str]]:
     ]
 
 
-def test_cognito_secrets_that_are_due_are_rotated_on_the_schedule_and_nobody_notices(
+def test_due_cognito_secrets_rotate_on_the_schedule_without_disturbing_clients(
     cloud: Cloud, enroll_everywhere: Callable[[], Credential]
 ) -> None:
     due, young = enroll_everywhere(), enroll_everywhere()

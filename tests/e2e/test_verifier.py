@@ -54,7 +54,7 @@ def tampered(token: str) -> str:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_it_accepts_what_cognito_issued_and_says_who_it_was(
+def test_a_cognito_token_is_accepted_and_names_its_client(
     cloud: Cloud, verifier: Verifier, tokens: Tokens, role: str
 ) -> None:
     token = verifier.verify(tokens[role])
@@ -86,7 +86,7 @@ def test_a_published_key_set_is_a_snapshot_that_needs_no_network(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_through_wsgi(verifier: Verifier, tokens: Tokens, role: str) -> None:
+def test_wsgi_middleware(verifier: Verifier, tokens: Tokens, role: str) -> None:
     def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
         start_response("200 OK", [])
         return [wsgi.token_of(environ).issuer.encode()]
@@ -109,7 +109,7 @@ def test_through_wsgi(verifier: Verifier, tokens: Tokens, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_through_asgi(verifier: Verifier, tokens: Tokens, role: str) -> None:
+def test_asgi_middleware(verifier: Verifier, tokens: Tokens, role: str) -> None:
     async def app(scope: Any, _receive: Any, send: Any) -> None:
         assert asgi.token_of(scope).scopes == {"demo/read"}
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -136,9 +136,7 @@ def test_through_asgi(verifier: Verifier, tokens: Tokens, role: str) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize("kind", ["TOKEN", "REQUEST"])
-def test_through_a_rest_apis_authorizer(
-    verifier: Verifier, tokens: Tokens, role: str, kind: str
-) -> None:
+def test_rest_api_authorizer(verifier: Verifier, tokens: Tokens, role: str, kind: str) -> None:
     def event(token: str) -> dict[str, Any]:
         found: dict[str, Any] = {"type": kind, "methodArn": f"{STAGE}/GET/orders"}
         if kind == "TOKEN":
@@ -155,7 +153,7 @@ def test_through_a_rest_apis_authorizer(
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_through_an_http_apis_authorizer(verifier: Verifier, tokens: Tokens, role: str) -> None:
+def test_http_api_authorizer(verifier: Verifier, tokens: Tokens, role: str) -> None:
     def event(token: str) -> dict[str, Any]:
         headers = {"authorization": f"Bearer {token}"}
         return {"version": "2.0", "routeArn": f"{STAGE}/GET/orders", "headers": headers}
@@ -166,7 +164,7 @@ def test_through_an_http_apis_authorizer(verifier: Verifier, tokens: Tokens, rol
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_one_regions_signature_is_worth_nothing_in_the_other_ones_name(
+def test_a_token_signed_in_one_region_is_refused_under_the_others_issuer(
     verifier: Verifier, tokens: Tokens, role: str
 ) -> None:
     """The head and the claims of one Region's token, with the signature of the other one's."""

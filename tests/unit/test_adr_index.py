@@ -20,7 +20,7 @@ def test_the_index_lists_every_record_with_its_title_and_status() -> None:
         assert int(name[:4]) == int(number)
 
 
-def test_the_index_names_the_numbers_that_no_record_has() -> None:
+def test_the_index_names_unused_numbers() -> None:
     used = {int(name[:4]) for name in RECORDS}
     missing = sorted(set(range(1, max(used))) - used)
     (named,) = re.findall(r"the numbers ([\d, and]+)\.", INDEX)

@@ -117,7 +117,7 @@ def imported(environ: dict[str, str], probe: str = PROBE) -> Imported:
     return Imported(done.returncode, done.stderr, json.loads(done.stdout or "{}"))
 
 
-def test_a_deployment_cannot_land_in_the_region_of_somebodys_shell() -> None:
+def test_a_deployment_ignores_the_shells_region() -> None:
     """The Chalice CLI imports app.py before it makes an AWS client."""
     shell = {"AWS_REGION": "eu-central-1", "AWS_DEFAULT_REGION": "eu-central-1"}
     app = imported({**shell, **environment("secondary"), "AWS_CHALICE_CLI_MODE": "true"})
@@ -127,7 +127,7 @@ def test_a_deployment_cannot_land_in_the_region_of_somebodys_shell() -> None:
     assert app.found["client"] == "us-west-2"
 
 
-def test_a_lambda_leaves_its_environment_alone_and_asks_aws_nothing() -> None:
+def test_importing_app_in_lambda_changes_no_environment_and_calls_no_aws() -> None:
     lambda_ = {"AWS_LAMBDA_FUNCTION_NAME": "surrogate", "AWS_REGION": "us-east-1"}
     app = imported({**lambda_, **environment("primary")})
     assert app.code == 0, app.errors
@@ -146,7 +146,7 @@ def test_the_surfaces_select_the_routes() -> None:
     assert not set(token.found["routes"]) & set(admin.found["routes"])
 
 
-def test_a_function_that_serves_only_tokens_imports_nothing_of_the_administrators() -> None:
+def test_a_token_function_imports_no_admin_module() -> None:
     """Every cold start would pay for it."""
     token = imported({**environment("primary"), "SURFACES": "token"})
     admin = imported({**environment("primary"), "SURFACES": "admin"})
@@ -171,7 +171,7 @@ def test_no_function_imports_an_sdk_that_it_does_not_use() -> None:
     assert not {"boto3", "s3transfer", "multiprocessing"} & set(both.found["modules"])
 
 
-def test_a_line_is_out_when_it_is_emitted() -> None:
+def test_an_emitted_line_is_flushed() -> None:
     """Lambda freezes a process between requests, and ends it when it likes."""
     app = imported({**environment("primary"), "SURFACES": "token"}, EMITTED)
     assert app.found["event"] == "x", app.errors
@@ -200,9 +200,7 @@ def test_a_snapshot_shares_nothing_random_secret_or_connected() -> None:
         ),
     ],
 )
-def test_what_is_wrong_with_the_settings_ends_the_import(
-    change: dict[str, str | None], told: str
-) -> None:
+def test_invalid_settings_fail_the_import(change: dict[str, str | None], told: str) -> None:
     environ = {**environment("primary"), **change}
     app = imported({name: value for name, value in environ.items() if value is not None})
     assert app.code != 0

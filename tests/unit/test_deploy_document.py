@@ -64,7 +64,7 @@ def test_every_target_of_make_exists(path: Path) -> None:
         assert {"install", "check", "test", "package", "deploy"} <= used
 
 
-def test_the_stages_exist() -> None:
+def test_the_documented_stages_exist() -> None:
     (loop,) = re.findall(r"for stage in ([^;]+);", DEPLOY)
     assert set(loop.split()) == {each for each in STAGES if "-" in each}
     named = set(re.findall(r"STAGE=([a-z-]+)", DEPLOY))
@@ -75,7 +75,7 @@ def test_the_stages_exist() -> None:
 
 
 @pytest.mark.parametrize("name", TEMPLATES)
-def test_the_parameters_of_a_template_are_its_own_and_enough(name: str) -> None:
+def test_the_documented_parameters_are_the_templates_and_sufficient(name: str) -> None:
     (command,) = lines_with(f"--template-file infra/{name}.yaml")
     declared = TEMPLATES[name]["Parameters"]
     given = set(re.findall(r"(?<= )([A-Z][A-Za-z0-9]+)=", command))
@@ -83,7 +83,7 @@ def test_the_parameters_of_a_template_are_its_own_and_enough(name: str) -> None:
     assert needed <= given <= set(declared)
 
 
-def test_what_a_regions_stack_is_told_later_are_parameters_too() -> None:
+def test_later_updates_of_a_stack_use_its_parameters() -> None:
     parameters = set(TEMPLATES["region"]["Parameters"])
     for line in lines_with("region_stack "):
         assert set(re.findall(r" ([A-Z][A-Za-z]+)=", line)) <= parameters
@@ -94,14 +94,14 @@ def test_what_a_regions_stack_is_told_later_are_parameters_too() -> None:
     assert prose <= known | outputs | {"RestAPIId", "EndpointURL"}  # Chalice's
 
 
-def test_the_outputs_that_are_asked_for_exist() -> None:
+def test_the_documented_outputs_exist() -> None:
     asked = set(re.findall(r"\$\(output \w+ \"\$\w+\" (\w+)\)", DEPLOY))
     assert len(asked) == 3
     assert asked <= set(TEMPLATES["region"]["Outputs"])
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_the_files_that_are_named_exist(path: Path) -> None:
+def test_the_documented_files_exist(path: Path) -> None:
     text = path.read_text()
     named = re.findall(r"`((?:infra|docs|tests|local|deployment|chalicelib)/[\w./-]+)`", text)
     for each in named:

@@ -37,7 +37,7 @@ def _api(stage: str) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("running", ["3.10.9", "3.12.1", "3.1.1", "3.110.0", "2.7.18"])
-def test_another_minor_version_than_productions_is_refused_with_both_names(running: str) -> None:
+def test_another_minor_version_than_productions_is_refused_naming_both(running: str) -> None:
     with pytest.raises(DeploymentError) as refused:
         refuse_other_versions("3.11", running)
     assert "3.11" in str(refused.value)
@@ -45,7 +45,7 @@ def test_another_minor_version_than_productions_is_refused_with_both_names(runni
 
 
 @pytest.mark.parametrize("running", ["3.11.0", "3.11.99"])
-def test_any_patch_level_of_productions_version_is_taken(running: str) -> None:
+def test_any_patch_level_of_productions_version_is_accepted(running: str) -> None:
     refuse_other_versions("3.11", running)
 
 
@@ -54,7 +54,7 @@ def test_production_runs_one_version_that_the_project_supports() -> None:
     assert (int(major), int(minor)) >= (3, 11)
 
 
-def test_an_unknown_stage_is_refused_with_the_known_ones() -> None:
+def test_an_unknown_stage_is_refused_naming_the_known_ones() -> None:
     with pytest.raises(DeploymentError, match="primary-token"):
         region(CONFIG, "production")
 
@@ -126,7 +126,7 @@ def _said(response: dict[str, Any]) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("stage", TOKEN_STAGES)
-def test_the_gateways_own_answers_are_oauth_errors_that_nobody_stores(stage: str) -> None:
+def test_gateway_responses_are_uncacheable_oauth_errors(stage: str) -> None:
     responses = dict(_api(stage)["GatewayResponses"])
     if "admin" in surfaces(CONFIG, stage):
         for kind in _ONLY_ADMINISTRATORS:
@@ -142,7 +142,7 @@ def test_the_gateways_own_answers_are_oauth_errors_that_nobody_stores(stage: str
         assert ("Retry-After" in headers) is (body["error"] == "temporarily_unavailable")
 
 
-def test_what_the_gateway_cannot_tell_apart_it_does_not_claim_to() -> None:
+def test_the_gateway_response_to_a_missing_token_covers_unknown_paths() -> None:
     """An unsigned request of an administrator and a path that is not there look the same to it."""
     for stage in ("primary", "secondary"):
         answer = _api(stage)["GatewayResponses"]["MISSING_AUTHENTICATION_TOKEN"]
@@ -151,7 +151,7 @@ def test_what_the_gateway_cannot_tell_apart_it_does_not_claim_to() -> None:
 
 
 @pytest.mark.parametrize("stage", [each for each in CONFIG["stages"] if each.endswith("-admin")])
-def test_the_gateways_own_answers_to_administrators_are_problems(stage: str) -> None:
+def test_gateway_responses_of_admin_stages_are_problems(stage: str) -> None:
     responses = _api(stage)["GatewayResponses"]
     assert responses.keys() >= _ONLY_ADMINISTRATORS | {"DEFAULT_4XX", "DEFAULT_5XX", "THROTTLED"}
     for kind, response in responses.items():

@@ -47,7 +47,7 @@ def test_every_command_is_documented() -> None:
     assert set(main.commands) <= documented
 
 
-def test_every_option_says_what_it_is_for() -> None:
+def test_every_option_has_a_help_text() -> None:
     for name, command in main.commands.items():
         assert command.help, name
         for option in command.params:
@@ -55,7 +55,7 @@ def test_every_option_says_what_it_is_for() -> None:
                 assert option.help, f"{name} {option.opts}"
 
 
-def test_the_formats_in_the_readme_are_those_of_the_code() -> None:
+def test_the_readmes_formats_agree_with_the_code() -> None:
     """People give them to their secret scanners."""
     readme = (ROOT / "README.md").read_text()
     for pattern in (CLIENT_ID, CLIENT_SECRET, SECRET_ID):
@@ -63,7 +63,7 @@ def test_the_formats_in_the_readme_are_those_of_the_code() -> None:
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
-def test_every_row_of_a_table_has_as_many_cells_as_its_head(path: Path) -> None:
+def test_every_table_row_has_the_cells_of_its_head(path: Path) -> None:
     text = re.sub(r"```.*?```", "", path.read_text(), flags=re.DOTALL)
     for table in re.findall(r"(?:^\|.*\n)+", text, flags=re.MULTILINE):
         rows = [re.sub(r"`[^`]*`|\\\|", "", row) for row in table.splitlines()]
@@ -86,12 +86,12 @@ _SECRET_IN_ARGUMENTS = re.compile(r"(?:-u|--user)[ =]?\S*:|client_secret=|sgs_\w
 @pytest.mark.parametrize(
     "path", [*DOCUMENTS, ROOT / "local" / "demo.py"], ids=lambda path: path.name
 )
-def test_no_command_that_we_show_has_a_secret_in_its_arguments(path: Path) -> None:
+def test_no_documented_command_has_a_secret_in_its_arguments(path: Path) -> None:
     shown = [line for line in path.read_text().splitlines() if "curl" in line]
     assert not [line for line in shown if _SECRET_IN_ARGUMENTS.search(line)]
 
 
-def test_a_secret_in_arguments_would_be_found() -> None:
+def test_the_search_finds_a_secret_in_arguments() -> None:
     for shown in ("curl -u 'sgc_…:sgs_…' x", "curl --user=a:b x", "curl -d client_secret=x"):
         assert _SECRET_IN_ARGUMENTS.search(shown), shown
 

@@ -16,7 +16,7 @@ THREATS = (PROJECT / "docs" / "threat-model.md").read_text()
 
 
 @pytest.mark.parametrize("named", sorted(set(re.findall(r"`(tests/\S+::\S+)`", THREATS))))
-def test_every_test_that_the_threat_model_names_is_there(named: str) -> None:
+def test_every_test_named_in_the_threat_model_exists(named: str) -> None:
     path, _, test = named.partition("::")
     assert f"def {test}(" in (PROJECT / path).read_text()
 
@@ -29,14 +29,14 @@ def test_every_threat_names_a_test() -> None:
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
-def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+def test_every_file_named_in_a_document_exists(document: Path) -> None:
     text = document.read_text()
     named = set(re.findall(r"\b(?:infra|tests|docs|surrogatectl)/[\w/.-]*\w", text))
     linked = {f"docs/{each}" for each in re.findall(r"\]\(([\w-]+\.md)\)", text)}
     assert [each for each in named | linked if not (PROJECT / each).exists()] == []
 
 
-def test_the_deployment_gives_the_templates_parameters_that_they_have() -> None:
+def test_the_documented_deployment_uses_existing_template_parameters() -> None:
     commands = (PROJECT / "docs" / "deploy.md").read_text()
     given = set(re.findall(r"\b([A-Z][a-z]\w+)=", commands)) - {"OutputKey"}
     assert len(given) > 15
@@ -49,7 +49,7 @@ def _parameters(template: str) -> set[str]:
     return set(re.findall(r"^  (\w+):$", section, re.MULTILINE))
 
 
-def test_every_block_of_commands_is_a_script() -> None:
+def test_every_command_block_is_valid_shell() -> None:
     """Nothing is run: bash reads them."""
     for document in DOCUMENTS:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):

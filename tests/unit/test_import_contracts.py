@@ -47,7 +47,7 @@ def broken(root: Path) -> set[str]:
     return found
 
 
-def test_the_contracts_hold_for_the_code_as_it_is(copy: Path) -> None:
+def test_the_contracts_hold(copy: Path) -> None:
     assert broken(copy) == set()
 
 

@@ -197,13 +197,13 @@ def test_every_counted_group_of_lines_has_an_alarm() -> None:
     assert all(metric_of(name)["MetricName"] in watched for name in FILTERS)
 
 
-def test_upstream_failures_are_what_is_answered_with_503_and_is_not_drift() -> None:
+def test_upstream_failures_are_503_answers_other_than_drift() -> None:
     unavailable = {line["outcome"] for line, status in ENDS if status == UNAVAILABLE}
     assert len(unavailable) > 6
     assert taken_by("UpstreamFailures") == unavailable - {"pending"}
 
 
-def test_internal_errors_are_what_is_answered_with_500_and_crashes() -> None:
+def test_internal_errors_are_500_answers_and_crashes() -> None:
     failed = {line["outcome"] for line, status in ENDS if status == 500}
     assert failed
     assert taken_by("InternalErrors") == failed
@@ -211,7 +211,7 @@ def test_internal_errors_are_what_is_answered_with_500_and_crashes() -> None:
     assert matches(FILTERS["InternalErrors"]["FilterPattern"], crash)
 
 
-def test_refused_clients_are_those_who_did_not_prove_who_they_are() -> None:
+def test_refused_clients_are_invalid_client_answers() -> None:
     assert taken_by("RefusedClients") == {"invalid_client:unknown", "invalid_client:wrong"}
     with pytest.raises(OAuthError) as caught:
         oauth.parse(
@@ -304,7 +304,7 @@ def test_the_trigger_s_role_decrypts_the_deployment_key_and_nothing_else() -> No
     assert secret.endswith(":${AWS::AccountId}:secret:${NamePrefix}/deployment-??????")
 
 
-def test_the_trigger_is_attached_to_a_pool_that_is_made_here_and_may_have_one() -> None:
+def test_the_trigger_is_attached_only_to_a_new_pool_that_supports_it() -> None:
     pool = REGION["Resources"]["UserPool"]["Properties"]
     condition, config, none = pool["LambdaConfig"]["Fn::If"]
     assert none == {"Ref": "AWS::NoValue"}
@@ -321,11 +321,11 @@ def test_the_trigger_is_attached_to_a_pool_that_is_made_here_and_may_have_one() 
     }
 
 
-def test_replicas_behind_are_counted_from_the_surveys_own_number() -> None:
+def test_outdated_replicas_are_counted_from_the_surveys_number() -> None:
     assert metric_of("ReplicasBehind")["MetricValue"] == f"$.drift.{Kind.REPLICA}"
 
 
-def test_nothing_that_a_caller_sends_becomes_a_dimension() -> None:
+def test_no_request_value_becomes_a_metric_dimension() -> None:
     """Metric filters have none, and telemetry's are the Region and our own word for the outcome."""
     for name in FILTERS:
         assert "Dimensions" not in metric_of(name)
@@ -339,21 +339,21 @@ def test_nothing_that_a_caller_sends_becomes_a_dimension() -> None:
         assert re.fullmatch(r"[a-z_]+(:[A-Za-z_]+)?", line["outcome"])
 
 
-def test_a_pool_that_was_brought_is_not_touched() -> None:
+def test_an_existing_pool_is_not_changed() -> None:
     for name, resource in REGION["Resources"].items():
         if resource["Type"].startswith("AWS::Cognito::"):
             assert resource["Condition"] == "MakesPool", name
     assert REGION["Conditions"]["MakesPool"] == {"Fn::Equals": [{"Ref": "ExistingUserPoolId"}, ""]}
 
 
-def test_the_outputs_suffice_for_configure() -> None:
+def test_the_outputs_are_sufficient_for_configure() -> None:
     outputs = REGION["Outputs"]
     assert set(FROM_STACK) <= set(outputs)
     conditional = [name for name in FROM_STACK if "Condition" in outputs[name]]
     assert conditional == ["PublicUrl", "KmsKeyArn"]  # a name and keys are optional
 
 
-def test_the_outputs_suffice_for_the_routing() -> None:
+def test_the_outputs_are_sufficient_for_the_routing() -> None:
     for parameter in ("RegionalDomainName", "RegionalHostedZoneId", "ApiHost"):
         assert parameter in REGION["Outputs"]
         assert any(
@@ -362,7 +362,7 @@ def test_the_outputs_suffice_for_the_routing() -> None:
         )
 
 
-def test_only_the_standbys_takeover_switch_moves_the_traffic() -> None:
+def test_only_the_standbys_takeover_check_moves_traffic() -> None:
     (check,) = resources(ROUTING, "AWS::Route53::HealthCheck").values()
     config = check["HealthCheckConfig"]
     assert config["Inverted"] is True
@@ -400,7 +400,7 @@ def test_the_dashboard_is_json_and_shows_both_regions_side_by_side() -> None:
 # The limit by source address
 
 
-def test_the_limit_by_address_is_off_by_default_and_shows_nobodys_credentials() -> None:
+def test_the_limit_by_address_is_off_by_default_and_logs_no_credentials() -> None:
     assert REGION["Parameters"]["RequestsPerAddress"]["Default"] == 0
     off = {"Fn::Not": [{"Fn::Equals": [{"Ref": "RequestsPerAddress"}, 0]}]}
     assert REGION["Conditions"]["LimitsAddresses"] == off
@@ -414,7 +414,7 @@ def test_the_limit_by_address_is_off_by_default_and_shows_nobodys_credentials() 
         assert each["VisibilityConfig"]["SampledRequestsEnabled"] is False
 
 
-def test_an_address_that_asks_too_often_gets_an_oauth_answer() -> None:
+def test_a_rate_limited_address_gets_an_oauth_error() -> None:
     (acl,) = resources(REGION, "AWS::WAFv2::WebACL").values()
     (rule,) = acl["Rules"]
     limit = rule["Statement"]["RateBasedStatement"]

@@ -41,14 +41,14 @@ def test_the_page_has_the_summary_of_the_stored_results() -> None:
     assert page == filled(page, headlines(FOUND))
 
 
-def test_the_page_is_one_page_with_one_table_and_leads_to_the_appendix() -> None:
+def test_the_page_is_short_has_one_table_and_links_to_the_appendix() -> None:
     page = (DOCS / PAGE).read_text()
     assert len(page.splitlines()) <= 80
     assert len(re.findall(r"^\| --- ", page, re.MULTILINE)) == 1
     assert page.count(f"]({APPENDIX})") == 1
 
 
-def test_the_appendix_is_that_of_the_stored_results() -> None:
+def test_the_appendix_agrees_with_the_stored_results() -> None:
     """If it is not: `make bench-report`."""
     assert appendix(FOUND, "../benchmarks/results") == GENERATED
 
@@ -72,11 +72,11 @@ def test_the_appendix_links_to_files_that_exist() -> None:
     assert [each for each in links if not (DOCS / each).exists()] == []
 
 
-def test_the_summary_is_that_of_the_stored_results() -> None:
+def test_the_summary_agrees_with_the_stored_results() -> None:
     assert json.loads((RESULTS / "summary.json").read_text()) == summary(FOUND)
 
 
-def test_a_report_of_other_results_leaves_the_committed_documents_alone(tmp_path: Path) -> None:
+def test_a_report_of_other_results_does_not_change_committed_documents(tmp_path: Path) -> None:
     (tmp_path / "warm.json").write_text((RESULTS / "warm.json").read_text())
     before = (DOCS / PAGE).read_text()
     write(tmp_path, tmp_path)
@@ -87,13 +87,13 @@ def test_a_report_of_other_results_leaves_the_committed_documents_alone(tmp_path
     assert ((DOCS / PAGE).read_text(), (DOCS / APPENDIX).read_text()) == (before, GENERATED)
 
 
-def test_a_summary_without_all_results_names_those_that_are_missing() -> None:
+def test_an_incomplete_summary_names_missing_results() -> None:
     assert headlines({"warm": FOUND["warm"]}) == (
         "Not measured yet: junk, cold, peers, calls, scale, verifier, trigger.\n"
     )
 
 
-def test_a_summary_does_without_the_peer_that_needs_node() -> None:
+def test_a_summary_works_without_the_node_peer() -> None:
     peers = json.loads((RESULTS / "peers.json").read_text())
     peers["bars"] = {key: bar for key, bar in peers["bars"].items() if "oidc" not in key}
     there, absent = headlines(FOUND), headlines({**FOUND, "peers": peers})
@@ -113,7 +113,7 @@ def test_a_missed_bar_is_marked_in_both_documents() -> None:
     assert "| ≤ 2.5 | 2.6 | **no** |" in appendix(found, "")
 
 
-def test_filling_a_page_keeps_its_words() -> None:
+def test_filling_a_page_keeps_its_prose() -> None:
     page = "before\n<!-- results: summary -->\nold\n<!-- end -->\nafter\n"
     assert filled(page, "new\n") == (
         "before\n<!-- results: summary -->\n\nnew\n\n<!-- end -->\nafter\n"

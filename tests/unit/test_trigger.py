@@ -113,12 +113,12 @@ def world() -> World:
 # When it stamps
 
 
-def test_a_token_that_the_exchange_asks_for_is_stamped(world: World) -> None:
+def test_a_token_requested_by_the_exchange_gets_the_claim(world: World) -> None:
     assert world.claim(event(told())) == CLIENT
     assert world.lines == []
 
 
-def test_whoever_holds_a_real_secret_cannot_name_another_client(world: World) -> None:
+def test_the_holder_of_a_cognito_secret_cannot_name_another_client(world: World) -> None:
     """A MAC that was seen fits its own app client only, and no other surrogate."""
     other_app_client = mac(app_client="another0app0client00000000")
     for claimed in (
@@ -141,7 +141,7 @@ def test_the_app_client_is_the_one_that_cognito_authenticated(world: World) -> N
 
 
 @given(client_id=st.text(min_size=1), app_client=st.text(min_size=1), key=st.binary(min_size=32))
-def test_the_mac_is_the_one_that_enrolment_makes(
+def test_the_mac_is_the_one_that_enrollment_makes(
     client_id: str, app_client: str, key: bytes
 ) -> None:
     assert index.mac(key, client_id, app_client) == mac(client_id, app_client, key)
@@ -159,7 +159,7 @@ def test_the_mac_is_the_one_that_enrolment_makes(
         {"something": "else"},
     ],
 )
-def test_who_asks_without_the_exchange_is_left_alone(world: World, metadata: Any) -> None:
+def test_a_direct_token_request_is_unchanged(world: World, metadata: Any) -> None:
     assert world.claim(event(metadata)) is None
     assert (world.fetched, world.lines) == (0, [])
 
@@ -199,7 +199,7 @@ json_values = st.recursive(
     part=st.sampled_from(["request", "callerContext", "response", "version", "triggerSource"]),
     value=json_values,
 )
-def test_whatever_the_event_it_comes_back(part: str, value: object) -> None:
+def test_any_event_is_returned_unchanged_except_its_response(part: str, value: object) -> None:
     world = World()
     sent = event(told()) | {part: value}
     back = world.trigger(sent, None)
@@ -207,12 +207,12 @@ def test_whatever_the_event_it_comes_back(part: str, value: object) -> None:
 
 
 @given(json_values)
-def test_what_is_no_event_comes_back(value: object) -> None:
+def test_a_value_that_is_no_event_is_returned(value: object) -> None:
     assert World().trigger(value, None) == value
 
 
 @given(st.dictionaries(st.sampled_from(["surrogate_client_id", "surrogate_mac"]), json_values))
-def test_whatever_the_metadata_no_claim_is_made_up(metadata: dict[str, Any]) -> None:
+def test_invalid_metadata_yields_no_claim(metadata: dict[str, Any]) -> None:
     assert World().claim(event(metadata)) is None
 
 
@@ -228,7 +228,7 @@ def test_whatever_the_metadata_no_claim_is_made_up(metadata: dict[str, Any]) -> 
         json.dumps({"schema": 1, "key": None}),
     ],
 )
-def test_a_malformed_key_means_no_claim(world: World, text: str) -> None:
+def test_a_malformed_key_yields_no_claim(world: World, text: str) -> None:
     world.text = text
     assert world.claim(event(told())) is None
     (line,) = world.lines
@@ -236,7 +236,7 @@ def test_a_malformed_key_means_no_claim(world: World, text: str) -> None:
     assert line["outcome"] == "no_key"
 
 
-def test_no_line_tells_a_secret_or_who_called(world: World) -> None:
+def test_no_log_line_has_a_secret_or_the_caller(world: World) -> None:
     quoting = ValueError(f"{KEY!r} {CLIENT} {APP_CLIENT}")
     world.failures = [quoting]
     world.claim(event(told()))
@@ -268,7 +268,7 @@ def test_the_last_known_key_is_kept_through_an_outage(world: World) -> None:
         assert world.claim(event(told())) == CLIENT
 
 
-def test_an_outage_does_not_slow_every_token_down(world: World) -> None:
+def test_an_outage_does_not_delay_every_token(world: World) -> None:
     world.failures = [TimeoutError()] * 100
     for _ in range(20):
         assert world.claim(event(told())) is None
@@ -278,7 +278,7 @@ def test_an_outage_does_not_slow_every_token_down(world: World) -> None:
     assert world.claim(event(told())) == CLIENT
 
 
-def test_another_key_is_found_when_macs_stop_fitting(world: World) -> None:
+def test_a_replaced_key_is_read_when_macs_stop_matching(world: World) -> None:
     world.claim(event(told()))
     world.text = record_json.deployment_key_to_json(OTHER_KEY)
     made_since = told(given=mac(key=OTHER_KEY))
@@ -287,7 +287,7 @@ def test_another_key_is_found_when_macs_stop_fitting(world: World) -> None:
     assert world.claim(event(made_since)) == CLIENT
 
 
-def test_wrong_macs_cost_a_read_a_minute_at_most(world: World) -> None:
+def test_wrong_macs_cost_at_most_one_read_a_minute(world: World) -> None:
     for _ in range(600):
         world.claim(event(told(given=mac(key=OTHER_KEY))))
         world.clock.advance(1)
@@ -308,17 +308,17 @@ def test_the_template_s_copy_is_the_source() -> None:
     assert with_copy(TEMPLATE.read_text(), INDEX.read_text()) == TEMPLATE.read_text()
 
 
-def test_the_copy_is_written_anew() -> None:
+def test_the_copy_is_regenerated() -> None:
     changed = with_copy(TEMPLATE.read_text(), "x = 1\n\ny = 2\n")
     assert changed.count("\n") < TEMPLATE.read_text().count("\n")
     assert with_copy(changed, INDEX.read_text()) == TEMPLATE.read_text()
 
 
-def test_the_template_is_small_enough_to_be_deployed_without_a_bucket() -> None:
+def test_the_template_can_be_deployed_without_a_bucket() -> None:
     assert len(TEMPLATE.read_bytes()) <= 51_200
 
 
-def test_it_runs_what_production_runs_within_cognito_s_five_seconds() -> None:
+def test_the_trigger_has_productions_runtime_and_ends_within_cognitos_limit() -> None:
     properties = _template()["TriggerFunction"]["Properties"]
     version = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]["deployment"][
         "python"
@@ -329,7 +329,7 @@ def test_it_runs_what_production_runs_within_cognito_s_five_seconds() -> None:
     assert callable(index.handler)
 
 
-def test_it_imports_the_standard_library_and_the_sdk_only_when_asked() -> None:
+def test_the_trigger_imports_only_the_standard_library_and_defers_the_sdk() -> None:
     tree = ast.parse(INDEX.read_text())
     at_once = {
         name.partition(".")[0]
@@ -354,7 +354,7 @@ def test_it_imports_the_standard_library_and_the_sdk_only_when_asked() -> None:
     assert done.stdout == "False\n"
 
 
-def test_it_starts_in_a_runtime_that_lacks_the_sdk() -> None:
+def test_the_trigger_starts_without_the_sdk() -> None:
     """An import that fails must not cost a token either."""
     code = (
         "import sys; sys.modules['botocore'] = None\n"

@@ -63,12 +63,12 @@ def test_a_value_is_loaded_once_while_it_is_fresh() -> None:
     assert source.loads == ["a", "a"]
 
 
-def test_values_are_kept_apart() -> None:
+def test_values_are_cached_by_key() -> None:
     known = Source().known()
     assert [known.get("a"), known.get("b"), known.get("a")] == ["a-1", "b-2", "a-1"]
 
 
-def test_the_age_of_a_value_counts_from_when_it_was_asked_for() -> None:
+def test_the_age_of_a_value_counts_from_the_request() -> None:
     source = Source(takes=3)
     known = source.known()
     known.get("a")
@@ -103,7 +103,7 @@ def test_serving_the_last_known_value_does_not_lengthen_its_life() -> None:
         known.get("a")
 
 
-def test_a_source_that_answers_again_is_believed() -> None:
+def test_a_recovered_source_is_used() -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -116,7 +116,7 @@ def test_a_source_that_answers_again_is_believed() -> None:
 
 
 @pytest.mark.parametrize("error", [MalformedSecretError(), StoreRefusedError()])
-def test_nothing_stands_in_for_an_answer_that_is_bad(error: ServiceError) -> None:
+def test_the_last_known_value_does_not_serve_for_other_errors(error: ServiceError) -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -126,7 +126,7 @@ def test_nothing_stands_in_for_an_answer_that_is_bad(error: ServiceError) -> Non
         known.get("a")
 
 
-def test_what_is_gone_is_gone_at_once_and_remembered_as_gone() -> None:
+def test_a_deleted_value_is_absent_at_once_and_cached_as_absent() -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -142,7 +142,7 @@ def test_what_is_gone_is_gone_at_once_and_remembered_as_gone() -> None:
         known.get("a")
 
 
-def test_what_is_absent_is_asked_for_again_after_the_fresh_seconds() -> None:
+def test_an_absent_value_is_loaded_again_after_the_fresh_seconds() -> None:
     source = Source(error=UnknownClientError())
     known = source.known()
     with pytest.raises(UnknownClientError):
@@ -165,7 +165,7 @@ def test_a_flood_of_unknown_keys_evicts_no_value() -> None:
     assert known.get("a") == "a-1"
 
 
-def test_what_is_kept_is_bounded() -> None:
+def test_the_number_of_cached_values_is_bounded() -> None:
     source = Source()
     known = source.known()
     for number in range(caching.REMEMBERED + 1):
@@ -177,7 +177,7 @@ def test_what_is_kept_is_bounded() -> None:
     assert len(source.loads) == before + 1, "the oldest was forgotten"
 
 
-def test_what_nobody_asks_for_any_more_does_not_stay() -> None:
+def test_an_unused_value_is_dropped_after_the_stale_seconds() -> None:
     """The record of a client that is gone holds a hash, and secrets of Cognito."""
     source = Source()
     known = LastKnownCache(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
@@ -190,7 +190,7 @@ def test_what_nobody_asks_for_any_more_does_not_stay() -> None:
     assert gone() is None
 
 
-def test_an_outage_does_not_become_a_stampede() -> None:
+def test_an_outage_causes_no_stampede() -> None:
     source = Source(error=StoreUnavailableError())
     known = source.known()
     for second in range(20):
@@ -201,7 +201,7 @@ def test_an_outage_does_not_become_a_stampede() -> None:
         source.clock.advance(1)
 
 
-def test_without_time_to_load_only_what_is_known_counts() -> None:
+def test_without_time_to_load_only_cached_values_serve() -> None:
     source = Source()
     known = source.known()
     with pytest.raises(StoreUnavailableError):
@@ -229,11 +229,11 @@ def test_a_refresh_loads_again_but_not_too_often() -> None:
     assert known.get("a") == "a-2"
 
 
-def test_a_refresh_of_what_is_not_known_loads_it() -> None:
+def test_a_refresh_of_an_unknown_key_loads_it() -> None:
     assert Source().known().refresh("a", at_least=5) == "a-1"
 
 
-def test_a_refresh_finds_what_was_absent() -> None:
+def test_a_refresh_replaces_an_absent_value() -> None:
     source = Source(error=UnknownClientError())
     known = source.known()
     with pytest.raises(UnknownClientError):
@@ -243,7 +243,7 @@ def test_a_refresh_finds_what_was_absent() -> None:
     assert known.get("a") == "a-2"
 
 
-def test_a_refresh_that_fails_changes_nothing() -> None:
+def test_a_failed_refresh_changes_nothing() -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -259,7 +259,7 @@ def test_a_refresh_that_fails_changes_nothing() -> None:
     assert known.refresh("a", at_least=5) == "a-3"
 
 
-def test_a_refresh_of_what_is_gone_forgets_it() -> None:
+def test_a_refresh_of_a_deleted_value_forgets_it() -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -274,7 +274,7 @@ def test_a_refresh_of_what_is_gone_forgets_it() -> None:
 # Clocks that are set
 
 
-def test_a_clock_that_is_set_back_makes_nothing_fresher() -> None:
+def test_a_clock_set_back_makes_no_value_fresher() -> None:
     source = Source()
     known = source.known()
     known.get("a")
@@ -319,7 +319,7 @@ def test_no_value_is_ever_older_than_stale(
 # What is kept
 
 
-def test_values_are_kept_in_the_order_in_which_they_came() -> None:
+def test_values_are_evicted_in_insertion_order() -> None:
     kept: ExpiringCache[str, int] = ExpiringCache(lambda _: False, remembered=2)
     for key, value in [("a", 1), ("b", 2), ("a", 3), ("c", 4)]:
         kept.put(key, value)
@@ -329,14 +329,16 @@ def test_values_are_kept_in_the_order_in_which_they_came() -> None:
     assert kept.get("a") is None
 
 
-def test_a_value_that_is_over_when_it_comes_is_not_kept() -> None:
+def test_an_expired_value_is_not_cached() -> None:
     kept: ExpiringCache[str, int] = ExpiringCache(lambda value: value < 0)
     kept.put("a", -1)
     assert kept.get("a") is None
 
 
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.integers(0, 20)), max_size=40))
-def test_never_more_than_is_remembered_and_never_anothers(puts: list[tuple[str, int]]) -> None:
+def test_the_cache_is_bounded_and_returns_only_the_keys_own_value(
+    puts: list[tuple[str, int]],
+) -> None:
     now = 0
     kept: ExpiringCache[str, tuple[str, int]] = ExpiringCache(
         lambda value: value[1] <= now, remembered=3

@@ -28,7 +28,7 @@ def records_of(configured: Settings) -> tuple[ClientSecrets, ClientSecrets]:
     return own, other
 
 
-def test_each_region_encrypts_with_its_own_key_whoever_writes() -> None:
+def test_each_region_encrypts_with_its_own_key_for_either_writer() -> None:
     configured = settings(KMS_KEY_ID_PRIMARY="alias/east", KMS_KEY_ID_SECONDARY="alias/west")
     own, other = records_of(configured)
     assert (own.kms_key, own.replica_kms_key) == ("alias/east", "alias/west")

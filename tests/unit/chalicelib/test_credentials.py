@@ -124,7 +124,7 @@ def _source(answers: Iterator[bytes]) -> credentials.RandomBytes:
     return lambda _: next(answers)
 
 
-def test_a_source_that_gives_useless_bytes_is_asked_again() -> None:
+def test_rejected_random_bytes_are_drawn_again() -> None:
     answers = iter([b"\xff" * 64, b"\xf8" * 64, bytes(64)])
     assert credentials.new_client_secret(lambda _: next(answers)).startswith("sgs_0000")
 
@@ -142,16 +142,18 @@ def test_no_id_ends_like_the_suffix_that_secrets_manager_appends(
 @pytest.mark.parametrize(
     "text", ["a-bcdefghijklmnopqr", "x" * 15, "x" * 41, "a/b" * 8, "", "é" * 20]
 )
-def test_what_is_no_client_id(text: str) -> None:
+def test_an_invalid_client_id_is_recognized(text: str) -> None:
     assert not credentials.is_client_id(text)
 
 
 @given(random_sources)
-def test_an_id_of_ours_is_never_one_of_cognitos(random_bytes: credentials.RandomBytes) -> None:
+def test_a_generated_client_id_never_looks_like_cognitos(
+    random_bytes: credentials.RandomBytes,
+) -> None:
     assert not ADOPTED_CLIENT_ID.fullmatch(credentials.new_client_id(random_bytes))
 
 
-def test_an_id_of_cognitos_is_a_client_id_but_not_ours() -> None:
+def test_a_cognito_client_id_is_valid_but_not_generated() -> None:
     assert credentials.is_client_id(ADOPTED)
     assert not CLIENT_ID.fullmatch(ADOPTED)
 
@@ -202,7 +204,7 @@ def test_every_change_and_transposition_of_one_secret_is_detected() -> None:
 
 
 @given(client_secrets, st.sampled_from(["", " ", "\n", "a", "=", "é"]))
-def test_what_is_longer_or_shorter_is_no_secret(secret: str, tail: str) -> None:
+def test_a_longer_or_shorter_text_is_no_secret(secret: str, tail: str) -> None:
     assert credentials.is_client_secret(secret + tail) is (tail == "")
     assert not credentials.is_client_secret(secret[:-1])
     assert not credentials.is_client_secret(secret[1:])
@@ -234,7 +236,7 @@ def test_derived_ids_differ_by_deployment_key(caller: str, idempotency_key: str)
     assert len(ids) == 2
 
 
-def test_what_is_derived_stays_the_same_from_release_to_release() -> None:
+def test_derivations_are_stable_across_releases() -> None:
     assert credentials.derived_client_id(KEY, "arn:aws:iam::1:user/o", "order-1") == (
         "sgc_fiepzkpujg3mbgbk3f4so3un6r"
     )
@@ -249,14 +251,14 @@ def test_a_secret_id_is_a_stable_handle(one: str, other: str) -> None:
     assert credentials.secret_id(one) not in one.lower()
 
 
-def test_what_is_issued_carries_the_handle_of_its_secret() -> None:
+def test_issued_credentials_carry_the_handle_of_their_secret() -> None:
     client_id = ClientId("sgc_" + "a" * 26)
     issued = credentials.issue(client_id, CountingBytes())
     assert issued.client_id == client_id
     assert issued.secret_id == credentials.secret_id(issued.client_secret)
 
 
-def test_a_log_may_call_our_clients_by_their_id_and_adopted_ones_by_a_handle() -> None:
+def test_logs_use_generated_client_ids_and_handles_of_adopted_ones() -> None:
     ours = credentials.new_client_id(CountingBytes())
     assert credentials.loggable(ours) == ours
     handle = credentials.loggable(ADOPTED)
@@ -311,7 +313,7 @@ def test_the_profile_is_the_one_that_owasp_names() -> None:
     assert OWASP_19_MIB.hash_len >= 32
 
 
-def test_what_is_stored_is_a_hash_of_that_profile() -> None:
+def test_the_stored_hash_has_that_profile() -> None:
     issued = credentials.issue(ClientId("sgc_" + "a" * 26), CountingBytes())
     stored = SecretHasher(CountingBytes()).hash(issued, now=NOW)
     assert stored.hash.startswith("$argon2id$v=19$m=19456,t=2,p=1$")
@@ -321,7 +323,7 @@ def test_what_is_stored_is_a_hash_of_that_profile() -> None:
     assert PasswordHasher().verify(stored.hash, issued.client_secret)
 
 
-def test_the_salt_is_of_the_randomness_that_was_given() -> None:
+def test_the_salt_comes_from_the_given_random_source() -> None:
     """Invariant 7: no hash draws its own."""
     issued = credentials.issue(ClientId("sgc_" + "a" * 26), CountingBytes())
     once, again = (SecretHasher(CountingBytes()).hash(issued, now=NOW) for _ in range(2))
@@ -330,7 +332,7 @@ def test_the_salt_is_of_the_randomness_that_was_given() -> None:
     assert once.hash != other.hash
 
 
-def test_the_decoy_is_verified_for_real() -> None:
+def test_the_decoy_costs_a_real_verification() -> None:
     """Not refused as malformed, which would take no time: compared, and found not to fit."""
     assert extract_parameters(OWASP_19_MIB_DECOY) == OWASP_19_MIB
     with pytest.raises(VerifyMismatchError):
@@ -417,13 +419,13 @@ def test_a_secret_whose_handle_fits_but_whose_hash_does_not_is_refused() -> None
     assert hashed.count == 1
 
 
-def test_a_malformed_hash_authenticates_nobody() -> None:
+def test_a_malformed_hash_does_not_authenticate() -> None:
     hashed = Hashed()
     for text in ["", "x", "$argon2id$v=19$m=8,t=1,p=1$x$y", hashed.issued.client_secret]:
         assert hashed.verify(stored=(replace(hashed.stored[0], hash=text),)) is None
 
 
-def test_an_exact_repeat_is_not_hashed_again_right_or_wrong() -> None:
+def test_an_exact_repeat_is_not_hashed_again() -> None:
     hashed = Hashed()
     wrong = hashed.issue().client_secret
     for _ in range(3):
@@ -433,7 +435,7 @@ def test_an_exact_repeat_is_not_hashed_again_right_or_wrong() -> None:
     assert hashed.count == 3
 
 
-def test_what_is_remembered_is_bound_to_client_secret_and_hash() -> None:
+def test_a_remembered_outcome_is_bound_to_client_secret_and_hash() -> None:
     hashed = Hashed()
     assert hashed.verify()
     again = (hashed.hasher.hash(hashed.issued, now=NOW),)
@@ -450,7 +452,7 @@ def test_a_wrong_outcome_does_not_outlive_its_hash() -> None:
     assert hashed.verify() == hashed.issued.secret_id
 
 
-def test_an_old_profile_is_noticed_at_first_sight_and_again() -> None:
+def test_an_old_profile_is_reported_on_every_verification() -> None:
     old = Hashed()
     newer = CountingArgon2(time_cost=2)
     hasher = SecretHasher(CountingBytes(), argon2=newer, decoy=newer.hash("x"))
@@ -475,7 +477,7 @@ def test_remembered_outcomes_are_bounded() -> None:
     assert hashed.count == 5, "the oldest outcome was forgotten"
 
 
-def test_right_outcomes_are_bounded_as_well() -> None:
+def test_remembered_successes_are_bounded() -> None:
     hashed = Hashed(remembered=2)
     clients = [hashed.issue() for _ in range(3)]
     stored = {each.client_id: (hashed.hasher.hash(each, now=NOW),) for each in clients}
@@ -489,7 +491,7 @@ def test_right_outcomes_are_bounded_as_well() -> None:
     assert hashed.count == 4
 
 
-def test_no_flood_of_wrong_guesses_evicts_who_is_right() -> None:
+def test_wrong_guesses_do_not_evict_remembered_successes() -> None:
     hashed = Hashed(remembered=2)
     assert hashed.verify()
     for _ in range(10):
@@ -510,7 +512,7 @@ class _Recording:
         return bytes(count)
 
 
-def test_the_process_key_is_made_with_the_first_verification_not_before() -> None:
+def test_the_process_key_is_made_at_the_first_verification() -> None:
     """A snapshot of an initialized function must not hold a key that its copies share."""
     random_bytes = _Recording()
     hasher = SecretHasher(random_bytes, argon2=CountingArgon2())
@@ -522,7 +524,7 @@ def test_the_process_key_is_made_with_the_first_verification_not_before() -> Non
     assert random_bytes.asked == [32]
 
 
-def test_what_is_remembered_holds_no_secret() -> None:
+def test_remembered_outcomes_hold_no_secret() -> None:
     hashed = Hashed()
     hashed.verify()
     hashed.verify(hashed.issue().client_secret)
@@ -576,7 +578,7 @@ def test_the_same_guess_at_the_same_time_is_hashed_once() -> None:
     assert len(argon2.verified) == 1
 
 
-def test_guesses_at_one_client_leave_room_for_another_client() -> None:
+def test_guesses_at_one_client_do_not_block_another() -> None:
     argon2 = SlowArgon2()
     hasher = SecretHasher(CountingBytes(), argon2=argon2, decoy=argon2.hash("x"), at_once=8)
     random_bytes = CountingBytes()
@@ -587,7 +589,7 @@ def test_guesses_at_one_client_leave_room_for_another_client() -> None:
     assert (argon2.most, len(argon2.verified)) == (1, 6)
 
 
-def test_no_more_verifications_run_than_are_allowed() -> None:
+def test_concurrent_verifications_are_limited() -> None:
     argon2 = SlowArgon2()
     hasher = SecretHasher(CountingBytes(), argon2=argon2, decoy=argon2.hash("x"), at_once=2)
     random_bytes = CountingBytes()

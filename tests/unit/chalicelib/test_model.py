@@ -66,7 +66,7 @@ def test_a_field_that_holds_a_secret_is_not_shown(
     assert SECRET not in f"{made}"
 
 
-def test_every_text_of_the_model_was_thought_about() -> None:
+def test_every_text_field_of_the_model_is_classified() -> None:
     """A new field that takes text is either hidden or known to hold nothing secret."""
     texts = {
         field.name
@@ -100,7 +100,7 @@ def _is_text(hint: Any) -> bool:
     return hint is str or str in typing.get_args(hint)
 
 
-def test_what_an_exchange_handles_shows_nothing_secret() -> None:
+def test_objects_of_an_exchange_show_no_secret() -> None:
     world = ExchangeWorld()
     issued = world.client()
     stored = world.store.stored[issued.client_id]
@@ -125,7 +125,7 @@ def test_what_an_exchange_handles_shows_nothing_secret() -> None:
         assert "east-app" not in told
 
 
-def test_what_an_enrolment_handles_shows_nothing_secret() -> None:
+def test_objects_of_an_enrollment_show_no_secret() -> None:
     world = EnrollmentWorld()
     request = enrollment.EnrollmentRequest("billing", ("demo/read",), (), None, "key-1")
     enrolled = world.enroll.enroll(request, CALLER)
@@ -135,7 +135,7 @@ def test_what_an_enrolment_handles_shows_nothing_secret() -> None:
     assert "cognito-secret-of" not in told
 
 
-def test_nouns_are_frozen() -> None:
+def test_model_classes_are_frozen() -> None:
     for noun in nouns(model):
         parameters = noun.__dataclass_params__  # type: ignore[attr-defined]
         assert parameters.frozen, noun

@@ -67,12 +67,12 @@ def test_every_field_of_a_record_is_stored(record: ClientRecord) -> None:
     assert stored.keys() == names | {"schema"}
 
 
-def test_what_is_stored_names_its_schema() -> None:
+def test_stored_documents_name_their_schema() -> None:
     for text in (state_to_json(RegionState(writer=True, took_over=False)), a_record()):
         assert json.loads(text)["schema"] == SCHEMA
 
 
-def test_what_is_stored_is_small() -> None:
+def test_stored_documents_are_small() -> None:
     """One line, no spaces: Secrets Manager keeps at most 64 KiB."""
     text = a_record()
     assert "\n" not in text
@@ -80,7 +80,7 @@ def test_what_is_stored_is_small() -> None:
     assert len(text) < 4_096
 
 
-def test_what_an_earlier_release_stored_can_be_read() -> None:
+def test_documents_of_an_earlier_release_can_be_read() -> None:
     """What is stored stays: whoever breaks this has to raise the schema, and migrate."""
     state = '{"schema":1,"writer":true,"took_over":false,"denied":["sgc_a"]}'
     assert state_from_json(state) == RegionState(
@@ -140,7 +140,7 @@ def changed(content: Any, path: tuple[Any, ...], change: Callable[[Any, Any], No
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_what_lacks_a_member_is_malformed(kind: str) -> None:
+def test_a_document_without_a_member_is_malformed(kind: str) -> None:
     content = json.loads(a_text(kind))
     for path in places(content):
         if isinstance(path[-1], int) or path in {("app_clients", "us-east-1"), OTHER_HALF}:
@@ -178,7 +178,7 @@ def test_a_member_of_another_type_is_malformed(stored: str, data: st.DataObject)
     assert accepted == said, "what is accepted is what it says"
 
 
-def test_what_a_version_before_failback_wrote_is_read() -> None:
+def test_a_state_from_before_failback_can_be_read() -> None:
     text = json.dumps({"schema": 1, "writer": True, "took_over": False, "denied": ["sgc_a"]})
     assert state_from_json(text) == RegionState(
         writer=True, took_over=False, denied=frozenset({ClientId("sgc_a")}), epoch=0
@@ -186,7 +186,7 @@ def test_what_a_version_before_failback_wrote_is_read() -> None:
 
 
 @given(records)
-def test_a_record_says_which_version_it_took_the_place_of(record: ClientRecord) -> None:
+def test_a_record_names_the_version_it_replaced(record: ClientRecord) -> None:
     text = record_to_json(record, VersionId("before"))
     assert record_from_json(text) == record
     assert written_after(text) == "before"
@@ -194,7 +194,7 @@ def test_a_record_says_which_version_it_took_the_place_of(record: ClientRecord) 
 
 
 @given(st.text() | st.from_type(int).map(str))
-def test_what_is_no_record_took_the_place_of_nothing(text: str) -> None:
+def test_an_invalid_record_names_no_replaced_version(text: str) -> None:
     assert written_after(text) is None
 
 
@@ -216,7 +216,7 @@ def test_a_list_of_a_record_is_a_list(member: str, wrong: Any) -> None:
 
 @pytest.mark.parametrize("member", ["enrollment", "deletion"])
 @pytest.mark.parametrize("wrong", ["", {}, [], 0, False])
-def test_what_a_record_may_lack_is_null_or_whole(member: str, wrong: Any) -> None:
+def test_an_optional_member_of_a_record_is_null_or_complete(member: str, wrong: Any) -> None:
     content = json.loads(a_record())
     assert content[member] is None
     with pytest.raises(MalformedSecretError):
@@ -225,7 +225,7 @@ def test_what_a_record_may_lack_is_null_or_whole(member: str, wrong: Any) -> Non
 
 @pytest.mark.parametrize("member", ["retiring", "outdated"])
 @pytest.mark.parametrize("wrong", ["", {}, [], 0, False])
-def test_what_an_app_client_may_lack_is_null_or_whole(member: str, wrong: Any) -> None:
+def test_an_optional_member_of_an_app_client_is_null_or_complete(member: str, wrong: Any) -> None:
     content = json.loads(a_record())
     assert content["app_clients"]["us-east-1"][member] is None
     content["app_clients"]["us-east-1"][member] = wrong
@@ -245,7 +245,7 @@ def test_what_an_app_client_may_lack_is_null_or_whole(member: str, wrong: Any) -
         ("expires_at", "never"),
     ],
 )
-def test_a_value_that_means_nothing_is_malformed(member: str, wrong: Any) -> None:
+def test_an_invalid_value_is_malformed(member: str, wrong: Any) -> None:
     content = json.loads(a_record())
     with pytest.raises(MalformedSecretError):
         record_from_json(json.dumps({**content, member: wrong}))
@@ -254,7 +254,7 @@ def test_a_value_that_means_nothing_is_malformed(member: str, wrong: Any) -> Non
 @pytest.mark.parametrize(
     "key", ["", "AAAA", base64.b64encode(bytes(31)).decode(), "é", "=" * 44, "A" * 40 + "\nAAAA"]
 )
-def test_a_deployment_key_that_is_none_is_malformed(key: str) -> None:
+def test_an_invalid_deployment_key_is_malformed(key: str) -> None:
     with pytest.raises(MalformedSecretError):
         deployment_key_from_json(json.dumps({"schema": SCHEMA, "key": key}))
 
@@ -278,7 +278,7 @@ def test_an_unknown_schema_is_refused(kind: str, schema: Any) -> None:
 @example(text='{"schema":1}')
 @example(text="{")
 @example(text="[" * 20_000)
-def test_what_is_not_ours_is_malformed(kind: str, text: str) -> None:
+def test_a_foreign_document_is_malformed(kind: str, text: str) -> None:
     with pytest.raises(MalformedSecretError):
         READERS[kind](text)
 
@@ -295,7 +295,7 @@ def test_what_is_not_ours_is_malformed(kind: str, text: str) -> None:
         json.dumps(CANARY),
     ],
 )
-def test_no_error_quotes_what_was_stored(kind: str, text: str) -> None:
+def test_no_error_quotes_a_stored_document(kind: str, text: str) -> None:
     _assert_quotes_nothing(kind, text)
 
 
@@ -304,7 +304,7 @@ def test_no_error_quotes_what_was_stored(kind: str, text: str) -> None:
     ["client_id", "status", "origin", "created_at", "secrets", "allowed_cidrs", "app_clients"],
 )
 @pytest.mark.parametrize("wrong", [CANARY, [CANARY], {CANARY: CANARY}, [{CANARY: 1}]])
-def test_no_error_quotes_what_is_wrong_with_a_record(member: str, wrong: Any) -> None:
+def test_no_error_quotes_an_invalid_value(member: str, wrong: Any) -> None:
     if (member, wrong) == ("client_id", CANARY):
         return
     content = json.loads(a_record())

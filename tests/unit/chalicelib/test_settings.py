@@ -110,7 +110,7 @@ def test_a_stage_selects_its_region() -> None:
     assert "us-east-1" in primary.own.token_endpoint
 
 
-def test_the_other_region_sees_the_same_the_other_way_round() -> None:
+def test_the_other_stage_has_the_regions_exchanged() -> None:
     assert settings("primary").seen_from_the_other_region() == settings("secondary")
     assert settings("secondary").seen_from_the_other_region() == settings("primary")
 
@@ -129,7 +129,7 @@ def test_a_missing_setting_is_named(name: str) -> None:
         Settings.from_env(environ)
 
 
-def test_the_settings_that_must_be_there_are_those() -> None:
+def test_the_required_settings_are_complete() -> None:
     environ = {name: value for name, value in environment("primary").items() if name in REQUIRED}
     found = Settings.from_env(environ)
     assert (found.access_token_seconds, found.fresh_seconds, found.stale_seconds) == (
@@ -150,7 +150,7 @@ def test_a_malformed_setting_is_named(name: str, value: str) -> None:
 
 
 @given(st.sampled_from(REQUIRED + list(MALFORMED)), st.text(max_size=30))
-def test_whatever_a_setting_holds_it_is_named_or_accepted(name: str, value: str) -> None:
+def test_any_value_of_a_setting_is_accepted_or_named(name: str, value: str) -> None:
     try:
         settings(**{name: value})
     except SettingsError as err:
@@ -195,7 +195,7 @@ def test_an_endpoint_may_have_a_path_and_the_public_url_none() -> None:
         "notamazoncognito.com",
     ],
 )
-def test_a_token_endpoint_at_cognito_is_of_its_region_and_a_custom_domain_anywhere(
+def test_a_cognito_token_endpoint_must_be_in_its_region_and_a_custom_domain_need_not(
     host: str,
 ) -> None:
     """Invariant 4: an exchange that is sent to the other Region would fail with it."""
@@ -203,7 +203,7 @@ def test_a_token_endpoint_at_cognito_is_of_its_region_and_a_custom_domain_anywhe
     assert settings(OAUTH_HOST_PRIMARY=url).primary.token_endpoint == url
 
 
-def test_one_region_is_not_two() -> None:
+def test_both_regions_must_differ() -> None:
     pool, endpoint = "us-east-1_EXAMPLE22", TOKEN_URL
     told = wrong(
         REGION_SECONDARY="us-east-1",
@@ -225,7 +225,7 @@ def test_surfaces_are_one_or_both(text: str, surfaces: set[str]) -> None:
     assert settings(SURFACES=text).surfaces == surfaces
 
 
-def test_what_is_stale_is_at_least_as_old_as_what_is_fresh() -> None:
+def test_stale_seconds_are_at_least_the_fresh_seconds() -> None:
     assert settings(FRESH_SECONDS="60", STALE_SECONDS="60").stale_seconds == 60
     assert wrong(FRESH_SECONDS="60", STALE_SECONDS="59").startswith("STALE_SECONDS: ")
 
@@ -240,7 +240,7 @@ def test_a_lambda_in_another_region_refuses_to_start() -> None:
     assert "us-west-2" in told
 
 
-def test_a_lambda_that_does_not_know_its_region_refuses_to_start() -> None:
+def test_a_lambda_without_a_known_region_refuses_to_start() -> None:
     assert wrong(AWS_LAMBDA_FUNCTION_NAME="surrogate").startswith("APP_REGION: ")
 
 
@@ -249,7 +249,7 @@ def test_a_lambda_in_its_own_region_starts() -> None:
     assert found.own.name == "us-east-1"
 
 
-def test_a_region_in_somebodys_shell_means_nothing() -> None:
+def test_the_shells_region_is_ignored() -> None:
     assert settings(AWS_REGION="eu-central-1", AWS_DEFAULT_REGION="x").own.name == "us-east-1"
 
 
@@ -268,7 +268,7 @@ def test_a_kms_key_is_named_by_id_arn_or_alias(key: str) -> None:
     assert settings(KMS_KEY_ID_PRIMARY=key).primary.kms_key_id == key
 
 
-def test_without_a_name_there_is_no_kms_key_of_ones_own() -> None:
+def test_without_a_setting_there_is_no_kms_key() -> None:
     for found in (settings(), settings(KMS_KEY_ID_PRIMARY="", KMS_KEY_ID_SECONDARY="")):
         assert (found.primary.kms_key_id, found.secondary.kms_key_id) == (None, None)
 
@@ -278,7 +278,7 @@ def test_an_alias_may_be_the_same_in_both_regions() -> None:
     assert both.primary.kms_key_id == both.secondary.kms_key_id == "alias/surrogate"
 
 
-def test_keys_are_asked_for_over_https_at_a_host_made_of_the_pools_id() -> None:
+def test_the_jwks_url_is_https_and_derived_from_the_pool_id() -> None:
     found = settings()
     for region in (found.primary, found.secondary):
         name, _, _ = region.user_pool_id.partition("_")

@@ -62,7 +62,7 @@ def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
     }
 
 
-def test_what_an_exchange_said_before_it_says_again_with_the_time_of_now() -> None:
+def test_a_repeated_exchange_event_has_the_current_time() -> None:
     """It is encoded once: nothing of another event, and no time, may be left in it."""
     stream, clock = io.StringIO(), FakeClock(1_800_000_000.25)
     emit = json_lines("us-east-1", clock, stream)
@@ -94,7 +94,7 @@ def test_drift_is_counted(outcome: str, drift: int) -> None:
     assert line["drift"] == drift
 
 
-def test_a_reconciliation_carries_how_much_drift_it_found() -> None:
+def test_a_reconciliation_carries_its_drift_counts() -> None:
     drift = {"orphans": 2, "pending": 1, "outdated": 0}
     (line,) = emitted({"event": "reconcile", "drift": drift})
     (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -118,7 +118,7 @@ def _raise_quoting() -> None:
         raise ValueError(f"cannot read {secret}") from err
 
 
-def test_a_crash_says_where_but_not_what() -> None:
+def test_a_crash_event_has_the_location_and_no_exception_text() -> None:
     with pytest.raises(ValueError, match="cannot read") as caught:
         _raise_quoting()
     event = crash(caught.value)
@@ -130,5 +130,5 @@ def test_a_crash_says_where_but_not_what() -> None:
     assert emitted(event)[0]["error"] == "ValueError"
 
 
-def test_a_crash_that_was_never_raised_can_be_told_as_well() -> None:
+def test_a_crash_without_a_traceback_can_be_logged() -> None:
     assert crash(ValueError(SECRET)) == {"event": "crash", "error": "ValueError", "at_code": []}

@@ -79,18 +79,16 @@ def session(tmp_path: Path) -> Iterator[Session]:
 
 
 @pytest.mark.parametrize("part", ALONE)
-def test_a_name_that_others_rely_on_stays(part: str) -> None:
+def test_public_names_are_unchanged(part: str) -> None:
     assert_as_before(kept()[part], ALONE[part]())
 
 
-def test_a_name_that_a_command_prints_or_stores_stays(
-    regions: TwoRegions, session: Session
-) -> None:
+def test_printed_and_stored_names_are_unchanged(regions: TwoRegions, session: Session) -> None:
     found = {part: told(regions, session) for part, told in OF_A_SESSION.items()}
     assert_as_before({part: kept()[part] for part in found}, found)
 
 
-def test_every_part_of_the_list_is_compared() -> None:
+def test_every_section_of_the_list_is_compared() -> None:
     assert kept().keys() == ALONE.keys() | OF_A_SESSION.keys()
 
 
@@ -101,7 +99,7 @@ def test_the_list_is_sorted_and_easy_to_read() -> None:
 # How they are compared
 
 
-def test_what_is_missing_and_what_is_new_is_named() -> None:
+def test_differences_name_missing_and_new_entries() -> None:
     before = {"enroll": {"members": ["client_id", "scope"], "status": 201}}
     now = {"enroll": {"members": ["client_id", "scopes"], "status": 200}, "list": {}}
     assert differences(before, now) == [
@@ -114,7 +112,7 @@ def test_what_is_missing_and_what_is_new_is_named() -> None:
     assert differences(before, before) == []
 
 
-def test_the_members_of_documents_are_told_together_and_without_their_values() -> None:
+def test_members_of_documents_are_merged_and_have_no_values() -> None:
     documents = [
         {"secrets": [], "deletion": None, "app_clients": {"us-east-1": "ready"}},
         {"secrets": [{"secret_id": "abcdefgh"}], "deletion": {"at": 1}},

@@ -81,7 +81,7 @@ def use_log(logs: FakeLogs, clock: FakeClock) -> CloudWatchUseLog:
     return CloudWatchUseLog(lambda: logs, "/aws/lambda/x", clock)  # type: ignore[arg-type, return-value]
 
 
-def test_the_last_use_of_each_secret(
+def test_each_secret_has_its_last_use(
     use_log: CloudWatchUseLog, logs: FakeLogs, clock: FakeClock
 ) -> None:
     for ago in (50, 40, 30, 20):
@@ -93,7 +93,7 @@ def test_the_last_use_of_each_secret(
     }
 
 
-def test_one_that_was_never_used_is_none(use_log: CloudWatchUseLog, logs: FakeLogs) -> None:
+def test_an_unused_secret_has_no_last_use(use_log: CloudWatchUseLog, logs: FakeLogs) -> None:
     assert use_log.last_uses(CLIENT, [ONE]) == {ONE: None}
 
 
@@ -113,7 +113,7 @@ def test_only_tokens_of_that_client_and_secret_count(
     assert use_log.last_uses(CLIENT, [ONE]) == {ONE: None}
 
 
-def test_lines_that_are_none_of_ours_are_passed_over(
+def test_foreign_log_lines_are_skipped(
     use_log: CloudWatchUseLog, logs: FakeLogs, clock: FakeClock
 ) -> None:
     for text in (f"{CLIENT} issued", f'["{CLIENT}", "issued"]', f'{{"x": "{CLIENT} issued"}}'):
@@ -121,14 +121,14 @@ def test_lines_that_are_none_of_ours_are_passed_over(
     assert use_log.last_uses(CLIENT, [ONE]) == {ONE: None}
 
 
-def test_an_adopted_client_is_searched_by_its_handle(
+def test_an_adopted_client_is_found_by_its_handle(
     use_log: CloudWatchUseLog, logs: FakeLogs, clock: FakeClock
 ) -> None:
     logs.line(clock() - 5, client_id=loggable(ADOPTED))
     assert use_log.last_uses(ADOPTED, [ONE]) == {ONE: clock() - 5}
 
 
-def test_the_newest_part_is_searched_first_and_often_enough(
+def test_a_recent_use_is_found_in_the_newest_window(
     use_log: CloudWatchUseLog, logs: FakeLogs, clock: FakeClock
 ) -> None:
     logs.line(clock() - 5)

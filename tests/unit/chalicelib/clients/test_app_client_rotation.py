@@ -38,7 +38,7 @@ def known(world: LifecycleWorld, client_id: ClientId, region: str) -> list[str]:
     return [value for value, _ in app_client.secrets.values()]
 
 
-def test_one_region_after_the_other_and_no_moment_without_a_working_secret(
+def test_regions_rotate_in_turn_and_always_keep_a_working_secret(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -92,7 +92,7 @@ def test_a_real_token_is_fetched_with_the_new_secret_before_it_is_used(
 
 
 @pytest.mark.parametrize("failure", [AppClientRefusedError(), TokenEndpointUnavailableError()])
-def test_a_new_secret_that_gets_no_token_is_taken_back(
+def test_a_new_secret_that_gets_no_token_is_deleted(
     world: LifecycleWorld, failure: Exception
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -105,7 +105,7 @@ def test_a_new_secret_that_gets_no_token_is_taken_back(
     assert known(world, client_id, EAST) == [world.regional(client_id, EAST).client_secret]
 
 
-def test_a_new_secret_may_take_a_moment_until_it_works(world: LifecycleWorld) -> None:
+def test_a_new_secret_is_tried_again_until_it_works(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.endpoints[EAST].failures["request_token"] = [AppClientRefusedError()]
     assert advance(world, client_id)[0] is Step.STARTED
@@ -129,7 +129,7 @@ def test_the_old_secret_stays_until_the_replica_has_the_new_one(world: Lifecycle
     assert advance(world, client_id)[0] is Step.FINISHED
 
 
-def test_a_second_secret_that_nobody_wrote_down_is_replaced(world: LifecycleWorld) -> None:
+def test_an_unrecorded_second_secret_is_replaced(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.clock.advance(1)
     world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of a crash")
@@ -138,7 +138,7 @@ def test_a_second_secret_that_nobody_wrote_down_is_replaced(world: LifecycleWorl
     assert "of a crash" not in known(world, client_id, EAST)
 
 
-def test_a_second_secret_that_somebody_else_may_be_writing_down_stays(
+def test_a_recent_unrecorded_second_secret_is_kept(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -151,7 +151,7 @@ def test_a_second_secret_that_somebody_else_may_be_writing_down_stays(
     assert "of another rotation" in known(world, client_id, EAST)
 
 
-def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(
+def test_an_unknown_second_secret_of_an_adopted_app_client_is_kept(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -164,14 +164,14 @@ def test_an_adopted_app_clients_unknown_second_secret_is_its_owners(
     assert "the owner's" in known(world, client_id, EAST)
 
 
-def test_one_that_is_not_due_is_left_alone(world: LifecycleWorld) -> None:
+def test_a_secret_that_is_not_due_is_not_rotated(world: LifecycleWorld) -> None:
     enrolled = world.enrolled()
     since = world.regional(enrolled.issued.client_id, EAST).secret_since
     steps = world.app_client_rotation.advance(enrolled.issued.client_id, due_before=since)
     assert steps == {EAST: Step.IDLE, WEST: Step.IDLE}
 
 
-def test_a_pending_app_client_is_passed_over(world: LifecycleWorld) -> None:
+def test_a_pending_app_client_is_skipped(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     app_clients = {**found.value.app_clients, EAST: Pending(0, "lost")}
@@ -179,7 +179,7 @@ def test_a_pending_app_client_is_passed_over(world: LifecycleWorld) -> None:
     assert advance(world, client_id) == (Step.PENDING, Step.STARTED)
 
 
-def test_a_write_that_was_lost_to_another_takes_the_new_secret_back(
+def test_a_conflicting_write_deletes_the_new_secret(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -197,7 +197,7 @@ def test_a_write_that_was_lost_to_another_takes_the_new_secret_back(
     assert world.record(client_id).client_name == "renamed"
 
 
-def test_when_nobody_knows_whether_it_was_written_both_secrets_stay(
+def test_an_unknown_write_outcome_keeps_both_secrets(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -219,7 +219,7 @@ def test_a_pool_that_throttles_changes_nothing(world: LifecycleWorld) -> None:
     assert world.record(client_id) == before
 
 
-def test_an_app_client_that_is_gone_is_told(world: LifecycleWorld) -> None:
+def test_a_missing_app_client_is_reported(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.east.made.clear()
     with pytest.raises(OperationError) as refused:

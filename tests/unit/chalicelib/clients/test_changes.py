@@ -25,14 +25,14 @@ def world() -> LifecycleWorld:
     return LifecycleWorld()
 
 
-def test_what_is_left_out_stays(world: LifecycleWorld) -> None:
+def test_omitted_members_are_unchanged(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     before = world.record(client_id)
     world.clients.change(client_id, {"client_name": "renamed"})
     assert world.record(client_id) == replace(before, client_name="renamed")
 
 
-def test_everything_can_change_at_once(world: LifecycleWorld) -> None:
+def test_all_members_can_change_in_one_call(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     shown = world.clients.change(
         client_id,
@@ -55,7 +55,7 @@ def test_everything_can_change_at_once(world: LifecycleWorld) -> None:
     assert shown.replication is Replication.IN_SYNC
 
 
-def test_a_change_of_nothing_writes_nothing(world: LifecycleWorld) -> None:
+def test_an_empty_change_writes_nothing(world: LifecycleWorld) -> None:
     enrolled = world.enrolled()
     shown = world.clients.change(enrolled.issued.client_id, {"client_name": "billing"})
     assert shown.version == enrolled.version
@@ -85,7 +85,7 @@ class TestScopes:
         assert world.record(client_id).scopes == tuple(after.split())
         assert self.granted(world, client_id) == [frozenset(after.split())] * 2
 
-    def test_while_it_changes_the_app_clients_have_what_the_record_grants(
+    def test_app_clients_have_the_granted_scopes_throughout_a_change(
         self, world: LifecycleWorld
     ) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
@@ -113,7 +113,7 @@ class TestScopes:
         assert world.regional(client_id, EAST).outdated is None
         assert world.regional(client_id, WEST).outdated is not None
 
-    def test_with_the_own_cognito_gone_nothing_changes(self, world: LifecycleWorld) -> None:
+    def test_with_this_regions_cognito_gone_nothing_changes(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
         world.east.failures["align"] = [AppClientsUnreachableError()]
         with pytest.raises(OperationError) as refused:
@@ -135,14 +135,16 @@ class TestScopes:
         assert as_problem(refused.value).status == status
         assert world.record(client_id).scopes == ("demo/read",)
 
-    def test_what_cannot_be_narrowed_is_left_for_reconcile(self, world: LifecycleWorld) -> None:
+    def test_a_failed_narrowing_of_an_app_client_is_left_to_reconcile(
+        self, world: LifecycleWorld
+    ) -> None:
         client_id = world.enrolled().issued.client_id
         world.west.failures["align"] = [AppClientsThrottledError()]
         world.clients.change(client_id, {"scopes": ("demo/read",)})
         assert world.record(client_id).scopes == ("demo/read",)
         assert self.granted(world, client_id)[0] == frozenset({"demo/read"})
 
-    def test_a_change_that_lost_against_another_is_a_conflict(self, world: LifecycleWorld) -> None:
+    def test_a_change_overtaken_by_another_is_a_conflict(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled("demo/read").issued.client_id
 
         def somebody_renames_it() -> None:
@@ -168,7 +170,7 @@ class TestScopes:
         assert app_client.scopes == frozenset({"demo/write"})
 
 
-def test_a_write_whose_outcome_is_unknown_says_so(world: LifecycleWorld) -> None:
+def test_an_unknown_write_outcome_is_reported(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replace"] = [OutcomeUnknownError()]
     with pytest.raises(OperationError) as refused:
@@ -189,7 +191,7 @@ def test_only_a_live_client_changes(world: LifecycleWorld, status: Status) -> No
     assert as_problem(refused.value).status == 409
 
 
-def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
+def test_one_of_two_writers_of_the_same_version_wins_and_the_other_can_retry(
     world: LifecycleWorld,
 ) -> None:
     enrolled = world.enrolled()
@@ -204,7 +206,7 @@ def test_two_writers_with_what_they_saw_one_wins_and_the_other_can_retry(
     assert (record.client_name, record.expires_at) == ("first", 2_000_000_000)
 
 
-def test_a_client_that_is_destroyed_while_it_is_shown_is_unknown(world: LifecycleWorld) -> None:
+def test_a_client_deleted_while_it_is_shown_is_unknown(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replication"] = [UnknownClientError()]
     with pytest.raises(OperationError) as problem:
@@ -215,7 +217,7 @@ def test_a_client_that_is_destroyed_while_it_is_shown_is_unknown(world: Lifecycl
     )
 
 
-def test_show_tells_how_far_the_replica_has_come(world: LifecycleWorld) -> None:
+def test_show_reports_the_replication_status(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     assert world.clients.show(client_id).replication is Replication.IN_SYNC
     world.store.lag = True

@@ -138,7 +138,7 @@ def settle(scene: Scene) -> None:
 
 
 @every_operation
-def test_an_operation_that_nothing_disturbs_has_its_effect(operation: Operation) -> None:
+def test_an_undisturbed_operation_succeeds(operation: Operation) -> None:
     scene = operation.scene(strict=True)
     operation.run(scene)
     scene.world.aws.down.clear()
@@ -150,7 +150,7 @@ def test_an_operation_that_nothing_disturbs_has_its_effect(operation: Operation)
 
 
 @every_operation
-def test_what_ended_half_way_can_be_repeated(operation: Operation) -> None:
+def test_an_interrupted_operation_can_be_repeated(operation: Operation) -> None:
     for case in cases(operation):
         try:
             scene, ended = disturbed(operation, case)
@@ -174,7 +174,7 @@ def repeat(operation: Operation, scene: Scene) -> None:
 
 
 @every_operation
-def test_what_ended_half_way_is_found_and_mended(operation: Operation) -> None:
+def test_an_interrupted_operation_is_found_and_repaired(operation: Operation) -> None:
     for case in cases(operation):
         try:
             scene, _ = disturbed(operation, case)
@@ -183,7 +183,7 @@ def test_what_ended_half_way_is_found_and_mended(operation: Operation) -> None:
             raise AssertionError(f"{case.name}: {err}") from err
 
 
-def test_what_lists_do_not_show_yet_is_no_drift() -> None:
+def test_changes_not_yet_listed_are_no_drift() -> None:
     """ListSecrets lags minutes behind; neither a new client nor a new name is wrong."""
     scene = Scene(strict=True)
     scene.change({"client_name": "renamed a moment ago"})
@@ -193,7 +193,7 @@ def test_what_lists_do_not_show_yet_is_no_drift() -> None:
     assert list(scene.operators.survey.run(unseen)) == []
 
 
-def test_repairs_that_ended_half_way_are_repeated() -> None:
+def test_interrupted_repairs_can_be_repeated() -> None:
     scene = messy()
     outcomes = scene.reconcile()
     assert {each.drift.kind for each in outcomes} == {

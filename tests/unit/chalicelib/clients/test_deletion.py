@@ -23,7 +23,7 @@ def world() -> LifecycleWorld:
     return LifecycleWorld()
 
 
-def test_nothing_is_left_of_a_deleted_client_but_what_restores_it(world: LifecycleWorld) -> None:
+def test_deletion_leaves_only_the_restorable_record(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     deleted = world.deletion.delete(client_id, 7)
     assert deleted.left == ()
@@ -36,7 +36,9 @@ def test_nothing_is_left_of_a_deleted_client_but_what_restores_it(world: Lifecyc
     assert (record.deletion.was, record.deletion.recovery_days) == (Status.ACTIVE, 7)
 
 
-def test_it_stops_authenticating_before_anything_is_removed(world: LifecycleWorld) -> None:
+def test_a_deleted_client_stops_authenticating_before_anything_is_removed(
+    world: LifecycleWorld,
+) -> None:
     client_id = world.enrolled().issued.client_id
     seen: list[Status] = []
     world.east.meanwhile["delete"] = lambda: seen.append(world.record(client_id).status)
@@ -44,7 +46,7 @@ def test_it_stops_authenticating_before_anything_is_removed(world: LifecycleWorl
     assert seen == [Status.DELETED]
 
 
-def test_a_repeat_goes_on_with_what_is_left(world: LifecycleWorld) -> None:
+def test_a_repeated_deletion_continues(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.west.failures["delete"] = [AppClientsUnreachableError()]
     deleted = world.deletion.delete(client_id, 7)
@@ -58,7 +60,7 @@ def test_a_repeat_goes_on_with_what_is_left(world: LifecycleWorld) -> None:
     assert deletion.recovery_days == 7  # as the first one said
 
 
-def test_a_replica_that_takes_its_time_is_waited_for(world: LifecycleWorld) -> None:
+def test_deletion_waits_for_a_slow_replica_removal(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["schedule_deletion"] = [StoreRefusedError(), StoreRefusedError()]
     assert world.deletion.delete(client_id, 7).left == ()
@@ -68,7 +70,7 @@ def test_a_replica_that_takes_its_time_is_waited_for(world: LifecycleWorld) -> N
 @pytest.mark.parametrize(
     "failures", [[StoreRefusedError() for _ in range(9)], [StoreUnavailableError()]]
 )
-def test_a_record_that_cannot_be_removed_yet_is_told(
+def test_a_record_that_cannot_be_deleted_yet_is_reported(
     world: LifecycleWorld, failures: list[Exception | None]
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -76,7 +78,7 @@ def test_a_record_that_cannot_be_removed_yet_is_told(
     assert world.deletion.delete(client_id, 7).left == ("the record and its replica",)
 
 
-def test_the_app_clients_of_an_adopted_client_stay(world: LifecycleWorld) -> None:
+def test_the_app_clients_of_an_adopted_client_are_kept(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, origin=Origin.ADOPTED), found.version)
@@ -116,7 +118,9 @@ def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) ->
     world.store.meanwhile[at] = restore
 
 
-def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> None:
+def test_a_client_restored_before_the_record_is_removed_is_not_deleted(
+    world: LifecycleWorld,
+) -> None:
     client_id = world.enrolled().issued.client_id
     restored_by_somebody(world, client_id, "describe")
     with pytest.raises(OperationError) as refused:
@@ -128,7 +132,9 @@ def test_what_was_restored_meanwhile_is_not_touched(world: LifecycleWorld) -> No
 
 
 @pytest.mark.parametrize("at", ["unreplicate", "schedule_deletion"])
-def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld, at: str) -> None:
+def test_a_client_restored_during_scheduling_has_its_deletion_canceled(
+    world: LifecycleWorld, at: str
+) -> None:
     client_id = world.enrolled().issued.client_id
     restored_by_somebody(world, client_id, at)
     with pytest.raises(OperationError) as refused:
@@ -138,7 +144,7 @@ def test_what_was_restored_while_it_was_buried_is_exhumed(world: LifecycleWorld,
     assert world.store.replicas[client_id] == world.store.stored[client_id]
 
 
-def test_what_was_restored_while_a_replica_took_its_time_has_a_replica(
+def test_a_client_restored_during_replica_removal_gets_its_replica_back(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -179,7 +185,7 @@ class TestRestore:
         assert world.deletion.restore(client_id).version == first.version
         assert world.stranded == set()
 
-    def test_one_that_is_gone_for_good_is_told(self, world: LifecycleWorld) -> None:
+    def test_restoring_a_permanently_deleted_client_is_refused(self, world: LifecycleWorld) -> None:
         with pytest.raises(OperationError) as refused:
             world.deletion.restore(ClientId("sgc_" + "a" * 26))
         assert (as_problem(refused.value).status, as_problem(refused.value).slug) == (404, "gone")
@@ -192,7 +198,7 @@ class TestRestore:
         world.deletion.restore(client_id)
         assert isinstance(world.record(client_id).app_clients[WEST], Pending)
 
-    def test_a_pool_that_throttles_leaves_a_tombstone_and_no_app_client(
+    def test_a_throttling_pool_leaves_the_client_deleted_and_no_app_client(
         self, world: LifecycleWorld
     ) -> None:
         client_id, _ = self.deleted(world)
@@ -205,9 +211,7 @@ class TestRestore:
         world.deletion.restore(client_id)
         assert world.record(client_id).status is Status.ACTIVE
 
-    def test_when_nobody_knows_whether_it_was_written_nothing_is_undone(
-        self, world: LifecycleWorld
-    ) -> None:
+    def test_an_unknown_write_outcome_undoes_nothing(self, world: LifecycleWorld) -> None:
         client_id, _ = self.deleted(world)
         world.store.lost["replace"] = [OutcomeUnknownError()]
         with pytest.raises(OperationError) as refused:
@@ -215,7 +219,7 @@ class TestRestore:
         assert as_problem(refused.value).slug == "outcome-unknown"
         assert world.regional(client_id, EAST).app_client_id in world.east.made
 
-    def test_a_client_that_is_being_enrolled_is_left_as_it_is(self, world: LifecycleWorld) -> None:
+    def test_a_client_that_is_being_enrolled_is_not_restored(self, world: LifecycleWorld) -> None:
         client_id = world.enrolled().issued.client_id
         world.store.unreplicate(client_id)
         found = world.store.read(client_id)

@@ -27,19 +27,17 @@ def denials(state: FakeStateStore) -> Denials:
     return Denials(EAST, state)
 
 
-def test_a_region_that_does_not_write_denies_all_the_same(denials: Denials) -> None:
+def test_a_region_that_does_not_write_denies_too(denials: Denials) -> None:
     assert denials.change(ids(2), []) == frozenset(ids(2))
     assert denials.list() == frozenset(ids(2))
 
 
-def test_many_are_denied_in_one_write(denials: Denials, state: FakeStateStore) -> None:
+def test_many_clients_are_denied_in_one_write(denials: Denials, state: FakeStateStore) -> None:
     denials.change(ids(100), [])
     assert state.calls.count("replace") == 1
 
 
-def test_allowing_takes_the_denial_away_and_nothing_else(
-    denials: Denials, state: FakeStateStore
-) -> None:
+def test_allowing_removes_the_denial_only(denials: Denials, state: FakeStateStore) -> None:
     denials.change(ids(3), [])
     assert denials.change([], ids(1)) == frozenset(ids(2, 1))
     assert state.stored is not None
@@ -47,7 +45,7 @@ def test_allowing_takes_the_denial_away_and_nothing_else(
     assert not state.stored.value.writer
 
 
-def test_who_is_named_in_both_is_denied(denials: Denials) -> None:
+def test_a_client_both_denied_and_allowed_is_denied(denials: Denials) -> None:
     assert denials.change(ids(1), ids(1)) == frozenset(ids(1))
 
 
@@ -57,7 +55,9 @@ def test_a_repeat_writes_nothing(denials: Denials, state: FakeStateStore) -> Non
     assert state.calls.count("replace") == 1
 
 
-def test_a_full_list_fails_aloud_changes_nothing_and_names_the_fallback(denials: Denials) -> None:
+def test_a_full_list_is_an_error_that_changes_nothing_and_names_the_fallback(
+    denials: Denials,
+) -> None:
     denials.change(ids(MAX_DENIED), [])
     with pytest.raises(OperationError) as refused:
         denials.change(ids(1, MAX_DENIED), [])
@@ -75,7 +75,7 @@ def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeSt
     assert len(record_json.state_to_json(state.stored.value)) <= 65_536
 
 
-def test_what_a_region_that_stands_alone_allows_takes_room_too(
+def test_allowed_entries_count_against_the_limit_after_a_takeover(
     denials: Denials, state: FakeStateStore
 ) -> None:
     alone = RegionState(writer=True, took_over=True, denied=frozenset())
@@ -107,9 +107,7 @@ def test_two_operators_at_once_both_get_their_denial(
     assert denials.change(ids(1), []) == frozenset([*ids(1), *ids(1, 50)])
 
 
-def test_a_race_that_is_always_lost_ends_in_a_conflict(
-    denials: Denials, state: FakeStateStore
-) -> None:
+def test_repeated_conflicts_end_in_a_conflict(denials: Denials, state: FakeStateStore) -> None:
     state.failures["replace"] = [VersionConflictError() for _ in range(20)]
     with pytest.raises(OperationError) as refused:
         denials.change(ids(1), [])

@@ -121,20 +121,20 @@ def test_the_secret_is_stored_nowhere(world: EnrollmentWorld) -> None:
     assert enrolled.issued.client_secret not in repr(world)
 
 
-def test_every_enrolment_makes_another_client(world: EnrollmentWorld) -> None:
+def test_every_enrollment_makes_a_new_client(world: EnrollmentWorld) -> None:
     enrolled = [world.enroll.enroll(REQUEST, CALLER) for _ in range(3)]
     assert len({each.issued.client_id for each in enrolled}) == 3
     assert len({each.issued.client_secret for each in enrolled}) == 3
     assert not world.stranded
 
 
-def test_a_replica_that_takes_a_while_is_waited_for_a_little(world: EnrollmentWorld) -> None:
+def test_enrollment_waits_briefly_for_the_replica(world: EnrollmentWorld) -> None:
     world.store.lag = True
     assert world.enroll.enroll(REQUEST, CALLER).replication is Replication.IN_PROGRESS
     assert world.pauses == [0.1, 0.4, 1.0]
 
 
-def test_a_replica_that_arrives_meanwhile_is_in_sync(world: EnrollmentWorld) -> None:
+def test_a_replica_that_arrives_during_the_wait_is_in_sync(world: EnrollmentWorld) -> None:
     def arrive() -> None:
         if len(world.pauses) == 2:
             world.store.replicas.update(world.store.stored)
@@ -148,7 +148,7 @@ def test_a_replica_that_arrives_meanwhile_is_in_sync(world: EnrollmentWorld) -> 
 # The credentials authenticate nobody before everything is made
 
 
-def test_until_the_end_the_record_authenticates_nobody(world: EnrollmentWorld) -> None:
+def test_the_record_does_not_authenticate_before_the_end(world: EnrollmentWorld) -> None:
     seen: list[Status] = []
 
     def look() -> None:
@@ -171,7 +171,7 @@ def test_the_record_is_written_before_anything_in_cognito(world: EnrollmentWorld
 # Who may, and what for
 
 
-def test_only_the_region_that_writes_enrols() -> None:
+def test_only_the_writing_region_enrolls() -> None:
     world = EnrollmentWorld()
     world.state.hand_over_to(world.other_state)
     problem = problem_of(world)
@@ -239,7 +239,7 @@ def test_a_repeat_finishes_the_app_client_that_is_pending(world: EnrollmentWorld
 # An Idempotency-Key
 
 
-def test_a_repeat_replaces_the_secret_that_nobody_received(world: EnrollmentWorld) -> None:
+def test_a_repeat_replaces_the_undelivered_secret(world: EnrollmentWorld) -> None:
     first = world.enroll.enroll(WITH_KEY, CALLER)
     world.clock.advance(REPEAT_SECONDS)
     again = world.enroll.enroll(WITH_KEY, CALLER)
@@ -251,7 +251,7 @@ def test_a_repeat_replaces_the_secret_that_nobody_received(world: EnrollmentWorl
     assert record_of(world, again).created_at == first.record.created_at
 
 
-def test_a_client_id_with_a_key_is_the_one_that_is_derived(world: EnrollmentWorld) -> None:
+def test_a_client_id_with_a_key_is_derived_from_it(world: EnrollmentWorld) -> None:
     enrolled = world.enroll.enroll(WITH_KEY, CALLER)
     assert world.key.key is not None
     assert enrolled.issued.client_id == credentials.derived_client_id(
@@ -267,7 +267,7 @@ def test_repeats_do_not_lengthen_the_time_for_repeats(world: EnrollmentWorld) ->
     assert problem_of(world, WITH_KEY).slug == "idempotency-key-reused"
 
 
-def test_a_repeat_of_what_was_interrupted_finishes_it(world: EnrollmentWorld) -> None:
+def test_a_repeat_finishes_an_interrupted_enrollment(world: EnrollmentWorld) -> None:
     """A crash right after the reservation: the process is gone, nothing is undone."""
     world.east.failures["create"] = [RuntimeError("out of memory")]
     with pytest.raises(RuntimeError):
@@ -351,7 +351,7 @@ def buried_since(world: EnrollmentWorld, first: Enrolled) -> EnrollmentRequest:
 
 
 @pytest.mark.parametrize(("why", "arrange"), REUSES.values(), ids=REUSES.keys())
-def test_a_key_that_was_used_for_something_else_is_refused(
+def test_a_key_used_for_another_request_is_refused(
     world: EnrollmentWorld,
     why: str,
     arrange: Callable[[EnrollmentWorld, Enrolled], EnrollmentRequest],
@@ -365,7 +365,7 @@ def test_a_key_that_was_used_for_something_else_is_refused(
     assert (world.store.stored, world.east.made, world.west.made) == before
 
 
-def test_the_order_of_scopes_and_addresses_makes_no_other_request(world: EnrollmentWorld) -> None:
+def test_reordered_scopes_and_addresses_are_the_same_request(world: EnrollmentWorld) -> None:
     networks = (ip_network("192.0.2.0/24"), ip_network("198.51.100.0/24"))
     request = replace(WITH_KEY, allowed_cidrs=networks)
     first = world.enroll.enroll(request, CALLER)
@@ -373,7 +373,7 @@ def test_the_order_of_scopes_and_addresses_makes_no_other_request(world: Enrollm
     assert world.enroll.enroll(again, CALLER).issued.client_id == first.issued.client_id
 
 
-def test_the_same_key_of_somebody_else_is_another_client(world: EnrollmentWorld) -> None:
+def test_the_same_key_of_another_caller_is_another_client(world: EnrollmentWorld) -> None:
     first = world.enroll.enroll(WITH_KEY, CALLER)
     other = world.enroll.enroll(WITH_KEY, OTHER_CALLER)
     assert other.issued.client_id != first.issued.client_id
@@ -387,7 +387,7 @@ def test_another_key_is_another_client(world: EnrollmentWorld) -> None:
     assert other.issued.client_id != first.issued.client_id
 
 
-def test_a_repeat_that_fails_leaves_the_first_one_alone(world: EnrollmentWorld) -> None:
+def test_a_failed_repeat_does_not_change_the_first_client(world: EnrollmentWorld) -> None:
     """Also where nothing keeps a record from being removed: its replica is not there yet."""
     world.store.failures["replicate"] = [StoreUnavailableError()]
     first = world.enroll.enroll(WITH_KEY, CALLER)
@@ -419,7 +419,7 @@ class Overtaking:
 
 
 @pytest.mark.parametrize("where", ["east", "west", "replace"])
-def test_who_is_overtaken_by_a_repeat_undoes_its_own_and_nothing_else(
+def test_an_enrollment_overtaken_by_a_repeat_undoes_only_its_own_work(
     world: EnrollmentWorld, where: str
 ) -> None:
     port: Failing = {"east": world.east, "west": world.west, "replace": world.store}[where]
@@ -434,7 +434,7 @@ def test_who_is_overtaken_by_a_repeat_undoes_its_own_and_nothing_else(
 
 
 @pytest.mark.parametrize("error", [AppClientsThrottledError(), AppClientsUnreachableError()])
-def test_who_fails_after_it_was_overtaken_leaves_the_others_client_alone(
+def test_an_enrollment_that_fails_after_a_repeat_keeps_the_repeats_client(
     world: EnrollmentWorld, error: Exception
 ) -> None:
     """The repeat's secret was shown by then: its record must not go."""
@@ -519,7 +519,7 @@ FAILURES = [
 ]
 
 
-def test_the_failures_below_are_those_of_every_call() -> None:
+def test_the_failures_cover_every_call() -> None:
     calls = list(_calls())
     assert ("store", "replication", 3) in calls
     assert {(name, method) for name, method, _ in calls} == {
@@ -529,7 +529,7 @@ def test_the_failures_below_are_those_of_every_call() -> None:
 
 @pytest.mark.parametrize("request_", [REQUEST, WITH_KEY], ids=["without key", "with key"])
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
-def test_whatever_fails_nothing_is_stranded_or_it_is_said(
+def test_a_failed_enrollment_strands_nothing_unreported(
     world: EnrollmentWorld, failure: Failure, request_: EnrollmentRequest
 ) -> None:
     world.store.lag = True
@@ -557,7 +557,7 @@ def assert_told_or_nothing_left(world: EnrollmentWorld, problem: Problem) -> Non
 
 
 @pytest.mark.parametrize("failure", FAILURES, ids=str)
-def test_a_repeat_after_whatever_failed_enrols(world: EnrollmentWorld, failure: Failure) -> None:
+def test_a_repeat_after_any_failure_enrolls(world: EnrollmentWorld, failure: Failure) -> None:
     failure.inject(world)
     try:
         world.enroll.enroll(WITH_KEY, CALLER)
@@ -582,7 +582,7 @@ def test_a_repeat_after_whatever_failed_enrols(world: EnrollmentWorld, failure: 
         ("key", "read", 503, "store-unavailable"),
     ],
 )
-def test_with_the_own_region_out_of_reach_it_is_a_503_to_be_repeated(
+def test_with_this_region_out_of_reach_the_answer_is_a_repeatable_503(
     world: EnrollmentWorld, name: str, method: str, status: int, slug: str
 ) -> None:
     unreachable = AppClientsUnreachableError() if name == "east" else StoreUnavailableError()
@@ -602,7 +602,7 @@ def test_with_the_own_region_out_of_reach_it_is_a_503_to_be_repeated(
     ],
 )
 @pytest.mark.parametrize("name", ["east", "west"])
-def test_what_cognito_refuses_is_told_with_its_region(
+def test_a_refusal_of_cognito_names_the_region(
     world: EnrollmentWorld, name: str, error: Exception, status: int, slug: str
 ) -> None:
     port_of(world, name).failures["create"] = [error]
@@ -620,7 +620,7 @@ def test_what_cognito_refuses_is_told_with_its_region(
         (MalformedSecretError("The deployment key is missing."), "malformed-secret", "init"),
     ],
 )
-def test_what_secrets_manager_refuses_is_told_with_what_to_do(
+def test_a_refusal_of_secrets_manager_names_the_remedy(
     world: EnrollmentWorld, error: Exception, slug: str, hint: str
 ) -> None:
     world.key.failures["read"] = [error]
@@ -632,7 +632,7 @@ def test_what_secrets_manager_refuses_is_told_with_what_to_do(
 # Undoing fails as well
 
 
-def test_what_cannot_be_undone_is_said(world: EnrollmentWorld) -> None:
+def test_leftovers_of_a_failed_undo_are_reported(world: EnrollmentWorld) -> None:
     world.store.failures["replace"] = [StoreUnavailableError(), StoreUnavailableError()]
     world.store.failures["delete_now"] = [StoreUnavailableError()]
     world.east.failures["delete"] = [AppClientsThrottledError()]
@@ -648,7 +648,7 @@ def test_what_cannot_be_undone_is_said(world: EnrollmentWorld) -> None:
     assert record.value.status is not Status.ACTIVE
 
 
-def test_one_app_client_that_cannot_be_undone_does_not_keep_the_other(
+def test_a_failed_undo_of_one_app_client_does_not_stop_the_other(
     world: EnrollmentWorld,
 ) -> None:
     world.store.failures["replace"] = [StoreRefusedError("x")]
@@ -662,7 +662,7 @@ def test_one_app_client_that_cannot_be_undone_does_not_keep_the_other(
 # Answers that get lost: done, but nobody was told
 
 
-def test_an_app_client_that_may_have_been_made_is_told(world: EnrollmentWorld) -> None:
+def test_an_app_client_that_may_have_been_made_is_reported(world: EnrollmentWorld) -> None:
     world.east.lost["create"] = [AppClientsUnreachableError()]
     problem = problem_of(world)
     assert problem.slug == "cognito-unavailable"
@@ -671,7 +671,7 @@ def test_an_app_client_that_may_have_been_made_is_told(world: EnrollmentWorld) -
     assert "surrogatectl reconcile" in problem.detail
 
 
-def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
+def test_an_app_client_that_may_have_been_made_in_the_other_region_has_the_name_prefix(
     world: EnrollmentWorld,
 ) -> None:
     """The app client is pending: `reconcile` looks for one of that name before it makes another."""
@@ -682,7 +682,7 @@ def test_an_app_client_that_may_have_been_made_elsewhere_carries_our_mark(
     assert named_after == enrolled.issued.client_id
 
 
-def test_a_write_of_which_nobody_knows_is_undone_by_nobody(world: EnrollmentWorld) -> None:
+def test_an_unknown_write_outcome_is_not_undone(world: EnrollmentWorld) -> None:
     world.store.lost["replace"] = [OutcomeUnknownError()]
     problem = problem_of(world, WITH_KEY)
     assert (problem.status, problem.slug) == (503, "outcome-unknown")
@@ -697,14 +697,14 @@ def test_a_write_of_which_nobody_knows_is_undone_by_nobody(world: EnrollmentWorl
     assert not world.stranded
 
 
-def test_without_a_key_nobody_is_told_to_repeat_with_one(world: EnrollmentWorld) -> None:
+def test_without_a_key_the_problem_does_not_suggest_a_repeat(world: EnrollmentWorld) -> None:
     world.store.failures["replace"] = [OutcomeUnknownError()]
     problem = problem_of(world)
     assert "Idempotency-Key" not in problem.detail
     assert "surrogatectl reconcile" in problem.detail
 
 
-def test_a_reservation_of_which_nobody_knows_authenticates_nobody_and_is_resumed(
+def test_an_unconfirmed_reservation_does_not_authenticate_and_is_resumed(
     world: EnrollmentWorld,
 ) -> None:
     world.store.lost["create"] = [StoreUnavailableError()]
@@ -715,7 +715,7 @@ def test_a_reservation_of_which_nobody_knows_authenticates_nobody_and_is_resumed
     assert not world.stranded
 
 
-def test_no_problem_quotes_a_secret_or_anything_of_cognitos() -> None:
+def test_no_problem_quotes_a_secret_or_a_cognito_identifier() -> None:
     told = []
     for failure in FAILURES:
         each = EnrollmentWorld()

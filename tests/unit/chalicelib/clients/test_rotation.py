@@ -57,7 +57,7 @@ def test_at_most_two_secrets_are_live(world: LifecycleWorld) -> None:
     ]
 
 
-def test_an_earlier_end_is_not_put_off(world: LifecycleWorld) -> None:
+def test_an_earlier_expiry_is_not_postponed(world: LifecycleWorld) -> None:
     old = world.enrolled().issued
     found = world.store.read(old.client_id)
     soon = int(world.clock()) + 60
@@ -83,7 +83,7 @@ def test_rotation_with_an_outdated_version_changes_nothing(world: LifecycleWorld
     assert len(world.record(client_id).secrets) == 2
 
 
-def test_a_lost_race_is_run_again_on_what_the_winner_wrote(world: LifecycleWorld) -> None:
+def test_rotation_is_retried_on_the_winners_record(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
 
     def somebody_renames_it() -> None:
@@ -97,7 +97,7 @@ def test_a_lost_race_is_run_again_on_what_the_winner_wrote(world: LifecycleWorld
     assert len(world.record(client_id).secrets) == 2
 
 
-def test_a_race_that_is_always_lost_ends_in_a_conflict(world: LifecycleWorld) -> None:
+def test_repeated_conflicts_end_in_a_conflict(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.failures["replace"] = [VersionConflictError() for _ in range(10)]
     with pytest.raises(OperationError) as refused:
@@ -151,7 +151,7 @@ class TestRetire:
     ) -> None:
         world.logs[region].uses[secret_id] = int(world.clock()) - ago
 
-    def test_an_unused_secret_goes_without_force(self, world: LifecycleWorld) -> None:
+    def test_an_unused_secret_is_retired_without_force(self, world: LifecycleWorld) -> None:
         client_id, old, new = self.two(world)
         world.rotation.retire(client_id, old, force=False)
         assert [each.secret_id for each in world.record(client_id).secrets] == [new]
@@ -163,7 +163,7 @@ class TestRetire:
         assert [each.secret_id for each in world.record(client_id).secrets] == [old]
 
     @pytest.mark.parametrize("region", [EAST, WEST])
-    def test_one_that_was_used_lately_in_either_region_needs_force(
+    def test_retiring_a_recently_used_secret_needs_force(
         self, world: LifecycleWorld, region: str
     ) -> None:
         client_id, old, new = self.two(world)
@@ -176,7 +176,7 @@ class TestRetire:
         world.rotation.retire(client_id, old, force=True)
         assert len(world.record(client_id).secrets) == 1
 
-    def test_one_that_was_used_long_ago_goes_if_the_other_is_in_use(
+    def test_a_secret_used_long_ago_is_retired_if_the_other_is_in_use(
         self, world: LifecycleWorld
     ) -> None:
         client_id, old, new = self.two(world)
@@ -185,7 +185,7 @@ class TestRetire:
         world.rotation.retire(client_id, old, force=False)
         assert len(world.record(client_id).secrets) == 1
 
-    def test_the_only_one_ever_seen_in_use_needs_force(self, world: LifecycleWorld) -> None:
+    def test_retiring_the_only_used_secret_needs_force(self, world: LifecycleWorld) -> None:
         client_id, old, _ = self.two(world)
         self.used(world, old, LATELY_SECONDS + 1)
         with pytest.raises(OperationError) as refused:
@@ -193,7 +193,7 @@ class TestRetire:
         assert "only one" in as_problem(refused.value).detail
 
     @pytest.mark.parametrize("region", [EAST, WEST])
-    def test_a_region_whose_log_cannot_be_read_is_unknown_and_needs_force(
+    def test_an_unreadable_log_means_unknown_use_and_needs_force(
         self, world: LifecycleWorld, region: str
     ) -> None:
         client_id, old, _ = self.two(world)
@@ -214,7 +214,7 @@ class TestRetire:
             world.rotation.retire(issued.client_id, issued.secret_id, force=True)
         assert as_problem(refused.value).slug == "only-secret"
 
-    def test_an_expired_one_does_not_count_as_another(self, world: LifecycleWorld) -> None:
+    def test_an_expired_secret_does_not_count_as_live(self, world: LifecycleWorld) -> None:
         client_id, old, new = self.two(world)
         world.clock.advance(30 * DAY)
         with pytest.raises(OperationError) as refused:

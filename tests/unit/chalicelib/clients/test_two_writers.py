@@ -226,13 +226,13 @@ def run_both(
 # What concerns only the record is much alike: one of it is enough to be disturbed.
 @pytest.mark.parametrize("first", sorted(WORKS.keys() - {"rename as seen", "confine", "narrow"}))
 @pytest.mark.parametrize("second", sorted(WORKS.keys() - {"narrow"}))
-def test_of_two_at_once_one_wins_or_both_apply(first: str, second: str) -> None:
+def test_concurrent_operations_conflict_or_both_apply(first: str, second: str) -> None:
     interleave(nothing, (WORKS[first], WORKS[second]))
 
 
 @pytest.mark.parametrize("first", ["narrow", "swap", "rotate the app clients", "reconcile"])
 @pytest.mark.parametrize("second", ["narrow", "swap", "widen", "reconcile"])
-def test_of_two_at_a_client_that_loses_a_scope_one_wins_or_both_apply(
+def test_concurrent_operations_on_a_narrowed_client_conflict_or_both_apply(
     first: str, second: str
 ) -> None:
     interleave(lambda scene: scene.change({"scopes": (READ, WRITE)}), (WORKS[first], WORKS[second]))
@@ -241,7 +241,9 @@ def test_of_two_at_a_client_that_loses_a_scope_one_wins_or_both_apply(
 @pytest.mark.parametrize(
     ("first", "second"), [("restore", "restore"), ("restore", "delete"), ("delete", "restore")]
 )
-def test_of_two_at_a_deleted_client_one_wins_or_both_apply(first: str, second: str) -> None:
+def test_concurrent_operations_on_a_deleted_client_conflict_or_both_apply(
+    first: str, second: str
+) -> None:
     interleave(
         lambda scene: scene.operators.deletion.delete(scene.client_id, 7),
         (WORKS[first], WORKS[second]),
@@ -259,7 +261,7 @@ def test_of_two_at_a_deleted_client_one_wins_or_both_apply(first: str, second: s
         ("restore", "restore"),
     ],
 )
-def test_of_two_at_a_deletion_that_ended_half_way_one_wins_or_both_apply(
+def test_concurrent_operations_on_a_half_deleted_client_conflict_or_both_apply(
     first: str, second: str
 ) -> None:
     interleave(delete_half_way, (WORKS[first], WORKS[second]))
@@ -277,7 +279,9 @@ def test_of_two_at_a_deletion_that_ended_half_way_one_wins_or_both_apply(
         ("delete", "restore"),
     ],
 )
-def test_another_that_ends_half_way_meanwhile_cuts_nobody_off(first: str, second: str) -> None:
+def test_a_concurrent_interrupted_operation_keeps_the_client_working(
+    first: str, second: str
+) -> None:
     works = (WORKS[first], WORKS[second])
     # What reads only leaves AWS as it was: to end before the next write is the same.
     ends = [number for number, _ in writes(calls_of(nothing, works[1]))]
@@ -303,7 +307,7 @@ def test_another_that_ends_half_way_meanwhile_cuts_nobody_off(first: str, second
                 raise AssertionError(f"{where}: {err} ({outcomes})") from None
 
 
-def test_of_two_enrolments_with_the_same_key_one_gets_the_client() -> None:
+def test_one_of_two_concurrent_enrollments_with_the_same_key_gets_the_client() -> None:
     works = (Actor.enroll, Actor.enroll)
     for number, call in enumerate(calls_of(nothing, Actor.enroll)):
         scene = scene_of(nothing)
@@ -321,7 +325,7 @@ def test_of_two_enrolments_with_the_same_key_one_gets_the_client() -> None:
         assert len(scene.world.records()) == 2, where
 
 
-def test_denials_of_different_clients_at_once_are_all_in_force() -> None:
+def test_concurrent_denials_of_different_clients_are_all_in_force() -> None:
     scene = scene_of(nothing)
     others = [ClientId(f"sgc_{letter * 26}") for letter in "ab"]
     works = (lambda who: who.deny(others[0]), lambda who: who.deny(others[1]))

@@ -72,7 +72,7 @@ def wrong(body: Any, **headers: str) -> Mapping[str, str]:
 # An enrollment
 
 
-def test_the_least_enrolment_has_a_name_and_a_scope() -> None:
+def test_a_minimal_enrollment_has_a_name_and_a_scope() -> None:
     assert enrollment(GOOD) == EnrollmentRequest(
         client_name="billing",
         scopes=("demo/read", "demo/write"),
@@ -82,7 +82,7 @@ def test_the_least_enrolment_has_a_name_and_a_scope() -> None:
     )
 
 
-def test_an_enrolment_may_have_addresses_an_expiry_and_a_key() -> None:
+def test_an_enrollment_may_have_addresses_an_expiry_and_a_key() -> None:
     body = {
         **GOOD,
         "allowed_cidrs": ["192.0.2.0/24", "2001:db8::/32", "198.51.100.7"],
@@ -103,12 +103,12 @@ def test_an_enrolment_may_have_addresses_an_expiry_and_a_key() -> None:
     )
 
 
-def test_what_is_null_counts_as_left_out() -> None:
+def test_a_null_member_counts_as_omitted() -> None:
     body = {**GOOD, "allowed_cidrs": None, "client_secret_expires_at": None}
     assert enrollment(body) == enrollment(GOOD)
 
 
-def test_zero_means_that_it_never_expires() -> None:
+def test_an_expiry_of_zero_means_never() -> None:
     assert enrollment({**GOOD, "client_secret_expires_at": 0}).expires_at is None
 
 
@@ -137,11 +137,11 @@ def test_repeated_scopes_and_addresses_count_once() -> None:
     assert found.allowed_cidrs == (ip_network("192.0.2.0/24"),)
 
 
-def test_a_name_is_kept_without_the_spaces_around_it() -> None:
+def test_surrounding_spaces_of_a_name_are_removed() -> None:
     assert enrollment({**GOOD, "client_name": "  Grüße 🎉 "}).client_name == "Grüße 🎉"
 
 
-def test_everything_that_is_wrong_is_told_at_once() -> None:
+def test_all_errors_are_reported_together() -> None:
     body = {
         "scope": "demo read",
         "allowed_cidrs": "everywhere",
@@ -166,7 +166,7 @@ def test_everything_that_is_wrong_is_told_at_once() -> None:
 
 @pytest.mark.parametrize("name", ["client_name", "scope"])
 @pytest.mark.parametrize("body", [{}, {"client_name": None, "scope": None}])
-def test_what_is_required_is_told(name: str, body: dict[str, Any]) -> None:
+def test_a_missing_required_member_is_named(name: str, body: dict[str, Any]) -> None:
     assert wrong(body)[name] == "is required"
 
 
@@ -215,12 +215,12 @@ def test_what_is_required_is_told(name: str, body: dict[str, Any]) -> None:
         ("status", "active"),
     ],
 )
-def test_a_wrong_member_is_named(name: str, value: Any) -> None:
+def test_an_invalid_member_is_named(name: str, value: Any) -> None:
     assert wrong({**GOOD, name: value}).keys() == {name}
 
 
 @pytest.mark.parametrize("value", ["", "a b", "é", "x" * 256, "a\tb", "\x7f"])
-def test_a_wrong_idempotency_key_is_named(value: str) -> None:
+def test_an_invalid_idempotency_key_is_named(value: str) -> None:
     assert wrong(GOOD, **{"idempotency-key": value}).keys() == {"Idempotency-Key"}
 
 
@@ -245,7 +245,7 @@ def test_an_idempotency_key_is_visible_ascii(value: str) -> None:
         b'{"client_name": ' + b"9" * 5_000 + b"}",
     ],
 )
-def test_a_body_that_is_no_json_object_is_told_as_that(body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_reported_as_such(body: bytes) -> None:
     problem = problem_of(lambda: enrollment(body))
     assert (problem.status, problem.slug) == (400, "invalid-json")
 
@@ -256,7 +256,7 @@ def test_a_body_that_is_too_large_is_not_read() -> None:
     assert (problem.status, problem.slug) == (413, "too-large")
 
 
-def test_an_unknown_member_with_a_long_name_is_told_in_short() -> None:
+def test_a_long_name_of_an_unknown_member_is_shortened() -> None:
     assert all(len(name) <= 64 for name in wrong({**GOOD, "x" * 1_000: 1}))
 
 
@@ -272,14 +272,14 @@ _members = st.sampled_from(
 
 @given(st.dictionaries(_members, _json) | _json)
 @example({**GOOD, "client_secret_expires_at": 10**400})
-def test_whatever_is_sent_is_an_enrolment_or_a_problem(body: Any) -> None:
+def test_any_json_object_is_an_enrollment_or_a_problem(body: Any) -> None:
     raw = json.dumps(body).encode()
     for read in (parse.parse_enrollment, parse.parse_changes):
         assert refusal(partial(read, asked(raw), NOW)) in {None, 400}
 
 
 @given(st.binary(max_size=40))
-def test_whatever_bytes_are_sent_are_a_request_or_a_problem(raw: bytes) -> None:
+def test_any_bytes_are_a_request_or_a_problem(raw: bytes) -> None:
     for read in (
         lambda request: parse.parse_enrollment(request, NOW),
         lambda request: parse.parse_changes(request, NOW),
@@ -297,7 +297,7 @@ def changes(body: Any) -> Any:
     return parse.parse_changes(asked(body), NOW)
 
 
-def test_only_what_is_sent_is_changed() -> None:
+def test_only_members_sent_are_changed() -> None:
     assert changes({"client_name": "x"}) == {"client_name": "x"}
     assert changes({"scope": "demo/read"}) == {"scopes": ("demo/read",)}
     assert changes({"allowed_cidrs": []}) == {"allowed_cidrs": ()}
@@ -306,12 +306,12 @@ def test_only_what_is_sent_is_changed() -> None:
 
 
 @pytest.mark.parametrize("never", [0, None])
-def test_an_expiry_can_be_taken_away(never: int | None) -> None:
+def test_an_expiry_can_be_removed(never: int | None) -> None:
     assert changes({"client_secret_expires_at": never}) == {"expires_at": None}
 
 
 @pytest.mark.parametrize("body", [{}, {"client_name": None}])
-def test_a_change_of_nothing_is_refused(body: Any) -> None:
+def test_an_empty_change_is_refused(body: Any) -> None:
     problem = problem_of(lambda: changes(body))
     assert (problem.status, problem.slug) == (400, "invalid-request")
 
@@ -326,23 +326,23 @@ def test_a_status_is_active_or_disabled(status: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [None, b"", b"  ", {}])
-def test_an_overlap_is_a_week_unless_it_is_told(body: Any) -> None:
+def test_the_default_overlap_is_a_week(body: Any) -> None:
     assert parse.parse_overlap(asked(body)) == DEFAULT_OVERLAP_SECONDS
 
 
 @pytest.mark.parametrize("seconds", [0, 1, MAX_OVERLAP_SECONDS])
-def test_an_overlap_is_told_in_seconds(seconds: int) -> None:
+def test_an_overlap_is_given_in_seconds(seconds: int) -> None:
     assert parse.parse_overlap(asked({"overlap_seconds": seconds})) == seconds
 
 
 @pytest.mark.parametrize("value", [-1, MAX_OVERLAP_SECONDS + 1, 1.5, "60", True, []])
-def test_a_wrong_overlap_is_named(value: Any) -> None:
+def test_an_invalid_overlap_is_named(value: Any) -> None:
     body = {"overlap_seconds": value, "overlap": 1}
     problem = problem_of(lambda: parse.parse_overlap(asked(body)))
     assert problem.fields.keys() == {"overlap_seconds", "overlap"}
 
 
-def test_the_age_from_which_to_rotate_is_an_hour_unless_it_is_told() -> None:
+def test_the_default_rotation_age_is_an_hour() -> None:
     assert parse.parse_older_than(asked(b"")) == 3600
     assert parse.parse_older_than(asked({"older_than_seconds": 90})) == 90
     problem = problem_of(lambda: parse.parse_older_than(asked({"older_than_seconds": -1})))
@@ -355,7 +355,7 @@ def test_denials_are_lists_of_client_ids() -> None:
 
 
 @pytest.mark.parametrize("value", [OURS, [OURS, 1], ["x"], [None], {OURS: 1}, [f"{OURS}\n"]])
-def test_a_wrong_list_of_client_ids_is_named(value: Any) -> None:
+def test_an_invalid_list_of_client_ids_is_named(value: Any) -> None:
     problem = problem_of(lambda: parse.parse_denials(asked({"deny": value})))
     assert problem.fields.keys() == {"deny"}
 
@@ -374,7 +374,7 @@ def test_denials_that_change_nothing_are_refused(body: Any) -> None:
 @example(ADOPTED)
 @example(OURS + "\n")
 @example("../../etc")
-def test_the_client_id_in_the_path_could_be_one(text: str) -> None:
+def test_a_client_id_in_the_path_is_well_formed(text: str) -> None:
     request = asked(path={"client_id": text})
     if is_client_id(text):
         assert parse.parse_client_id(request) == text
@@ -391,12 +391,12 @@ def test_if_match_is_one_entity_tag_or_a_star(text: str | None, version: str | N
 
 
 @pytest.mark.parametrize("text", ["", "v-1", '"a", "b"', 'W/"a"', '"', '""', '"a', '"a b"'])
-def test_another_if_match_is_named(text: str) -> None:
+def test_an_invalid_if_match_is_named(text: str) -> None:
     problem = problem_of(lambda: parse.parse_if_match(asked(headers={"if-match": text})))
     assert (problem.status, set(problem.fields)) == (400, {"If-Match"})
 
 
-def test_a_page_is_the_first_and_full_unless_it_is_told() -> None:
+def test_the_default_page_is_the_first_with_the_full_limit() -> None:
     assert parse.parse_page(asked()) == (None, parse.MAX_PAGE)
     assert parse.parse_page(asked(query={"cursor": "c", "limit": "7"})) == ("c", 7)
 
@@ -415,7 +415,7 @@ def test_a_page_is_the_first_and_full_unless_it_is_told() -> None:
         ({"cursor": "c" * (parse.MAX_CURSOR + 1)}, "cursor"),
     ],
 )
-def test_a_wrong_page_is_named(query: dict[str, str], name: str) -> None:
+def test_invalid_page_parameters_are_named(query: dict[str, str], name: str) -> None:
     problem = problem_of(lambda: parse.parse_page(asked(query=query)))
     assert (problem.status, set(problem.fields)) == (400, {name})
 
@@ -430,15 +430,13 @@ def test_a_number_in_the_query_is_within_its_bounds_or_refused(text: str) -> Non
 
 
 @pytest.mark.parametrize(("text", "days"), [(None, 30), ("7", 7), ("30", 30)])
-def test_a_deleted_client_can_be_restored_for_a_month_unless_it_is_told(
-    text: str | None, days: int
-) -> None:
+def test_the_default_recovery_window_is_a_month(text: str | None, days: int) -> None:
     query = {} if text is None else {"recovery_days": text}
     assert parse.parse_recovery_days(asked(query=query)) == days
 
 
 @pytest.mark.parametrize("text", ["6", "31", "", "-7", "seven"])
-def test_a_wrong_recovery_window_is_named(text: str) -> None:
+def test_an_invalid_recovery_window_is_named(text: str) -> None:
     request = asked(query={"recovery_days": text})
     problem = problem_of(lambda: parse.parse_recovery_days(request))
     assert problem.fields.keys() == {"recovery_days"}
@@ -451,10 +449,10 @@ def test_a_flag_is_true_or_false(text: str | None, flag: bool) -> None:  # noqa:
 
 
 @pytest.mark.parametrize("text", ["", "1", "yes", "True"])
-def test_another_flag_is_named(text: str) -> None:
+def test_an_invalid_flag_is_named(text: str) -> None:
     problem = problem_of(lambda: parse.parse_flag(asked(query={"force": text}), "force"))
     assert problem.fields.keys() == {"force"}
 
 
-def test_what_was_sent_is_not_shown() -> None:
+def test_the_repr_of_a_request_has_no_content() -> None:
     assert "secret" not in repr(asked(b"secret"))

@@ -167,7 +167,7 @@ def test_without_an_identity_everything_is_forbidden(api: AdminApi) -> None:
     assert_problem(call(api.app, request), 403, "forbidden")
 
 
-def test_a_header_makes_nobody_a_caller(api: AdminApi) -> None:
+def test_no_header_authenticates_a_caller(api: AdminApi) -> None:
     headers = [("X-Amz-User-Arn", CALLER), ("userArn", CALLER), ("Authorization", CALLER)]
     assert_problem(api.enroll(user_arn=None, headers=headers), 403, "forbidden")
 
@@ -185,7 +185,7 @@ def test_every_route_is_signed_with_iam(api: AdminApi) -> None:
 # Enrolling
 
 
-def test_an_enrolled_client_is_answered_with_its_secret_once(api: AdminApi) -> None:
+def test_the_enrollment_response_has_the_secret_once(api: AdminApi) -> None:
     answer = api.enroll()
     client_id = answer.json["client_id"]
     stored = api.world.store.stored[client_id]
@@ -220,7 +220,7 @@ def test_an_enrolled_client_is_answered_with_its_secret_once(api: AdminApi) -> N
     }
 
 
-def test_the_credentials_of_the_answer_are_those_that_work(api: AdminApi) -> None:
+def test_the_credentials_of_the_response_authenticate(api: AdminApi) -> None:
     answer = api.enroll().json
     record = api.world.store.stored[answer["client_id"]].value
     verified = api.world.hasher.verify(answer["client_id"], answer["client_secret"], record.secrets)
@@ -228,7 +228,7 @@ def test_the_credentials_of_the_answer_are_those_that_work(api: AdminApi) -> Non
     assert verified.secret.secret_id == answer["secret_id"]
 
 
-def test_what_was_asked_for_is_answered(api: AdminApi) -> None:
+def test_the_enrollment_response_repeats_the_requested_members(api: AdminApi) -> None:
     expires_at = int(api.world.clock()) + 86_400
     asked = {
         **GOOD,
@@ -251,20 +251,20 @@ def test_a_repeat_with_the_same_key_is_the_same_client(api: AdminApi, name: str)
     assert answers[0]["client_secret"] != answers[1]["client_secret"]
 
 
-def test_the_same_key_of_somebody_else_is_another_client(api: AdminApi) -> None:
+def test_the_same_key_of_another_caller_is_another_client(api: AdminApi) -> None:
     one = api.enroll(headers=[KEY]).json
     other = api.enroll(headers=[KEY], user_arn=CALLER + "2").json
     assert one["client_id"] != other["client_id"]
 
 
-def test_a_key_that_was_used_before_is_a_problem_that_names_the_header(api: AdminApi) -> None:
+def test_a_reused_key_is_a_problem_that_names_the_header(api: AdminApi) -> None:
     api.enroll(headers=[KEY])
     answer = api.enroll({**GOOD, "client_name": "other"}, headers=[KEY])
     assert_problem(answer, 409, "idempotency-key-reused")
     assert answer.json["errors"] == [{"field": "Idempotency-Key", "detail": "used before"}]
 
 
-def test_everything_that_is_wrong_is_told_in_one_problem(api: AdminApi) -> None:
+def test_all_errors_are_reported_in_one_problem(api: AdminApi) -> None:
     answer = api.enroll({"scope": "x", "name": "y"}, headers=[("Idempotency-Key", "a b")])
     assert_problem(answer, 400, "invalid-request")
     fields = {error["field"]: error["detail"] for error in answer.json["errors"]}
@@ -272,7 +272,7 @@ def test_everything_that_is_wrong_is_told_in_one_problem(api: AdminApi) -> None:
     assert not api.world.store.calls
 
 
-def test_a_standby_says_where_to_go() -> None:
+def test_a_standby_names_the_writing_region() -> None:
     world = AdminWorld()
     world.state.hand_over_to(world.other_state)
     answer = AdminApi(world).enroll()
@@ -288,7 +288,7 @@ def test_a_region_out_of_reach_is_a_503_with_retry_after(api: AdminApi) -> None:
     assert answer.json["left_behind"] == [f"perhaps an app client in {EAST}"]
 
 
-def test_an_app_client_that_is_pending_and_a_replica_that_is_not_there_are_told(
+def test_a_pending_app_client_and_a_missing_replica_are_reported(
     api: AdminApi,
 ) -> None:
     api.world.west.failures["create"] = [AppClientsUnreachableError()]
@@ -299,7 +299,7 @@ def test_an_app_client_that_is_pending_and_a_replica_that_is_not_there_are_told(
     assert answer.json["replication"] == "missing"
 
 
-def test_a_problem_has_nothing_that_it_has_no_use_for(api: AdminApi) -> None:
+def test_a_problem_has_no_empty_members(api: AdminApi) -> None:
     answer = api.call("GET", "/clients/{client_id}", client_id=NOBODY)
     assert_problem(answer, 404, "unknown-client")
     assert answer.json.keys() == {"type", "title", "status", "detail", "errors"}
@@ -322,7 +322,7 @@ def test_a_client_is_shown_without_anything_secret(api: AdminApi) -> None:
     }
 
 
-def test_a_change_with_the_version_that_was_seen_is_made(api: AdminApi) -> None:
+def test_a_change_with_the_current_version_is_made(api: AdminApi) -> None:
     enrolled = api.enroll()
     changed = api.call(
         "PATCH",
@@ -335,7 +335,7 @@ def test_a_change_with_the_version_that_was_seen_is_made(api: AdminApi) -> None:
     assert changed.headers["ETag"] != enrolled.headers["ETag"]
 
 
-def test_a_change_of_what_somebody_else_changed_meanwhile_is_not_made(api: AdminApi) -> None:
+def test_a_change_with_an_outdated_version_is_refused(api: AdminApi) -> None:
     enrolled = api.enroll()
     client_id = enrolled.json["client_id"]
     path = "/clients/{client_id}"
@@ -353,9 +353,7 @@ def test_a_change_of_what_somebody_else_changed_meanwhile_is_not_made(api: Admin
 
 
 @each_route
-def test_a_parameter_of_the_query_that_there_is_not_is_named(
-    api: AdminApi, method: str, resource: str
-) -> None:
+def test_an_unknown_query_parameter_is_named(api: AdminApi, method: str, resource: str) -> None:
     """A mistyped recovery_days must not become the default."""
     answer = api.call(method, resource, VALID.get((method, resource)), query=[("limt", "1")])
     assert_problem(answer, 400, "invalid-request")
@@ -363,7 +361,7 @@ def test_a_parameter_of_the_query_that_there_is_not_is_named(
     assert not api.world.store.calls
 
 
-def test_a_client_that_nobody_knows_is_denied_and_said_to_be_unknown(api: AdminApi) -> None:
+def test_an_unknown_client_is_denied_and_reported_as_unknown(api: AdminApi) -> None:
     """In an emergency a typo would leave the one denied that is not meant."""
     known = api.enroll().json["client_id"]
     many = [f"sgc_{letter * 26}" for letter in "abcdefghijklmnopqrstuvw"]
@@ -376,13 +374,13 @@ def test_a_client_that_nobody_knows_is_denied_and_said_to_be_unknown(api: AdminA
     assert "unknown" not in api.call("DELETE", "/denials/{client_id}", client_id=known).json
 
 
-def test_where_records_cannot_be_read_nobody_is_called_unknown(api: AdminApi) -> None:
+def test_with_unreadable_records_no_client_is_reported_as_unknown(api: AdminApi) -> None:
     api.world.store.failures["read_many"] = [StoreUnavailableError()]
     answer = api.call("PUT", "/denials/{client_id}", client_id=NOBODY)
     assert (answer.status, answer.json["unknown"], answer.json["denied"]) == (200, [], [NOBODY])
 
 
-def test_a_retired_secret_is_told_with_how_far_that_has_come(api: AdminApi) -> None:
+def test_retiring_a_secret_reports_the_replication_status(api: AdminApi) -> None:
     first = api.enroll().json
     client_id = first["client_id"]
     api.call("POST", "/clients/{client_id}/secrets", client_id=client_id)
@@ -400,7 +398,7 @@ def test_a_retired_secret_is_told_with_how_far_that_has_come(api: AdminApi) -> N
 @pytest.mark.parametrize(
     ("method", "resource"), [each for each in ROUTES if "{client_id}" in each[1]]
 )
-def test_an_id_that_cannot_be_one_is_not_found(
+def test_a_malformed_client_id_is_not_found(
     api: AdminApi, method: str, resource: str, client_id: str
 ) -> None:
     answer = api.call(method, resource, GOOD, client_id=client_id)
@@ -411,7 +409,7 @@ def test_an_id_that_cannot_be_one_is_not_found(
 # The audit
 
 
-def test_every_enrolment_leaves_one_audit_line(api: AdminApi) -> None:
+def test_every_enrollment_leaves_one_audit_line(api: AdminApi) -> None:
     answer = api.enroll().json
     assert api.world.events.seen == [
         {
@@ -425,7 +423,7 @@ def test_every_enrolment_leaves_one_audit_line(api: AdminApi) -> None:
     ]
 
 
-def test_a_refused_enrolment_leaves_one_audit_line(api: AdminApi) -> None:
+def test_a_refused_enrollment_leaves_one_audit_line(api: AdminApi) -> None:
     api.enroll({})
     assert api.world.events.seen == [
         {
@@ -468,7 +466,7 @@ def test_no_audit_line_holds_a_secret(api: AdminApi) -> None:
         for parameter in re.findall(r"{(\w+)}", resource)
     ],
 )
-def test_a_secret_in_the_path_goes_nowhere(
+def test_a_secret_in_the_path_is_not_logged_or_echoed(
     api: AdminApi, method: str, resource: str, parameter: str
 ) -> None:
     """Who mistakes a client secret for an ID finds it neither in the log nor in the answer."""
@@ -489,14 +487,14 @@ def test_an_adopted_client_appears_in_the_audit_by_its_handle(api: AdminApi) -> 
     assert ADOPTED not in json.dumps(api.world.events.seen)
 
 
-def test_the_audit_says_who_was_denied_and_allowed_in_bulk(api: AdminApi) -> None:
+def test_the_audit_line_lists_clients_denied_and_allowed_in_bulk(api: AdminApi) -> None:
     api.call("POST", "/denials", {"deny": [NOBODY], "allow": [ADOPTED]})
     (line,) = api.audit
     assert line["denied"] == [NOBODY]
     assert line["allowed"] == [credentials.loggable(ADOPTED)]
 
 
-def test_the_audit_says_who_was_to_be_denied_when_the_list_is_full(api: AdminApi) -> None:
+def test_the_audit_line_lists_requested_denials_when_the_list_is_full(api: AdminApi) -> None:
     full = frozenset(ClientId(f"{number:040}") for number in range(MAX_DENIED))
     state = RegionState(writer=True, took_over=False, denied=full)
     api.world.state.stored = Versioned(state, VersionId("full"))
@@ -507,7 +505,7 @@ def test_the_audit_says_who_was_to_be_denied_when_the_list_is_full(api: AdminApi
 
 
 @pytest.mark.parametrize("step", ["create", "replace"])
-def test_the_audit_names_a_client_whose_enrolment_failed(api: AdminApi, step: str) -> None:
+def test_the_audit_line_names_a_client_whose_enrollment_failed(api: AdminApi, step: str) -> None:
     """It may be there all the same: whoever looks for it needs its ID."""
     failure = OutcomeUnknownError() if step == "replace" else StoreUnavailableError()
     api.world.store.failures[step] = [failure]
@@ -522,7 +520,7 @@ def test_the_audit_names_a_client_whose_enrolment_failed(api: AdminApi, step: st
         assert stored.secret_id == line["secret_id"]
 
 
-def test_the_audit_names_a_secret_whose_rotation_failed(api: AdminApi) -> None:
+def test_the_audit_line_names_a_secret_whose_rotation_failed(api: AdminApi) -> None:
     client_id = api.enroll().json["client_id"]
     api.world.store.failures["replace"] = [OutcomeUnknownError()]
     answer = api.call("POST", "/clients/{client_id}/secrets", client_id=client_id)
@@ -534,7 +532,7 @@ def test_the_audit_names_a_secret_whose_rotation_failed(api: AdminApi) -> None:
 
 
 @each_route
-def test_the_audit_names_who_was_asked_about_even_if_nobody_was_asked(
+def test_the_audit_line_of_an_unauthenticated_request_names_its_client(
     api: AdminApi, method: str, resource: str
 ) -> None:
     api.call(method, resource, user_arn=None)
@@ -543,7 +541,7 @@ def test_the_audit_names_who_was_asked_about_even_if_nobody_was_asked(
     assert line["secret_id"] == (NO_SECRET if "{secret_id}" in resource else None)
 
 
-def test_nothing_of_cognitos_is_answered(api: AdminApi) -> None:
+def test_no_response_has_a_cognito_identifier_or_secret(api: AdminApi) -> None:
     client_id = api.enroll().json["client_id"]
     for answer in (
         api.call("GET", "/clients/{client_id}", client_id=client_id),
@@ -563,7 +561,7 @@ def test_nothing_of_cognitos_is_answered(api: AdminApi) -> None:
 
 
 @each_route
-def test_a_crash_is_a_problem_and_its_text_goes_nowhere(
+def test_a_crash_is_a_problem_without_the_exceptions_text(
     method: str, resource: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither the answer nor our log nor Chalice's own log quotes what went wrong."""
@@ -595,7 +593,7 @@ def test_a_crash_is_a_problem_and_its_text_goes_nowhere(
     route=st.sampled_from(ROUTES),
     client_id=st.text(max_size=30) | st.just(NOBODY),
 )
-def test_whatever_arrives_the_answer_is_well_formed(
+def test_any_request_gets_a_well_formed_answer(
     *,
     body: bytes | str | None,
     key: str | None,
@@ -625,7 +623,7 @@ def test_whatever_arrives_the_answer_is_well_formed(
         assert answer.headers["Content-Type"] == "application/json"
 
 
-def test_a_method_that_there_is_not_is_a_problem_too(api: AdminApi) -> None:
+def test_an_unsupported_method_is_a_problem(api: AdminApi) -> None:
     answer = api.call("PUT", "/clients")
     assert_problem(answer, 405, "method-not-allowed")
     assert answer.headers["Allow"] == "POST, GET"

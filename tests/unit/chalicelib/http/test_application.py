@@ -54,7 +54,7 @@ def _crash() -> None:
 
 
 @pytest.mark.parametrize("accept", [None, "image/png", "application/octet-stream", "*/*"])
-def test_every_answer_is_text_whatever_is_asked_for(accept: str | None) -> None:
+def test_every_answer_is_text_for_any_accept_header(accept: str | None) -> None:
     """Chalice refuses, or encodes, what it takes for binary; the gateway is told of none."""
     app = CredentialsApp(app_name="answers", configure_logs=False)
     app.route("/anything", methods=["GET"])(_fine)
@@ -64,18 +64,18 @@ def test_every_answer_is_text_whatever_is_asked_for(accept: str | None) -> None:
     assert app.api.binary_types == []
 
 
-def test_what_we_answer_ourselves_is_left_alone() -> None:
+def test_a_views_own_error_response_is_unchanged() -> None:
     found = answer(_fine, "/anything")
     assert (found.status, found.body, found.headers["X"]) == (418, '{"Code": "ours"}', "y")
 
 
-def test_a_body_that_is_not_chalices_error_is_left_alone() -> None:
+def test_a_body_other_than_chalices_error_is_unchanged() -> None:
     assert answer(lambda: {"code": 1}, "/anything").json == {"code": 1}
     assert answer(lambda: ["Code"], "/anything").json == ["Code"]
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE"])
-def test_another_method_is_answered_with_those_that_are_allowed(method: str) -> None:
+def test_an_unsupported_method_is_answered_with_the_allowed_methods(method: str) -> None:
     found = answer(_fine, "/anything", method=method)
     assert_oauth(found, 405, "invalid_request")
     assert found.headers["Allow"] == "GET, POST"
@@ -94,7 +94,7 @@ def test_an_unknown_path_is_not_found(path: str) -> None:
     assert_problem(call(app, event("GET", "/denials" + path)), 404, "not-found")
 
 
-def test_another_media_type_is_answered_in_our_words() -> None:
+def test_an_unsupported_media_type_gets_the_applications_error() -> None:
     found = answer(_fine, "/anything", method="POST", content_type=f"text/{SECRET}")
     assert_oauth(found, 415, "invalid_request")
     assert SECRET not in str(found)
@@ -103,7 +103,7 @@ def test_another_media_type_is_answered_in_our_words() -> None:
     assert SECRET not in str(found)
 
 
-def test_a_view_that_crashes_is_answered_in_our_words() -> None:
+def test_a_crashing_view_gets_the_applications_error() -> None:
     found = answer(_crash, "/anything")
     assert_oauth(found, 500, "server_error")
     assert SECRET not in str(found)
@@ -113,7 +113,9 @@ def test_a_view_that_crashes_is_answered_in_our_words() -> None:
 
 
 @pytest.mark.parametrize("kind", [BadRequestError, UnauthorizedError, ForbiddenError])
-def test_what_chalice_raises_does_not_speak_for_us(kind: type[ChaliceViewError]) -> None:
+def test_chalice_exceptions_get_the_applications_error_without_their_text(
+    kind: type[ChaliceViewError],
+) -> None:
     def view() -> None:
         raise kind(SECRET)
 

@@ -195,7 +195,7 @@ ILLNESSES = {
 
 @pytest.mark.parametrize("ill", ILLNESSES.values(), ids=ILLNESSES)
 @pytest.mark.parametrize("action", ROUTES)
-def test_every_call_has_its_answer_in_time(
+def test_every_call_is_answered_in_time(
     action: str, ill: Callable[[SlowScene, Call], None]
 ) -> None:
     route = ROUTES[action]
@@ -218,7 +218,7 @@ def test_every_call_has_its_answer_in_time(
 
 
 @pytest.mark.parametrize("seconds", [1.6, 2.0, 2.5, 2.9, 3.9])
-def test_an_enrolment_that_runs_out_of_time_is_undone_or_told(seconds: float) -> None:
+def test_an_enrollment_out_of_time_is_undone_or_reported(seconds: float) -> None:
     scene = SlowScene(slow(seconds))
     before = set(scene.world.record_secrets(EAST))
     scene.fall_ill()
@@ -235,7 +235,7 @@ def test_an_enrolment_that_runs_out_of_time_is_undone_or_told(seconds: float) ->
         assert answer.json["client_id"]
 
 
-def test_there_is_time_until_the_work_has_taken_too_long() -> None:
+def test_time_is_left_until_the_budget_is_used() -> None:
     clock = FakeClock()
     call_deadline = CallDeadline(clock)
     clock.advance(10_000)
@@ -269,7 +269,7 @@ def test_a_pause_is_no_longer_than_the_time_that_is_left() -> None:
     assert pauses == [60, 2, 1, 0]
 
 
-def test_the_region_where_it_ended_is_named() -> None:
+def test_the_region_of_the_timeout_is_named() -> None:
     scene = SlowScene(slow(2.9))
     scene.fall_ill()
     answer, _ = scene.answer(ROUTES["enroll"])

@@ -126,7 +126,7 @@ def assert_documented(answer: Answer, response: Any) -> None:
 # The document
 
 
-def test_it_is_an_openapi_document() -> None:
+def test_the_document_is_valid_openapi() -> None:
     assert loaded()["openapi"].startswith("3.1.")
     validate(document(), cls=OpenAPIV31SpecValidator)
 
@@ -150,7 +150,7 @@ def media_types(part: Any) -> Iterator[Any]:
             yield from media_types(each)
 
 
-def test_every_example_is_what_its_schema_says() -> None:
+def test_every_example_fits_its_schema() -> None:
     seen = 0
     for media_type in media_types(loaded()):
         part = {**media_type["schema"], "unevaluatedProperties": False}
@@ -172,14 +172,14 @@ def schemas(part: Any) -> Iterator[Any]:
             yield from schemas(each)
 
 
-def test_every_default_is_what_its_schema_says() -> None:
+def test_every_default_fits_its_schema() -> None:
     defaults = [part for part in schemas(loaded()) if "default" in part and "type" in part]
     assert {part["default"] for part in defaults} >= {100, 30, 604_800, 3_600}
     for part in defaults:
         validator(part).validate(part["default"])
 
 
-def test_every_parameters_example_is_what_its_schema_says() -> None:
+def test_every_parameters_example_fits_its_schema() -> None:
     parameters = [
         resolved(parameter)
         for item in loaded()["paths"].values()
@@ -192,7 +192,7 @@ def test_every_parameters_example_is_what_its_schema_says() -> None:
         validator(each["schema"]).validate(each["example"])
 
 
-def test_the_examples_are_credentials_that_anybody_can_see_are_made_up() -> None:
+def test_example_credentials_are_obviously_fictitious() -> None:
     for secret in (EXAMPLE_SECRET, ANOTHER_SECRET):
         assert credentials.is_client_secret(secret)
         assert "MadeUp" in secret
@@ -210,7 +210,7 @@ def test_every_documented_operation_is_a_route() -> None:
     assert operations().keys() <= routes().keys()
 
 
-def test_every_route_is_documented_or_answers_as_its_path_says_of_other_methods() -> None:
+def test_every_route_is_documented_or_answers_405() -> None:
     others = routes().keys() - operations().keys()
     assert {path for _, path in others} == {"/oauth2/token"}
     for method, path in others:
@@ -220,12 +220,12 @@ def test_every_route_is_documented_or_answers_as_its_path_says_of_other_methods(
         assert_documented(answer, response)
 
 
-def test_an_operation_is_called_like_its_view() -> None:
+def test_an_operation_has_its_views_name() -> None:
     for key, operation in operations().items():
         assert operation["operationId"] == routes()[key].view_name
 
 
-def test_what_is_signed_with_iam_says_so() -> None:
+def test_operations_signed_with_iam_are_marked() -> None:
     for key, operation in operations().items():
         iam = isinstance(routes()[key].authorizer, IAMAuthorizer)
         assert (operation["security"] == [{"sigv4": []}]) is iam
@@ -242,7 +242,7 @@ def test_the_parameters_of_a_path_are_those_of_its_route() -> None:
 # Constants
 
 
-def test_limits_are_those_of_the_code() -> None:
+def test_limits_agree_with_the_code() -> None:
     assert schema("ClientName")["maxLength"] == admin_requests.MAX_NAME
     assert schema("Cidrs")["maxItems"] == admin_requests.MAX_CIDRS
     assert schema("ExpiresAt")["maximum"] == admin_requests.MAX_TIME
@@ -263,7 +263,7 @@ def test_limits_are_those_of_the_code() -> None:
     assert days["maximum"] == days["default"] == deletion.MAX_RECOVERY_DAYS
 
 
-def test_the_sizes_of_bodies_are_those_of_the_code() -> None:
+def test_body_sizes_agree_with_the_code() -> None:
     bodies = loaded()["components"]["requestBodies"].values()
     assert all(f"{admin_requests.MAX_BODY_BYTES:,} bytes" in body["description"] for body in bodies)
     token = operations()["POST", "/oauth2/token"]["requestBody"]
@@ -271,14 +271,14 @@ def test_the_sizes_of_bodies_are_those_of_the_code() -> None:
     assert schema("TokenRequest")["maxProperties"] == oauth._MAX_PARAMETERS
 
 
-def test_patterns_are_those_of_the_code() -> None:
+def test_patterns_agree_with_the_code() -> None:
     client_id = f"({credentials.CLIENT_ID.pattern}|{credentials.ADOPTED_CLIENT_ID.pattern})"
     assert schema("ClientId")["pattern"] == f"^{client_id}$"
     assert schema("TokenRequest")["properties"]["client_id"]["pattern"] == f"^{client_id}?$"
     assert schema("ClientSecret")["pattern"] == f"^{credentials.CLIENT_SECRET.pattern}$"
 
 
-def test_enumerations_are_those_of_the_code() -> None:
+def test_enumerations_agree_with_the_code() -> None:
     assert schema("Status")["enum"] == list(Status)
     assert schema("Origin")["enum"] == list(Origin)
     assert schema("Replication")["enum"] == list(Replication)
@@ -289,7 +289,7 @@ def test_enumerations_are_those_of_the_code() -> None:
     assert example == oauth.metadata(PUBLIC_URL)
 
 
-def test_oauth_errors_are_those_of_the_code() -> None:
+def test_oauth_errors_agree_with_the_code() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
     raised = {kind.error for kind in kinds if issubclass(kind, OAuthError) and kind != OAuthError}
     assert set(schema("OAuthError")["properties"]["error"]["enum"]) == raised
@@ -332,7 +332,7 @@ def documented_slugs(part: Any) -> set[str]:
     return {kind.removeprefix(TYPE_PREFIX) for kind in kinds}
 
 
-def test_the_types_of_problems_are_those_that_the_code_can_raise() -> None:
+def test_problem_types_agree_with_the_code() -> None:
     documented = documented_slugs(schema("Problem")["properties"]["type"])
     assert documented == slugs_of_the_table() | slugs_of_chalices_own_answers()
 
@@ -348,14 +348,14 @@ def problems() -> Iterator[tuple[Operation, str, set[str]]]:
                 yield key, status, documented_slugs(part["properties"]["type"])
 
 
-def test_every_type_of_problem_is_an_answer_of_some_operation() -> None:
+def test_every_problem_type_is_a_response_of_some_operation() -> None:
     of_operations = set().union(*(slugs for _, _, slugs in problems()))
     # These two are answers to what is no operation.
     elsewhere = {"not-found", "method-not-allowed"}
     assert of_operations | elsewhere == documented_slugs(schema("Problem")["properties"]["type"])
 
 
-def test_a_type_of_problem_has_one_status() -> None:
+def test_a_problem_type_has_one_status() -> None:
     statuses = defaultdict(set)
     for _, status, slugs in problems():
         for each in slugs:
@@ -363,7 +363,7 @@ def test_a_type_of_problem_has_one_status() -> None:
     assert all(len(each) == 1 for each in statuses.values())
 
 
-def test_a_responses_description_names_the_types_of_problems() -> None:
+def test_a_response_description_names_its_problem_types() -> None:
     for key, operation in operations().items():
         for status, response in operation["responses"].items():
             content = resolved(response).get("content", {}).get("application/problem+json")
@@ -683,14 +683,14 @@ def answers(operation: Operation) -> list[Answer]:
     return found
 
 
-def test_no_operation_is_left_out() -> None:
+def test_the_examined_operations_are_complete() -> None:
     static = {("GET", "/health"), ("GET", "/.well-known/oauth-authorization-server")}
     assert REQUESTS.keys() == operations().keys() - static
 
 
 @pytest.mark.slow
 @each_operation
-def test_every_answer_is_documented(operation: Operation) -> None:
+def test_every_observed_response_is_documented(operation: Operation) -> None:
     responses = operations()[operation]["responses"]
     for answer in answers(operation):
         assert str(answer.status) in responses, answer
@@ -699,7 +699,7 @@ def test_every_answer_is_documented(operation: Operation) -> None:
 
 @pytest.mark.slow
 @each_operation
-def test_every_status_that_is_documented_is_an_answer(operation: Operation) -> None:
+def test_every_documented_status_is_observed(operation: Operation) -> None:
     documented = operations()[operation]["responses"].keys()
     seen = {str(answer.status) for answer in answers(operation)}
     # Only Cognito's throttling is told by us, the other by API Gateway.
@@ -714,7 +714,7 @@ def gateways(operation: Operation, status: str) -> bool:
 
 @pytest.mark.slow
 @each_operation
-def test_every_type_of_problem_that_is_documented_is_an_answer(operation: Operation) -> None:
+def test_every_documented_problem_type_is_observed(operation: Operation) -> None:
     documented = {each for key, _, slugs in problems() if key == operation for each in slugs}
     seen = {slug(answer) for answer in answers(operation) if answer.body and "type" in answer.json}
     # These are documented for all operations alike.

@@ -172,12 +172,12 @@ def signature(case: Case) -> dict[str, str]:
 
 
 @SIGNED.parametrize()
-def test_the_application_does_what_the_document_says(case: Case) -> None:
+def test_responses_conform_to_the_document(case: Case) -> None:
     case.call_and_validate(headers=signature(case))
 
 
 @UNSIGNED.parametrize()
-def test_whatever_is_not_signed_is_forbidden(case: Case) -> None:
+def test_unsigned_requests_are_forbidden(case: Case) -> None:
     response = case.call_and_validate()
     assert response.status_code == 403
     assert response.json()["type"] == FORBIDDEN
@@ -193,7 +193,7 @@ class Life(WITHOUT_RESTORE.as_state_machine()):  # type: ignore[misc]
         return {"app": self.gateway, "headers": signature(case)}
 
 
-def test_one_request_after_another_is_what_the_document_says() -> None:
+def test_request_sequences_conform_to_the_document() -> None:
     Life.run(
         settings=settings(
             max_examples=15,

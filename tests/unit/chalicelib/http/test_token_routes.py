@@ -104,7 +104,7 @@ def test_the_case_of_header_names_does_not_matter(api: TokenApi, change: Any) ->
     assert api.call(headers=headers, body=GOOD_BODY).status == 200
 
 
-def test_two_authorization_headers_are_seen_where_headers_shows_one(api: TokenApi) -> None:
+def test_two_authorization_headers_are_read_from_multi_value_headers(api: TokenApi) -> None:
     good = basic(api.client.client_id, api.client.client_secret)
     answer = api.form([GRANT], headers=[("AUTHORIZATION", "Basic eDp5"), good])
     assert answer.error == "invalid_request"
@@ -130,19 +130,19 @@ def test_a_get_without_anything_is_not_allowed(api: TokenApi) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/oauth2/tokens", "/oauth2/token/", "/.well-known/x"])
-def test_an_unknown_path_is_answered_in_our_own_words(api: TokenApi, path: str) -> None:
+def test_an_unknown_path_gets_the_applications_error(api: TokenApi, path: str) -> None:
     answer = api.basic(path=path)
     assert_well_formed(answer)
     assert (answer.status, answer.error) == (404, "invalid_request")
 
 
-def test_a_method_that_was_not_registered_is_answered_in_our_own_words(api: TokenApi) -> None:
+def test_an_unregistered_method_gets_the_applications_error(api: TokenApi) -> None:
     answer = api.call(method="TRACE")
     assert_well_formed(answer)
     assert answer.error == "invalid_request"
 
 
-def test_the_source_address_is_the_gateways_word_not_a_headers(api: TokenApi) -> None:
+def test_the_source_address_comes_from_the_gateway_and_not_a_header(api: TokenApi) -> None:
     seen: list[TokenRequest] = []
 
     def exchange(request: TokenRequest) -> TokenResponse:
@@ -198,7 +198,7 @@ class Crashing:
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_a_crash_is_a_server_error_and_its_text_goes_nowhere(
+def test_a_crash_is_a_server_error_without_the_exceptions_text(
     error: BaseException, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Neither the answer nor our log nor Chalice's own log quotes what went wrong."""
@@ -224,7 +224,7 @@ def test_a_crash_is_a_server_error_and_its_text_goes_nowhere(
 
 
 @pytest.mark.parametrize("path", ["/.well-known/jwks.json", "/health/ready", "/health/takeover"])
-def test_a_crash_of_any_route_is_ours_to_tell_of(
+def test_a_crash_of_any_route_gets_the_applications_error(
     path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The alarm on crashes hears of it; Chalice's own log, which quotes the text, does not."""
@@ -249,7 +249,7 @@ def test_a_crash_of_any_route_is_ours_to_tell_of(
         assert SECRET not in text
 
 
-def test_an_event_that_nobody_can_read_is_a_server_error(api: TokenApi) -> None:
+def test_an_unreadable_event_is_a_server_error(api: TokenApi) -> None:
     request = event(body=GOOD_BODY, headers=[("Content-Type", FORM)])
     del request["requestContext"]["identity"]
     answer = call(api.app, request)
@@ -303,7 +303,7 @@ def _fuzzed() -> TokenApi:
     as_a_form=st.booleans(),
     as_the_client=st.booleans(),
 )
-def test_whatever_arrives_the_answer_is_a_well_formed_oauth_response(
+def test_any_request_gets_a_well_formed_oauth_response(
     method: str,
     headers: list[tuple[str, str]],
     body: str | bytes | None,
@@ -346,7 +346,7 @@ _canaries = st.text("qxzQXZ789", min_size=8, max_size=16).map(lambda text: f"~{t
     ),
     method=_methods,
 )
-def test_nothing_that_was_sent_is_echoed(canary: str, place: str, method: str) -> None:
+def test_no_part_of_a_request_is_echoed(canary: str, place: str, method: str) -> None:
     api = _fuzzed()
     form = [GRANT, ("client_id", api.client.client_id)]
     form.append(("client_secret", api.client.client_secret))
@@ -414,7 +414,7 @@ def test_the_keys_of_both_pools_are_published_each_with_its_issuer(api: TokenApi
 
 
 @pytest.mark.parametrize("known", ["{}", "W/{}", '"another", {}', "{},{}"])
-def test_who_has_the_keys_is_not_sent_them_again(api: TokenApi, known: str) -> None:
+def test_a_matching_etag_gets_304(api: TokenApi, known: str) -> None:
     etag = get(api.app, JWKS).headers["ETag"]
     known = known.replace("{}", etag)
     answer = call(api.app, event("GET", JWKS, headers=[("If-None-Match", known)]))
@@ -424,7 +424,7 @@ def test_who_has_the_keys_is_not_sent_them_again(api: TokenApi, known: str) -> N
 
 
 @pytest.mark.parametrize("known", ['"another"', "", "W/", '"'])
-def test_who_has_other_keys_is_sent_these(api: TokenApi, known: str) -> None:
+def test_another_etag_gets_the_keys(api: TokenApi, known: str) -> None:
     answer = call(api.app, event("GET", JWKS, headers=[("If-None-Match", known)]))
     assert answer.status == 200
 
@@ -462,7 +462,7 @@ def test_a_snapshot_without_keys_is_not_published(api: TokenApi) -> None:
     assert get(api.app, JWKS).status == 503
 
 
-def test_health_asks_nobody(api: TokenApi) -> None:
+def test_health_calls_nothing(api: TokenApi) -> None:
     answer = get(api.app, "/health")
     assert (answer.status, answer.json) == (200, {"status": "ok", "region": EAST})
     assert answer.headers["Cache-Control"] == "no-store"
@@ -470,14 +470,14 @@ def test_health_asks_nobody(api: TokenApi) -> None:
     assert not api.world.endpoint.calls
 
 
-def test_ready_says_what_answers(api: TokenApi) -> None:
+def test_readiness_lists_parts_that_answer(api: TokenApi) -> None:
     answer = get(api.app, "/health/ready")
     assert answer.status == 200
     assert answer.json == {"status": "ready", "secrets_manager": True, "token_endpoint": True}
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_ready_says_what_does_not_answer(api: TokenApi) -> None:
+def test_readiness_lists_parts_that_do_not_answer(api: TokenApi) -> None:
     api.world.state.failures["read"] = [StoreUnavailableError("text")]
     answer = get(api.app, "/health/ready")
     assert answer.status == 503
@@ -486,7 +486,7 @@ def test_ready_says_what_does_not_answer(api: TokenApi) -> None:
 
 
 @pytest.mark.parametrize(("took_over", "status"), [(False, 503), (True, 200)])
-def test_takeover_is_200_only_when_this_region_has_taken_over(
+def test_takeover_is_200_only_after_a_takeover_of_this_region(
     api: TokenApi, *, took_over: bool, status: int
 ) -> None:
     api.world.update_state(took_over=took_over)
@@ -504,19 +504,19 @@ def test_takeover_is_200_only_when_this_region_has_taken_over(
         MalformedSecretError("text"),
     ],
 )
-def test_takeover_is_not_200_when_nobody_can_say(api: TokenApi, failure: Exception) -> None:
+def test_takeover_is_not_200_with_an_unreadable_state(api: TokenApi, failure: Exception) -> None:
     api.world.update_state(took_over=True)
     api.world.state.failures["read"] = [failure]
     assert get(api.app, "/health/takeover").status == 503
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])
-def test_other_methods_than_get_are_refused_in_our_own_words(api: TokenApi, method: str) -> None:
+def test_methods_other_than_get_get_the_applications_error(api: TokenApi, method: str) -> None:
     answer = call(api.app, event(method, "/health"))
     assert_well_formed(answer)
     assert (answer.error, answer.headers["Allow"]) == ("invalid_request", "GET")
 
 
-def test_the_token_path_is_registered_as_the_table_says(api: TokenApi) -> None:
+def test_the_token_path_is_registered_for_the_tables_methods(api: TokenApi) -> None:
     assert TOKEN in api.app.routes
     assert {"/health", "/health/ready", "/health/takeover"} <= api.app.routes.keys()

@@ -29,7 +29,7 @@ NOW = 1_800_000_000
 # What counts
 
 
-def test_an_issuers_keys_are_taken_in_an_order_of_our_own() -> None:
+def test_an_issuers_keys_are_sorted() -> None:
     content = {"keys": [jwk("b"), jwk("a")]}
     assert jwks.keys_of(content) == (key("a"), key("b"))
 
@@ -66,7 +66,7 @@ def test_an_issuers_keys_are_taken_in_an_order_of_our_own() -> None:
         {"e": "AQAB=="},
     ],
 )
-def test_what_is_no_rs256_key_of_2048_bits_is_left_out(changes: dict[str, Any]) -> None:
+def test_keys_other_than_rs256_of_2048_bits_are_left_out(changes: dict[str, Any]) -> None:
     assert jwks.keys_of({"keys": [jwk("good"), jwk("other", **changes)]}) == (key("good"),)
     with pytest.raises(KeysUnavailableError):
         jwks.keys_of({"keys": [jwk("other", **changes)]})
@@ -86,7 +86,7 @@ def test_what_is_no_rs256_key_of_2048_bits_is_left_out(changes: dict[str, Any]) 
         {"keys": [jwk("a"), jwk("a")]},
     ],
 )
-def test_what_is_no_set_of_keys_is_refused(content: object) -> None:
+def test_an_invalid_key_set_is_refused(content: object) -> None:
     with pytest.raises(KeysUnavailableError):
         jwks.keys_of(content)
 
@@ -112,12 +112,12 @@ def test_no_document_is_a_crash(content: object) -> None:
 # How long it is kept
 
 
-def test_the_first_answers_are_taken() -> None:
+def test_the_first_answers_become_the_snapshot() -> None:
     after = jwks.merged(jwks.EMPTY, {EAST_ISSUER: (key("a"),), WEST_ISSUER: None}, NOW)
     assert after == KeySnapshot({EAST_ISSUER: (key("a"),)}, {EAST_ISSUER: NOW})
 
 
-def test_a_removed_key_stays_for_the_longest_life_of_a_token() -> None:
+def test_a_removed_key_is_kept_for_the_longest_token_lifetime() -> None:
     before = KeySnapshot({EAST_ISSUER: (key("old"),)}, {EAST_ISSUER: NOW})
     after = jwks.merged(before, {EAST_ISSUER: (key("new"),)}, NOW)
     assert after.keys[EAST_ISSUER] == (key("new"), key("old", NOW))
@@ -127,19 +127,19 @@ def test_a_removed_key_stays_for_the_longest_life_of_a_token() -> None:
     assert gone.keys[EAST_ISSUER] == (key("new"),)
 
 
-def test_a_removed_key_that_comes_back_stays() -> None:
+def test_a_removed_key_that_reappears_is_kept() -> None:
     before = KeySnapshot({EAST_ISSUER: (key("a"), key("b", NOW - 9))}, {EAST_ISSUER: NOW})
     after = jwks.merged(before, {EAST_ISSUER: (key("a"), key("b"))}, NOW)
     assert after.keys[EAST_ISSUER] == (key("a"), key("b"))
 
 
-def test_an_issuer_that_does_not_answer_keeps_all_that_it_had_however_long() -> None:
+def test_an_issuer_that_does_not_answer_keeps_its_keys_indefinitely() -> None:
     before = KeySnapshot({EAST_ISSUER: (key("a"), key("b", NOW))}, {EAST_ISSUER: NOW})
     after = jwks.merged(before, {EAST_ISSUER: None}, NOW + 10 * RETIRED_SECONDS)
     assert after == before
 
 
-def test_keys_of_a_pool_that_was_replaced_stay_for_a_token_s_life() -> None:
+def test_keys_of_a_replaced_pool_are_kept_for_a_token_lifetime() -> None:
     before = both_pools()
     replaced = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_Another01"
     answers = {replaced: (key("another"),), WEST_ISSUER: (key("west"),)}
@@ -179,7 +179,7 @@ def test_no_key_is_lost_before_tokens_that_it_signed_have_expired(
         assert not jwks.worth_writing(snapshot, jwks.merged(snapshot, answered, now))
 
 
-def test_the_same_keys_are_written_only_as_often_as_a_heartbeat() -> None:
+def test_unchanged_keys_are_written_once_per_heartbeat() -> None:
     before = KeySnapshot({EAST_ISSUER: (key("a"),)}, {EAST_ISSUER: NOW})
     answered = {EAST_ISSUER: (key("a"),)}
     soon = jwks.merged(before, answered, NOW + HEARTBEAT_SECONDS - 1)
@@ -229,7 +229,7 @@ def test_a_snapshot_is_read_as_it_was_written(snapshot: KeySnapshot) -> None:
     assert jwks.snapshot_from_json(jwks.snapshot_to_json(snapshot)) == snapshot
 
 
-def test_the_largest_snapshot_of_common_keys_is_a_secret_s_value() -> None:
+def test_the_largest_snapshot_of_common_keys_fits_a_secret() -> None:
     """65,536 characters; a pool has two keys, and two more while they change."""
     keys = tuple(SigningKey(f"{'k' * 40}{n}", modulus("a"), "AQAB", NOW) for n in range(16))
     snapshot = KeySnapshot({EAST_ISSUER: keys, WEST_ISSUER: keys}, {})
@@ -256,6 +256,6 @@ STORED = json.loads(jwks.snapshot_to_json(both_pools()))
         "[" * 100_000,
     ],
 )
-def test_what_we_did_not_write_is_malformed(text: str) -> None:
+def test_a_foreign_snapshot_is_malformed(text: str) -> None:
     with pytest.raises(MalformedSecretError):
         jwks.snapshot_from_json(text)

@@ -41,7 +41,7 @@ def test_both_issuers_keys_are_kept(world: World) -> None:
     assert world.kept == {"east", "west"}
 
 
-def test_what_is_known_already_is_not_written_again(world: World) -> None:
+def test_unchanged_keys_are_not_written_again(world: World) -> None:
     world.refresh.refresh()
     writes = world.store.calls.count("replace")
     for _ in range(4 * 6):
@@ -50,7 +50,7 @@ def test_what_is_known_already_is_not_written_again(world: World) -> None:
     assert world.store.calls.count("replace") == writes
 
 
-def test_a_day_costs_a_version_for_each_heartbeat(world: World) -> None:
+def test_a_day_costs_one_version_per_heartbeat(world: World) -> None:
     """A secret has some 100 versions, none of which goes within a day."""
     for _ in range(24 * 4):
         world.refresh.refresh()
@@ -68,13 +68,13 @@ def test_an_issuer_that_does_not_answer_keeps_its_keys_and_is_named(world: World
     assert world.kept == {"east", "west"}
 
 
-def test_an_issuer_that_never_answered_is_as_old_as_time(world: World) -> None:
+def test_an_issuer_that_never_answered_has_the_age_of_the_epoch(world: World) -> None:
     world.issuers[WEST_ISSUER] = None
     assert world.refresh.refresh()["age"] == world.clock()
     assert world.kept == {"east"}
 
 
-def test_a_new_key_is_taken_and_the_old_one_kept(world: World) -> None:
+def test_a_new_key_is_added_and_the_old_one_kept(world: World) -> None:
     world.refresh.refresh()
     world.issuers[EAST_ISSUER] = (key("newer"),)
     assert world.refresh.refresh()["outcome"] == "written"
@@ -84,7 +84,7 @@ def test_a_new_key_is_taken_and_the_old_one_kept(world: World) -> None:
     assert world.kept == {"newer", "west"}
 
 
-def test_a_replica_is_not_written_and_says_so(world: World) -> None:
+def test_a_refresh_over_a_replica_is_reported_and_writes_nothing(world: World) -> None:
     world.store.replica = True
     world.clock.advance(1)
     done = world.refresh.refresh()
@@ -103,12 +103,12 @@ def test_a_replica_is_not_written_and_says_so(world: World) -> None:
         ("replace", StoreRefusedError("text")),
     ],
 )
-def test_a_store_that_fails_is_told_by_name(world: World, call: str, error: Exception) -> None:
+def test_a_failing_store_is_named(world: World, call: str, error: Exception) -> None:
     world.store.failures[call] = [error]
     assert world.refresh.refresh()["outcome"] == type(error).__name__
     assert world.refresh.refresh()["outcome"] == "written"
 
 
-def test_a_missing_snapshot_is_told(world: World) -> None:
+def test_a_missing_snapshot_is_reported(world: World) -> None:
     world.store.stored = None
     assert world.refresh.refresh()["outcome"] == "MalformedSecretError"

@@ -64,7 +64,7 @@ def kinds(drifts: list[Drift]) -> list[tuple[Kind, str]]:
 # Found, and mended
 
 
-def test_where_everything_is_as_it_should_be_nothing_is_found(world: ReconcileWorld) -> None:
+def test_a_consistent_deployment_has_no_drift(world: ReconcileWorld) -> None:
     disabled = world.client()
     world.clients.change(disabled, {"status": Status.DISABLED})
     rotating, deleted = world.client(), world.client()
@@ -76,14 +76,12 @@ def test_where_everything_is_as_it_should_be_nothing_is_found(world: ReconcileWo
     assert world.repaired() == []
 
 
-def test_without_clients_nothing_is_found(world: ReconcileWorld) -> None:
+def test_a_deployment_without_clients_has_no_drift(world: ReconcileWorld) -> None:
     assert world.found() == []
 
 
 @every_breakage
-def test_what_is_broken_is_found_and_nothing_else(
-    world: ReconcileWorld, breakage: Breakage
-) -> None:
+def test_each_breakage_is_the_only_drift_found(world: ReconcileWorld, breakage: Breakage) -> None:
     _, broken, _ = world.client(), world.client(), world.client()
     breakage.happen(world, broken)
     (drift,) = world.found()
@@ -101,9 +99,7 @@ def test_a_survey_changes_nothing(world: ReconcileWorld, breakage: Breakage) -> 
 
 
 @every_breakage
-def test_what_is_found_is_mended_and_not_found_again(
-    world: ReconcileWorld, breakage: Breakage
-) -> None:
+def test_repaired_drift_is_not_found_again(world: ReconcileWorld, breakage: Breakage) -> None:
     client_id = world.client()
     breakage.happen(world, client_id)
     (drift,) = world.found()
@@ -113,7 +109,7 @@ def test_what_is_found_is_mended_and_not_found_again(
 
 
 @every_breakage
-def test_what_was_mended_meanwhile_is_not_mended_again(
+def test_drift_already_repaired_is_not_repaired_again(
     world: ReconcileWorld, breakage: Breakage
 ) -> None:
     client_id = world.client()
@@ -130,7 +126,7 @@ def test_what_was_mended_meanwhile_is_not_mended_again(
 
 @pytest.mark.slow
 @given(data=st.data())
-def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> None:
+def test_combined_breakages_are_repaired(data: st.DataObject) -> None:
     world = ReconcileWorld()
     clients = [world.client() for _ in range(4)]
     for client_id in clients:
@@ -149,7 +145,7 @@ def test_whatever_is_broken_together_is_mended_together(data: st.DataObject) -> 
     assert world.stranded == set()
 
 
-def test_a_client_goes_on_with_its_new_app_client(world: ReconcileWorld) -> None:
+def test_a_client_gets_tokens_with_its_new_app_client(world: ReconcileWorld) -> None:
     client_id = world.client()
     before = world.record(client_id)
     world.west.delete(world.regional(client_id, WEST).app_client_id)
@@ -164,7 +160,7 @@ def test_a_client_goes_on_with_its_new_app_client(world: ReconcileWorld) -> None
     assert world.regional(client_id, EAST) == before.app_clients[EAST]
 
 
-def test_the_app_client_of_a_lost_answer_is_deleted_and_another_one_made(
+def test_an_app_client_whose_answer_was_lost_is_replaced(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
@@ -177,7 +173,7 @@ def test_the_app_client_of_a_lost_answer_is_deleted_and_another_one_made(
     assert world.found() == []
 
 
-def test_what_an_enrolment_left_goes_with_it(world: ReconcileWorld) -> None:
+def test_undoing_an_enrollment_deletes_its_app_clients(world: ReconcileWorld) -> None:
     """A reservation, and the app clients that were made for it and never written down."""
     client_id = world.client()
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
@@ -188,7 +184,7 @@ def test_what_an_enrolment_left_goes_with_it(world: ReconcileWorld) -> None:
     assert (world.east.made, world.west.made) == ({}, {})
 
 
-def test_nobody_can_go_on_with_an_enrolment_that_is_being_undone(world: ReconcileWorld) -> None:
+def test_an_enrollment_that_is_being_undone_cannot_be_resumed(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.store.failures["delete_now"] = [StoreUnavailableError()]
@@ -201,7 +197,7 @@ def test_nobody_can_go_on_with_an_enrolment_that_is_being_undone(world: Reconcil
     assert client_id not in world.store.stored
 
 
-def test_an_enrolment_is_undone_even_if_its_reservation_was_replicated(
+def test_an_enrollment_with_a_replicated_reservation_is_undone(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
@@ -212,7 +208,7 @@ def test_an_enrolment_is_undone_even_if_its_reservation_was_replicated(
     assert world.store.replicas == {}
 
 
-def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWorld) -> None:
+def test_an_enrollment_finished_since_the_survey_is_not_undone(world: ReconcileWorld) -> None:
     client_id = world.client()
     active = world.record(client_id)
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
@@ -229,7 +225,7 @@ def test_an_enrolment_that_ended_well_meanwhile_is_not_undone(world: ReconcileWo
     assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
 
 
-def test_nobody_restores_what_an_undone_enrolment_left(world: ReconcileWorld) -> None:
+def test_a_half_undone_enrollment_cannot_be_restored(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an enrollment was undone half-way"].happen(world, client_id)
     with pytest.raises(OperationError) as refused:
@@ -238,7 +234,7 @@ def test_nobody_restores_what_an_undone_enrolment_left(world: ReconcileWorld) ->
     assert results(world.repaired()) == [Result.REPAIRED]
 
 
-def test_a_client_that_was_restored_meanwhile_stays(world: ReconcileWorld) -> None:
+def test_a_client_restored_since_the_survey_is_kept(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["a deletion ended after the mark"].happen(world, client_id)
     (drift,) = world.found()
@@ -249,7 +245,7 @@ def test_a_client_that_was_restored_meanwhile_stays(world: ReconcileWorld) -> No
     assert world.found() == []
 
 
-def test_a_denial_wins_over_its_absence(world: ReconcileWorld) -> None:
+def test_a_denial_in_one_region_is_copied_to_the_other(world: ReconcileWorld) -> None:
     here, there = world.client(), world.client()
     BREAKAGES["it is denied here only"].happen(world, here)
     BREAKAGES["it is denied there only"].happen(world, there)
@@ -259,7 +255,7 @@ def test_a_denial_wins_over_its_absence(world: ReconcileWorld) -> None:
         assert world.reconcile.denials[region].list() == {here, there}
 
 
-def test_of_many_denials_the_detail_names_some(world: ReconcileWorld) -> None:
+def test_the_detail_of_many_denials_names_some(world: ReconcileWorld) -> None:
     clients = [ClientId(f"sgc_{letter * 26}") for letter in "abcdefg"]
     world.reconcile.denials[EAST].change(deny=clients, allow=[])
     (drift,) = world.found()
@@ -268,7 +264,7 @@ def test_of_many_denials_the_detail_names_some(world: ReconcileWorld) -> None:
     assert clients[5] not in drift.detail
 
 
-def test_an_adopted_client_is_denied_by_its_handle(world: ReconcileWorld) -> None:
+def test_a_denial_of_an_adopted_client_is_reported_by_its_handle(world: ReconcileWorld) -> None:
     adopted = ClientId("1h57kf5cpq17m0eml12example")
     world.reconcile.denials[EAST].change(deny=[adopted], allow=[])
     (drift,) = world.found()
@@ -279,9 +275,7 @@ def test_an_adopted_client_is_denied_by_its_handle(world: ReconcileWorld) -> Non
 
 
 @pytest.mark.parametrize("age", [SETTLED - 1, SETTLED])
-def test_what_is_younger_than_15_minutes_is_nobodys_drift_yet(
-    world: ReconcileWorld, age: int
-) -> None:
+def test_changes_younger_than_15_minutes_are_no_drift(world: ReconcileWorld, age: int) -> None:
     client_id, old = world.client(), world.client()
     world.east.create(NOBODY, ("demo/read",))
     world.east.add_secret(world.regional(old, EAST).app_client_id, "being rotated")
@@ -298,7 +292,7 @@ def test_what_is_younger_than_15_minutes_is_nobodys_drift_yet(
         )
 
 
-def test_what_turns_out_to_be_young_is_left_alone(world: ReconcileWorld) -> None:
+def test_a_repair_leaves_changes_younger_than_15_minutes(world: ReconcileWorld) -> None:
     """Whatever a finding says: the repair looks for itself."""
     client_id, reserved = world.client(), world.client()
     orphan, _ = world.east.create(NOBODY, ("demo/read",))
@@ -316,7 +310,7 @@ def test_what_turns_out_to_be_young_is_left_alone(world: ReconcileWorld) -> None
     assert world.snapshot() == before
 
 
-def test_what_does_not_carry_our_mark_is_not_ours(world: ReconcileWorld) -> None:
+def test_app_clients_without_the_name_prefix_are_ignored(world: ReconcileWorld) -> None:
     foreign = world.orphan(NOBODY)
     world.east.made[foreign].name, world.east.made[foreign].client_id = "people", None
     assert world.found() == []
@@ -325,7 +319,7 @@ def test_what_does_not_carry_our_mark_is_not_ours(world: ReconcileWorld) -> None
     assert foreign in world.east.made
 
 
-def test_an_app_client_that_a_record_refers_to_by_now_is_no_orphan(world: ReconcileWorld) -> None:
+def test_an_app_client_recorded_since_the_survey_is_no_orphan(world: ReconcileWorld) -> None:
     client_id = world.client()
     regional = world.regional(client_id, EAST)
     world.set_regional(client_id, EAST, Pending(0, "why"))
@@ -336,14 +330,14 @@ def test_an_app_client_that_a_record_refers_to_by_now_is_no_orphan(world: Reconc
     assert regional.app_client_id in world.east.made
 
 
-def test_what_a_list_lacks_is_looked_at_by_name(world: ReconcileWorld) -> None:
+def test_a_client_missing_from_the_list_is_read_by_name(world: ReconcileWorld) -> None:
     """ListSecrets lags: the app clients of a new client are not orphans."""
     client_id = world.client()
     world.store.unlisted.add(client_id)
     assert world.found() == []
 
 
-def test_the_app_clients_of_a_record_that_cannot_be_read_are_left(world: ReconcileWorld) -> None:
+def test_the_app_clients_of_an_unreadable_record_are_kept(world: ReconcileWorld) -> None:
     client_id = world.client()
     orphan = world.orphan(client_id)
     healthy = world.store.stored[client_id]
@@ -365,7 +359,9 @@ def buried_alive(world: ReconcileWorld) -> ClientId:
     return client_id
 
 
-def test_the_app_clients_of_a_client_that_was_buried_alive_are_left(world: ReconcileWorld) -> None:
+def test_the_app_clients_of_a_live_record_scheduled_for_deletion_are_kept(
+    world: ReconcileWorld,
+) -> None:
     client_id = buried_alive(world)
     before = world.snapshot()
     (drift,) = world.found()
@@ -383,7 +379,7 @@ def test_the_app_clients_of_a_client_that_was_buried_alive_are_left(world: Recon
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError(), StoreRefusedError("no")])
-def test_without_a_look_at_what_is_buried_no_app_client_is_called_an_orphan(
+def test_with_unreadable_deleted_records_no_app_client_is_an_orphan(
     world: ReconcileWorld, failure: Exception
 ) -> None:
     client_id = world.client()
@@ -401,7 +397,7 @@ def test_without_a_look_at_what_is_buried_no_app_client_is_called_an_orphan(
     assert orphan not in world.east.made
 
 
-def test_a_record_under_another_clients_name_is_left(world: ReconcileWorld) -> None:
+def test_a_record_under_another_clients_name_is_not_repaired(world: ReconcileWorld) -> None:
     client_id, other = world.client(), world.client()
     stray = world.store.stored[other]
     world.store.stored[client_id] = Versioned(stray.value, stray.version)
@@ -409,7 +405,7 @@ def test_a_record_under_another_clients_name_is_left(world: ReconcileWorld) -> N
     assert [(each.kind, each.client_id) for each in found] == [(Kind.MALFORMED, client_id)]
 
 
-def test_the_app_clients_of_an_adopted_client_are_its_owners(world: ReconcileWorld) -> None:
+def test_the_app_clients_of_an_adopted_client_are_not_deleted(world: ReconcileWorld) -> None:
     client_id = world.adopted()
     world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.west.add_secret(world.regional(client_id, WEST).app_client_id, "its owner's own")
@@ -426,7 +422,7 @@ def test_the_app_clients_of_an_adopted_client_are_its_owners(world: ReconcileWor
     assert world.east.made == {}
 
 
-def test_what_an_adopted_app_client_may_beyond_the_record_stays(world: ReconcileWorld) -> None:
+def test_extra_scopes_of_an_adopted_app_client_are_kept(world: ReconcileWorld) -> None:
     client_id = world.adopted()
     wide = frozenset({"demo/read", "demo/write"})
     for region in (EAST, WEST):
@@ -441,7 +437,7 @@ def test_what_an_adopted_app_client_may_beyond_the_record_stays(world: Reconcile
     assert world.app_client(client_id, WEST).access_token_seconds == 7_200
 
 
-def test_an_app_client_in_another_pool_is_left(world: ReconcileWorld) -> None:
+def test_an_app_client_in_another_pool_is_kept(world: ReconcileWorld) -> None:
     """The configuration names another pool now, or the wrong one."""
     client_id = world.client()
     world.change_regional(client_id, WEST, user_pool_id="us-west-2_Before001")
@@ -470,7 +466,7 @@ def test_a_retiring_secret_is_no_drift(world: ReconcileWorld) -> None:
 # Replicas
 
 
-def test_a_replication_that_failed_is_told(world: ReconcileWorld) -> None:
+def test_a_failed_replication_is_reported(world: ReconcileWorld) -> None:
     client_id = world.client()
     del world.store.replicas[client_id]
     world.store.failed.add(client_id)
@@ -481,7 +477,7 @@ def test_a_replication_that_failed_is_told(world: ReconcileWorld) -> None:
     assert world.reconcile.repair(asked).result is Result.NOTHING_TO_DO
 
 
-def test_a_replica_that_stays_behind_is_told(world: ReconcileWorld) -> None:
+def test_an_outdated_replica_is_reported(world: ReconcileWorld) -> None:
     client_id = world.client()
     world.store.lag = True
     world.change(client_id, client_name="written now")
@@ -509,7 +505,7 @@ def test_a_replica_that_catches_up_is_no_drift(world: ReconcileWorld) -> None:
     assert asked == 2
 
 
-def test_a_client_that_was_written_meanwhile_is_not_behind(world: ReconcileWorld) -> None:
+def test_a_client_written_during_the_survey_is_not_behind(world: ReconcileWorld) -> None:
     client_id = world.client()
     world.store.lag = True
     world.change(client_id, client_name="written now")
@@ -528,7 +524,7 @@ def test_a_client_that_was_written_meanwhile_is_not_behind(world: ReconcileWorld
 # Who writes
 
 
-def test_both_regions_that_write_are_told_and_nothing_is_repaired(world: ReconcileWorld) -> None:
+def test_two_writing_regions_are_reported_and_nothing_is_repaired(world: ReconcileWorld) -> None:
     orphan = world.orphan(NOBODY)
     world.other_state.stored = world.state.stored
     found = world.found()
@@ -541,7 +537,7 @@ def test_both_regions_that_write_are_told_and_nothing_is_repaired(world: Reconci
     assert orphan in world.east.made
 
 
-def test_where_no_region_writes_nothing_else_is_judged(world: ReconcileWorld) -> None:
+def test_without_a_writing_region_nothing_else_is_surveyed(world: ReconcileWorld) -> None:
     orphan = world.orphan(NOBODY)
     world.state.stored = world.other_state.stored
     assert kinds(world.found()) == [(Kind.WRITER, EAST), (Kind.UNKNOWN, EAST)]
@@ -550,7 +546,7 @@ def test_where_no_region_writes_nothing_else_is_judged(world: ReconcileWorld) ->
     assert orphan in world.east.made
 
 
-def test_a_missing_state_is_told(world: ReconcileWorld) -> None:
+def test_a_missing_state_is_reported(world: ReconcileWorld) -> None:
     world.orphan(NOBODY)
     world.other_state.stored = None
     assert kinds(world.found()) == [(Kind.MALFORMED, WEST), (Kind.ORPHAN, EAST)]
@@ -582,7 +578,7 @@ def lose(world: ReconcileWorld, region: str) -> None:
     world.replicas.down = True
 
 
-def test_with_the_other_region_gone_this_one_is_looked_at_all_the_same(
+def test_with_the_other_region_gone_this_one_is_surveyed(
     world: ReconcileWorld,
 ) -> None:
     clients = [world.client() for _ in range(3)]
@@ -611,7 +607,7 @@ def test_with_the_other_region_gone_this_one_is_looked_at_all_the_same(
     ]
 
 
-def test_who_does_not_answer_is_not_asked_for_every_client(world: ReconcileWorld) -> None:
+def test_an_unreachable_region_is_not_called_for_every_client(world: ReconcileWorld) -> None:
     world.many(100)
     lose(world, WEST)
     world.west.calls.clear()
@@ -623,7 +619,7 @@ def test_who_does_not_answer_is_not_asked_for_every_client(world: ReconcileWorld
     assert world.clock() - before < 60
 
 
-def test_an_app_client_whose_region_is_still_gone_stays_pending(world: ReconcileWorld) -> None:
+def test_an_app_client_in_an_unreachable_region_stays_pending(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an app client is pending"].happen(world, client_id)
     (drift,) = world.found()
@@ -635,7 +631,7 @@ def test_an_app_client_whose_region_is_still_gone_stays_pending(world: Reconcile
     assert world.store.stored[client_id] == before
 
 
-def test_a_deletion_that_cannot_be_finished_is_told(world: ReconcileWorld) -> None:
+def test_a_deletion_that_cannot_be_finished_is_reported(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["a deletion ended after the mark"].happen(world, client_id)
     (drift,) = world.found()
@@ -646,9 +642,7 @@ def test_a_deletion_that_cannot_be_finished_is_told(world: ReconcileWorld) -> No
 
 
 @pytest.mark.parametrize("failure", [AppClientsThrottledError, AppClientsUnreachableError])
-def test_a_pool_that_answers_after_a_while_was_waited_for(
-    world: ReconcileWorld, failure: type[Exception]
-) -> None:
+def test_a_throttled_pool_is_retried(world: ReconcileWorld, failure: type[Exception]) -> None:
     client_id = world.client()
     world.east.delete(world.regional(client_id, EAST).app_client_id)
     world.east.failures["describe"] = [failure(), failure()]
@@ -657,7 +651,7 @@ def test_a_pool_that_answers_after_a_while_was_waited_for(
     assert world.clock() - before > 5
 
 
-def test_what_refusals_hide_is_told_and_the_rest_is_looked_at(world: ReconcileWorld) -> None:
+def test_refused_parts_are_reported_and_the_rest_is_surveyed(world: ReconcileWorld) -> None:
     clients = sorted(world.client() for _ in range(3))
     refusal = AppClientsRefusedError("AccessDeniedException")
     world.east.failures["describe"] = [refusal, None, refusal]
@@ -672,7 +666,7 @@ def test_what_refusals_hide_is_told_and_the_rest_is_looked_at(world: ReconcileWo
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError, StoreThrottledError])
-def test_without_the_list_no_client_is_judged(
+def test_without_the_list_no_client_is_surveyed(
     world: ReconcileWorld, failure: type[Exception]
 ) -> None:
     world.orphan(world.client())
@@ -680,7 +674,7 @@ def test_without_the_list_no_client_is_judged(
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
 
 
-def test_a_list_whose_cursor_expired_half_way_is_told(world: ReconcileWorld) -> None:
+def test_an_expired_list_cursor_is_reported(world: ReconcileWorld) -> None:
     world.many(150)
     world.store.failures["list"] = [None, InvalidCursorError()]
     (drift,) = world.found()
@@ -688,13 +682,13 @@ def test_a_list_whose_cursor_expired_half_way_is_told(world: ReconcileWorld) -> 
     assert "expire" in drift.detail
 
 
-def test_without_the_records_no_app_client_is_called_an_orphan(world: ReconcileWorld) -> None:
+def test_with_unreadable_records_no_app_client_is_an_orphan(world: ReconcileWorld) -> None:
     world.orphan(world.client())
     world.store.failures["read_many"] = [StoreUnavailableError()] * FOREVER
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
 
 
-def test_one_record_that_is_refused_does_not_hide_the_others(world: ReconcileWorld) -> None:
+def test_a_refused_record_does_not_hide_the_others(world: ReconcileWorld) -> None:
     """As when its key is not ours to use."""
     clients = sorted(world.client() for _ in range(3))
     world.east.delete(world.regional(clients[2], EAST).app_client_id)
@@ -706,7 +700,7 @@ def test_one_record_that_is_refused_does_not_hide_the_others(world: ReconcileWor
     ]
 
 
-def test_where_every_record_is_refused_that_is_told_once(world: ReconcileWorld) -> None:
+def test_refusal_of_every_record_is_reported_once(world: ReconcileWorld) -> None:
     world.many(BATCH + 1)
     world.store.failures["read_many"] = [StoreRefusedError("AccessDenied")] * FOREVER
     found = world.found()
@@ -735,7 +729,7 @@ def test_the_failure_of_one_repair_does_not_stop_the_others(world: ReconcileWorl
         ("nothing refers to an app client", "delete", AppClientsRefusedError("AccessDenied")),
     ],
 )
-def test_a_repair_that_fails_says_why_and_can_be_repeated(
+def test_a_failed_repair_reports_its_reason_and_can_be_repeated(
     world: ReconcileWorld, breakage: str, call: str, failure: Exception
 ) -> None:
     BREAKAGES[breakage].happen(world, world.client())
@@ -750,7 +744,7 @@ def test_a_repair_that_fails_says_why_and_can_be_repeated(
 
 
 @pytest.mark.parametrize("failure", [StoreUnavailableError(), StoreRefusedError("no")])
-def test_a_record_that_cannot_be_written_takes_the_new_app_client_back(
+def test_a_failed_record_write_deletes_the_new_app_client(
     world: ReconcileWorld, failure: Exception
 ) -> None:
     client_id = world.client()
@@ -760,7 +754,7 @@ def test_a_record_that_cannot_be_written_takes_the_new_app_client_back(
     assert world.stranded == set()
 
 
-def test_when_nobody_knows_whether_it_was_written_the_new_app_client_stays(
+def test_an_unknown_write_outcome_keeps_the_new_app_client(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
@@ -771,7 +765,7 @@ def test_when_nobody_knows_whether_it_was_written_the_new_app_client_stays(
     assert world.repaired() == []
 
 
-def test_whoever_changes_a_client_meanwhile_wins(world: ReconcileWorld) -> None:
+def test_a_concurrent_change_wins_over_the_repair(world: ReconcileWorld) -> None:
     client_id = world.client()
     world.east.delete(world.regional(client_id, EAST).app_client_id)
 
@@ -787,7 +781,7 @@ def test_whoever_changes_a_client_meanwhile_wins(world: ReconcileWorld) -> None:
     assert world.record(client_id).client_name == "renamed"
 
 
-def test_lists_end_up_showing_what_was_written_meanwhile(world: ReconcileWorld) -> None:
+def test_a_repaired_listing_shows_a_concurrent_change(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["lists show an old name"].happen(world, client_id)
     (drift,) = world.found()
@@ -803,14 +797,14 @@ def test_lists_end_up_showing_what_was_written_meanwhile(world: ReconcileWorld) 
 
 
 @pytest.mark.parametrize("breakage", ["the replica is missing", "lists show an old name"])
-def test_what_nobody_lets_us_look_at_is_unknown(world: ReconcileWorld, breakage: str) -> None:
+def test_parts_that_refuse_the_survey_are_unknown(world: ReconcileWorld, breakage: str) -> None:
     BREAKAGES[breakage].happen(world, world.client())
     for call in ("replication", "describe"):
         world.store.failures[call] = [StoreRefusedError("AccessDenied")]
     assert kinds(world.found()) == [(Kind.UNKNOWN, EAST)]
 
 
-def test_a_client_that_went_while_its_replica_was_behind_is_no_drift(
+def test_a_client_deleted_while_its_replica_was_behind_is_no_drift(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
@@ -829,7 +823,7 @@ def test_a_client_that_went_while_its_replica_was_behind_is_no_drift(
 
 
 @pytest.mark.parametrize("kind", sorted(set(Kind) - {Kind.DENIALS, Kind.ORPHAN, Kind.DELETION}))
-def test_what_concerned_a_client_that_was_deleted_meanwhile_is_nothing_to_do(
+def test_drift_of_a_client_deleted_since_the_survey_is_nothing_to_do(
     world: ReconcileWorld, kind: Kind
 ) -> None:
     marked, gone = world.client(), world.client()
@@ -842,7 +836,7 @@ def test_what_concerned_a_client_that_was_deleted_meanwhile_is_nothing_to_do(
     assert world.snapshot() == before
 
 
-def test_what_concerned_an_app_client_that_is_gone_by_now_is_nothing_to_do(
+def test_drift_of_an_app_client_deleted_since_the_survey_is_nothing_to_do(
     world: ReconcileWorld,
 ) -> None:
     pending, gone = world.client(), world.client()
@@ -861,7 +855,7 @@ def test_what_concerned_an_app_client_that_is_gone_by_now_is_nothing_to_do(
     assert world.snapshot() == before
 
 
-def test_a_record_that_is_another_clients_is_not_written(world: ReconcileWorld) -> None:
+def test_a_record_of_another_client_is_not_written(world: ReconcileWorld) -> None:
     client_id, other = world.client(), world.client()
     world.store.stored[client_id] = world.store.stored[other]
     before = world.snapshot()
@@ -871,7 +865,7 @@ def test_a_record_that_is_another_clients_is_not_written(world: ReconcileWorld) 
     assert world.snapshot() == before
 
 
-def test_a_client_that_is_written_all_the_time_is_told_to_lists_later(
+def test_the_listing_of_a_continually_written_client_is_repaired_later(
     world: ReconcileWorld,
 ) -> None:
     client_id = world.client()
@@ -884,14 +878,14 @@ def test_a_client_that_is_written_all_the_time_is_told_to_lists_later(
 # Thousands of clients
 
 
-def test_progress_is_told_of_every_client(world: ReconcileWorld) -> None:
+def test_progress_is_reported_for_every_client(world: ReconcileWorld) -> None:
     world.many(2 * BATCH + 3)
     world.found()
     assert world.progress[0] == (2 * BATCH + 3, None)
     assert world.progress[1:] == [(done, 2 * BATCH + 3) for done in range(1, 2 * BATCH + 4)]
 
 
-def test_findings_come_as_they_are_found(world: ReconcileWorld) -> None:
+def test_findings_are_yielded_as_they_are_found(world: ReconcileWorld) -> None:
     clients = sorted(world.many(3 * BATCH))
     world.east.delete(world.regional(clients[0], EAST).app_client_id)
     next(iter(world.survey.run(lambda _done, _total: None)))
@@ -902,7 +896,7 @@ def test_findings_come_as_they_are_found(world: ReconcileWorld) -> None:
 @pytest.mark.parametrize(
     ("thorough", "per_client"), [(True, 4), (False, 0)], ids=["thorough", "quick"]
 )
-def test_the_number_of_calls_grows_with_the_number_of_clients_and_no_faster(
+def test_the_number_of_calls_is_linear_in_the_number_of_clients(
     *, thorough: bool, per_client: int
 ) -> None:
     calls = {}
@@ -943,7 +937,7 @@ class _Forgetful(list[Any]):
         pass
 
 
-def test_cognito_is_asked_at_a_pace(world: ReconcileWorld) -> None:
+def test_cognito_calls_are_rate_limited(world: ReconcileWorld) -> None:
     """Whatever window of a second one looks at."""
     world.many(60)
     asked: dict[str, list[float]] = {EAST: [], WEST: []}
@@ -958,14 +952,14 @@ def test_cognito_is_asked_at_a_pace(world: ReconcileWorld) -> None:
         assert times[-1] - times[0] < 121 / 8
 
 
-def test_pages_of_app_clients_come_at_the_same_pace(world: ReconcileWorld) -> None:
+def test_pages_of_app_clients_are_rate_limited(world: ReconcileWorld) -> None:
     world.many(181)
     before = world.clock()
     world.found(thorough=False)
     assert world.clock() - before >= 2 * 3 / 8
 
 
-def test_repairs_come_at_a_pace(world: ReconcileWorld) -> None:
+def test_repairs_are_rate_limited(world: ReconcileWorld) -> None:
     for _ in range(10):
         world.east.create(NOBODY, ())
     world.clock.advance(DAY)
@@ -976,7 +970,7 @@ def test_repairs_come_at_a_pace(world: ReconcileWorld) -> None:
     assert all(later - earlier >= 1 / 3 - 1e-6 for earlier, later in pairwise(times))
 
 
-def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
+def test_a_clock_set_back_delays_no_call() -> None:
     clock, pauses = FakeClock(), list[float]()
     limiter = RateLimiter(2.0, clock, pauses.append)
     limiter.wait()
@@ -985,7 +979,7 @@ def test_a_clock_that_is_set_back_keeps_nobody_waiting() -> None:
     assert pauses == [0.5]
 
 
-def test_in_a_quick_survey_what_cognito_lists_counts_as_right(world: ReconcileWorld) -> None:
+def test_a_quick_survey_trusts_cognitos_list(world: ReconcileWorld) -> None:
     gone, wide, outdated = world.client(), world.client(), world.client()
     world.east.delete(world.regional(gone, EAST).app_client_id)
     world.app_client(wide, EAST).scopes = frozenset({"demo/read", "demo/write"})
@@ -1001,7 +995,7 @@ def test_in_a_quick_survey_what_cognito_lists_counts_as_right(world: ReconcileWo
 # What is told
 
 
-def test_every_kind_is_counted() -> None:
+def test_every_kind_of_drift_is_counted() -> None:
     drifts = [Drift(Kind.ORPHAN, EAST, NOBODY, "", repairable=True)] * 2
     counts = count_by_kind([*drifts, Drift(Kind.WRITER, EAST, None, "", repairable=False)])
     assert set(counts) == {kind.value for kind in Kind}
@@ -1011,7 +1005,7 @@ def test_every_kind_is_counted() -> None:
     }
 
 
-def test_no_finding_tells_a_secret_or_an_app_client(world: ReconcileWorld) -> None:
+def test_no_finding_shows_a_secret_or_an_app_client(world: ReconcileWorld) -> None:
     confidential: set[str] = set()
     for breakage in BREAKAGES.values():
         client_id = world.client()
@@ -1029,7 +1023,7 @@ def test_no_finding_tells_a_secret_or_an_app_client(world: ReconcileWorld) -> No
     assert not [text for text in confidential if text in told]
 
 
-def test_a_finding_without_what_it_is_about_is_left_alone(world: ReconcileWorld) -> None:
+def test_a_finding_without_its_subject_is_not_repaired(world: ReconcileWorld) -> None:
     for drift in (
         Drift(Kind.ORPHAN, EAST, NOBODY, "", repairable=True),
         Drift(Kind.REPLICA, WEST, None, "", repairable=True),
@@ -1037,14 +1031,14 @@ def test_a_finding_without_what_it_is_about_is_left_alone(world: ReconcileWorld)
         assert world.reconcile.repair(drift).result is Result.LEFT_ALONE
 
 
-def test_whatever_the_other_regions_state_is_repairs_go_on_here(world: ReconcileWorld) -> None:
+def test_repairs_go_on_with_an_unreadable_state_of_the_other_region(world: ReconcileWorld) -> None:
     world.orphan(NOBODY)
     (drift,) = world.found()
     world.other_state.failures["read"] = [MalformedSecretError()]
     assert world.reconcile.repair(drift).result is Result.REPAIRED
 
 
-def test_an_orphan_that_is_gone_by_itself_is_nothing_to_do(world: ReconcileWorld) -> None:
+def test_an_orphan_already_deleted_is_nothing_to_do(world: ReconcileWorld) -> None:
     orphan = world.orphan(NOBODY)
     (drift,) = world.found()
     del world.east.made[orphan]

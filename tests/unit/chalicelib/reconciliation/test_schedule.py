@@ -101,13 +101,15 @@ def test_the_keys_that_verify_tokens_are_refreshed(
     assert (event["outcome"], event["failed"], event["age"]) == ("written", {}, 0)
 
 
-def test_no_drift_is_reported_as_well(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_absence_of_drift_is_reported(world: LifecycleWorld, survey: FakeSurvey) -> None:
     """An alarm must be able to tell that nothing was found from nobody having looked."""
     upkeep(world, survey).run(plenty)
     assert any(each["event"] == "reconcile" for each in world.events.seen)
 
 
-def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_drift_beyond_the_time_limit_is_left_for_the_next_run(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
     survey.found = [drift(Kind.ORPHAN)] * 5
     upkeep(world, survey, days=0).run(lambda: 10.0)
     (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
@@ -116,7 +118,7 @@ def test_what_there_is_no_time_for_is_left(world: LifecycleWorld, survey: FakeSu
 
 
 @pytest.mark.parametrize(("seconds", "complete"), [(80, False), (120, False), (900, True)])
-def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete: bool) -> None:
+def test_a_survey_without_findings_ends_in_time(seconds: int, *, complete: bool) -> None:
     """Lambda ends what does not end itself, and then nobody is told anything."""
     world = ReconcileWorld()
     world.many(600)
@@ -134,7 +136,7 @@ def test_a_survey_that_finds_nothing_ends_in_time_too(seconds: int, *, complete:
     assert event["complete"] is complete
 
 
-def test_no_rotation_keeps_drift_from_being_looked_for(survey: FakeSurvey) -> None:
+def test_rotation_does_not_prevent_the_survey(survey: FakeSurvey) -> None:
     """There may be more to rotate than fits into any run."""
     world = ReconcileWorld()
     world.many(600)
@@ -179,7 +181,7 @@ def test_old_cognito_secrets_are_rotated_over_several_runs(
     assert world.stranded == set()
 
 
-def test_rotation_is_gentle(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_rotation_is_rate_limited(world: LifecycleWorld, survey: FakeSurvey) -> None:
     for _ in range(10):
         world.enrolled()
     world.clock.advance(91 * DAY)
@@ -188,9 +190,7 @@ def test_rotation_is_gentle(world: LifecycleWorld, survey: FakeSurvey) -> None:
     assert world.clock() - before >= 9 / ROTATIONS_PER_SECOND
 
 
-def test_nothing_is_rotated_unless_it_is_asked_for(
-    world: LifecycleWorld, survey: FakeSurvey
-) -> None:
+def test_rotation_is_off_by_default(world: LifecycleWorld, survey: FakeSurvey) -> None:
     client_id = world.enrolled().issued.client_id
     before = world.record(client_id)
     world.clock.advance(10_000 * DAY)
@@ -198,7 +198,9 @@ def test_nothing_is_rotated_unless_it_is_asked_for(
     assert world.record(client_id) == before
 
 
-def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_a_failed_rotation_does_not_stop_the_others(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
     for _ in range(3):
         world.enrolled()
     world.clock.advance(91 * DAY)
@@ -209,9 +211,7 @@ def test_one_that_fails_does_not_stop_the_others(world: LifecycleWorld, survey: 
     assert done["steps"]["started"] == 2
 
 
-def test_each_rotation_leaves_a_line_in_the_audit(
-    world: LifecycleWorld, survey: FakeSurvey
-) -> None:
+def test_each_rotation_leaves_an_audit_line(world: LifecycleWorld, survey: FakeSurvey) -> None:
     """Like an administrator's, with the schedule as the one who did it."""
     enrolled = {world.enrolled().issued.client_id for _ in range(2)}
     world.clock.advance(91 * DAY)
@@ -228,7 +228,7 @@ def test_each_rotation_leaves_a_line_in_the_audit(
     }
 
 
-def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_deleted_clients_are_skipped(world: LifecycleWorld, survey: FakeSurvey) -> None:
     client_id = world.enrolled().issued.client_id
     found = world.store.read(client_id)
     world.store.replace(replace(found.value, status=Status.DELETED), found.version)
@@ -237,7 +237,7 @@ def test_deleted_clients_are_passed_over(world: LifecycleWorld, survey: FakeSurv
     assert world.regional(client_id, EAST).retiring is None
 
 
-def test_a_list_that_ends_early_is_told(world: LifecycleWorld, survey: FakeSurvey) -> None:
+def test_an_incomplete_list_is_reported(world: LifecycleWorld, survey: FakeSurvey) -> None:
     world.enrolled()
     world.store.failures["list"] = [StoreUnavailableError()]
     upkeep(world, survey).run(plenty)

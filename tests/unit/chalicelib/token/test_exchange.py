@@ -120,14 +120,14 @@ def test_a_valid_client_gets_a_token(world: ExchangeWorld) -> None:
     )
 
 
-def test_cognito_is_asked_as_the_app_client_of_this_region(world: ExchangeWorld) -> None:
+def test_the_request_to_cognito_uses_this_regions_app_client(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
     ((app_client_id, scope, _),) = world.endpoint.requests
     assert (app_client_id, scope) == ("east-app", "demo/read")
 
 
-def test_cognito_is_told_the_surrogate_and_the_proof_that_it_is(world: ExchangeWorld) -> None:
+def test_the_request_to_cognito_carries_the_client_id_and_its_mac(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued))
     ((_, _, metadata),) = world.endpoint.requests
@@ -137,20 +137,20 @@ def test_cognito_is_told_the_surrogate_and_the_proof_that_it_is(world: ExchangeW
 # The scope
 
 
-def test_a_scope_is_narrowed_to_what_was_asked_for(world: ExchangeWorld) -> None:
+def test_a_scope_is_narrowed_to_the_request(world: ExchangeWorld) -> None:
     issued = world.client(scopes=("demo/read", "demo/write", "demo/admin"))
     assert world.exchange.exchange(request(issued, scope="demo/write")).scope == "demo/write"
     assert world.exchange.exchange(request(issued)).scope == "demo/admin demo/read demo/write"
 
 
-def test_more_than_was_granted_is_refused_before_cognito_is_asked(world: ExchangeWorld) -> None:
+def test_a_scope_beyond_the_grant_is_refused_before_calling_cognito(world: ExchangeWorld) -> None:
     issued = world.client(scopes=("demo/read",))
     with pytest.raises(InvalidScopeError):
         world.exchange.exchange(request(issued, scope="demo/read demo/write"))
     assert not world.endpoint.requests
 
 
-def test_only_an_authenticated_client_is_told_about_its_scope(world: ExchangeWorld) -> None:
+def test_only_an_authenticated_client_gets_invalid_scope(world: ExchangeWorld) -> None:
     issued = world.client(scopes=("demo/read",))
     other = world.client()
     with pytest.raises(InvalidClientError):
@@ -158,7 +158,7 @@ def test_only_an_authenticated_client_is_told_about_its_scope(world: ExchangeWor
 
 
 @given(st.sets(st.sampled_from("abcdef"), min_size=1), st.sets(st.sampled_from("abcdefg")))
-def test_a_token_never_has_more_scope_than_asked_for_and_granted(
+def test_a_token_never_exceeds_the_requested_and_granted_scope(
     granted: set[str], asked: set[str]
 ) -> None:
     world = ExchangeWorld()
@@ -210,7 +210,7 @@ def test_every_way_to_be_invalid_gets_the_same_bytes(flip: Arrange) -> None:
 
 
 @pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS.keys())
-def test_a_change_takes_hold_under_hot_caches_within_the_fresh_seconds(
+def test_a_change_takes_effect_under_hot_caches_within_the_fresh_seconds(
     world: ExchangeWorld, flip: Arrange
 ) -> None:
     issued = world.client()
@@ -222,7 +222,7 @@ def test_a_change_takes_hold_under_hot_caches_within_the_fresh_seconds(
     assert len(world.endpoint.requests) == 1
 
 
-def test_caches_are_hot_until_then(world: ExchangeWorld) -> None:
+def test_cached_values_serve_within_the_fresh_seconds(world: ExchangeWorld) -> None:
     """Else the tests above would show nothing."""
     issued = world.client()
     world.exchange.exchange(request(issued))
@@ -235,7 +235,7 @@ def test_caches_are_hot_until_then(world: ExchangeWorld) -> None:
 
 
 @pytest.mark.parametrize("kind", ["client", "secret"])
-def test_an_expiry_that_is_known_takes_hold_on_the_second(world: ExchangeWorld, kind: str) -> None:
+def test_a_cached_expiry_takes_effect_on_the_second(world: ExchangeWorld, kind: str) -> None:
     at = int(world.clock()) + 10
     issued = world.client()
     if kind == "client":
@@ -257,7 +257,7 @@ def test_a_client_that_is_enabled_again_gets_tokens_again(world: ExchangeWorld) 
     assert not refused(world, issued)
 
 
-def test_a_client_that_is_enrolled_after_it_was_unknown_gets_tokens(world: ExchangeWorld) -> None:
+def test_a_client_enrolled_after_an_unknown_answer_gets_tokens(world: ExchangeWorld) -> None:
     issued = world.client()
     found = world.store.stored.pop(issued.client_id)
     assert refused(world, issued)
@@ -269,7 +269,7 @@ def test_a_client_that_is_enrolled_after_it_was_unknown_gets_tokens(world: Excha
 # Source addresses
 
 
-def test_a_source_address_is_looked_at_on_every_request(world: ExchangeWorld) -> None:
+def test_the_source_address_is_checked_on_every_request(world: ExchangeWorld) -> None:
     issued = world.client(allowed_cidrs=NETWORK)
     assert not refused(world, issued, source_ip=HERE)
     assert refused(world, issued, source_ip=ELSEWHERE)
@@ -294,7 +294,7 @@ def test_a_source_address_is_looked_at_on_every_request(world: ExchangeWorld) ->
         ("0.0.0.0/0", "test-invoke-source-ip", False),
     ],
 )
-def test_an_address_is_within_its_networks_or_it_is_not(
+def test_an_address_is_checked_against_the_allowed_networks(
     world: ExchangeWorld, allowed: str, source_ip: str, *, valid: bool
 ) -> None:
     issued = world.client(allowed_cidrs=(ip_network("10.0.0.0/8"), ip_network(allowed)))
@@ -309,7 +309,7 @@ def test_without_networks_every_address_is_allowed(world: ExchangeWorld) -> None
 # A token only for whom this process verified
 
 
-def test_a_cached_token_is_not_for_a_wrong_secret(world: ExchangeWorld) -> None:
+def test_a_wrong_secret_gets_no_cached_token(world: ExchangeWorld) -> None:
     issued, other = world.client(), world.client()
     world.exchange.exchange(request(issued))
     assert refused(world, issued, secret=other.client_secret)
@@ -318,7 +318,7 @@ def test_a_cached_token_is_not_for_a_wrong_secret(world: ExchangeWorld) -> None:
     assert len(world.endpoint.requests) == 1
 
 
-def test_a_cached_token_is_not_for_a_secret_that_was_revoked(world: ExchangeWorld) -> None:
+def test_a_revoked_secret_gets_no_cached_token(world: ExchangeWorld) -> None:
     older = world.client()
     newer = credentials.issue(older.client_id, world.random_bytes)
     current = world.hasher.hash(newer, now=int(world.clock()))
@@ -347,7 +347,7 @@ def test_two_clients_do_not_share_a_token(world: ExchangeWorld) -> None:
     assert len({world.exchange.exchange(request(each)).access_token for each in issued}) == 3
 
 
-def test_a_cached_token_is_not_for_another_scope(world: ExchangeWorld) -> None:
+def test_another_scope_gets_no_cached_token(world: ExchangeWorld) -> None:
     issued = world.client()
     tokens = {
         scope: world.exchange.exchange(request(issued, scope=scope)).access_token
@@ -362,7 +362,7 @@ def test_a_cached_token_is_not_for_another_scope(world: ExchangeWorld) -> None:
         world.exchange.exchange(request(issued, scope="demo/admin"))
 
 
-def test_a_scope_that_was_taken_away_takes_its_tokens_with_it(world: ExchangeWorld) -> None:
+def test_removing_a_scope_drops_its_cached_tokens(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued))
     world.exchange.exchange(request(issued, scope="demo/write"))
@@ -381,7 +381,7 @@ def test_a_changed_record_gets_a_new_token(world: ExchangeWorld) -> None:
     assert world.exchange.exchange(request(issued)).access_token != first
 
 
-def test_a_process_verifies_for_itself_even_where_a_token_is_cached(world: ExchangeWorld) -> None:
+def test_each_process_verifies_the_secret_even_with_a_cached_token(world: ExchangeWorld) -> None:
     issued, other = world.client(), world.client()
     first = world.exchange.exchange(request(issued))
     argon2 = CountingArgon2()
@@ -393,7 +393,7 @@ def test_a_process_verifies_for_itself_even_where_a_token_is_cached(world: Excha
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 3), st.integers(0, 40)), max_size=12))
-def test_a_token_belongs_to_who_presented_its_secret(
+def test_a_token_goes_only_to_the_client_that_presented_its_secret(
     steps: list[tuple[int, int, int]],
 ) -> None:
     """Whoever comes in whatever order, with whatever secret: nobody gets another's token."""
@@ -425,7 +425,7 @@ def test_expires_in_counts_down(world: ExchangeWorld) -> None:
     assert len(world.endpoint.requests) == 1
 
 
-def test_a_token_is_replaced_when_little_of_its_life_is_left(world: ExchangeWorld) -> None:
+def test_a_token_near_its_expiry_is_replaced(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued))
     world.clock.advance(3600 - REFRESH_SECONDS)
@@ -444,7 +444,7 @@ def _down(world: ExchangeWorld) -> None:
     ]
 
 
-def test_a_cached_token_serves_down_to_its_margin_while_cognito_is_out_of_order(
+def test_a_cached_token_serves_down_to_its_margin_during_a_cognito_outage(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -460,7 +460,7 @@ def test_a_cached_token_serves_down_to_its_margin_while_cognito_is_out_of_order(
     assert unavailable(world, issued) == "token_endpoint"
 
 
-def test_a_client_without_a_cached_token_gets_a_503_while_cognito_is_out_of_order(
+def test_a_client_without_a_cached_token_gets_a_503_during_a_cognito_outage(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -468,7 +468,7 @@ def test_a_client_without_a_cached_token_gets_a_503_while_cognito_is_out_of_orde
     assert unavailable(world, issued) == "token_endpoint"
 
 
-def test_cognito_is_not_asked_by_everybody_while_it_is_out_of_order(world: ExchangeWorld) -> None:
+def test_calls_to_cognito_are_limited_during_an_outage(world: ExchangeWorld) -> None:
     clients = [world.client() for _ in range(5)]
     _down(world)
     for _ in range(100):
@@ -481,7 +481,7 @@ def test_cognito_is_not_asked_by_everybody_while_it_is_out_of_order(world: Excha
     assert unavailable(world, clients[0]) is None
 
 
-def test_tokens_are_bounded() -> None:
+def test_the_number_of_cached_tokens_is_bounded() -> None:
     clock = FakeClock()
     cache = TokenCache(clock, remembered=2)
     token = AccessToken("token", int(clock()) + 3600)
@@ -501,7 +501,7 @@ class Watched(str):
     __slots__ = ("__weakref__",)
 
 
-def test_a_token_that_is_over_does_not_stay() -> None:
+def test_an_expired_token_is_dropped() -> None:
     clock = FakeClock()
     cache = TokenCache(clock)
     one, other = (
@@ -517,7 +517,7 @@ def test_a_token_that_is_over_does_not_stay() -> None:
     assert gone() is None
 
 
-def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> None:
+def test_a_short_lived_token_is_reused_for_half_of_its_lifetime(world: ExchangeWorld) -> None:
     """Cognito's shortest tokens live as long as a longer one is kept unrefreshed."""
     issued = world.client()
     world.endpoint.life = REFRESH_SECONDS
@@ -528,7 +528,7 @@ def test_a_short_token_is_reused_for_half_of_its_life(world: ExchangeWorld) -> N
     assert world.exchange.exchange(request(issued)).access_token != first.access_token
 
 
-def test_one_clients_trouble_does_not_close_cognito_for_the_others(world: ExchangeWorld) -> None:
+def test_a_failure_of_one_client_does_not_block_cognito_for_others(world: ExchangeWorld) -> None:
     one, other = world.client(), world.client()
     world.endpoint.failures["request_token"] = [TokenNotIssuedError()]
     with pytest.raises(TemporarilyUnavailableError):
@@ -542,7 +542,7 @@ def test_one_clients_trouble_does_not_close_cognito_for_the_others(world: Exchan
 @pytest.mark.parametrize(
     "error", [StoreUnavailableError, StoreThrottledError, StoreRefusedError, MalformedSecretError]
 )
-def test_a_state_that_was_never_read_is_a_503_not_nobody_is_denied(
+def test_a_state_that_was_never_read_is_a_503_and_not_an_empty_deny_list(
     world: ExchangeWorld, error: type[Exception]
 ) -> None:
     issued = world.client()
@@ -565,7 +565,7 @@ def test_a_state_that_becomes_malformed_is_a_503_at_once(world: ExchangeWorld) -
     assert unavailable(world, issued) == "state:MalformedSecretError"
 
 
-def test_a_state_out_of_order_is_answered_like_that_to_everybody() -> None:
+def test_an_unreadable_state_gets_the_same_answer_for_every_caller() -> None:
     api = TokenApi()
     api.world.state.stored = None
     answer = api.basic()
@@ -576,7 +576,7 @@ def test_a_state_out_of_order_is_answered_like_that_to_everybody() -> None:
     assert api.hashed == 0
 
 
-def test_denials_of_others_deny_nobody_else(world: ExchangeWorld) -> None:
+def test_a_denial_affects_only_its_client(world: ExchangeWorld) -> None:
     issued = world.client()
     world.update_state(
         denied=frozenset({world.client().client_id, credentials.new_client_id(bytes)})
@@ -593,7 +593,7 @@ def test_a_region_that_does_not_write_or_has_not_taken_over_issues_tokens() -> N
 # Secrets Manager out of order
 
 
-def test_what_was_last_known_serves_while_secrets_manager_is_out_of_order(
+def test_the_last_known_values_serve_during_a_secrets_manager_outage(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -611,7 +611,7 @@ def test_what_was_last_known_serves_while_secrets_manager_is_out_of_order(
     assert unavailable(world, issued) is None
 
 
-def test_a_record_serves_for_as_long_and_no_longer(world: ExchangeWorld) -> None:
+def test_the_last_known_record_serves_for_the_stale_seconds(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued))
     world.store.failures["read"] = [StoreUnavailableError() for _ in range(1000)]
@@ -621,7 +621,7 @@ def test_a_record_serves_for_as_long_and_no_longer(world: ExchangeWorld) -> None
     assert unavailable(world, issued) == "record:StoreUnavailableError"
 
 
-def test_a_denial_that_is_known_holds_while_secrets_manager_is_out_of_order(
+def test_a_known_denial_holds_during_a_secrets_manager_outage(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -632,7 +632,7 @@ def test_a_denial_that_is_known_holds_while_secrets_manager_is_out_of_order(
     assert refused(world, issued)
 
 
-def test_a_client_that_is_not_known_yet_gets_a_503_not_an_invalid_client(
+def test_an_uncached_client_gets_a_503_and_not_invalid_client(
     world: ExchangeWorld,
 ) -> None:
     known, issued = world.client(), world.client()
@@ -659,7 +659,7 @@ def test_a_malformed_record_is_a_server_error(world: ExchangeWorld) -> None:
 
 
 @pytest.mark.parametrize("warm", [False, True])
-def test_secrets_manager_is_not_asked_by_everybody_while_it_is_out_of_order(
+def test_calls_to_secrets_manager_are_limited_during_an_outage(
     world: ExchangeWorld, *, warm: bool
 ) -> None:
     clients = [world.client() for _ in range(5)]
@@ -691,7 +691,7 @@ def _replace_cognito_secret(world: ExchangeWorld, issued: IssuedCredentials) -> 
     world.change(issued, app_clients=app_clients)
 
 
-def test_a_rotation_that_just_happened_is_found_by_reading_the_record_once_more(
+def test_a_refusal_by_cognito_rereads_the_record_and_finds_a_rotation(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -717,7 +717,7 @@ def test_a_refused_app_client_is_drift(world: ExchangeWorld) -> None:
     assert world.events.seen[-1]["outcome"] == "drift"
 
 
-def test_a_storm_of_refusals_does_not_become_a_storm_of_reads(world: ExchangeWorld) -> None:
+def test_repeated_refusals_do_not_cause_repeated_reads(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.refused.add("east-secret")
     for _ in range(100):
@@ -727,7 +727,7 @@ def test_a_storm_of_refusals_does_not_become_a_storm_of_reads(world: ExchangeWor
     assert world.store.calls.count("read") <= 3, "in ten seconds"
 
 
-def test_drift_ends_when_the_record_is_mended(world: ExchangeWorld) -> None:
+def test_drift_ends_when_the_record_is_repaired(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.refused.add("east-secret")
     with pytest.raises(OAuthServerError):
@@ -737,7 +737,7 @@ def test_drift_ends_when_the_record_is_mended(world: ExchangeWorld) -> None:
     assert world.exchange.exchange(request(issued)).access_token
 
 
-def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
+def test_a_refusal_during_a_secrets_manager_outage_is_not_reported_as_drift(
     world: ExchangeWorld,
 ) -> None:
     """What is known may be old by then, and Cognito right."""
@@ -752,7 +752,9 @@ def test_with_secrets_manager_out_of_order_nobody_knows_whether_it_is_drift(
 
 # A denial takes hold on its own time: it is not the record that says so.
 @pytest.mark.parametrize("flip", [name for name in FLIPS if name != "denied"])
-def test_whoever_became_invalid_since_is_invalid_not_drift(world: ExchangeWorld, flip: str) -> None:
+def test_a_client_invalidated_since_the_last_read_is_invalid_and_not_drift(
+    world: ExchangeWorld, flip: str
+) -> None:
     """A client that is deleted loses its app client too: that is no drift."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
@@ -764,7 +766,7 @@ def test_whoever_became_invalid_since_is_invalid_not_drift(world: ExchangeWorld,
 
 
 @pytest.mark.parametrize("error", [MalformedSecretError, StoreRefusedError])
-def test_a_record_that_cannot_be_read_again_leaves_it_at_drift(
+def test_an_unreadable_record_after_a_refusal_is_drift(
     world: ExchangeWorld, error: type[Exception]
 ) -> None:
     issued = world.client()
@@ -777,7 +779,7 @@ def test_a_record_that_cannot_be_read_again_leaves_it_at_drift(
     assert world.events.seen[-1]["outcome"] == "drift"
 
 
-def test_a_refusal_of_cognitos_is_never_an_invalid_client(world: ExchangeWorld) -> None:
+def test_a_refusal_by_cognito_is_never_an_invalid_client(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.failures["request_token"] = [AppClientRefusedError("invalid_client")] * 2
     with pytest.raises(OAuthServerError):
@@ -788,9 +790,7 @@ def test_a_refusal_of_cognitos_is_never_an_invalid_client(world: ExchangeWorld) 
 
 
 @pytest.mark.parametrize("regional", [Pending(0, "Cognito did not answer"), None])
-def test_an_app_client_that_is_pending_is_a_503(
-    world: ExchangeWorld, regional: Pending | None
-) -> None:
+def test_a_pending_app_client_is_a_503(world: ExchangeWorld, regional: Pending | None) -> None:
     issued = world.client()
     app_clients = dict(record_of(world, issued).app_clients)
     if regional is None:
@@ -803,7 +803,7 @@ def test_an_app_client_that_is_pending_is_a_503(
     assert not world.endpoint.requests
 
 
-def test_an_app_client_that_could_not_be_given_its_scopes_yet_is_pending_not_drift(
+def test_an_app_client_without_its_new_scopes_is_pending_and_not_drift(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -814,13 +814,15 @@ def test_an_app_client_that_could_not_be_given_its_scopes_yet_is_pending_not_dri
     assert unavailable(world, issued, scope="demo/write") == "pending"
 
 
-def test_only_the_holder_learns_that_an_app_client_is_pending(world: ExchangeWorld) -> None:
+def test_only_an_authenticated_client_learns_that_an_app_client_is_pending(
+    world: ExchangeWorld,
+) -> None:
     issued, other = world.client(), world.client()
     world.change(issued, app_clients={EAST: Pending(0, "x"), WEST: regional_of(world, other)})
     assert refused(world, issued, secret=other.client_secret)
 
 
-def test_the_other_regions_app_client_does_not_matter(world: ExchangeWorld) -> None:
+def test_the_other_regions_app_client_is_not_needed(world: ExchangeWorld) -> None:
     issued = world.client()
     world.change(issued, app_clients={EAST: regional_of(world, issued), WEST: Pending(0, "x")})
     assert unavailable(world, issued) is None
@@ -854,7 +856,7 @@ def test_a_store_that_times_out_is_a_503_in_time(world: ExchangeWorld) -> None:
     assert reason.startswith("state:")
 
 
-def test_a_slow_state_leaves_no_time_for_a_record_that_is_not_known(
+def test_a_slow_state_leaves_no_time_for_an_uncached_record(
     world: ExchangeWorld,
 ) -> None:
     known, issued = world.client(), world.client()
@@ -866,7 +868,7 @@ def test_a_slow_state_leaves_no_time_for_a_record_that_is_not_known(
     assert reason.startswith("record:")
 
 
-def test_what_is_known_serves_even_while_secrets_manager_takes_its_time_to_fail(
+def test_the_last_known_values_serve_while_secrets_manager_times_out(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -880,7 +882,7 @@ def test_what_is_known_serves_even_while_secrets_manager_takes_its_time_to_fail(
         world.clock.advance(1)
 
 
-def test_a_slow_state_that_answers_leaves_what_is_known_of_the_record(
+def test_a_slow_state_leaves_the_last_known_record_in_use(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
@@ -892,7 +894,7 @@ def test_a_slow_state_that_answers_leaves_what_is_known_of_the_record(
     assert outcome == "issued"
 
 
-def test_without_time_for_another_look_a_refusal_is_not_called_drift(
+def test_a_refusal_without_time_to_reread_is_not_reported_as_drift(
     world: ExchangeWorld,
 ) -> None:
     """A slow look at the state, a refusal, and a look at the record that would come too late."""
@@ -931,7 +933,7 @@ def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWor
     store_fails=st.booleans(),
     is_refused=st.booleans(),
 )
-def test_an_answer_is_always_given_in_time(
+def test_every_exchange_answers_within_its_deadline(
     *,
     state: float,
     store: float,
@@ -960,7 +962,7 @@ def test_an_answer_is_always_given_in_time(
     assert seconds <= ANSWERS_WITHIN
 
 
-def test_cognito_is_told_how_long_there_is(world: ExchangeWorld) -> None:
+def test_the_request_to_cognito_carries_the_deadline(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.1)
     world.store.meanwhile["read"] = lambda: world.clock.advance(0.5)
@@ -968,7 +970,7 @@ def test_cognito_is_told_how_long_there_is(world: ExchangeWorld) -> None:
     assert world.endpoint.remaining == [pytest.approx(4.0)]
 
 
-def test_a_countdown_ends_at_zero() -> None:
+def test_a_deadline_never_goes_below_zero() -> None:
     clock = FakeClock()
     countdown = Countdown(clock, 2)
     assert countdown.remaining() == 2
@@ -1009,7 +1011,7 @@ def test_an_exchange_leaves_one_event(world: ExchangeWorld) -> None:
         ("gone", "unknown"),
     ],
 )
-def test_only_the_log_says_why_a_client_is_invalid(
+def test_the_reason_for_an_invalid_client_is_only_in_the_log(
     world: ExchangeWorld, flip: str, outcome: str
 ) -> None:
     issued = world.client()
@@ -1018,7 +1020,7 @@ def test_only_the_log_says_why_a_client_is_invalid(
     assert world.events.outcomes == [f"invalid_client:{outcome}"]
 
 
-def test_an_adopted_client_appears_by_its_handle_only(world: ExchangeWorld) -> None:
+def test_an_adopted_client_is_logged_by_its_handle_only(world: ExchangeWorld) -> None:
     issued = world.adopted()
     world.exchange.exchange(request(issued))
     refused(world, issued, secret="guessed")
@@ -1034,7 +1036,7 @@ def test_an_adopted_client_appears_by_its_handle_only(world: ExchangeWorld) -> N
         assert adopted not in logged
 
 
-def test_no_event_holds_a_secret_a_token_a_hash_or_anything_of_cognitos(
+def test_no_event_holds_a_secret_token_hash_or_cognito_identifier(
     world: ExchangeWorld,
 ) -> None:
     issued, adopted, other = world.client(), world.adopted(), world.client()
@@ -1064,7 +1066,7 @@ def test_no_event_holds_a_secret_a_token_a_hash_or_anything_of_cognitos(
         assert secret not in logged
 
 
-def test_an_old_hash_profile_is_noticed(world: ExchangeWorld) -> None:
+def test_an_old_hash_profile_is_reported(world: ExchangeWorld) -> None:
     issued = world.client()
     newer = CountingArgon2(time_cost=2)
     exchange = replace(world.exchange, hasher=cheap_hasher(world.random_bytes, newer))
@@ -1072,7 +1074,7 @@ def test_an_old_hash_profile_is_noticed(world: ExchangeWorld) -> None:
     assert world.events.seen[-1]["needs_rehash"] is True
 
 
-def test_only_the_own_regions_app_client_is_ever_used(world: ExchangeWorld) -> None:
+def test_only_this_regions_app_client_is_used(world: ExchangeWorld) -> None:
     other = replace(world.exchange, region=WEST)
     issued = world.client()
     other.exchange(request(issued))

@@ -23,7 +23,7 @@ def world() -> ExchangeWorld:
     return ExchangeWorld()
 
 
-def test_a_region_whose_parts_answer_is_ready(world: ExchangeWorld) -> None:
+def test_a_region_with_all_parts_answering_is_ready(world: ExchangeWorld) -> None:
     assert world.health.readiness() == Readiness(secrets_manager=True, token_endpoint=True)
     assert world.health.readiness().ready
 
@@ -51,19 +51,19 @@ def test_a_region_whose_token_endpoint_does_not_answer_is_not_ready(world: Excha
     assert not readiness.ready
 
 
-def test_throttled_is_not_unready(world: ExchangeWorld) -> None:
+def test_a_throttled_region_is_ready(world: ExchangeWorld) -> None:
     world.state.failures["read"] = [StoreThrottledError()]
     assert world.health.readiness().ready
 
 
-def test_readiness_is_what_answers_now_not_what_is_cached(world: ExchangeWorld) -> None:
+def test_readiness_ignores_cached_values(world: ExchangeWorld) -> None:
     """Tokens may still be served from caches; the routing must know anyway."""
     world.exchange.states.get("region")
     world.state.failures["read"] = [StoreUnavailableError()]
     assert not world.health.readiness().ready
 
 
-def test_nobody_who_asks_often_makes_us_ask_often(world: ExchangeWorld) -> None:
+def test_frequent_probes_cause_one_check(world: ExchangeWorld) -> None:
     for _ in range(20):
         world.health.readiness()
         world.health.took_over()
@@ -74,7 +74,7 @@ def test_nobody_who_asks_often_makes_us_ask_often(world: ExchangeWorld) -> None:
     assert world.endpoint.calls == ["reachable"]
 
 
-def test_readiness_is_asked_again_after_a_while(world: ExchangeWorld) -> None:
+def test_readiness_is_checked_again_after_the_cache_expires(world: ExchangeWorld) -> None:
     assert world.health.readiness().ready
     world.endpoint.up = False
     world.clock.advance(CACHED_SECONDS)
@@ -84,13 +84,13 @@ def test_readiness_is_asked_again_after_a_while(world: ExchangeWorld) -> None:
     assert world.health.readiness().ready
 
 
-def test_readiness_asks_for_no_token(world: ExchangeWorld) -> None:
+def test_readiness_requests_no_token(world: ExchangeWorld) -> None:
     world.health.readiness()
     assert not world.endpoint.requests
 
 
 @pytest.mark.parametrize("took_over", [False, True])
-def test_a_region_has_taken_over_when_its_state_says_so(*, took_over: bool) -> None:
+def test_the_takeover_is_read_from_the_state(*, took_over: bool) -> None:
     state = FakeStateStore.of(RegionState(writer=not took_over, took_over=took_over))
     assert ExchangeWorld(state=state).health.took_over() is took_over
 
@@ -103,7 +103,7 @@ def test_a_takeover_is_seen_within_seconds_in_both_directions(world: ExchangeWor
         assert world.health.took_over() is took_over
 
 
-def test_traffic_does_not_move_because_secrets_manager_is_out_of_order(
+def test_the_last_known_takeover_serves_for_a_day_during_an_outage(
     world: ExchangeWorld,
 ) -> None:
     world.update_state(took_over=True)
@@ -120,7 +120,7 @@ def test_traffic_does_not_move_because_secrets_manager_is_out_of_order(
     "error",
     [StoreUnavailableError(), StoreThrottledError(), StoreRefusedError(), MalformedSecretError()],
 )
-def test_a_region_of_which_nobody_can_say_has_not_taken_over(
+def test_a_region_with_an_unreadable_state_has_not_taken_over(
     world: ExchangeWorld, error: Exception
 ) -> None:
     world.update_state(took_over=True)

@@ -125,7 +125,7 @@ def test_another_media_type_is_refused(api: TokenApi, content_type: str | None) 
 
 @rfc("6749", "4.4.2", "JSON is never parsed")
 @pytest.mark.parametrize("content_type", ["application/json", FORM])
-def test_a_json_body_authenticates_nobody(api: TokenApi, content_type: str) -> None:
+def test_a_json_body_does_not_authenticate(api: TokenApi, content_type: str) -> None:
     body = json.dumps(
         {
             "grant_type": "client_credentials",
@@ -152,7 +152,7 @@ def test_parameters_in_the_uri_are_refused_even_beside_good_credentials(
 
 
 @rfc("6749", "2.3.1", "Credentials in the URI are rejected")
-def test_credentials_in_the_uri_authenticate_nobody(api: TokenApi) -> None:
+def test_credentials_in_the_uri_do_not_authenticate(api: TokenApi) -> None:
     query = [("client_id", api.client.client_id), ("client_secret", api.client.client_secret)]
     assert_refused(api.form([GRANT], query=query), 400, "invalid_request")
     assert_untouched(api)
@@ -183,7 +183,7 @@ def test_a_repeated_parameter_is_refused_equal_or_not(
 
 
 @rfc("6749", "3.2", "No parameter is repeated")
-def test_a_name_that_is_repeated_in_another_encoding_is_repeated(api: TokenApi) -> None:
+def test_a_parameter_repeated_in_another_encoding_is_refused(api: TokenApi) -> None:
     answer = api.form(
         "grant_type=client_credentials&scope=demo%2Fread&%73cope=demo%2Fwrite",
         headers=[basic(api.client.client_id, api.client.client_secret)],
@@ -194,7 +194,7 @@ def test_a_name_that_is_repeated_in_another_encoding_is_repeated(api: TokenApi) 
 @rfc("6749", "3.2", "A repeated unknown parameter is refused (our choice)")
 @rfc("8707", "2", "resource is not supported: it is ignored once, and refused if repeated")
 @pytest.mark.parametrize("name", ["anything", "resource"])
-def test_an_unknown_parameter_may_stand_there_once(api: TokenApi, name: str) -> None:
+def test_an_unknown_parameter_may_occur_once(api: TokenApi, name: str) -> None:
     assert api.basic((name, "https://api.example.com")).status == 200
     twice = [(name, "https://a.example.com"), (name, "https://b.example.com")]
     assert_refused(api.basic(*twice), 400, "invalid_request")
@@ -275,7 +275,7 @@ ASSERTION_TYPE = (
 
 @rfc("6749", "2.3", "More than one method of authentication is refused")
 @pytest.mark.parametrize("others", [[ASSERTION], [ASSERTION_TYPE], [ASSERTION, ASSERTION_TYPE]])
-def test_a_secret_and_an_assertion_are_one_method_too_many(
+def test_a_secret_beside_an_assertion_is_refused(
     api: TokenApi, others: Sequence[tuple[str, str]]
 ) -> None:
     assert_refused(api.basic(*others), 400, "invalid_request")
@@ -284,7 +284,7 @@ def test_a_secret_and_an_assertion_are_one_method_too_many(
 
 
 @rfc("6749", "2.3", "More than one method of authentication is refused")
-def test_basic_and_a_secret_in_the_body_are_one_method_too_many(api: TokenApi) -> None:
+def test_basic_beside_a_secret_in_the_body_is_refused(api: TokenApi) -> None:
     answer = api.post(headers=[basic(*_pair(api))])
     assert_refused(answer, 400, "invalid_request")
     assert_untouched(api)
@@ -318,7 +318,9 @@ def test_an_unequal_client_id_beside_basic_is_refused(api: TokenApi) -> None:
 
 
 @rfc("6749", "2.3", "The body never overrides the header")
-def test_good_credentials_in_the_body_do_not_mend_bad_ones_in_the_header(api: TokenApi) -> None:
+def test_valid_credentials_in_the_body_do_not_replace_invalid_ones_in_the_header(
+    api: TokenApi,
+) -> None:
     other = api.world.client()
     answer = api.form(
         [GRANT, ("client_id", api.client.client_id)],
@@ -335,7 +337,7 @@ def test_the_scheme_is_case_insensitive(api: TokenApi, scheme: str) -> None:
 
 @rfc("9110", "11.1", "Another authentication scheme: 401")
 @pytest.mark.parametrize("header", ["Bearer abc", "Digest username=x", "Basicx abc", "", "x"])
-def test_another_scheme_is_refused(api: TokenApi, header: str) -> None:
+def test_a_scheme_other_than_basic_is_refused(api: TokenApi, header: str) -> None:
     assert_refused(api.form([GRANT], headers=[("Authorization", header)]), 401, INVALID)
     assert_untouched(api)
 
@@ -381,7 +383,7 @@ def test_a_secret_may_have_colons(api: TokenApi) -> None:
     assert api.form([GRANT], headers=[header]).status == 200
 
 
-def test_a_secret_of_cognitos_in_the_place_of_the_id_is_asked_for_nowhere(api: TokenApi) -> None:
+def test_a_cognito_secret_sent_as_client_id_is_looked_up_nowhere(api: TokenApi) -> None:
     """What Secrets Manager is asked for is kept by CloudTrail."""
     secret = "1a2b3c4d5e6f7g8h9i0j" * 2 + "klmnopqrstu"  # as long as Cognito makes them
     before = list(api.world.store.calls)
@@ -396,7 +398,7 @@ def _escaped(text: str) -> str:
 
 
 @rfc("6749", "2.3.1", "Each half of Basic credentials is form-decoded: %XX")
-def test_each_half_of_basic_credentials_may_be_percent_encoded(api: TokenApi) -> None:
+def test_each_part_of_basic_credentials_may_be_percent_encoded(api: TokenApi) -> None:
     client_id, client_secret = map(_escaped, _pair(api))
     assert api.form([GRANT], headers=[basic(client_id, client_secret)]).status == 200
     assert api.form([GRANT], headers=[basic(client_id, client_secret.lower())]).status == 200
@@ -441,7 +443,7 @@ def test_credentials_have_visible_characters_only(api: TokenApi, character: str)
 
 @rfc("6749", "2.3.1", "What is issued is the same whether a client form-encodes it or not")
 @given(st.binary(min_size=64, max_size=64))
-def test_what_is_issued_needs_no_encoding(seed: bytes) -> None:
+def test_issued_credentials_need_no_encoding(seed: bytes) -> None:
     issued = credentials.issue(
         credentials.new_client_id(lambda count: seed[:count]), lambda count: seed[:count].ljust(64)
     )
@@ -451,7 +453,7 @@ def test_what_is_issued_needs_no_encoding(seed: bytes) -> None:
 
 
 @rfc("6749", "2.3.1", "Brute force: nobody is locked out by ID (429 is the gateway's, by source)")
-def test_nobody_can_lock_a_client_out(api: TokenApi) -> None:
+def test_wrong_guesses_do_not_lock_a_client_out(api: TokenApi) -> None:
     for _ in range(200):
         wrong = credentials.new_client_secret(api.world.random_bytes)
         answer = api.form([GRANT], headers=[basic(api.client.client_id, wrong)])
@@ -565,7 +567,7 @@ def test_another_grant_type_is_not_supported(api: TokenApi, grant_type: str) -> 
 
 @rfc("9700", "4.15", "A client ID is never that of a user: no sub of Cognito's is one")
 @given(st.uuids())
-def test_no_users_sub_is_a_client_id(sub: UUID) -> None:
+def test_a_users_sub_is_not_a_client_id(sub: UUID) -> None:
     """Neither one of ours nor an adopted one: no backend mistakes a user for a client."""
     assert not credentials.is_client_id(str(sub))
 
@@ -616,14 +618,14 @@ def test_a_malformed_scope_is_refused(api: TokenApi, scope: str) -> None:
 
 @rfc("6749", "3.3", "Scope tokens are 1*(%x21 / %x23-5B / %x5D-7E), joined by single spaces")
 @given(st.text(st.characters(max_codepoint=0x17F), max_size=12))
-def test_a_scope_is_what_the_grammar_says(text: str) -> None:
+def test_a_scope_follows_the_grammar(text: str) -> None:
     tokens = text.split(" ")
     assert oauth.is_scope(text) is all(SCOPE_TOKEN.fullmatch(token) for token in tokens)
 
 
 @rfc("6749", "3.3", "An unknown or excessive scope: invalid_scope")
 @pytest.mark.parametrize("scope", ["demo/admin", "demo/read demo/admin", "read", "demo/read,x"])
-def test_more_than_was_granted_is_refused(api: TokenApi, scope: str) -> None:
+def test_a_scope_beyond_the_grant_is_refused(api: TokenApi, scope: str) -> None:
     assert_refused(api.basic(("scope", scope)), 400, "invalid_scope")
     assert not api.world.endpoint.requests
 
@@ -641,7 +643,7 @@ def test_the_order_of_scopes_does_not_matter(api: TokenApi) -> None:
 
 
 @rfc("6749", "3.3", "No scope asked for: all that was granted (documented default)")
-def test_no_scope_means_all_that_was_granted(api: TokenApi) -> None:
+def test_an_omitted_scope_means_the_whole_grant(api: TokenApi) -> None:
     assert api.basic().json["scope"] == "demo/read demo/write"
 
 
@@ -669,7 +671,7 @@ def test_a_token_is_answered_in_the_standards_form(api: TokenApi) -> None:
 
 
 @rfc("6749", "5.1", "expires_in is the remaining life of a cached token")
-def test_a_cached_token_says_how_long_it_still_lives(api: TokenApi) -> None:
+def test_expires_in_of_a_cached_token_is_its_remaining_lifetime(api: TokenApi) -> None:
     first = api.basic().json
     api.world.clock.advance(1000.5)
     assert api.basic().json == {**first, "expires_in": 2599}
@@ -684,7 +686,7 @@ def test_a_cached_token_says_how_long_it_still_lives(api: TokenApi) -> None:
         ("demo/write demo/read", "demo/read demo/write"),
     ],
 )
-def test_the_scope_of_the_token_is_always_told(api: TokenApi, asked: str | None, told: str) -> None:
+def test_the_response_always_has_the_scope(api: TokenApi, asked: str | None, told: str) -> None:
     answer = api.basic() if asked is None else api.basic(("scope", asked))
     assert answer.json["scope"] == told
     assert api.world.endpoint.requests[-1][1] == told
@@ -714,7 +716,7 @@ CANARY = "zqx7canary"
         ({"method": "PUT", "query": [(CANARY, CANARY)]}, 405, "invalid_request"),
     ],
 )
-def test_an_error_says_what_is_wrong_without_echoing(
+def test_an_error_description_does_not_echo_the_request(
     api: TokenApi, request_: dict[str, Any], status: int, error: str
 ) -> None:
     answer = api.form(**request_)
@@ -763,7 +765,7 @@ def test_only_a_401_carries_a_challenge(api: TokenApi) -> None:
 
 
 @rfc("6749", "5.2", "temporarily_unavailable is 503 with Retry-After")
-def test_unavailable_is_a_503(api: TokenApi) -> None:
+def test_an_unavailable_service_is_a_503(api: TokenApi) -> None:
     api.world.endpoint.failures["request_token"] = [TokenEndpointUnavailableError("east-app")]
     answer = api.basic()
     assert_refused(answer, 503, "temporarily_unavailable")
@@ -771,7 +773,7 @@ def test_unavailable_is_a_503(api: TokenApi) -> None:
 
 
 @rfc("6749", "5.2", "server_error is 500")
-def test_broken_is_a_500(api: TokenApi) -> None:
+def test_a_server_error_is_a_500(api: TokenApi) -> None:
     api.world.endpoint.refused.add("east-secret")
     assert_refused(api.basic(), 500, "server_error")
 
@@ -786,13 +788,13 @@ def test_broken_is_a_500(api: TokenApi) -> None:
         RuntimeError(f"east-app of {EAST_POOL} in {EAST}"),
     ],
 )
-def test_whatever_cognito_says_stays_inside(api: TokenApi, failure: Exception) -> None:
+def test_no_error_of_cognito_is_shown(api: TokenApi, failure: Exception) -> None:
     api.world.endpoint.failures["request_token"] = [failure, failure]
     _assert_nothing_leaks(api.basic(), OAuthServerError, TemporarilyUnavailableError)
 
 
 @rfc("6749", "5.2", "No pool, app client ID, Region or version leaks")
-def test_a_pending_app_client_stays_inside(api: TokenApi) -> None:
+def test_the_reason_for_a_pending_app_client_is_not_shown(api: TokenApi) -> None:
     app_clients = api.world.store.stored[api.client.client_id].value.app_clients
     pending = Pending(0, f"Cognito in {EAST} did not answer")
     api.world.change(api.client, app_clients={**app_clients, EAST: pending})
@@ -839,35 +841,35 @@ def test_a_public_url_with_query_or_fragment_is_refused_at_start(tail: str) -> N
 
 
 @rfc("8414", "2", "token_endpoint is there")
-def test_the_token_endpoint_is_told(metadata: Any) -> None:
+def test_the_metadata_has_the_token_endpoint(metadata: Any) -> None:
     assert metadata["token_endpoint"] == PUBLIC_URL + TOKEN
 
 
 @rfc("8414", "2", "response_types_supported is REQUIRED")
 @rfc("8414", "3.2", "Empty arrays are omitted (response_types_supported is not empty: our choice)")
-def test_required_members_are_there_and_none_is_empty(metadata: Any) -> None:
+def test_the_metadata_has_every_required_member_and_none_empty(metadata: Any) -> None:
     assert {"issuer", "token_endpoint", "response_types_supported"} <= metadata.keys()
     assert metadata["response_types_supported"] == ["none"]
     assert all(metadata.values())
 
 
 @rfc("8414", "2", "grant_types_supported names client_credentials, which the default omits")
-def test_the_grant_type_is_told(metadata: Any) -> None:
+def test_the_metadata_has_the_grant_type(metadata: Any) -> None:
     assert metadata["grant_types_supported"] == ["client_credentials"]
 
 
 @rfc("8414", "2", "token_endpoint_auth_methods_supported lists what works")
-def test_the_methods_of_authentication_are_told_and_work(api: TokenApi, metadata: Any) -> None:
+def test_the_authentication_methods_of_the_metadata_work(api: TokenApi, metadata: Any) -> None:
     work = {"client_secret_basic": api.basic, "client_secret_post": api.post}
     assert metadata["token_endpoint_auth_methods_supported"] == list(work)
     assert all(method().status == 200 for method in work.values())
 
 
 @rfc("8414", "2", "Signing algorithms are listed only with JWT authentication, which there is none")
-def test_no_signing_algorithm_is_promised(metadata: Any) -> None:
+def test_the_metadata_has_no_signing_algorithm(metadata: Any) -> None:
     assert not [name for name in metadata if "signing_alg" in name]
 
 
 @rfc("8414", "2", "The tokens' issuer is Cognito: no keys are published for ours")
-def test_no_keys_are_published_for_our_issuer(metadata: Any) -> None:
+def test_the_metadata_has_no_keys_for_the_issuer(metadata: Any) -> None:
     assert "jwks_uri" not in metadata

@@ -67,7 +67,7 @@ class Twice(TokenApi):
         return self.basic(("unknown", str(self._sent)))
 
 
-def test_a_request_that_comes_again_gets_the_same_token_from_what_is_known() -> None:
+def test_a_repeated_request_gets_the_cached_token() -> None:
     api = Twice()
     reads, hashed = len(api.world.store.calls), api.hashed
     assert api.again().body == api.first.body
@@ -75,7 +75,7 @@ def test_a_request_that_comes_again_gets_the_same_token_from_what_is_known() -> 
     assert len(api.world.endpoint.requests) == 1
 
 
-def test_it_leaves_the_line_that_it_would_leave_if_it_were_new() -> None:
+def test_a_repeated_request_logs_the_same_event_as_a_new_one() -> None:
     api = Twice()
     api.again()
     api.in_full()
@@ -83,7 +83,7 @@ def test_it_leaves_the_line_that_it_would_leave_if_it_were_new() -> None:
     assert api.world.events.seen[-1]["cached"] is True
 
 
-def test_its_life_counts_down() -> None:
+def test_expires_in_of_a_repeated_request_counts_down() -> None:
     api = Twice()
     api.world.clock.advance(FRESH - 1)
     assert api.again().json["expires_in"] == api.first.json["expires_in"] - FRESH + 1
@@ -172,7 +172,7 @@ CHANGES: tuple[Change, ...] = (
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__.strip("_"))
-def test_after_any_change_it_is_answered_like_a_request_that_is_new(change: Change) -> None:
+def test_a_repeated_request_after_any_change_is_answered_like_a_new_one(change: Change) -> None:
     api = Twice()
     change(api)
     api.world.clock.advance(FRESH + 1)
@@ -184,14 +184,14 @@ def test_after_any_change_it_is_answered_like_a_request_that_is_new(change: Chan
 @pytest.mark.parametrize(
     "change", [_deny, _disable, _delete, _expire, _expire_the_secret, _retire_the_secret]
 )
-def test_who_became_invalid_is_refused(change: Change) -> None:
+def test_a_repeated_request_of_an_invalidated_client_is_refused(change: Change) -> None:
     api = Twice()
     change(api)
     api.world.clock.advance(FRESH + 1)
     assert (api.again().status, api.again().error) == (401, "invalid_client")
 
 
-def test_the_time_that_passes_is_a_change_too() -> None:
+def test_an_expiry_is_enforced_for_repeated_requests() -> None:
     """An expiry that was known before takes hold to the second, without anything being read."""
     api = TokenApi()
     api.world.change(api.client, expires_at=int(api.world.clock()) + 10)
@@ -202,7 +202,7 @@ def test_the_time_that_passes_is_a_change_too() -> None:
     assert api.basic().error == "invalid_client"
 
 
-def test_the_source_address_is_looked_at_each_time() -> None:
+def test_the_source_address_of_a_repeated_request_is_checked() -> None:
     api = TokenApi()
     api.world.change(api.client, allowed_cidrs=(ip_network("192.0.2.0/24"),))
     assert api.basic(source_ip="192.0.2.7").status == 200
@@ -211,7 +211,9 @@ def test_the_source_address_is_looked_at_each_time() -> None:
 
 
 @pytest.mark.parametrize("error", [StoreUnavailableError(), MalformedSecretError()])
-def test_while_the_store_is_out_of_order_it_fares_like_any_other(error: Exception) -> None:
+def test_a_repeated_request_during_a_store_outage_is_answered_like_a_new_one(
+    error: Exception,
+) -> None:
     api = Twice()
     for age in (FRESH + 1, STALE):
         api.world.store.failures["read"] = [error] * 4
@@ -221,7 +223,7 @@ def test_while_the_store_is_out_of_order_it_fares_like_any_other(error: Exceptio
         assert (again.status, again.body) == (new.status, new.body)
 
 
-def test_no_token_is_handed_out_beyond_its_margin_and_it_is_replaced_in_time() -> None:
+def test_a_repeated_request_gets_no_token_beyond_its_margin() -> None:
     api = Twice()
     life = api.first.json["expires_in"]
     api.world.clock.advance(life - REFRESH_SECONDS + 1)
@@ -231,14 +233,14 @@ def test_no_token_is_handed_out_beyond_its_margin_and_it_is_replaced_in_time() -
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-def test_the_same_bytes_under_another_method_are_refused(method: str) -> None:
+def test_the_same_request_under_another_method_is_refused(method: str) -> None:
     api = Twice()
     headers = [basic(api.client.client_id, api.client.client_secret), ("Content-Type", FORM)]
     answer = api.call(method=method, headers=headers, body="grant_type=client_credentials")
     assert answer.status == 405
 
 
-def test_another_process_recognizes_nothing() -> None:
+def test_the_memo_of_one_process_is_useless_in_another() -> None:
     api = Twice()
     other = ExchangeWorld(clock=api.world.clock, store=api.world.store, state=api.world.state)
     request = sent(authorization=[basic(api.client.client_id, api.client.client_secret)[1]])
@@ -268,9 +270,7 @@ requests = st.builds(
 
 
 @given(one=requests, other=requests)
-def test_what_is_parsed_to_something_else_is_not_recognized(
-    one: HttpRequest, other: HttpRequest
-) -> None:
+def test_requests_that_parse_differently_do_not_match(one: HttpRequest, other: HttpRequest) -> None:
     assume(_refused_or_parsed(one) != _refused_or_parsed(other))
     assert remembered(one).get(other) is None
 
@@ -290,24 +290,24 @@ def test_what_is_parsed_to_something_else_is_not_recognized(
         {"body": b"grant_type=client_credentials&"},
     ],
 )
-def test_whatever_differs_is_not_recognized(changed: dict[str, Any]) -> None:
+def test_a_request_with_any_difference_does_not_match(changed: dict[str, Any]) -> None:
     request_memo = remembered(sent())
     assert request_memo.get(sent()) is KNOWN
     assert request_memo.get(sent(**changed)) is None
     assert remembered(sent(**changed)).get(sent()) is None
 
 
-def test_no_header_and_an_empty_one_are_told_apart() -> None:
+def test_a_missing_and_an_empty_header_differ() -> None:
     assert remembered(sent(authorization=[])).get(sent(authorization=[""])) is None
 
 
-def test_half_a_surrogate_pair_is_a_difference_like_any_other() -> None:
+def test_a_lone_surrogate_code_point_is_a_difference() -> None:
     strange = sent(authorization=["Basic \ud800"], content_type="\udfff")
     assert remembered(strange).get(strange) is KNOWN
     assert remembered(strange).get(sent()) is None
 
 
-def test_what_the_gateway_never_sends_twice_alike_is_not_remembered() -> None:
+def test_requests_with_repeated_headers_or_a_query_are_not_stored() -> None:
     several = sent(authorization=["Basic YTpi", "Basic YTpi"])
     assert remembered(several).get(several) is None
     query = sent(query=["x"])
@@ -332,13 +332,13 @@ def test_the_same_hash_is_not_the_same_request() -> None:
     assert request_memo.get(wrong) is None
 
 
-def test_the_most_recent_requests_are_kept_and_no_more() -> None:
+def test_the_memo_keeps_a_bounded_number_of_recent_requests() -> None:
     requests = [sent(body=b"%d" % number) for number in range(4)]
     request_memo = remembered(*requests, bound=3)
     assert [request_memo.get(each) for each in requests] == [None, KNOWN, KNOWN, KNOWN]
 
 
-def test_no_refused_request_is_kept_so_that_no_flood_evicts_who_is_right() -> None:
+def test_refused_requests_are_not_stored_and_evict_nothing() -> None:
     world = ExchangeWorld()
     request_memo = RequestMemo(CountingBytes(), 1)
     world.exchange = replace(world.exchange, request_memo=request_memo)
@@ -352,7 +352,7 @@ def test_no_refused_request_is_kept_so_that_no_flood_evicts_who_is_right() -> No
     assert request_memo.get(sent(authorization=[right])) is not None
 
 
-def test_neither_the_request_nor_its_secret_is_kept() -> None:
+def test_the_memo_holds_neither_requests_nor_secrets() -> None:
     api = Twice()
     api.post()
     secret = api.client.client_secret
@@ -371,7 +371,7 @@ class _Recording:
         return bytes(count)
 
 
-def test_its_key_is_made_with_the_first_request_not_before() -> None:
+def test_the_memo_key_is_made_at_the_first_request() -> None:
     """A snapshot of an initialized function must not hold a key that its copies share."""
     random_bytes = _Recording()
     request_memo = RequestMemo(random_bytes)
@@ -381,7 +381,7 @@ def test_its_key_is_made_with_the_first_request_not_before() -> None:
     assert random_bytes.asked == [32]
 
 
-def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
+def test_an_oversized_body_is_not_looked_up() -> None:
     random_bytes = _Recording()
     long = sent(body=b"x" * (MAX_BODY_BYTES + 1))
     request_memo = RequestMemo(random_bytes)
@@ -390,7 +390,7 @@ def test_a_body_that_is_refused_for_its_length_is_not_even_looked_at() -> None:
     assert random_bytes.asked == []
 
 
-def test_a_recognized_client_that_was_adopted_is_logged_by_its_handle() -> None:
+def test_an_adopted_client_of_a_repeated_request_is_logged_by_its_handle() -> None:
     world = ExchangeWorld()
     api, issued = TokenApi(world), world.adopted()
     headers = [basic(issued.client_id, issued.client_secret.replace("+", "%2B"))]
