@@ -1,5 +1,5 @@
 """
-Chalice's surroundings: the Makefile's `package`, `deploy`, `logs` and `invoke`.
+Chalice wrapper behind the Makefile's `package`, `deploy`, `logs` and `invoke`.
 
 `stages` knows the stages and the one Python version that production runs; `templates` adds to a
 template what Chalice cannot say, and `limits` says the same to an API that has no template;

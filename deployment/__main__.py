@@ -1,5 +1,5 @@
 """
-Package, deploy, and look at a stage; the Makefile's targets of the same names call this.
+Command line behind the Makefile's targets of the same names.
 
     python -m deployment package primary-token
 """
@@ -52,7 +52,7 @@ def _deploy(arguments: argparse.Namespace) -> None:
 def _staged_and_archived(stage: str) -> tuple[Path, Path]:
     refuse_other_versions(production_version(PROJECT))
     config = load_config(PROJECT)
-    region(config, stage)  # or there is no such stage
+    region(config, stage)  # or an unknown stage
     staged, output = BUILD / "staged", BUILD / "packages" / stage
     staging.stage(PROJECT, staged, config)
     staging.archive(staged, stage, output)
@@ -60,7 +60,7 @@ def _staged_and_archived(stage: str) -> tuple[Path, Path]:
 
 
 def _chalice(arguments: argparse.Namespace) -> None:
-    """Run one of Chalice's commands that never import the application: say the Region for it."""
+    """Run a Chalice command that does not import the application, with the stage's Region set."""
     staging.run_chalice(
         PROJECT,
         arguments.command,

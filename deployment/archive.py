@@ -1,7 +1,7 @@
 """
-The same zip of the same files: whatever their dates, their order on the disk, and where they lie.
+Reproducible zip: independent of file dates, file-system order and directory.
 
-Chalice sets dates and permissions; the order in which it finds the files is the file system's.
+Chalice sets dates and permissions but keeps the order of the file system.
 """
 
 import zipfile
@@ -13,10 +13,10 @@ _PERMISSIONS = 0o644 << 16
 
 def normalize(path: Path) -> None:
     """
-    Write the zip *path* anew, sorted by name.
+    Rewrite the zip *path* with its entries sorted by name.
 
     Raises:
-        ValueError: If a name is in it twice.
+        ValueError: If it has a name twice.
     """
     with zipfile.ZipFile(path) as found:
         names = sorted(found.namelist())
@@ -30,7 +30,7 @@ def normalize(path: Path) -> None:
             entry = zipfile.ZipInfo(name, _DATE)
             entry.external_attr = _PERMISSIONS
             entry.compress_type = zipfile.ZIP_DEFLATED
-            # The operating system it was made on says nothing about it.
+            # The same value on every build machine.
             entry.create_system = 3
             archive.writestr(entry, contents[name], compresslevel=9)
     written.replace(path)

@@ -1,7 +1,7 @@
 """
-The gateway's limits for an API that `chalice deploy` made, which cannot set them.
+Gateway limits for an API made by `chalice deploy`, which cannot set them.
 
-They are those of the template (`templates.merged`), and stay through later deployments.
+The limits are those of the template (`templates.merged`) and survive later deployments.
 """
 
 import json
@@ -25,7 +25,7 @@ _PATHS = {
 
 
 def apply(project: Path, config: Config, stage: str, client: "APIGatewayClient") -> None:
-    """Set the limits of *stage*, which Chalice has just deployed from *project*."""
+    """Set the limits of *stage* after Chalice deployed it from *project*."""
     client.update_stage(
         restApiId=_rest_api_id(project, stage),
         stageName=config.get("api_gateway_stage", "api"),

@@ -1,4 +1,4 @@
-"""The stages of `.chalice/config.json`, and the Python version that they run in production."""
+"""Stages of `.chalice/config.json` and their Python version in production."""
 
 import json
 import platform
@@ -13,7 +13,7 @@ CONFIG = Path(".chalice/config.json")
 
 
 class DeploymentError(Exception):
-    """What was asked for is not done, and why."""
+    """A refused or failed deployment; the message has the reason."""
 
 
 def load_config(project: Path) -> Config:

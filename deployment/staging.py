@@ -1,9 +1,9 @@
 """
-The staged copy: the project as Chalice packages it, with its dependencies compiled and reduced.
+Staged copy of the project for Chalice, with its dependencies compiled and reduced.
 
 Without it Chalice's zip holds no byte code, so that every cold start compiles every module, and all
-of botocore's services. What is compiled is marked never to be compared with its source: the dates
-in a zip are Chalice's, and a comparison with them would always fail.
+of botocore's services. The byte code is marked as never compared with its source: Chalice sets the
+dates in the zip, so that a comparison would always fail.
 """
 
 import inspect
@@ -23,26 +23,26 @@ from deployment import templates
 from deployment.archive import normalize
 from deployment.stages import DeploymentError
 
-# The AWS services that chalicelib/ talks to; a test compares.
+# The AWS services that chalicelib/ calls; a test compares them with the code.
 SERVICES = ("cognito-idp", "logs", "secretsmanager")
 # Where in the copy, and in build/, the additions to the stages' templates are.
 MERGED = "merged"
 
-# Where Lambda unpacks the zip: what a traceback shows.
+# Lambda unpacks the zip here; tracebacks show this path.
 _LAMBDA_ROOT = "/var/task"
 # The newest glibc that the operating system of Lambda's runtime has: Amazon Linux 2 up to 3.11.
 _GLIBC_MINOR_OLD, _GLIBC_MINOR_NEW, _LAST_OLD = 26, 34, (3, 11)
 _MACHINES = {"x86_64": "x86_64", "arm64": "aarch64"}
 
-# What nothing in the function imports. `cffi` and `pycparser` build extensions; those that are
-# built need `_cffi_backend` only.
+# Packages that the function never imports. `cffi` and `pycparser` build extensions; a built
+# extension needs `_cffi_backend` only.
 _UNUSED = (
     "bin",
     "cffi",
     "pycparser",
     "botocore/cacert.pem",  # certifi's is used
-    # Guesses the encoding of texts that do not say theirs; what is read here is JSON. requests does
-    # without, and warns of it: PYTHONWARNINGS in .chalice/config.json keeps that out of the log.
+    # Guesses undeclared encodings; the function reads only JSON. requests works without it but
+    # warns: PYTHONWARNINGS in .chalice/config.json keeps the warning out of the log.
     "charset_normalizer",
 )
 _UNUSED_KINDS = ("*.dist-info", "*.c", "*.h", "*.pyi", "py.typed", "tests", "examples-1.json")
@@ -55,8 +55,8 @@ def stage(
     Make *target* a copy of *project* to run Chalice in, and return it.
 
     The compiled packages are those of the running Python version and of the configured
-    architecture, or the copy of *vendor*, which `dependencies` has made before. What Chalice knows
-    of deployed stages stays with *project*.
+    architecture, or a copy of *vendor*, made earlier by `dependencies`. Chalice's record of
+    deployed stages stays in *project*.
 
     Raises:
         DeploymentError: If a dependency has no package for that platform, or does not compile.
@@ -80,7 +80,7 @@ def stage(
 
 def dependencies(project: Path, vendor: Path, config: Mapping[str, Any]) -> None:
     """
-    Make *vendor* what *project* needs in the zip, compiled.
+    Fill *vendor* with the compiled dependencies of *project*.
 
     Raises:
         DeploymentError: If a dependency has no package for the platform, or does not compile.
@@ -95,7 +95,7 @@ def archive(staged: Path, chalice_stage: str, output: Path) -> Path:
     """
     Package *chalice_stage* of the staged copy into *output*, and return the zip.
 
-    The zip that Chalice keeps for a later `chalice deploy` becomes the same one.
+    The zip that Chalice keeps for a later `chalice deploy` is replaced by the same one.
     """
     merged = f"{MERGED}/{chalice_stage}.json"
     run_chalice(
@@ -109,7 +109,7 @@ def archive(staged: Path, chalice_stage: str, output: Path) -> Path:
 
 def run_chalice(directory: Path, *arguments: str, **environment: str) -> None:
     """
-    Run Chalice in *directory*, with *environment* added to this process's.
+    Run Chalice in *directory*, with *environment* added to this process's environment.
 
     Raises:
         DeploymentError: If it fails.
@@ -169,7 +169,7 @@ def _reduce(vendor: Path) -> None:
 
 
 def _reduce_endpoints(path: Path) -> None:
-    """Leave of AWS's endpoints those of the services that are left; all are read at each start."""
+    """Remove the endpoints of unused services: botocore reads all of them at each start."""
     endpoints = json.loads(path.read_text())
     for partition in endpoints["partitions"]:
         services = partition["services"]
@@ -185,10 +185,10 @@ def _remove(path: Path) -> None:
 
 
 def _compile(directory: Path, root: Path) -> None:
-    """Compile all of *directory*, which will be *root*'s part of the zip."""
+    """Compile all of *directory*, to be unpacked at *root*."""
     _run(
         [
-            # Isolated, and one after the other: byte code must not depend on what else was loaded.
+            # Isolated and sequential: byte code must not depend on other loaded modules.
             *(sys.executable, "-I", "-m", "compileall", "-q", "-f", "-j1"),
             *("--invalidation-mode", "unchecked-hash"),
             *("-s", str(root), "-p", _LAMBDA_ROOT),

@@ -1,5 +1,5 @@
 """
-What the templates of the stages add to Chalice's, all written in this one place.
+Additions to the stages' Chalice templates.
 
 `write` makes of `.chalice/config.json` one file per stage, for `chalice package --merge-template`.
 CloudFormation gets what `chalice deploy` cannot set: the gateway's throttling and the answers that
@@ -15,7 +15,7 @@ from deployment.stages import Config, surfaces
 
 Document = dict[str, Any]
 
-# Per second and at once, for the whole API. Cognito takes 150 client authentications per second and
+# Rate and burst for the whole API. Cognito takes 150 client authentications per second and
 # account; most exchanges are answered from the cache.
 _TOKEN_RATE, _TOKEN_BURST = 200, 200
 _ADMIN_RATE, _ADMIN_BURST = 50, 50
@@ -30,19 +30,19 @@ def write(config: Config, directory: Path) -> None:
 
 
 def merged(config: Config, stage: str) -> Document:
-    """Return what is added to the template of *stage*."""
+    """Return the addition to the template of *stage*."""
     served = surfaces(config, stage)
     serves_tokens = "token" in served
     rate = (_TOKEN_RATE, _TOKEN_BURST) if serves_tokens else (_ADMIN_RATE, _ADMIN_BURST)
     api: Document = {
         "MethodSettings": [_method_settings(*rate)],
-        # Said, or SAM makes a second API stage, "Stage", which none of these settings limit.
+        # Without this SAM makes a second API stage, "Stage", without any of these limits.
         "OpenApiVersion": "2.0",
         "GatewayResponses": _oauth_answers(also_admin="admin" in served)
         if serves_tokens
         else _problem_answers(),
     }
-    # Named as `chalice deploy` names them, and as the stage's policy knows their log groups.
+    # The names of `chalice deploy`: the stage's policy refers to the log groups by them.
     name = f"{config['app_name']}-{stage}"
     resources = {
         "APIHandler": {"Properties": {"FunctionName": name}},
@@ -68,15 +68,15 @@ def _method_settings(rate: int, burst: int) -> Document:
 
 def _oauth_answers(*, also_admin: bool) -> Document:
     """
-    Return the answers of the gateway itself as RFC 6749, section 5.2, has them.
+    Return the gateway's own responses as OAuth errors (RFC 6749, section 5.2).
 
-    Where administrators use the same API, the answers that only they get are problems.
+    Where administrators use the same API, the responses that only they get are problems.
     """
     responses = {
         "DEFAULT_4XX": _oauth("invalid_request", "The request is not understood."),
         "DEFAULT_5XX": _oauth("server_error", "The service failed."),
-        # What the gateway calls a path or method that the API does not have. Where administrators
-        # use the same API it is an unsigned request of theirs as well: 403.
+        # The gateway's response to an unknown path or method. Where administrators use the same API
+        # it is also the response to their unsigned requests: 403.
         "MISSING_AUTHENTICATION_TOKEN": _oauth(
             "invalid_request", "There is nothing at this path for a request that is not signed."
         )
@@ -100,7 +100,7 @@ def _oauth_answers(*, also_admin: bool) -> Document:
 
 
 def _problem_answers() -> Document:
-    """Return the answers of the gateway itself as RFC 9457 has them."""
+    """Return the gateway's own responses as problem documents (RFC 9457)."""
     busy = _problem("gateway-throttled", "Too many requests", retry=True)
     late = _problem("gateway-failed", "The service is not available", status=503, retry=True)
     responses = {
@@ -115,7 +115,7 @@ def _problem_answers() -> Document:
 
 
 def _problem(slug: str, title: str, *, status: int | None = None, retry: bool = False) -> Document:
-    # The detail is what the gateway says, quoted by itself: it tells what a policy lacks.
+    # The detail is the gateway's own message, which names the missing permission.
     start = json.dumps({"type": TYPE_PREFIX + slug, "title": title})[:-1]
     return _answer(start + ', "detail": $context.error.messageString}', status, retry=retry)
 
@@ -131,7 +131,7 @@ def _answer(body: str, status: int | None, *, retry: bool) -> Document:
     headers = {"Cache-Control": "'no-store'", **({"Retry-After": "'1'"} if retry else {})}
     response: Document = {
         "ResponseParameters": {"Headers": headers},
-        # The one media type that the gateway is known to answer whoever asks for whatever.
+        # The one media type that the gateway is known to use for any Accept header.
         "ResponseTemplates": {"application/json": body},
     }
     return response if status is None else {"StatusCode": status, **response}

@@ -1,1 +1,1 @@
-"""Worked examples, which the tests run."""
+"""Worked examples, run by the tests."""

@@ -1,1 +1,1 @@
-"""The pre token generation trigger, which `infra/region.yaml` deploys beside each pool."""
+"""Pre token generation trigger, deployed beside each pool by `infra/region.yaml`."""

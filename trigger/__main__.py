@@ -1,4 +1,4 @@
-"""Writes the copy of `index.py` in `infra/region.yaml` anew: `python -m trigger`."""
+"""Regenerate the copy of `index.py` in `infra/region.yaml`: `python -m trigger`."""
 
 from __future__ import annotations
 

@@ -1,18 +1,18 @@
 """
-Stamps a machine's access token with the ID that its client has in both Regions.
+Pre token generation trigger: adds the surrogate's client ID to access tokens.
 
-Amazon Cognito invokes it before it makes a token (pre token generation, event
-version 3).  Each Region's app client has an ID of its own; the exchange names
-the surrogate's client ID beside it, with a MAC that was made for this pair at
-enrollment.  Only if that fits is the claim added: whoever holds a real Cognito
-secret cannot name another client.
+Amazon Cognito invokes it before it makes a token (event version 3).  Each
+Region's app client has an ID of its own; the exchange sends the surrogate's
+client ID beside it, with a MAC over both that was made at enrollment.  The
+claim is added only if the MAC matches: the holder of a real Cognito secret
+cannot name another client.
 
-Whatever goes wrong here, the token is made, without the claim.  Cognito waits
-for five seconds, so imports are few, waits are short, and the deployment key
-is read once.
+After any error the token is made, without the claim.  Cognito waits for five
+seconds, so imports are few, waits are short, and the deployment key is read
+once.
 
-CloudFormation deploys the copy in infra/region.yaml; `python -m trigger` writes
-it anew.
+CloudFormation deploys the copy in infra/region.yaml; `python -m trigger`
+regenerates it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ SOURCE = "TokenGeneration_ClientCredentials"
 VERSION = "3"
 
 KEY_BYTES = 32
-RETRY_SECONDS = 5  # after a failure: an outage must not slow every token down
-REREAD_SECONDS = 60  # when a MAC does not fit: perhaps the key is another one now
+RETRY_SECONDS = 5  # after a failure: an outage must not delay every token
+REREAD_SECONDS = 60  # after a wrong MAC: the key may have been replaced
 
 
 def fetch() -> str:
@@ -45,8 +45,8 @@ def fetch() -> str:
 
 @cache
 def connected() -> Any:  # noqa: ANN401 - an AWS client
-    """Return Secrets Manager of this Region, with short timeouts."""
-    # If it cannot be imported, the token is made all the same.
+    """Return a Secrets Manager client of this Region, with short timeouts."""
+    # A failed import must not cost the token.
     import botocore.session  # noqa: PLC0415
     from botocore.config import Config  # noqa: PLC0415
 
@@ -60,7 +60,7 @@ def connected() -> Any:  # noqa: ANN401 - an AWS client
 
 
 def key_of(text: str) -> bytes:
-    """Return the deployment key that *text* holds."""
+    """Return the deployment key in *text*."""
     content = json.loads(text)
     key = base64.b64decode(content["key"], validate=True)
     if content["schema"] != 1 or len(key) != KEY_BYTES:
@@ -69,7 +69,7 @@ def key_of(text: str) -> bytes:
 
 
 def mac(key: bytes, client_id: str, app_client_id: str) -> str:
-    """Return the proof, in hex, that *app_client_id* is *client_id*'s."""
+    """Return the MAC, in hex, that binds *app_client_id* to *client_id*."""
     message = b"app-client"
     for part in (client_id.encode(), app_client_id.encode()):
         message += len(part).to_bytes(4, "big") + part
@@ -77,24 +77,24 @@ def mac(key: bytes, client_id: str, app_client_id: str) -> str:
 
 
 def log(outcome: str, **more: str) -> None:
-    """Write one line, which tells nothing of a caller."""
+    """Write one line, without anything of the caller."""
     print(json.dumps({"event": "trigger", "outcome": outcome, **more}), flush=True)
 
 
 def stamped(event: Any, client_id: str) -> Any:  # noqa: ANN401 - JSON
-    """Return *event* with the answer that adds the claim."""
+    """Return *event* with the response that adds the claim."""
     added = {"accessTokenGeneration": {"claimsToAddOrOverride": {CLAIM: client_id}}}
     response = {**(event.get("response") or {}), "claimsAndScopeOverrideDetails": added}
     return {**event, "response": response}
 
 
 class Trigger:
-    """The function; *fetch* returns the text of the deployment secret, *clock* the time."""
+    """Lambda handler; *fetch* returns the text of the deployment secret, *clock* the time."""
 
     def __init__(
         self, fetch: Callable[[], str], clock: Callable[[], float], log: Callable[..., None]
     ) -> None:
-        """Know no key yet."""
+        """Start without a key."""
         self._fetch = fetch
         self._clock = clock
         self._log = log
@@ -102,7 +102,7 @@ class Trigger:
         self._tried_at = float("-inf")
 
     def __call__(self, event: Any, _context: object = None) -> Any:  # noqa: ANN401 - JSON
-        """Return *event*, with the claim if it is due."""
+        """Return *event*, with the claim if the MAC matches."""
         try:
             client_id = self._surrogate(event)
             return event if client_id is None else stamped(event, client_id)
@@ -116,7 +116,7 @@ class Trigger:
         told = event["request"].get("clientMetadata") or {}
         client_id, given = told.get("surrogate_client_id"), told.get("surrogate_mac")
         if not (isinstance(client_id, str) and isinstance(given, str)):
-            return None  # somebody asked Cognito without the exchange
+            return None  # a request to Cognito that did not come from the exchange
         app_client_id = event["callerContext"]["clientId"]
         if not self._key and not self._read(RETRY_SECONDS):
             return None
@@ -132,7 +132,7 @@ class Trigger:
         return hmac.compare_digest(expected.encode(), given.encode())
 
     def _read(self, at_least: float) -> bool:
-        """Read the key unless that was tried just now; keep the old one if it does not come."""
+        """Read the key unless tried recently; on failure keep the last known one."""
         now = self._clock()
         if 0 <= now - self._tried_at < at_least:
             return False
@@ -149,6 +149,6 @@ handler = Trigger(fetch, time.time, log)
 
 if "AWS_LAMBDA_FUNCTION_NAME" in os.environ:
     try:
-        connected()  # while Lambda initializes, not in the first token's time
+        connected()  # during initialization, not during the first token request
     except Exception as err:  # noqa: BLE001 - it is tried again, and told, for a token
         log("failed", error=type(err).__name__)

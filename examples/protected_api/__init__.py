@@ -1,10 +1,10 @@
 """
-A tiny API that only clients with a token may call, from whichever Region the token is.
+A tiny API that requires a token of either Region.
 
     with serve(verifier) as api:
         requests.get(f"{api.url}/orders", headers={"Authorization": f"Bearer {token}"})
 
-`api.py` is what a backend's engineer writes; `settings.py` says whose tokens are accepted.
+`api.py` is the backend's code; `settings.py` names the accepted issuers.
 Beside the local cloud: `make example`.
 """
 

@@ -1,4 +1,4 @@
-"""The API itself: what it does with a token that was verified before."""
+"""The API itself, behind the verifying middleware."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ REALM = "orders"
 
 
 def protected(verifier: Verifier) -> WSGIApplication:
-    """Return the API behind *verifier*; only its health check is for everybody."""
+    """Return the API behind *verifier*; only its health check is public."""
     return BearerWsgi(
         orders, verifier, realm=REALM, scopes_for=scopes_for, public_paths={"/health"}
     )
 
 
 def scopes_for(method: str, _path: str) -> Collection[str]:
-    """Return what a request needs: to read orders, or also to write them."""
+    """Return the scopes for a request: to read orders, or also to write them."""
     return {"demo/read"} if method in ("GET", "HEAD") else {"demo/write"}
 
 
 def orders(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-    """Answer with who asked: that is all there is to see here."""
+    """Answer with the client's identity."""
     path, method = environ["PATH_INFO"], environ["REQUEST_METHOD"]
     if path == "/health":
         return _answer(start_response, "200 OK", {"status": "ok"})
@@ -36,7 +36,7 @@ def orders(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[
         return _answer(start_response, "404 Not Found", {"error": "not_found"})
     token = token_of(environ)
     who: dict[str, object] = {
-        # One name in both Regions: what to keep accounts, quotas and logs by.
+        # The same in both Regions: the key for accounts, quotas and logs.
         "client_id": token.client_id,
         # These two differ by Region.
         "app_client_id": token.app_client_id,

@@ -1,4 +1,4 @@
-"""The standard library's server around the API: for an example, not for the internet."""
+"""Server around the API, from the standard library: for an example, not for the internet."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ class _Server(socketserver.ThreadingMixIn, WSGIServer):
 
 
 class _QuietHandler(WSGIRequestHandler):
-    timeout = 30  # a connection that says nothing does not keep a thread for ever
+    timeout = 30  # a silent connection does not block a thread forever
 
     def log_message(self, *_: object) -> None:
-        """Keep standard error for what matters."""
+        """Log nothing: standard error is for errors."""
 
 
 class ProtectedApi:
-    """The API while it runs, at *url*."""
+    """The running API at *url*."""
 
     def __init__(self, verifier: Verifier, port: int) -> None:
         self._server = make_server(
@@ -54,13 +54,13 @@ class ProtectedApi:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop it."""
+        """Stop serving."""
         self.close()
 
 
 def serve(verifier: Verifier, port: int = 0) -> ProtectedApi:
     """
-    Start the API on this machine; *port* 0 is any that is free.
+    Start the API on this machine; *port* 0 means any free port.
 
     Raises:
         OSError: If the port is taken.

@@ -1,4 +1,4 @@
-"""Whose tokens the example accepts: those of the pools of a local cloud."""
+"""Trust settings of the example: the user pools of a local cloud."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ def verifier_for(
     Return a verifier for the local cloud whose `endpoints.json` has *endpoints*.
 
     Keys come from the service's own key set, under the name that follows a failover.  On
-    AWS, `surrogatectl trust --for python` prints what stands here.
+    AWS, `surrogatectl trust --for python` prints these settings.
     """
     issuers = [_pool(endpoints, role) for role in _ROLES]
     verifier = Verifier(
         issuers,
         keys=f"{endpoints['front_door']}/.well-known/jwks.json",
         token_use="access",  # noqa: S106 - a kind of token
-        scopes=ANY,  # each route says its own
+        scopes=ANY,  # each route states its own
         clients=ANY,
         client_names=client_names,
         loopback_http=True,  # the local cloud has no TLS
