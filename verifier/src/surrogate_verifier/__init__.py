@@ -1,5 +1,5 @@
 """
-Accept the access tokens of several Cognito user pools, and know a client by one name.
+Verify access tokens of several Cognito user pools, with one name per client.
 
     verifier = Verifier(
         [user_pool("us-east-1_AbCdEfGhI"), user_pool("us-west-2_JkLmNoPqR")],
@@ -11,8 +11,9 @@ Accept the access tokens of several Cognito user pools, and know a client by one
     token = verifier.verify(text)   # TokenError, AccessError or KeysUnavailableError
     token.client_id                 # the surrogate's, the same in both Regions
 
-Read `structure` (what needs no key), then `keys`, then `verifier`.  Ready middleware: `BearerWsgi`
-in `wsgi`, `BearerAsgi` in `asgi`, `rest_authorizer` and `http_api_authorizer` in `aws_lambda`.
+Read `structure` (checks without a key), then `keys`, then `verifier`.  Ready middleware:
+`BearerWsgi` in `wsgi`, `BearerAsgi` in `asgi`, `rest_authorizer` and `http_api_authorizer` in
+`aws_lambda`.
 """
 
 from .bearer import Answer, answer_to, token_in

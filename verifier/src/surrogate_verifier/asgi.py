@@ -1,4 +1,4 @@
-"""Middleware for ASGI: Starlette, FastAPI, Django, on an asyncio event loop."""
+"""ASGI middleware: Starlette, FastAPI, Django, on an asyncio event loop."""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ _WEBSOCKET = "WEBSOCKET"
 
 class BearerAsgi:
     """
-    Lets a request or a WebSocket through to *app* only with a token that *verifier* accepts.
+    ASGI middleware that passes requests and WebSockets to *app* only with an accepted token.
 
-    The arguments are those of `BearerWsgi`; of a WebSocket, *scopes_for* gets the method
-    `WEBSOCKET`.  The event loop never waits for a key set:
-    where one must be fetched, a thread does it.
+    The arguments are those of `BearerWsgi`; for a WebSocket, *scopes_for* gets the method
+    `WEBSOCKET`.  The event loop never waits for a key set: a thread fetches it.
     """
 
     def __init__(
@@ -53,7 +52,7 @@ class BearerAsgi:
             await self._app(scope, receive, send)
             return
         if scope["type"] not in ("http", "websocket"):
-            # What is not known cannot be protected.
+            # An unknown connection type cannot be protected.
             raise NotImplementedError(f"ASGI scope {scope['type']!r}")
         scope.pop(TOKEN, None)
         if scope["path"] not in self._public_paths:
@@ -99,10 +98,10 @@ def _authorization(scope: Scope) -> str | None:
 
 def token_of(scope: Scope) -> VerifiedToken:
     """
-    Return the token that the request came with.
+    Return the verified token of the request.
 
     Raises:
-        KeyError: If the path is public, so that there was none.
+        KeyError: If the path is public, so that no token was read.
     """
     token: VerifiedToken = scope[TOKEN]
     return token

@@ -1,7 +1,7 @@
 """
 Lambda authorizers for API Gateway.
 
-What they decide does not depend on the route, so that the gateway may cache it for the
+A decision does not depend on the route, so that the gateway may cache it for the
 whole stage.  A cached decision outlives the token by up to the cache's TTL: keep that short.
 """
 
@@ -29,7 +29,7 @@ _METHOD_ARN = re.compile(
 
 
 class UnauthorizedError(Exception):
-    """API Gateway makes a 401 of an error whose text is just this word, and a 500 of any other."""
+    """Error that API Gateway answers with 401 because of its exact text; any other becomes 500."""
 
     def __init__(self) -> None:
         super().__init__("Unauthorized")
@@ -39,8 +39,8 @@ def rest_authorizer(verifier: Verifier) -> Authorizer:
     """
     Return a handler for a REST API's authorizer, of type TOKEN or REQUEST.
 
-    Refused tokens get the gateway's 401, good ones that do not suffice its 403.  Without the
-    issuer's keys the handler fails, which the gateway answers with its
+    Refused tokens get the gateway's 401, valid tokens with insufficient rights its 403.
+    Without the issuer's keys the handler fails, which the gateway answers with its
     AUTHORIZER_FAILURE response: make that a 503 (its default is 500).
     """
 
@@ -70,8 +70,8 @@ def http_api_authorizer(verifier: Verifier) -> Authorizer:
     Return a handler for an HTTP API's authorizer: payload format 2.0, simple responses.
 
     Name `$request.header.Authorization` as the identity source: without that header the
-    gateway itself answers 401; every token that is refused gets its 403.  Without
-    the issuer's keys the handler fails, and the gateway answers 500.
+    gateway itself answers 401; every refused token gets its 403.  Without the issuer's
+    keys the handler fails, and the gateway answers 500.
     """
 
     def handler(event: Event, _context: object) -> Answer:
@@ -126,7 +126,7 @@ def _policy(principal: str, effect: str, stage: str, context: dict[str, str]) ->
                 {
                     "Action": "execute-api:Invoke",
                     "Effect": effect,
-                    # All of the stage: a cached policy is used for every route.
+                    # The whole stage: a cached policy is used for every route.
                     "Resource": f"{stage}/*",
                 }
             ],
@@ -136,7 +136,7 @@ def _policy(principal: str, effect: str, stage: str, context: dict[str, str]) ->
 
 
 def _context_of(token: VerifiedToken) -> dict[str, str]:
-    """Return what the integration gets to see; the gateway takes flat values only."""
+    """Return the context for the integration; the gateway takes flat values only."""
     return {
         "client_id": token.client_id or "",
         "app_client_id": token.app_client_id,

@@ -1,7 +1,7 @@
 """
-RFC 6750: taking a token out of a request, and answering one that is refused.
+RFC 6750: read a token from a request, and answer a refused request.
 
-The ready middleware uses this; so can an error handler in a framework of your own.
+The ready middleware uses this; an error handler in another framework can use it too.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _SCOPE_TOKEN = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+")
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete HTTP answer."""
+    """A complete HTTP response."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -38,8 +38,8 @@ def token_in(authorization: str | None) -> str:
     Return the token of an Authorization header.
 
     Raises:
-        NoTokenError: If there is none, or it is of another scheme.
-        MalformedRequestError: If it is not one bearer token.
+        NoTokenError: If there is no token, or the header has another scheme.
+        MalformedRequestError: If the header is not exactly one bearer token.
     """
     if authorization is None:
         raise NoTokenError
@@ -47,14 +47,14 @@ def token_in(authorization: str | None) -> str:
     if scheme.lower() != "bearer":
         raise NoTokenError
     token = rest.strip(" ")
-    # Two headers that somebody joined have a comma between.
+    # A comma means two headers joined by a proxy.
     if not token or any(each in token for each in " ,\t"):
         raise MalformedRequestError
     return token
 
 
 def answer_to(error: RequestRefusedError, realm: str) -> Answer:
-    """Return the answer that whoever sent the request gets; *realm* names what is protected."""
+    """Return the response to a refused request; *realm* names the protected resource."""
     document = {"error_description": str(error)}
     if error.error is not None:
         document = {"error": error.error, **document}
@@ -73,10 +73,10 @@ def answer_to(error: RequestRefusedError, realm: str) -> Answer:
 
 def checked_realm(realm: str) -> str:
     """
-    Return *realm* if it can stand in a header between quotes.
+    Return *realm* if it is valid in a quoted header value.
 
     Raises:
-        ConfigurationError: If it cannot.
+        ConfigurationError: If it is not.
     """
     if not _REALM.fullmatch(realm):
         raise ConfigurationError("realm: must be 1 to 64 visible characters without quotes.")

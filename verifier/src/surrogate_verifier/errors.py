@@ -1,8 +1,8 @@
 """
-Why a request is refused: one class per check that can fail.
+Errors of the verifier: one class per check that can fail.
 
-The messages are fixed texts.  Nothing of a token, and nothing that whoever sent it
-could choose, is ever in one of them.
+The messages are fixed texts.  They never contain any part of a token or any other
+text that the sender can choose.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from typing import ClassVar
 
 
 class VerifierError(Exception):
-    """Never raised itself: everything that this package raises on purpose."""
+    """Base class of all errors of this package; never raised itself."""
 
 
 class ConfigurationError(VerifierError, ValueError):
-    """The verifier was built with something that cannot work; the message names it."""
+    """An argument of the verifier is invalid; the message names it."""
 
 
 class RequestRefusedError(VerifierError):
     """
-    Never raised itself: a request gets this error's answer instead of what it asked for.
+    Base class of errors that refuse a request; never raised itself.
 
-    *status* is the HTTP status, *error* the code of RFC 6750 (None: the answer has none).
+    *status* is the HTTP status, *error* the code of RFC 6750 (None: the response has none).
     """
 
     status: ClassVar[int] = 401
@@ -33,125 +33,125 @@ class RequestRefusedError(VerifierError):
         super().__init__(description or self.description)
 
 
-# -- no token to look at ---------------------------------------------------------------------------
+# -- no token --------------------------------------------------------------------------------------
 
 
 class NoTokenError(RequestRefusedError):
-    """There is no bearer token; RFC 6750 §3.1 wants an answer without an error code."""
+    """No bearer token; RFC 6750 §3.1 wants a response without an error code."""
 
     error = None
     description = "This needs an access token."
 
 
 class MalformedRequestError(RequestRefusedError):
-    """The Authorization header says Bearer, and is not one bearer token."""
+    """An Authorization header of the scheme Bearer that is not exactly one token."""
 
     status = 400
     error = "invalid_request"
     description = "The Authorization header is not one bearer token."
 
 
-# -- no keys to look at it with --------------------------------------------------------------------
+# -- no keys ---------------------------------------------------------------------------------------
 
 
 class KeysUnavailableError(RequestRefusedError):
-    """The issuer's keys could not be had, so the token is neither good nor bad. Try again."""
+    """The issuer's keys are unavailable, so the token is neither valid nor invalid. Try again."""
 
     status = 503
     error = "temporarily_unavailable"
     description = "The keys to verify access tokens with are not available; try again."
 
 
-# -- tokens that are refused -----------------------------------------------------------------------
+# -- invalid tokens --------------------------------------------------------------------------------
 
 
 class TokenError(RequestRefusedError):
-    """Never raised itself: the token is not acceptable, whatever was asked for."""
+    """Base class of errors for invalid tokens; never raised itself."""
 
 
 class MalformedTokenError(TokenError):
-    """It is not a JWS in compact form with a JSON object as payload."""
+    """The token is not a JWS in compact form with a JSON object as payload."""
 
     description = "The access token is malformed."
 
 
 class TokenTooLargeError(MalformedTokenError):
-    """It is longer than any that the issuers make."""
+    """The token is longer than any that the issuers make."""
 
     description = "The access token is too large."
 
 
 class DuplicateMemberError(MalformedTokenError):
-    """A member stands twice in its header or payload, so that two readers may see two things."""
+    """The header or payload has a member twice, which two parsers may read differently."""
 
     description = "The access token has a member twice."
 
 
 class AlgorithmError(TokenError):
-    """It is not signed with RS256."""
+    """The token is not signed with RS256."""
 
     description = "The access token's algorithm is not accepted."
 
 
 class HeaderError(TokenError):
-    """Its header wants something done that is not done here: a key from elsewhere, an extension."""
+    """The header asks for an unsupported feature: a key from elsewhere, an extension."""
 
     description = "The access token's header is not accepted."
 
 
 class UnknownIssuerError(TokenError):
-    """It is from nobody who is trusted."""
+    """The issuer is not trusted."""
 
     description = "The access token's issuer is not trusted."
 
 
 class UnknownKeyError(TokenError):
-    """It is signed with a key that its issuer does not have."""
+    """The token names a key that its issuer does not have."""
 
     description = "The access token's key is not known."
 
 
 class SignatureError(TokenError):
-    """Its signature is not that of its issuer's key."""
+    """The signature was not made with the issuer's key."""
 
     description = "The access token's signature is wrong."
 
 
 class ClaimError(TokenError):
-    """A claim that is needed is missing, or is not of its type."""
+    """A required claim is missing or has the wrong type."""
 
     description = "The access token lacks a claim, or has a malformed one."
 
 
 class ExpiredError(TokenError):
-    """It has expired."""
+    """The token has expired."""
 
     description = "The access token has expired."
 
 
 class NotYetValidError(TokenError):
-    """It is of the future; perhaps a clock is wrong."""
+    """The token is not valid yet; perhaps a clock is wrong."""
 
     description = "The access token is not valid yet."
 
 
 class TokenUseError(TokenError):
-    """It is a token for something else, such as an ID token."""
+    """The token is of another kind, such as an ID token."""
 
     description = "The token is not of the kind that is asked for."
 
 
 class ClientNameError(TokenError):
-    """Its claim and the map of client names say that it is of two different clients."""
+    """The claim and the map of client names name different clients."""
 
     description = "The access token's client is ambiguous."
 
 
-# -- good tokens that do not suffice ---------------------------------------------------------------
+# -- valid tokens with insufficient rights ---------------------------------------------------------
 
 
 class AccessError(RequestRefusedError):
-    """Never raised itself: the token is good, and does not allow this."""
+    """Base class of errors for valid tokens with insufficient rights; never raised itself."""
 
     status = 403
     error = "insufficient_scope"
@@ -159,7 +159,7 @@ class AccessError(RequestRefusedError):
 
 
 class ScopeError(AccessError):
-    """It lacks a scope that is needed; *scopes* are those that were."""
+    """The token lacks a required scope; *scopes* are all that were required."""
 
     description = "The access token lacks a scope."
 
@@ -169,6 +169,6 @@ class ScopeError(AccessError):
 
 
 class ClientError(AccessError):
-    """Its client is not one of those that are allowed here, or has no name to allow it by."""
+    """The client is not allowed, or has no name that could be allowed."""
 
     description = "The access token's client may not do this."

@@ -1,4 +1,4 @@
-"""Getting a key set over https: bounded in time and size, from nowhere else than was said."""
+"""Fetch of a key set over https: bounded in time and size, only from the given URL."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ Fetch = Callable[[str], bytes]
 
 
 class FetchError(Exception):
-    """A key set could not be had; the message says why, and is for operators only."""
+    """A key set could not be fetched; the message has the reason and is for operators only."""
 
 
 @dataclass(frozen=True, slots=True)
 class HttpsFetch:
     """
-    The default: one GET, no redirects, no proxy from the environment, nothing sent along.
+    Default fetcher: one GET, no redirects, no proxy from the environment, no credentials.
 
-    *seconds* bound each step of connecting, and then the whole of the rest; *max_bytes*
-    the answer.  *tls* defaults to the system's trust store.
+    *seconds* bounds each step of connecting, and then the whole rest of the fetch; *max_bytes*
+    bounds the body.  *tls* defaults to the system's trust store.
     """
 
     seconds: float = 3.0
@@ -33,10 +33,10 @@ class HttpsFetch:
 
     def __call__(self, url: str) -> bytes:
         """
-        Return what is at *url*.
+        Return the body at *url*.
 
         Raises:
-            FetchError: If it is not there, too large or too late.
+            FetchError: If the body is missing, too large or too late.
         """
         parts = urlsplit(url)
         connection: http.client.HTTPConnection
@@ -44,7 +44,7 @@ class HttpsFetch:
             connection = http.client.HTTPSConnection(
                 parts.netloc, timeout=self.seconds, context=self.tls
             )
-        else:  # to this machine: `checked_url` lets nothing else through
+        else:  # loopback only: `checked_url` allows no other http URL
             connection = http.client.HTTPConnection(parts.netloc, timeout=self.seconds)
         try:
             connection.connect()
@@ -71,19 +71,19 @@ class HttpsFetch:
 @contextlib.contextmanager
 def _ended_after(seconds: float, connected: socket.socket) -> Iterator[None]:
     """
-    End whatever *connected* still waits for when the time is over.
+    Shut *connected* down when the time is over.
 
-    A socket's own timeout starts anew with every byte, so that a slow sender could go on for ever.
+    A socket's own timeout restarts with every byte, so that a slow sender could go on forever.
 
     Raises:
-        FetchError: If it was ended.
+        FetchError: If the time ran out.
     """
     ended = threading.Event()
 
     def end() -> None:
         ended.set()
         with contextlib.suppress(OSError):
-            # Not SSLSocket's own: that one also takes its TLS state away from the reader.
+            # Not SSLSocket's method: that one also removes the TLS state under the reader.
             socket.socket.shutdown(connected, socket.SHUT_RDWR)
 
     timer = threading.Timer(seconds, end)
@@ -94,5 +94,5 @@ def _ended_after(seconds: float, connected: socket.socket) -> Iterator[None]:
     finally:
         timer.cancel()
     if ended.is_set():
-        # What was cut off can look whole.
+        # A truncated body can look complete.
         raise FetchError(f"took longer than {seconds:g} s")

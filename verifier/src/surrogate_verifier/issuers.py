@@ -1,4 +1,4 @@
-"""Whose tokens are trusted, and what their clients are called."""
+"""Trusted issuers, and the names of their clients."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ KEY_SET_PATH = "/.well-known/jwks.json"
 @dataclass(frozen=True, slots=True)
 class Issuer:
     """
-    Somebody whose tokens are trusted.
+    Trusted issuer of tokens.
 
-    *url* is what the tokens say in `iss`, to the letter.  *jwks_url* is where its keys
-    are; None is the place that OpenID providers use, below *url*.
+    *url* is the exact value of `iss` in its tokens.  *jwks_url* is the URL of its key set;
+    None means the place that OpenID providers use, below *url*.
     """
 
     url: str
@@ -34,16 +34,16 @@ class Issuer:
 
     @property
     def key_set_url(self) -> str:
-        """Return where its keys are."""
+        """Return the URL of the issuer's key set."""
         return self.jwks_url or self.url + KEY_SET_PATH
 
 
 def user_pool(user_pool_id: str, jwks_url: str | None = None) -> Issuer:
     """
-    Return the issuer that the user pool *user_pool_id* is; its Region is part of the ID.
+    Return the issuer of the user pool *user_pool_id*, whose ID names its Region.
 
     Raises:
-        ConfigurationError: If it is no user pool's ID.
+        ConfigurationError: If the ID is not a user pool's.
     """
     found = _POOL.fullmatch(user_pool_id)
     if found is None:
@@ -56,7 +56,7 @@ def checked_url(what: str, url: str, *, loopback_http: bool = False) -> str:
     """
     Return *url* if it is an https URL of host and path only.
 
-    With *loopback_http*, http to this machine will do: for tests and a local cloud.
+    *loopback_http* also allows http to this machine, for tests and a local cloud.
 
     Raises:
         ConfigurationError: If it is not; the message begins with *what*.
@@ -80,10 +80,10 @@ def checked_url(what: str, url: str, *, loopback_http: bool = False) -> str:
 @dataclass(frozen=True, slots=True)
 class ClientNames:
     """
-    Which surrogate stands behind an app client, by issuer: the map that operators publish.
+    Map from app clients to surrogates, by issuer, as operators publish it.
 
-    It is needed where the user pools' tier has no trigger that writes the surrogate's
-    client ID into the token.
+    Needed where the user pools' tier has no trigger that writes the surrogate's client ID
+    into the token.
     """
 
     by_issuer: Mapping[str, Mapping[str, str]]
@@ -94,7 +94,7 @@ class ClientNames:
         Read `{"clients": {"<issuer>": {"<app client ID>": "<client ID>"}}}`.
 
         Raises:
-            ConfigurationError: If it is not that.
+            ConfigurationError: If the document has another form.
         """
         clients = document.get("clients") if isinstance(document, dict) else None
         if not isinstance(clients, dict):
@@ -112,10 +112,10 @@ class ClientNames:
     @classmethod
     def from_file(cls, path: str | Path) -> ClientNames:
         """
-        Read the same from a JSON file.
+        Read the same document from a JSON file.
 
         Raises:
-            ConfigurationError: If there is no such file, or something else in it.
+            ConfigurationError: If there is no such file, or its document has another form.
         """
         try:
             document = json.loads(Path(path).read_bytes())

@@ -1,8 +1,8 @@
 """
-The issuers' public keys: what of a key set is used, and when it is fetched.
+Public keys of the issuers: selection from a key set, and schedule of the fetches.
 
-Every key belongs to one issuer and verifies for no other.  A refresh that fails leaves
-what is known as it is: an issuer may be gone for hours, its tokens stay verifiable.
+Every key belongs to one issuer and verifies for no other.  A failed refresh leaves the
+known keys unchanged: an issuer may be down for hours, and its tokens stay verifiable.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def keys_of(document: Any, issuer: str | None) -> dict[str, dict[str, RSAPublicK
     """
     Return the usable keys of the key set *document*, by issuer and key ID.
 
-    *issuer* is whose key set it is; None for one in which each key names its own.  What
-    is no RS256 key for signatures, too short, or somebody else's is left out.
+    *issuer* owns the key set; None means that each key names its own.  Keys that are not for
+    RS256 signatures, too short, or another issuer's are left out.
 
     Raises:
         ValueError: If *document* is no key set.
@@ -72,7 +72,7 @@ def _key(jwk: dict[str, Any]) -> RSAPublicKey | None:
         bits = int.from_bytes(decode_base64url(str(public["n"]))).bit_length()
         if not _LEAST_BITS <= bits <= _MOST_BITS:
             return None
-        # Only the public members: whatever else stands there is nobody's business here.
+        # Only the public members: no other member is needed or kept.
         key = RSAAlgorithm.from_jwk({"kty": "RSA", **{k: str(v) for k, v in public.items()}})
     except (MalformedTokenError, jwt.PyJWTError, ValueError):
         return None
@@ -81,7 +81,7 @@ def _key(jwk: dict[str, Any]) -> RSAPublicKey | None:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A key set that can be fetched: *issuer*'s, or with None one in which each key says whose."""
+    """Fetchable key set: *issuer*'s, or with None one in which each key names its issuer."""
 
     url: str
     issuer: str | None
@@ -90,29 +90,29 @@ class Source:
 @dataclass(frozen=True, slots=True)
 class Pace:
     """
-    How often key sets are fetched, in seconds.
+    Intervals between fetches of a key set, in seconds.
 
-    At most once per *cool_down*, however many unknown key IDs arrive; and again
-    after *refresh_after*, in the background, so that keys that were withdrawn go.
+    A key set is fetched at most once per *cool_down*, however many unknown key IDs arrive,
+    and again in the background after *refresh_after*, so that withdrawn keys are dropped.
     """
 
     cool_down: float = 10.0
     refresh_after: float = 3_600.0
 
     def __post_init__(self) -> None:
-        """Refuse what would fetch without end."""
+        """Refuse intervals that would fetch without end."""
         if not 1 <= self.cool_down <= self.refresh_after:
             raise ConfigurationError("pace: 1 <= cool_down <= refresh_after, in seconds.")
 
 
 def in_a_thread(work: Callable[[], None]) -> None:
-    """Do *work* beside the request that found out that it is due."""
+    """Run *work* in a thread, beside the request that triggered it."""
     threading.Thread(target=work, name="surrogate-verifier-refresh", daemon=True).start()
 
 
 @dataclass(slots=True)
 class _State:
-    """What is known of one source: *failed* is of the last fetch that ended. Read without lock."""
+    """State of one source, read without lock; *failed* refers to the last finished fetch."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     tried_at: float | None = None
@@ -129,11 +129,11 @@ def _unlock(ring: KeyRing | None) -> None:
 
 class KeyRing:
     """
-    The keys of every issuer: from *snapshot* to begin with, then from the issuer's sources.
+    Keys of every issuer: first from *snapshot*, then from the issuer's sources.
 
-    *sources* has them for each issuer in the order in which they are asked.  The last one
-    is the issuer's own: what that does not have, there is not.  Without sources, the
-    snapshot is all there ever is.
+    *sources* lists them per issuer in the order of the fetches.  The last one is the
+    issuer's own: a key missing there does not exist.  Without sources, the snapshot is
+    complete.
     """
 
     def __init__(  # noqa: PLR0913 - given by name
@@ -160,9 +160,9 @@ class KeyRing:
 
     def after_fork(self) -> None:
         """
-        Let go, in a child process, of what threads of the parent held: they are not here.
+        Replace the locks in a child process: the parent's threads that held them do not exist here.
 
-        A server may load the application first and fork then, at any moment of a refresh.
+        A server may load the application and then fork, at any moment of a refresh.
         """
         self._merging = threading.Lock()
         for state in self._states.values():
@@ -170,7 +170,7 @@ class KeyRing:
             state.refreshing = False
 
     def known(self, issuer: str, key_id: str) -> RSAPublicKey | None:
-        """Return a key if it is known now, without waiting for anything."""
+        """Return a key if it is known now, without waiting."""
         key = self._keys[issuer].get(key_id)
         if key is not None:
             self._refresh_what_is_old(issuer)
@@ -181,16 +181,16 @@ class KeyRing:
         Return a key, fetching the issuer's if it is not known; this may wait for the network.
 
         Raises:
-            UnknownKeyError: If the issuer does not have it, as far as can be known now.
+            UnknownKeyError: If the issuer does not have it, as far as is known now.
             KeysUnavailableError: If the issuer's keys could not be fetched.
         """
         key = self.known(issuer, key_id)
         unavailable = False
         for source in self._sources[issuer] if key is None else ():
             state = self._states[source]
-            # Whoever comes meanwhile waits for this one fetch, and then looks again.  Not at a
-            # place that failed before: that may hang, and a flood of made-up key IDs would have
-            # every thread of a server wait for it.
+            # Concurrent requests wait for this one fetch and then look again.  Not for a source
+            # that failed before: it may hang, and a flood of made-up key IDs would block every
+            # thread of a server.
             lock = state.lock
             if not lock.acquire(blocking=not state.failed):
                 unavailable = True
@@ -200,7 +200,7 @@ class KeyRing:
                 if key is None and self._may_fetch(state):
                     self._load(source, state)
                     key = self._keys[issuer].get(key_id)
-                # After a failure nobody can say that the issuer does not have this key.
+                # After a failure it is unknown whether the issuer has this key.
                 unavailable = state.failed or not self._keys[issuer]
             finally:
                 lock.release()
@@ -214,9 +214,9 @@ class KeyRing:
 
     def load(self) -> None:
         """
-        Fetch the key sets that may be fetched now: at start, so that the first request need not.
+        Fetch the key sets that are due: at start, so that the first request does not wait.
 
-        It does not fail: what cannot be fetched is fetched when it is needed.
+        This never fails: a key set that cannot be fetched now is fetched on demand.
         """
         for issuer, sources in self._sources.items():
             for source in sources:
@@ -234,7 +234,7 @@ class KeyRing:
     def _refresh_what_is_old(self, issuer: str) -> None:
         for number, source in enumerate(self._sources[issuer]):
             state = self._states[source]
-            # A source behind the first is refreshed if it was needed once.
+            # A source after the first is refreshed only if it was fetched before.
             if not number or state.loaded_at is not None:
                 self._refresh_if_old(source, state)
 
@@ -244,7 +244,7 @@ class KeyRing:
             return
         if state.refreshing or not self._may_fetch(state):
             return
-        # Nobody waits for this lock: who has it is fetching already.
+        # Do not wait for this lock: its holder is fetching already.
         if not state.lock.acquire(blocking=False):
             return
         try:
@@ -267,28 +267,28 @@ class KeyRing:
             state.refreshing = False
 
     def _load(self, source: Source, state: _State) -> None:
-        """Fetch *source* and take over what is in it. The source's lock is held."""
+        """Fetch *source* and merge its keys. The caller holds the source's lock."""
         failed = True
         try:
             found = self._usable(source, self._fetch(source.url))
         except FetchError as err:
             _log.warning("key set not refreshed: %s", err)
-        except OSError as err:  # of a fetcher that is not ours
+        except OSError as err:  # of a custom fetcher
             _log.warning("key set not refreshed: %s: %s", source.url, type(err).__name__)
         else:
-            # An issuer that the new set says nothing of keeps what it had.
+            # An issuer that is missing in the new set keeps its keys.
             state.keys.update(found)
             self._merge(found)
             failed = False
             state.loaded_at = self._monotonic()
         finally:
             state.failed = failed
-            # After the fetch: one that takes longer than the pause must not follow itself at once.
+            # After the fetch: one longer than the interval must not be followed at once by another.
             state.tried_at = self._monotonic()
 
     def _merge(self, issuers: Iterable[str]) -> None:
-        """Put together what the sources have; the issuer's own comes last, and wins."""
-        with self._merging:  # sources are loaded beside each other
+        """Merge the keys of the sources; the issuer's own comes last, and wins."""
+        with self._merging:  # sources are loaded concurrently
             for issuer in issuers:
                 merged: dict[str, RSAPublicKey] = {}
                 for source in self._sources[issuer]:

@@ -1,8 +1,8 @@
 """
-What a token says, before anything of it is believed.
+Structure of an unverified token.
 
-Everything is checked that needs no key: size, form, the header.  What is refused here
-costs neither a signature check nor a look at anybody's keys.
+Every check that needs no key is made here: size, form, the header.  A token refused here
+costs neither a signature check nor a key lookup.
 """
 
 from __future__ import annotations
@@ -29,19 +29,19 @@ UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _KEY_ID = re.compile(r"[\x21-\x7e]{1,256}")
-# Keys that come with the token, and extensions that whoever does not know must refuse (RFC 7515
-# §4.1).  Cognito sends none of them.
+# Keys inside the token, and extensions that a verifier must refuse if it does not know them
+# (RFC 7515 §4.1).  Cognito sends none of them.
 _REFUSED_MEMBERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
 # Tokens have a handful, key sets one or two per key.
 _MOST_BRACKETS = 512
-# A string that does not end goes to the end of the text, so that no quote is looked at twice.
+# An unterminated string extends to the end of the text, so that no quote is scanned twice.
 _STRING = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)', re.DOTALL)
 _TYPES = frozenset({"jwt", "at+jwt"})
 
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedToken:
-    """A well-formed token of which nothing is known to be true."""
+    """Well-formed token whose content is not verified."""
 
     key_id: str
     issuer: str
@@ -50,14 +50,14 @@ class UnverifiedToken:
 
 def parse(unverified_token: str, max_bytes: int) -> UnverifiedToken:
     """
-    Take *unverified_token* apart.
+    Parse *unverified_token*.
 
     Raises:
-        MalformedTokenError: If it is not a JWS in compact form, of a JSON object.
+        MalformedTokenError: If it is not a JWS in compact form with a JSON object.
         TokenTooLargeError: If it is longer than *max_bytes*.
-        DuplicateMemberError: If a member stands in it twice.
+        DuplicateMemberError: If it has a member twice.
         AlgorithmError: If it is not signed with RS256.
-        HeaderError: If its header has a member that is not honored here.
+        HeaderError: If its header has an unsupported member.
         ClaimError: If it names no issuer.
     """
     if len(unverified_token) > max_bytes:
@@ -91,10 +91,10 @@ def _key_id(header: dict[str, Any]) -> str:
 
 def decode_base64url(text: str) -> bytes:
     """
-    Decode *text*, of which there is one spelling only: no padding, no stray bits.
+    Decode *text* in its only accepted spelling: no padding, no stray bits.
 
     Raises:
-        MalformedTokenError: If it is not that.
+        MalformedTokenError: If *text* is spelled otherwise.
     """
     try:
         decoded = urlsafe_b64decode(text + "=" * (-len(text) % 4))
@@ -107,13 +107,13 @@ def decode_base64url(text: str) -> bytes:
 
 def json_object(text: bytes) -> dict[str, Any]:
     """
-    Return the JSON object that *text* is.
+    Return the JSON object in *text*.
 
     Raises:
-        MalformedTokenError: If it is none.
+        MalformedTokenError: If *text* is not a JSON object.
         DuplicateMemberError: If an object in it has a member twice.
     """
-    # How deep Python's parser goes differs by its version; this does not.
+    # The depth limit of Python's parser differs by version; this one does not.
     if _brackets(text) > _MOST_BRACKETS and _brackets(_STRING.sub(b"", text)) > _MOST_BRACKETS:
         raise MalformedTokenError
     try:

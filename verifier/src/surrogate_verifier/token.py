@@ -1,4 +1,4 @@
-"""What a verified token says."""
+"""Verified token."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from .errors import ScopeError
 @dataclass(frozen=True, slots=True)
 class VerifiedToken:
     """
-    A token whose signature, issuer, time, kind, scopes and client were all checked.
+    Token whose signature, issuer, time, kind, scopes and client were all checked.
 
     *client_id* is the surrogate's client ID, the same in both Regions; None if neither the
     token nor the map of client names has it, which only a verifier for `ANY` client accepts.
-    *app_client_id* is Cognito's own, another one in each Region.  Times are seconds since
-    the epoch.
+    *app_client_id* is Cognito's, and differs by Region.  Times are seconds since the epoch.
     """
 
     client_id: str | None
@@ -30,7 +29,7 @@ class VerifiedToken:
 
     def require(self, *scopes: str) -> None:
         """
-        Go on only if the token has all of *scopes*, beyond those that the verifier asked for.
+        Check that the token has all of *scopes*, beyond those that the verifier requires.
 
         Raises:
             ScopeError: If it does not.

@@ -1,4 +1,4 @@
-"""The verifier: a token in, what it says out, or an error that says which check failed."""
+"""Verifier: returns the content of a valid token, or raises the error of the failed check."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ from .token import VerifiedToken
 
 
 class Anything(Enum):
-    """The word for a check that is left out on purpose."""
+    """Marker for a check that is disabled on purpose."""
 
     ANY = "any"
 
 
 class KeyOrigin(Enum):
-    """The word for key sets that every issuer serves by itself."""
+    """Marker for key sets that every issuer serves itself."""
 
     ISSUERS = "issuers"
 
@@ -59,33 +59,33 @@ _LONGEST_NAME = 256
 
 class Verifier:
     """
-    Verifies the tokens of several issuers.
+    Verifier of tokens of several issuers.
 
-    Whatever could be left out must be said: *token_use*, *scopes* (all of them are needed)
-    and *clients* (the surrogates' client IDs) have no defaults; `ANY` leaves the
-    check of scopes or clients out.
+    No check is optional by omission: *token_use*, *scopes* (all of them are required) and
+    *clients* (the surrogates' client IDs) have no defaults; `ANY` disables the check of
+    scopes or clients.
 
     Args:
-        issuers: Those whose tokens are accepted; see `user_pool`.
+        issuers: The accepted issuers; see `user_pool`.
         keys: `FROM_ISSUERS`, or the URL of one key set in which each key names its issuer, such
-            as `https://auth.example.com/.well-known/jwks.json`.  The issuer itself is then
-            asked for keys that are not in it.
-        token_use: `access` for what machines get; `id` for ID tokens.
+            as `https://auth.example.com/.well-known/jwks.json`.  Keys missing there are
+            fetched from the issuer itself.
+        token_use: `access` for access tokens, which machines get; `id` for ID tokens.
         scopes: The scopes that a token must have.
-        clients: The clients that are allowed.
-        snapshot: A key set that names issuers (parsed, or a file) to start with: a new
-            process then needs no network, also while an issuer is gone.
+        clients: The allowed clients.
+        snapshot: An initial key set that names issuers (parsed, or a file): a new process
+            then needs no network, even while an issuer is down.
         client_names: The published map from app clients to surrogates; see `ClientNames`.
         leeway: Seconds by which the issuers' clocks may differ from this one.
-        fetch: Gets the bytes at a URL, or raises `FetchError`.
-        pace: How often key sets are fetched.
-        loopback_http: Let key sets come over http from 127.0.0.1: for tests and a local cloud.
+        fetch: Returns the bytes at a URL, or raises `FetchError`.
+        pace: The intervals between fetches of a key set.
+        loopback_http: Allow key sets over http from 127.0.0.1: for tests and a local cloud.
         clock: The time, in seconds since the epoch.
         monotonic: A clock that never goes back.
         background: Runs a refresh that no request waits for.
 
     Raises:
-        ConfigurationError: If something of it cannot work.
+        ConfigurationError: If an argument is invalid.
     """
 
     def __init__(  # noqa: PLR0913 - given by name
@@ -142,10 +142,10 @@ class Verifier:
         """
         Return a verifier that never uses the network.  The arguments are those of the class.
 
-        When an issuer changes its keys, it needs a new snapshot.
+        A change of an issuer's keys requires a new snapshot.
 
         Raises:
-            ConfigurationError: If an issuer has no key in it, or something else cannot work.
+            ConfigurationError: If an issuer has no key in it, or another argument is invalid.
         """
         found = _snapshot_keys(snapshot)
         for issuer in issuers:
@@ -218,12 +218,12 @@ class Verifier:
 
     def verify(self, token: str) -> VerifiedToken:
         """
-        Return what *token* says, if all of it is right; it may wait for a key set to be fetched.
+        Return the content of *token* if every check passes; this may wait for a key set.
 
         Raises:
-            TokenError: If the token is refused; a class of its own for each check.
-            AccessError: If the token is good, but its scopes or client do not suffice.
-            KeysUnavailableError: If its issuer's keys could not be had: it may be good.
+            TokenError: If the token is invalid; each check has its own class.
+            AccessError: If the token is valid, but its scopes or client do not suffice.
+            KeysUnavailableError: If its issuer's keys are unavailable: it may be valid.
         """
         unverified = self._parse(token)
         key = self._ring.find(unverified.issuer, unverified.key_id)
@@ -231,7 +231,7 @@ class Verifier:
 
     def verify_at_once(self, token: str) -> VerifiedToken | None:
         """
-        Do the same without ever waiting; None if a key set would have to be fetched first.
+        Verify *token* without waiting; return None if a key set would have to be fetched first.
 
         For event loops: on None, call `verify` in a thread.
 
@@ -247,7 +247,7 @@ class Verifier:
         if not isinstance(token, str):
             raise MalformedTokenError
         unverified = parse(token, self._max_token_bytes)
-        # Before any look at keys: a stranger's token must not cost a fetch.
+        # Before any key lookup: a token of an unknown issuer must not cause a fetch.
         if unverified.issuer not in self._issuers:
             raise UnknownIssuerError
         return unverified
@@ -257,9 +257,9 @@ class Verifier:
             self._signatures.decode_complete(token, key, algorithms=[ALGORITHM])
         except jwt.PyJWTError:
             raise SignatureError from None
-        claims = unverified.claims  # the same bytes: true from here on
+        claims = unverified.claims  # the same bytes, and verified from here on
         issued_at, expires_at = self._times(claims)
-        # First, so that an ID token is not told that it lacks a scope.
+        # First, so that an ID token is not refused for a missing scope.
         if claims.get("token_use") != self._token_use:
             raise TokenUseError
         # An ID token names its app client as the audience.
@@ -306,7 +306,7 @@ class Verifier:
 def _sources(
     issuers: Collection[Issuer], keys: KeyOrigin | str, *, loopback_http: bool
 ) -> dict[str, list[Source]]:
-    """Return where each issuer's keys come from, in the order in which it is asked."""
+    """Return the key sources of each issuer, in the order of the fetches."""
     first: list[Source] = []
     if isinstance(keys, str):
         first.append(Source(checked_url("keys", keys, loopback_http=loopback_http), None))
@@ -338,7 +338,7 @@ def _issuer_urls(issuers: Collection[Issuer]) -> frozenset[str]:
 def _names(
     what: str, names: Collection[str] | Anything, *, may_be_empty: bool
 ) -> frozenset[str] | None:
-    """Return the names that are asked for, None for any."""
+    """Return the required names, None for any."""
     if names is ANY:
         return None
     if isinstance(names, str) or not isinstance(names, Collection):
@@ -347,7 +347,7 @@ def _names(
     if not all(isinstance(name, str) and name for name in found):
         raise ConfigurationError(f"{what}: must be a collection of names, or ANY.")
     if not found and not may_be_empty:
-        # "All of none" would let everything through.
+        # A check of "all of none" would accept everything.
         raise ConfigurationError(f"{what}: name at least one, or say ANY.")
     return found
 

@@ -1,4 +1,4 @@
-"""Middleware for WSGI: Flask, Django, Pyramid, or nothing at all."""
+"""WSGI middleware: Flask, Django, Pyramid, or no framework."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ TOKEN: Final = "surrogate_verifier.token"  # noqa: S105 - where to find it
 
 class BearerWsgi:
     """
-    Lets a request through to *app* only with a token that *verifier* accepts.
+    WSGI middleware that passes requests to *app* only with an accepted token.
 
     Args:
-        app: The application that is protected.
-        verifier: Which tokens are accepted.
-        realm: What is protected, for the `WWW-Authenticate` header.
+        app: The protected application.
+        verifier: The verifier of the tokens.
+        realm: The name of the protected resource in the `WWW-Authenticate` header.
         scopes_for: Returns the scopes that a method and path need beyond the verifier's.
         public_paths: Paths (to the letter) that need no token, such as a health check's.
     """
@@ -66,10 +66,10 @@ class BearerWsgi:
 
 def token_of(environ: WSGIEnvironment) -> VerifiedToken:
     """
-    Return the token that the request came with.
+    Return the verified token of the request.
 
     Raises:
-        KeyError: If the path is public, so that there was none.
+        KeyError: If the path is public, so that no token was read.
     """
     token: VerifiedToken = environ[TOKEN]
     return token
