@@ -1,10 +1,10 @@
 """
-The two-Region AWS cloud on one machine.
+Two-Region AWS cloud on one machine.
 
-`cloud.Cloud` is the whole of it for tests and demos, `python -m local` for people. Behind it run
-two processes: `emulator` (MiniStack with the gaps to AWS closed by `aws_gaps`, in an environment of
-its own) and `network` (every port that the world uses, the switch of each Region and the front
-door). Read `cloud` → `launch`, `rollout` → `provision`, `deploy` for what is set up; `network` →
-`switch`, `cloud_port`, `front_door` for what can be taken away; `emulator` → `doors` → `aws_gaps`
-for what answers.
+`cloud.Cloud` is the interface for tests and demos, `python -m local` the one for people. Behind it
+run two processes: `emulator` (MiniStack with the gaps to AWS closed by `aws_gaps`, in an
+environment of its own) and `network` (every public port, the switch of each Region and the front
+door). Read `cloud` → `launch`, `rollout` → `provision`, `deploy` for the setup; `network` →
+`switch`, `cloud_port`, `front_door` for outages; `emulator` → `doors` → `aws_gaps` for the
+emulated services.
 """

@@ -1,4 +1,4 @@
-"""The command line of the local cloud; the Makefile's `up`, `down` and `env` call it."""
+"""Command line of the local cloud, called by the Makefile's `up`, `down` and `env`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""SDK clients for the local cloud that nothing in the caller's environment can lead astray."""
+"""SDK clients for the local cloud, independent of the caller's environment."""
 
 import os
 from functools import cache
@@ -11,13 +11,13 @@ from botocore.config import Config
 
 from local.state import Identity
 
-# No profile, no configuration files: only what is passed in.
+# No profile, no configuration files: only explicit parameters.
 _ISOLATED = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
-# A session makes one client at a time.
+# A session is not thread-safe while it makes a client.
 _making = Lock()
 
 
@@ -36,5 +36,5 @@ def client(service: str, *, region: str, endpoint: str, identity: Identity) -> A
 
 @cache
 def _session() -> Any:  # noqa: ANN401 - `client` has an overload for each service
-    # It keeps what it has read of the services' descriptions, which is most of the work.
+    # The session caches the parsed service descriptions, whose loading is most of the work.
     return boto3.Session(botocore_session=botocore.session.Session(session_vars=_ISOLATED))

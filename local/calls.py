@@ -1,4 +1,4 @@
-"""The log of calls: which Region was asked what, by whom. Never bodies, queries or secrets."""
+"""Log of calls: Region, action and caller. Never bodies, queries or secrets."""
 
 from collections import deque
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ _SERVICE_OF_TARGET = {
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request as it arrived at a door, with the status that it was answered with."""
+    """One request as it arrived at a door, with the status of its response."""
 
     time: float
     door: str
@@ -28,7 +28,7 @@ class Call:
 
 
 class CallLog:
-    """The latest calls."""
+    """Log of the latest calls."""
 
     def __init__(self) -> None:
         self._calls: deque[Call] = deque(maxlen=_MAX_CALLS)
@@ -38,7 +38,7 @@ class CallLog:
         self._calls.append(call)
 
     def clear(self) -> None:
-        """Forget every call."""
+        """Remove every call."""
         self._calls.clear()
 
     def describe(self) -> list[dict[str, Any]]:

@@ -1,12 +1,12 @@
 """
-The local cloud as a thing to start, use, break and stop.
+Interface of the local cloud: start, use, break and stop it.
 
     with Cloud.up(Path("/tmp/state"), quiet=True) as cloud:
         cloud.set_region("primary", "refused")
 
-`Cloud.up` is idempotent: it finds a healthy running cloud, deploys what changed in the project, and
-cleans up after one whose processes died. Several clouds run beside each other, each with its own
-state directory.
+`Cloud.up` is idempotent: it finds a healthy running cloud, deploys changes of the project, and
+cleans up after a cloud whose processes died. Several clouds can run at the same time, each with its
+own state directory.
 """
 
 import os
@@ -37,7 +37,7 @@ _DOMAIN_NAME = "auth.surrogate.test"
 _SECRET_PREFIX = "surrogate"  # noqa: S105 - the prefix of secrets' names
 _HEALTH_SECONDS = 60.0
 _LOG_LINES = 20
-# What Lambda itself writes around every invocation.
+# Lambda's own log lines around every invocation.
 _LAMBDA_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 
 
@@ -48,7 +48,7 @@ class Cloud:
         self._directory = directory
         self._state = state
 
-    # -- life --------------------------------------------------------------------------------------
+    # -- start and stop ----------------------------------------------------------------------------
 
     @classmethod
     def up(  # noqa: PLR0913 - given by name
@@ -62,9 +62,9 @@ class Cloud:
         settings: Mapping[str, str] | None = None,
     ) -> "Cloud":
         """
-        Start the cloud, or find it running, with the project's present code deployed.
+        Start the cloud, or find it running, with the project's current code deployed.
 
-        *settings* take the place of the project's own, in a cloud that is started.
+        *settings* override the project's own in a newly started cloud.
 
         Raises:
             CloudError: If it cannot be started.
@@ -95,10 +95,10 @@ class Cloud:
     @classmethod
     def find(cls, state_dir: Path = DEFAULT_STATE) -> "Cloud":
         """
-        Return the cloud that runs with *state_dir*.
+        Return the running cloud of *state_dir*.
 
         Raises:
-            CloudError: If none does.
+            CloudError: If none runs.
         """
         cloud = cls._running(StateDirectory(state_dir))
         if cloud is None:
@@ -127,7 +127,7 @@ class Cloud:
 
     @property
     def endpoints(self) -> dict[str, Any]:
-        """What `endpoints.json` holds."""
+        """Content of `endpoints.json`."""
         ports = self._state.ports
         return {
             "front_door": loopback_url(ports.front_door),
@@ -156,7 +156,7 @@ class Cloud:
 
     @property
     def environment(self) -> dict[str, str]:
-        """What `make env` exports: for the AWS CLI, `surrogatectl` and the application."""
+        """Variables that `make env` exports for the AWS CLI, `surrogatectl` and the application."""
         operator = self._state.identities["operator"]
         primary = self._state.regions[Role.PRIMARY]
         urls = {}
@@ -174,7 +174,7 @@ class Cloud:
             **self._state.settings,
             **urls,
             "FRONT_DOOR_URL": loopback_url(self._state.ports.front_door),
-            # How `surrogatectl drill` knows that it may take a Region away.
+            # `surrogatectl drill` takes a Region down only if this is set.
             "LOCAL_CLOUD": str(self._directory.endpoints),
         }
 
@@ -191,7 +191,7 @@ class Cloud:
         """
         Return an SDK client for *service* in the Region of *role*.
 
-        `root` goes past the switches, by the emulator's own door; everybody else meets them.
+        `root` bypasses the switches through the emulator's own door; the others pass through them.
         """
         region = self._state.regions[role]
         ports = self._state.ports
@@ -204,7 +204,7 @@ class Cloud:
         )
 
     def describe(self) -> str:
-        """Say what runs where."""
+        """Return addresses, Regions and processes of the running cloud as text."""
         endpoints = self.endpoints
         lines = [
             f"front door   {endpoints['front_door']}  ({self._state.domain_name})",
@@ -221,14 +221,14 @@ class Cloud:
         return "\n".join(lines)
 
     def copy_project(self, directory: Path) -> None:
-        """Make *directory* a copy of the project that is configured for this cloud."""
+        """Make *directory* a copy of the project, configured for this cloud."""
         rollout.mirror_project(self._state, directory)
 
     def run_chalice_local(self, stage: str, port: int) -> NoReturn:
         """
-        Become `chalice local` for *stage*, over links to the working tree.
+        Replace this process by `chalice local` for *stage*, over links to the working tree.
 
-        Edits of existing files take effect at once; files that are new need a restart.
+        Edits of existing files take effect at once; new files need a restart.
         """
         directory = self._directory.build / "live"
         rollout.mirror_project(self._state, directory, link=True)
@@ -242,7 +242,7 @@ class Cloud:
     # -- break -------------------------------------------------------------------------------------
 
     def set_region(self, role: str, mode: str) -> None:
-        """Put the Region of *role* into *mode*: `up`, `refused` or `hanging`."""
+        """Set the mode of the Region of *role*: `up`, `refused` or `hanging`."""
         region = self._state.regions[role]
         self._network("PUT", f"regions/{region}", {"mode": Mode(mode)})
 
@@ -252,12 +252,12 @@ class Cloud:
         return mode
 
     def network_status(self) -> dict[str, Any]:
-        """Return the switches, and where the front door points and why."""
+        """Return the switches, and the front door's target with its reason."""
         status: dict[str, Any] = self._network("GET", "status")
         return status
 
     def forget_dns(self) -> None:
-        """Empty the front door's resolver cache, as if every TTL had just run out."""
+        """Empty the front door's resolver cache, as if every TTL had just expired."""
         self._network("POST", "front-door/forget")
 
     def calls(self) -> list[dict[str, Any]]:
@@ -266,12 +266,12 @@ class Cloud:
         return calls
 
     def calls_of_stage(self, role: str) -> list[dict[str, Any]]:
-        """Return the signed calls that the deployed stage *role* made, oldest first."""
+        """Return the signed calls of the deployed stage *role*, oldest first."""
         function = f"/{self._state.deployments[role].stack}-"
         return [call for call in self.calls() if function in call["caller"]]
 
     def logs(self, role: str) -> list[str]:
-        """Return what the deployed stage *role* has logged lately, oldest first."""
+        """Return the recent log lines of the deployed stage *role*, oldest first."""
         client = self.client("logs", role, ROOT_IDENTITY)
         groups = client.describe_log_groups(logGroupNamePrefix="/aws/lambda/")["logGroups"]
         pages = (
@@ -292,7 +292,7 @@ class Cloud:
 
     def add_fault(self, service: str, mode: str, role: str | None = None, **rest: object) -> None:
         """
-        Have calls to *service* fail in *mode*, in the Region of *role* or in both.
+        Make calls to *service* fail in *mode*, in the Region of *role* or in both.
 
         *rest* may hold `action`, `delay` (seconds), `times` and `probability`.
         """
@@ -306,11 +306,11 @@ class Cloud:
         self._control("DELETE", "faults")
 
     def set_replication_lag(self, seconds: float) -> None:
-        """Have replicated secrets arrive *seconds* late."""
+        """Make replicated secrets arrive *seconds* late."""
         self._control("POST", "replication", {"lag": seconds})
 
     def reset(self) -> None:
-        """Undo what was broken: Regions up, no faults, no lag, an empty log of calls."""
+        """Undo every outage: Regions up, no faults, no lag, an empty log of calls."""
         for role in Role:
             self.set_region(role, Mode.UP)
         self.clear_faults()
@@ -318,7 +318,7 @@ class Cloud:
         self.clear_calls()
         self.forget_dns()
 
-    # -- the rest is private -----------------------------------------------------------------------
+    # -- private -----------------------------------------------------------------------------------
 
     def _network(self, method: str, path: str, document: object = None) -> Any:  # noqa: ANN401
         return call_json(
@@ -343,7 +343,7 @@ class Cloud:
 
     @classmethod
     def _running(cls, directory: StateDirectory) -> "Cloud | None":
-        """Return the running cloud if all of it runs and answers."""
+        """Return the running cloud if all its processes run and answer."""
         state = directory.load()
         if state is None or not state.ready:
             return None
@@ -358,14 +358,14 @@ class Cloud:
         return cloud
 
     def start(self, progress: Progress, claim: Claim) -> None:
-        """Start the processes, and create what surrounds the service."""
+        """Start the processes, and create the resources around the service."""
         with progress.step("emulator and network started"):
             launch.start(self._directory, self._state, claim)
         with progress.step("user pools, domain and operators created"):
             rollout.provision_regions(self._state, self._root_client)
 
     def give_back_regions(self, progress: Progress) -> None:
-        """Bring back every Region that was taken away."""
+        """Restore every Region that is down."""
         for role in Role:
             if self.region_mode(role) != Mode.UP:
                 self.set_region(role, Mode.UP)
@@ -374,7 +374,7 @@ class Cloud:
     def deploy(
         self, project: Path, progress: Progress, operator_policy: Path | None = None
     ) -> None:
-        """Deploy both stages of *project* unless they already have its present code."""
+        """Deploy both stages of *project* unless they already have its current code."""
         state = self._state
         if operator_policy is not None:
             provision.set_operator_policy(
@@ -423,7 +423,7 @@ class Cloud:
         Wait until both Regions answer.
 
         Raises:
-            CloudError: If one does not; the message has the end of its log.
+            CloudError: If one does not; the message has the tail of its log.
         """
         urls = {role.value: f"{self._base_url(role)}/health" for role in Role}
         for role, answer in rollout.unhealthy(urls, _HEALTH_SECONDS).items():
@@ -433,9 +433,9 @@ class Cloud:
 
     def _await_name(self) -> None:
         """
-        Wait until the new name leads to the primary.
+        Wait until the new name resolves to the primary.
 
-        At first it does not: Route 53 takes a new inverted health check for unhealthy.
+        At first it does not: Route 53 considers a new inverted health check unhealthy.
 
         Raises:
             CloudError: If it never does.
@@ -451,7 +451,7 @@ class Cloud:
 
 
 def stop(state_dir: Path = DEFAULT_STATE) -> bool:
-    """Stop the cloud of *state_dir*, if it runs; return whether there was anything to stop."""
+    """Stop the cloud of *state_dir* if it runs; return whether it ran."""
     directory = StateDirectory(state_dir)
     with directory.locked():
         return launch.stop(directory)

@@ -1,10 +1,10 @@
 """
-The port that stands for "AWS": it finds the Region of each request and passes it on to that Region.
+Shared port for all of "AWS": forwards each request to its Region.
 
 On AWS a client chooses a Region's endpoint by its name. Here every name is 127.0.0.1, and for a
-client that is configured with a single endpoint (the AWS CLI, `surrogatectl`) the request itself
-says which Region it is for: in the credential scope of its signature, in an API's or a user pool's
-ID, or in the ID of the app client that asks for a token.
+client with a single configured endpoint (the AWS CLI, `surrogatectl`) the request itself names its
+Region: in the credential scope of its signature, in an API's or a user pool's ID, or in the ID of
+the app client that requests a token.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _CONNECTION = re.compile(rb"\r\nconnection:[^\r]*", re.IGNORECASE)
 
 
 def region_in_request(head: RequestHead) -> str | None:
-    """Return the Region that a request names, or None when only the emulator can tell."""
+    """Return the Region that a request names, or None if only the emulator knows it."""
     signed = _SIGNED_SCOPE.search(head.headers.get("authorization", ""))
     if signed:
         return signed[1]
@@ -46,7 +46,7 @@ def region_in_request(head: RequestHead) -> str | None:
 
 
 def app_client_id(head: RequestHead, body: bytes) -> str:
-    """Return the app client that a token request claims to come from, or an empty string."""
+    """Return the app client ID of a token request, or an empty string."""
     scheme, _, credentials = head.headers.get("authorization", "").partition(" ")
     if scheme.lower() == "basic":
         try:
@@ -63,7 +63,7 @@ def with_connection_close(raw_head: bytes) -> bytes:
 
 
 class CloudPort:
-    """Accepts requests for any Region; one request per connection, so that each finds its own."""
+    """Listener for requests to any Region; one request per connection, each with its own Region."""
 
     def __init__(
         self,
@@ -72,7 +72,7 @@ class CloudPort:
         admin_url: str,
         default_region: str,
     ) -> None:
-        """*doors* maps each Region to the emulator's port for it."""
+        """Forward to *doors*, the emulator's port of each Region."""
         self._switches = switches
         self._doors = doors
         self._admin_url = admin_url
@@ -103,7 +103,7 @@ class CloudPort:
         if region is None:
             region = await self._ask_emulator(head, body)
         if region is None or region not in self._switches:
-            # None of this cloud's Regions: the default one will refuse what is wrong about it.
+            # None of this cloud's Regions: the default one will refuse the request.
             return self._default_region
         return region
 

@@ -1,4 +1,4 @@
-"""Hypercorn's open connections, so that one of them can be reset from inside the application."""
+"""Hypercorn's open connections, so that the application can reset one of them."""
 
 import asyncio
 import importlib
@@ -8,7 +8,7 @@ from local.switch import Stream
 
 
 class Connections:
-    """Knows every connection of the server by its peer's address."""
+    """Open connections of the server, by peer address."""
 
     def __init__(self) -> None:
         self._streams: dict[tuple[str, int], Stream] = {}
@@ -20,7 +20,7 @@ class Connections:
             stream.reset()
 
     def track(self) -> None:
-        """Have Hypercorn announce its connections; call before serving."""
+        """Make Hypercorn register its connections; call before serving."""
         run = importlib.import_module("hypercorn.asyncio.run")
         base: Any = run.TCPServer
         streams = self._streams

@@ -1,9 +1,8 @@
 """
-The emulator's control interface: `/_local/…` on the admin door.
+Control interface of the emulator: `/_local/…` on the admin door.
 
-`GET owner` and `GET dns` serve the network; `regions` and `replication` steer what a lost Region
-means for replication; `faults` and `calls` serve tests. It is out of reach through the doors of the
-Regions.
+`GET owner` and `GET dns` serve the network; `regions` and `replication` set the effect of a lost
+Region on replication; `faults` and `calls` serve tests. The Regions' doors do not expose it.
 """
 
 import json
@@ -15,12 +14,12 @@ from local.emulated import module
 from local.faults import Faults
 from local.replication import Replication
 
-# The query and the JSON body of a request in one.
+# The merged query and JSON body of a request.
 Question = Mapping[str, Any]
 
 
 class Control:
-    """Answers control requests."""
+    """Handler of control requests."""
 
     def __init__(self, calls: CallLog, faults: Faults, replication: Replication) -> None:
         self._calls = calls
@@ -69,7 +68,7 @@ class Control:
 
 
 def _owner(question: Question) -> str | None:
-    """Return the Region that an API or an app client lives in."""
+    """Return the Region of an API or an app client."""
     if api_id := question.get("api_id"):
         for name in ("services.apigateway_v1", "services.apigateway"):
             scope = module(name).find_api_scope(api_id)
@@ -87,8 +86,8 @@ def _dns() -> dict[str, Any]:
     """
     Return every record and health check.
 
-    This is Route 53's data plane: it goes on answering whatever becomes of the Region that its API
-    is in, so it does not pass through that API.
+    This is Route 53's data plane: it answers even when the Region of its API is down, so it does
+    not pass through that API.
     """
     route53 = module("services.route53")
     with route53._lock:  # noqa: SLF001

@@ -1,9 +1,9 @@
 """
-The main job, told step by step: `make demo`.
+Demonstration of the main path, step by step: `make demo`.
 
-Starts a cloud of its own, enrolls one client, and gets tokens with its one
-credential in both Regions.  Every claim that is printed was checked; if one
-does not hold, the demo stops there and exits with 1.
+The demo starts a cloud of its own, enrolls one client, and gets tokens with its
+one credential in both Regions.  Every printed claim is checked; if one does not
+hold, the demo stops there and exits with 1.
 """
 
 import json

@@ -1,10 +1,10 @@
 """
-Deploying a stage: the staged copy, `chalice package`, upload, CloudFormation.
+Deployment of a stage: staged copy, `chalice package`, upload, CloudFormation.
 
 The project is copied first, because its configuration has to name this cloud's user pools and ports
-and `make up` never edits a tracked file. What is deployed is the zip that AWS would get from `make
-deploy`, but for the dates and the order of the files in it; in the template only the place of that
-zip is changed.
+and `make up` never edits a tracked file. The zip is the one that AWS would get from `make deploy`,
+except for the dates and the order of its files; the template differs only in the location of that
+zip.
 """
 
 import hashlib
@@ -38,7 +38,7 @@ class DeploymentError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A packaged stage."""
+    """Packaged stage."""
 
     template: dict[str, Any]
     archive: bytes
@@ -62,7 +62,7 @@ def load_config(project: Path) -> dict[str, Any]:
 
 
 def project_files(project: Path) -> list[Path]:
-    """Return the files of *project* that a deployment needs, relative to it."""
+    """Return the files of *project* that a deployment needs, as relative paths."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *_PARTS],
         cwd=project,
@@ -90,7 +90,7 @@ def mirror(project: Path, target: Path, config: Mapping[str, Any], *, link: bool
     """
     Make *target* a copy of *project* with another configuration.
 
-    With *link* its files are links, so that an edit shows at once.
+    With *link* its files are links, so that edits take effect at once.
     """
     wanted = {*project_files(project), Path(".chalice/config.json")}
     for path in [*target.rglob("*")]:
@@ -116,7 +116,7 @@ def local_config(
     """
     Return the project's configuration with this cloud's *settings*.
 
-    Every stage keeps its keys; its Region becomes the one of this cloud that has the same role.
+    Every stage keeps its keys; its Region becomes this cloud's Region of the same role.
     """
     common = config.get("environment_variables", {})
     stages = {}
@@ -154,7 +154,7 @@ def fingerprint(directory: Path) -> str:
 
 
 def without_aws_variables(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return *environ* without anything that configures an AWS SDK."""
+    """Return *environ* without variables that configure an AWS SDK."""
     return {
         key: value
         for key, value in environ.items()
@@ -166,10 +166,10 @@ def stage(directory: Path, target: Path, cache: Path) -> Path:
     """
     Make *target* the staged copy of the mirrored project, and return it.
 
-    Its dependencies are installed and compiled once for all clouds that have the same *cache*.
+    Its dependencies are installed and compiled once for all clouds with the same *cache*.
 
     Raises:
-        DeploymentError: If they cannot be.
+        DeploymentError: If that fails.
     """
     try:
         vendor = dependencies(directory, cache)
@@ -180,10 +180,10 @@ def stage(directory: Path, target: Path, cache: Path) -> Path:
 
 def dependencies(directory: Path, cache: Path) -> Path:
     """
-    Return what the mirrored project needs in the zip, from *cache* if it is there.
+    Return the mirrored project's dependencies, from *cache* if they are there.
 
     Raises:
-        StagingError: If it cannot be made.
+        StagingError: If they cannot be installed.
     """
     config = load_config(directory)
     digest = hashlib.sha256(repr((sys.version, config.get("lambda_architecture"))).encode())
@@ -192,7 +192,7 @@ def dependencies(directory: Path, cache: Path) -> Path:
     made = cache / digest.hexdigest()[:16]
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / "lock").open("w") as lock:
-        # Another cloud that starts at the same time waits, and finds it made.
+        # Another cloud that starts at the same time waits, and finds them installed.
         flock(lock, LOCK_EX)
         if not made.exists():
             unfinished = cache / "unfinished"
@@ -207,7 +207,7 @@ def package(directory: Path, stage: str, region: str, output: Path) -> Package:
     Run `chalice package` for *stage* of the staged copy.
 
     Raises:
-        DeploymentError: If it fails; the message has what it printed.
+        DeploymentError: If it fails; the message has its output.
     """
     chalice = Path(sys.executable).with_name("chalice")
     merged = f"{staging.MERGED}/{stage}.json"
@@ -237,7 +237,7 @@ def deploy(client: Callable[[str], Any], stack: str, made: Package, *, replace: 
     Deploy a packaged stage with CloudFormation; return the ID of its REST API.
 
     *client* makes clients for the Region. With *replace* an existing stack of that name is updated,
-    or made anew where that fails.
+    or recreated if that fails.
 
     Raises:
         DeploymentError: If the stack does not reach a completed state.
@@ -265,7 +265,7 @@ def deploy(client: Callable[[str], Any], stack: str, made: Package, *, replace: 
 
 
 def _ensure_bucket(s3: Any) -> str:  # noqa: ANN401
-    """Return the name of the Region's bucket for code, after creating it if need be."""
+    """Return the name of the Region's code bucket; create it if it is missing."""
     region = s3.meta.region_name
     name = f"deployments-{region}"
     if name not in {bucket["Name"] for bucket in s3.list_buckets()["Buckets"]}:
@@ -290,7 +290,7 @@ def _await_api(cloudformation: Any, stack: str) -> str:  # noqa: ANN401
 
 def await_stack(cloudformation: Any, stack: str) -> dict[str, str]:  # noqa: ANN401
     """
-    Wait until *stack* is completed; return its outputs.
+    Wait until *stack* is complete; return its outputs.
 
     Raises:
         DeploymentError: If it fails, or takes too long.

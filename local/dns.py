@@ -1,5 +1,5 @@
 """
-Route 53's answers, worked out from the records in the emulator.
+Route 53's answers, computed from the records in the emulator.
 
 Covered: CNAME records and alias records, simple, failover, and weighted with the weights 0 and not
 0. An A record with a bare address is not: here an address says nothing about the Region behind it.
@@ -22,7 +22,7 @@ _EXECUTE_API_HOST = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One resource record set."""
+    """Resource record set."""
 
     name: str
     target: str
@@ -34,7 +34,7 @@ class Record:
 
     @classmethod
     def from_route53(cls, item: Mapping[str, Any]) -> "Record | None":
-        """Read a record as the API shapes it; None for a type that is not covered."""
+        """Read a record in the API's form; None for a type that is not covered."""
         alias = item.get("AliasTarget")
         values = item.get("ResourceRecords") or []
         if alias:
@@ -56,7 +56,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """Where a name points, and for how long a resolver may believe it."""
+    """Target of a name, with the time for which a resolver may cache it."""
 
     target: str
     ttl: int
@@ -84,8 +84,8 @@ def choose(records: Sequence[Record], is_healthy: Callable[[Record], bool]) -> R
     Choose among the records of one name as Route 53 does.
 
     A failover pair answers with the primary while that is healthy, with the secondary while only
-    that one is, and with the primary when neither is. Among weighted records those with the weight
-    0 are the last resort; when nothing is healthy, Route 53 behaves as if everything were.
+    that one is, and with the primary when neither is. Weighted records with the weight 0 are used
+    last; when no record is healthy, Route 53 treats all as healthy.
     """
     primary = next((r for r in records if r.failover == "PRIMARY"), None)
     secondary = next((r for r in records if r.failover == "SECONDARY"), None)
@@ -105,7 +105,7 @@ def choose(records: Sequence[Record], is_healthy: Callable[[Record], bool]) -> R
 def answer(
     name: str, records: Sequence[Record], is_healthy: Callable[[Record], bool]
 ) -> Answer | None:
-    """Follow *name* to the end of its chain; None when there is no such name."""
+    """Resolve *name* to the end of its chain; None if there is no such name."""
     target, ttl = normal_name(name), None
     for _ in range(_MAX_CHAIN):
         record = choose([r for r in records if r.name == target], is_healthy)

@@ -1,9 +1,9 @@
 """
-The doors of the emulator: which of its ports a request came in by, and what that door lets through.
+Doors of the emulator: its ports, each with the requests that it accepts.
 
 A *Region* door behaves like one Region's endpoints: it knows that Region's signatures, APIs, user
 pools and app clients and no others. A *domain* door is the API Gateway custom domain of one Region.
-The *admin* door is the machinery's own: any Region, and the control interface.
+The *admin* door is internal: any Region, and the control interface.
 """
 
 import asyncio
@@ -29,14 +29,14 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-# MiniStack's and LocalStack's own interfaces: a Region does not have them.
+# MiniStack's and LocalStack's own interfaces, which a Region does not have.
 _INTERNAL_PREFIXES = ("/_ministack/", "/_localstack/", "/_local/")
 _INTERNAL_PATHS = ("/health",)
 _FORM = "application/x-www-form-urlencoded"
 
 
 class DoorKind(enum.StrEnum):
-    """What a port of the emulator is for."""
+    """Purpose of a port of the emulator."""
 
     ADMIN = "admin"
     REGION = "region"
@@ -45,7 +45,7 @@ class DoorKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """A port of the emulator."""
+    """Port of the emulator."""
 
     kind: DoorKind
     region: str | None = None
@@ -55,14 +55,14 @@ _current: contextvars.ContextVar[Door | None] = contextvars.ContextVar("door", d
 
 
 def current_region() -> str | None:
-    """Return the Region whose door the request came in by; None for the admin door and inside."""
+    """Return the Region of the request's door; None for the admin door and internal calls."""
     door = _current.get()
     return door.region if door else None
 
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """What the doors look at."""
+    """Parts of a request that the doors examine."""
 
     method: str
     path: str
@@ -83,7 +83,7 @@ class _Request:
 
 
 class Doors:
-    """An ASGI application around the emulator's."""
+    """ASGI application around the emulator's."""
 
     def __init__(  # noqa: PLR0913 - the parts of one process, wired once
         self,
@@ -96,7 +96,7 @@ class Doors:
         connections: Connections,
         domain_name: str,
     ) -> None:
-        """*doors* maps each port to what it is for."""
+        """Wrap the emulator's application; *doors* maps each port to its purpose."""
         self._app = app
         self._doors = doors
         self._calls = calls
@@ -135,7 +135,7 @@ class Doors:
             if api_path is None:
                 refusal = _forbidden()
             else:
-                # `raw_path` stays as the caller sent it: that is what they signed.
+                # `raw_path` stays as the caller sent it: the signature covers it.
                 scope["path"] = api_path
                 request = _Request(request.method, api_path, request.headers, request.query)
         service, action = classify(
@@ -192,7 +192,7 @@ class Doors:
         return None
 
     def _refusal(self, door: Door, request: _Request, service: str) -> Response | None:
-        """Return what this Region answers to a request that is not for it, or None."""
+        """Return this Region's answer to a request that is not for it, or None."""
         if request.path.startswith(_INTERNAL_PREFIXES) or request.path in _INTERNAL_PATHS:
             return _json(404, {"message": "Not Found"})
         if service == "token":
@@ -239,7 +239,7 @@ def _key_set_refusal(door: Door, request: _Request) -> Response | None:
 
 
 def _token_refusal(request: _Request) -> Response | None:
-    """Refuse what the token endpoint does not take: it is POST and form-encoded only."""
+    """Refuse token requests other than POST with a form."""
     if request.method != "POST":
         status, headers, body = _json(405, {"message": "Method Not Allowed"})
         return status, {**headers, "Allow": "POST"}, body
@@ -250,7 +250,7 @@ def _token_refusal(request: _Request) -> Response | None:
 
 
 def _token_headers(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Add what Cognito's domain sends along with every answer of the token endpoint."""
+    """Add the headers that Cognito's domain sends with every answer of the token endpoint."""
     return [
         *headers,
         (b"x-amz-cognito-request-id", str(uuid.uuid4()).encode()),
@@ -277,7 +277,7 @@ def _signature_refusal(request: _Request, code: str, message: str) -> Response:
 
 
 def _caller(request: _Request) -> str:
-    """Return the ARN of the principal whose key signed the request, or an empty string."""
+    """Return the ARN of the principal that signed the request, or an empty string."""
     key = module("core.router").extract_access_key_id(request.headers, request.params)
     if not key:
         return ""
@@ -290,7 +290,7 @@ def _json(status: int, document: object) -> Response:
 
 
 def _forbidden() -> Response:
-    """Answer as API Gateway does when the host name belongs to no API of the Region."""
+    """Answer as API Gateway does for a host name of no API of the Region."""
     status, headers, body = _json(403, {"message": "Forbidden"})
     return status, {**headers, "x-amzn-ErrorType": "ForbiddenException"}, body
 
@@ -304,8 +304,8 @@ async def _body(receive: Receive) -> bytes:
     """
     Read the request to its end.
 
-    Whoever answers earlier has the connection closed under a client that keeps it (RFC 9112,
-    section 9.3), which AWS does not do to those that it refuses.
+    An earlier answer would close the connection of a client that reuses it (RFC 9112, section 9.3),
+    which AWS does not do after a refusal.
     """
     body = b""
     while (message := await receive())["type"] == "http.request":

@@ -1,9 +1,9 @@
 """
-The one place that reaches into MiniStack.
+Access to MiniStack's internals; no other module imports them.
 
 Its modules are not typed and not installed beside this project, so they are imported by name. The
-version is pinned, and every function that the local cloud replaces has to exist: a change there
-should stop the start, not change a behavior.
+version is pinned, and every replaced function has to exist: a change there should stop the start,
+not change a behavior.
 """
 
 import importlib
@@ -25,7 +25,7 @@ def module(name: str) -> ModuleType:
 
 def check_version() -> None:
     """
-    Refuse to run on another version than the one whose behavior is known.
+    Refuse to run on an untested version.
 
     Raises:
         RuntimeError: If the installed version differs.
@@ -38,7 +38,7 @@ def check_version() -> None:
 
 def replace(owner: ModuleType, name: str, wrap: Callable[[Any], Any]) -> None:
     """
-    Replace the function *name* of *owner* with what *wrap* makes of it.
+    Replace the function *name* of *owner* by its wrapper from *wrap*.
 
     Raises:
         LookupError: If there is no such function.
@@ -50,7 +50,7 @@ def replace(owner: ModuleType, name: str, wrap: Callable[[Any], Any]) -> None:
 
 
 def wrap_service(service: str, wrap: Callable[[Handler], Handler]) -> None:
-    """Wrap the handler of *service*; what comes here has passed IAM already."""
+    """Wrap the handler of *service*; its requests have passed IAM already."""
     handlers: dict[str, Handler] = module("app").SERVICE_HANDLERS
     handlers[service] = wrap(handlers[service])
 

@@ -1,8 +1,8 @@
 """
-The emulator process: MiniStack with AWS's gaps closed, behind one door per purpose.
+Emulator process: MiniStack with the gaps to AWS closed, behind one door per purpose.
 
-Runs in `.venv-cloud`. Everything that MiniStack reads from its environment is set before its first
-module is imported; nothing of the caller's environment gets in.
+It runs in `.venv-cloud`. MiniStack's environment variables are set before its first module is
+imported; none of the caller's environment is used.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from local.switch import LOOPBACK
 
 @dataclass(frozen=True, slots=True)
 class EmulatorSettings:
-    """What the emulator process is told at its start, apart from its root credentials."""
+    """Start settings of the emulator process, apart from its root credentials."""
 
     admin_door: int
     region_doors: dict[str, int]
@@ -45,7 +45,7 @@ class EmulatorSettings:
         path.write_text(json.dumps(asdict(self), indent=2))
 
     def doors(self) -> dict[int, Door]:
-        """Return every port and what it is for."""
+        """Return every port with its purpose."""
         return {
             self.admin_door: Door(DoorKind.ADMIN),
             **{port: Door(DoorKind.REGION, region) for region, port in self.region_doors.items()},
@@ -59,8 +59,8 @@ def environment(
     """
     Return the complete environment of the emulator process.
 
-    Its credentials are the emulator's root. *gateway_port* is where a function finds AWS that was
-    given no endpoint of its own.
+    Its credentials are the emulator's root. *gateway_port* is the AWS endpoint of a function
+    without an endpoint setting.
     """
     data = state_dir / "emulator"
     return {
@@ -79,20 +79,20 @@ def environment(
         "STATE_DIR": str(data / "state"),
         "S3_DATA_DIR": str(data / "s3"),
         "LOG_LEVEL": "WARNING",
-        # No container of another MiniStack on this machine is this one's to reap.
+        # Do not remove containers of another MiniStack on this machine.
         "DOCKER_HOST": f"unix://{data / 'no-docker.sock'}",
     }
 
 
 def prepare_directories(state_dir: Path) -> None:
-    """Create the directories that `environment` names, without what an earlier run left there."""
+    """Create the directories that `environment` names, empty of an earlier run's files."""
     shutil.rmtree(state_dir / "emulator", ignore_errors=True)
     for name in ("tmp", "state", "s3"):
         (state_dir / "emulator" / name).mkdir(parents=True, exist_ok=True)
 
 
 async def serve(settings: EmulatorSettings) -> None:
-    """Serve until the process is told to end."""
+    """Serve until the process is stopped."""
     check_version()
     replication = Replication()
     faults = Faults()

@@ -1,5 +1,5 @@
 """
-Faults on purpose: what a service answers when a test wants it to fail.
+Fault injection: failing answers of a service, for tests.
 
 A fault names a Region, a service and optionally an action, and is answered in that service's own
 protocol. `service` is `secretsmanager`, `cognito-idp`, `token` (Cognito's token endpoint), `jwks`,
@@ -16,7 +16,7 @@ from typing import Any
 
 
 class FaultMode(enum.StrEnum):
-    """How a call fails."""
+    """Kind of failure of a call."""
 
     THROTTLE = "throttle"
     ERROR500 = "error500"
@@ -28,7 +28,7 @@ class FaultMode(enum.StrEnum):
 
 @dataclass(slots=True)
 class Fault:
-    """One rule; the oldest matching one that is not used up applies."""
+    """Fault rule; the oldest matching rule that is not used up applies."""
 
     number: int
     region: str | None
@@ -40,7 +40,7 @@ class Fault:
     probability: float = 1.0
 
     def matches(self, region: str | None, service: str, action: str) -> bool:
-        """Return whether the rule is about this call, whether or not it is used up."""
+        """Return whether the rule matches this call, even if it is used up."""
         return (
             self.region in (None, region)
             and self.service == service
@@ -50,7 +50,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class FaultAnswer:
-    """A complete response."""
+    """Complete response of a fault."""
 
     status: int
     content_type: str
@@ -69,10 +69,10 @@ _OTHER_CODES = ("ThrottlingException", "InternalFailure", "AccessDeniedException
 
 
 class Faults:
-    """The rules that are in force."""
+    """Fault rules in force."""
 
     def __init__(self, seed: int = 1) -> None:
-        """Have the same *seed* make the same calls fail, at a probability below 1."""
+        """Start without rules; at a probability below 1, the same *seed* fails the same calls."""
         self._rules: list[Fault] = []
         self._made = 0
         self._random = random.Random(seed)  # noqa: S311 - repeatable on purpose
@@ -110,7 +110,7 @@ class Faults:
         return [asdict(rule) for rule in self._rules]
 
     def strike(self, region: str | None, service: str, action: str) -> Fault | None:
-        """Return the fault that this call runs into, and count it."""
+        """Return the fault for this call, and count it."""
         for rule in self._rules:
             if rule.times == 0 or not rule.matches(region, service, action):
                 continue
@@ -123,13 +123,13 @@ class Faults:
 
 
 async def wait(fault: Fault) -> None:
-    """Let the fault's delay pass."""
+    """Wait for the fault's delay."""
     if fault.delay:
         await asyncio.sleep(fault.delay)
 
 
 def answer(fault: Fault, service: str, action: str) -> FaultAnswer:
-    """Return what *service* says; `slow` and `reset` have no answer of their own."""
+    """Return the failing answer of *service*; `slow` and `reset` have none."""
     if fault.mode is FaultMode.GARBAGE:
         return FaultAnswer(200, "text/html", _PAGE % (b"Welcome", b"Welcome"))
     if service in ("token", "jwks"):
@@ -150,7 +150,7 @@ def answer(fault: Fault, service: str, action: str) -> FaultAnswer:
 
 
 def _plain(mode: FaultMode) -> FaultAnswer:
-    """Answer as the pages of a user pool's domain do, which do not speak OAuth when they fail."""
+    """Answer as a user pool's domain does: its failures are no OAuth responses."""
     if mode is FaultMode.THROTTLE:
         return FaultAnswer(429, "text/plain", b"Rate exceeded")
     if mode is FaultMode.DENY:

@@ -1,8 +1,8 @@
 """
-The front door: a client that dials the service's name, and the resolver and network in between.
+Front door: stands for the clients' resolver and network on the way to the service's name.
 
-A connection goes where the name points at the moment it is made and stays there until it ends,
-which is how clients behave that keep connections alive across a failover. Answers are kept for
+A connection goes to the target of the name at the moment it is made and stays there until it ends,
+like the connections of a client that keeps them alive across a failover. Answers are cached for
 their TTL; TTLs and the intervals of health checks are divided by the time scale, so that a drill
 takes seconds.
 """
@@ -25,7 +25,7 @@ _HISTORY = 200
 
 
 class FrontDoor:
-    """Resolves one name and passes connections on to the Region that it points to."""
+    """Proxy that resolves one name and forwards connections to the Region of the answer."""
 
     def __init__(  # noqa: PLR0913 - settings of one process, given once
         self,
@@ -52,7 +52,7 @@ class FrontDoor:
         self._seen: dict[str, str] = {}
 
     async def watch(self) -> None:
-        """Follow the records and health checks in the emulator until cancelled."""
+        """Follow the records and health checks in the emulator until canceled."""
         while True:
             try:
                 zone = await asyncio.to_thread(call_json, f"{self._admin_url}/_local/dns")
@@ -87,7 +87,7 @@ class FrontDoor:
         self._cached = None
 
     def status(self) -> dict[str, Any]:
-        """Describe where the name points, why, and since when."""
+        """Return the target of the name, the health checks, and the history of changes."""
         authoritative = self._ask_route53()
         cached = self._fresh_answer()
         return {
@@ -100,7 +100,7 @@ class FrontDoor:
         }
 
     def _fresh_answer(self) -> Answer | None:
-        """Return what the resolver has kept, while its TTL lasts."""
+        """Return the resolver's cached answer while its TTL lasts."""
         if self._cached is None or time.monotonic() >= self._cached[1]:
             return None
         return self._cached[0]
@@ -121,7 +121,7 @@ class FrontDoor:
         if record.health_check_id and not self._checks.is_healthy(record.health_check_id):
             return False
         if record.evaluate_target_health:
-            # An alias's target is API Gateway itself, which goes away with its Region.
+            # An alias's target is API Gateway itself, which is down with its Region.
             region = region_of_host(record.target)
             return region is None or region not in self._domain_ports or self._region_is_up(region)
         return True
@@ -142,7 +142,7 @@ class FrontDoor:
         return Endpoint(LOOPBACK, self._region_ports[region], f"/_aws/execute-api/{api_id}")
 
     def _note_changes(self) -> None:
-        """Write what changed since the last look into the history."""
+        """Add changes since the last call to the history."""
         found = self._ask_route53()
         now = {f"name {self._name}": found.target if found else "no answer"}
         for key, check in self._checks.status().items():

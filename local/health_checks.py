@@ -1,5 +1,5 @@
 """
-Route 53's health checks, run from one place instead of some fifteen.
+Route 53's health checks, run from one place instead of about fifteen.
 
 Covered: HTTP, HTTPS, their `_STR_MATCH` forms, TCP and CALCULATED, with `Inverted` and `Disabled`,
 `RequestInterval`, `FailureThreshold`, and the documented time-outs. CLOUDWATCH_METRIC and
@@ -23,7 +23,7 @@ _POLLED_TYPES = frozenset({"HTTP", "HTTPS", "HTTP_STR_MATCH", "HTTPS_STR_MATCH",
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where on this machine the endpoint of a health check is."""
+    """Local address of a health check's endpoint."""
 
     host: str
     port: int
@@ -33,7 +33,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """The configuration of one health check."""
+    """Configuration of one health check."""
 
     type: str
     address: str = ""
@@ -51,7 +51,7 @@ class HealthCheck:
 
     @classmethod
     def from_route53(cls, config: Mapping[str, Any]) -> "HealthCheck":
-        """Read a configuration as the API shapes it."""
+        """Read a configuration in the API's form."""
         kind = config["Type"]
         return cls(
             type=kind,
@@ -71,21 +71,21 @@ class HealthCheck:
 
 
 class Prober:
-    """Polls one endpoint and counts; nothing but consecutive agreement changes its mind."""
+    """Prober of one endpoint; only consecutive equal results change its status."""
 
     def __init__(self, check: HealthCheck, endpoint: Endpoint, interval: float) -> None:
         self.check = check
         self.endpoint = endpoint
         self._interval = interval
         self._streak = 0
-        # Route 53 takes a new endpoint for healthy until it knows better; inverting applies to that
+        # Route 53 considers a new endpoint healthy until it has results; inverting applies to that
         # assumption as well, so a new inverted check is unhealthy.
         self.endpoint_healthy = True
         self.observations = 0
         self.last_observation = "not observed yet"
 
     async def run(self) -> None:
-        """Poll until cancelled."""
+        """Poll until canceled."""
         while True:
             started = asyncio.get_running_loop().time()
             self._count(await self._probe())
@@ -145,10 +145,10 @@ class Prober:
 
 
 class HealthChecks:
-    """All health checks, kept in step with what the emulator holds."""
+    """All health checks, synchronized with the emulator's."""
 
     def __init__(self, locate: Callable[[HealthCheck], Endpoint | None], time_scale: float) -> None:
-        """*locate* finds a check's endpoint on this machine; intervals shrink by *time_scale*."""
+        """Find endpoints on this machine with *locate*; divide intervals by *time_scale*."""
         self._locate = locate
         self._time_scale = time_scale
         self._checks: dict[str, HealthCheck] = {}
@@ -171,7 +171,7 @@ class HealthChecks:
         self._checks = checks
 
     def _wanted(self, key: str, checks: Mapping[str, HealthCheck]) -> HealthCheck | None:
-        """Return the configuration of a running prober if nothing about its endpoint changed."""
+        """Return the configuration of a running prober if its endpoint is unchanged."""
         check, prober = checks.get(key), self._probers[key]
         if check is None or self._locate(check) != prober.endpoint or check != prober.check:
             return None
@@ -181,7 +181,7 @@ class HealthChecks:
         """Return the status of a health check; one that does not exist is healthy."""
         check = self._checks.get(key)
         if check is None or check.disabled:
-            # Route 53 stops checking and takes a disabled check for healthy, before inverting.
+            # Route 53 stops a disabled check and considers it healthy, before inverting.
             return check is None or not check.inverted
         return self._raw(key, check) is not check.inverted
 

@@ -1,9 +1,9 @@
 """
-As much HTTP/1.1 as the local network needs: read a request, answer it, ask a question.
+Minimal HTTP/1.1 for the local network: read a request, answer it, send one.
 
-The asynchronous half serves `network.py`, which must see a request's bytes untouched (their
-signature depends on it) and therefore cannot hide them behind a framework. The other half is a
-client for the control interfaces, which speak small JSON documents.
+The asynchronous part serves `network.py`, which must see a request's bytes unchanged (their
+signature depends on it) and therefore cannot use a framework. The other part is a client for the
+control interfaces, which exchange small JSON documents.
 """
 
 import asyncio
@@ -18,17 +18,17 @@ from urllib.request import ProxyHandler, Request, build_opener
 _MAX_HEAD = 65_536
 _MAX_BODY = 1_048_576
 
-# Loopback is never behind a proxy, whatever the environment says.
+# Loopback is never behind a proxy, even if the environment names one.
 _opener = build_opener(ProxyHandler({}))
 
 
 class BadRequestError(Exception):
-    """What arrived is not an HTTP request that this module understands."""
+    """The received bytes are no HTTP request that this module understands."""
 
 
 @dataclass(frozen=True, slots=True)
 class RequestHead:
-    """A request line and its headers, and the bytes they came in."""
+    """Request line and headers, with their original bytes."""
 
     method: str
     target: str
@@ -37,24 +37,24 @@ class RequestHead:
 
     @property
     def path(self) -> str:
-        """The target without its query."""
+        """Request target without its query."""
         return self.target.partition("?")[0]
 
     @property
     def query(self) -> str:
-        """The query as it was sent, or an empty string."""
+        """Query as sent, or an empty string."""
         return self.target.partition("?")[2]
 
     @property
     def content_length(self) -> int:
-        """The length that the request declares, 0 without one."""
+        """Declared length of the body, 0 without one."""
         declared = self.headers.get("content-length", "0")
         return int(declared) if declared.isdigit() else 0
 
 
 async def read_head(reader: asyncio.StreamReader) -> RequestHead | None:
     """
-    Read up to the empty line that ends the headers; None when the peer closed instead.
+    Read up to the empty line that ends the headers; None if the peer closed instead.
 
     Raises:
         BadRequestError: If it is no HTTP request, or too long.
@@ -87,7 +87,7 @@ async def read_body(reader: asyncio.StreamReader, head: RequestHead) -> bytes:
     Read the body that *head* declares.
 
     Raises:
-        BadRequestError: If it is longer than a control document or a token request ever is.
+        BadRequestError: If it is longer than any control document or token request.
     """
     if head.content_length > _MAX_BODY:
         msg = "the body is too long"
@@ -110,7 +110,7 @@ def call_json(
     url: str, method: str = "GET", document: object = None, *, timeout: float = 5.0
 ) -> Any:  # noqa: ANN401 - a JSON document
     """
-    Send *document* to a control interface and return the JSON that it answers.
+    Send *document* to a control interface and return its JSON answer.
 
     Raises:
         OSError: If nothing answers, or it answers with an error.
@@ -127,7 +127,7 @@ def call_json(
 
 
 def get(url: str, *, timeout: float = 10.0) -> tuple[int, str]:
-    """Return the status and body that `GET url` is answered with; 0 and why if it is not."""
+    """Return the status and body of `GET url`; 0 and the reason if there is no answer."""
     try:
         with _opener.open(url, timeout=timeout) as response:
             return int(response.status), response.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""Starting and stopping the two processes of a cloud, and choosing what they are told."""
+"""Start and stop of the two processes of a cloud, with their settings."""
 
 import os
 import secrets
@@ -28,12 +28,12 @@ class CloudError(Exception):
 
 
 def port_count(regions: Sequence[str]) -> int:
-    """Return how many ports a cloud with *regions* has."""
+    """Return the number of ports of a cloud with *regions*."""
     return 4 + 4 * len(regions)
 
 
 def assign_ports(ports: Sequence[int], regions: Sequence[str]) -> Ports:
-    """Return what each of *ports* is for."""
+    """Return the assignment of *ports* to their purposes."""
     cloud, front_door, control, admin, *rest = ports
     groups = [rest[i : i + len(regions)] for i in range(0, len(rest), len(regions))]
     region, domain, region_door, domain_door = (
@@ -52,13 +52,13 @@ def assign_ports(ports: Sequence[int], regions: Sequence[str]) -> Ports:
 
 
 def new_root() -> Identity:
-    """Return root credentials of the form that AWS gives out."""
+    """Return root credentials of AWS's form."""
     return Identity(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
 
 
 def start(directory: StateDirectory, state: CloudState, claim: Claim) -> None:
     """
-    Start emulator and network, which take over the *claim* on their ports, and await their answers.
+    Start emulator and network, which inherit the *claim* on their ports, and await their answers.
 
     Raises:
         CloudError: If one of them does not.
@@ -94,7 +94,7 @@ def are_running(directory: StateDirectory) -> bool:
 
 
 def stop(directory: StateDirectory) -> bool:
-    """End the processes and forget them; return whether any was running."""
+    """Stop the processes and remove their records; return whether any was running."""
     records = directory.load_processes()
     was_running = any(record.is_running() for record in records)
     for record in reversed(records):
@@ -137,7 +137,7 @@ def _start_one(  # noqa: PLR0913, PLR0917
     question: str,
     claim: Claim,
 ) -> None:
-    """Start one process, write it down, and wait until it answers *question*."""
+    """Start one process, record it, and wait until it answers *question*."""
     interpreter, settings = command
     log = directory.logs / f"{name}.log"
     # The module is found through the working directory: a PYTHONPATH would be inherited by Lambda
@@ -169,7 +169,7 @@ def _answers(record: ProcessRecord, ask: Callable[[], object]) -> bool:
 
 
 def _bare_python(parent: Path) -> Path:
-    """Return an interpreter of this version that has the standard library and nothing else."""
+    """Return an interpreter of this version with only the standard library."""
     directory = parent / f"lambda-python{sys.version_info.major}.{sys.version_info.minor}"
     python = directory / "bin" / "python"
     if not python.exists():

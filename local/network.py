@@ -1,8 +1,8 @@
 """
-The network of the local cloud: every port that the world uses, and the switch of each Region.
+Network process of the local cloud: every public port, and the switch of each Region.
 
-Runs as a process of its own, so that a Region can be cut off without the emulator taking part.
-Knows nothing of AWS beyond what `cloud_port`, `dns` and `front_door` need for routing.
+It is a process of its own, so that a Region can be cut off without the emulator's cooperation.
+It knows nothing of AWS except for the routing in `cloud_port`, `dns` and `front_door`.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from local.switch import LOOPBACK, Mode, RegionSwitch
 
 @dataclass(frozen=True, slots=True)
 class NetworkSettings:
-    """What the network process is told at its start."""
+    """Start settings of the network process."""
 
     regions: tuple[str, str]
     region_ports: dict[str, int]
@@ -54,12 +54,12 @@ class NetworkSettings:
 
     @property
     def admin_url(self) -> str:
-        """Where the emulator answers questions about itself."""
+        """URL of the emulator's control interface."""
         return f"http://{LOOPBACK}:{self.admin_door}"
 
 
 class Network:
-    """The listeners and the control interface over them."""
+    """Listeners and their control interface."""
 
     def __init__(self, settings: NetworkSettings) -> None:
         self._settings = settings
@@ -87,7 +87,7 @@ class Network:
         )
 
     async def serve(self) -> None:
-        """Serve until cancelled."""
+        """Serve until canceled."""
         for switch in self._switches.values():
             await switch.set_mode(Mode.UP)
         await asyncio.start_server(self._cloud.accept, LOOPBACK, self._settings.cloud_port)
@@ -124,7 +124,7 @@ class Network:
         return json_response({"message": "no such control"}, 404)
 
     async def _set_mode(self, region: str, mode: Mode) -> None:
-        """Throw the switch, and tell the emulator: replication stops at a lost Region too."""
+        """Set the switch, and notify the emulator: replication to a lost Region stops too."""
         announce = {"region": region, "up": mode is Mode.UP}
         if mode is not Mode.UP:
             await asyncio.to_thread(self._tell_emulator, announce)
@@ -154,7 +154,7 @@ async def _run(settings: NetworkSettings) -> None:
     loop = asyncio.get_running_loop()
 
     def end() -> None:
-        # Connections that are cut off now are no news.
+        # Errors of connections that are cut off at shutdown are expected.
         loop.set_exception_handler(lambda _loop, _context: None)
         task.cancel()
 

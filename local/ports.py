@@ -1,10 +1,10 @@
 """
-Ports that a cloud has to itself, also while nothing listens on them.
+Ports reserved for one cloud, even while nothing listens on them.
 
-A Region that is lost has closed its ports, and a cloud that starts has not opened them yet: looking
-for a free port would find them in both cases. So ports are handed out in blocks, and each block has
-a file that whoever uses the block holds a lock on. The lock is inherited by the cloud's processes;
-it is given up when the last of them has ended, in whatever way.
+A lost Region has closed its ports, and a starting cloud has not opened them yet: a search for free
+ports would find them in both cases. So ports are allocated in blocks, and the user of a block holds
+a lock on its file. The cloud's processes inherit the lock; it is released when the last of them has
+ended, even after a crash.
 """
 
 import os
@@ -19,8 +19,8 @@ from random import SystemRandom
 
 from local.switch import LOOPBACK
 
-# Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): the kernel hands none of
-# these to an outgoing connection.
+# Below the ephemeral ranges of Linux (from 32768) and macOS (from 49152): the kernel assigns none
+# of these to an outgoing connection.
 PORTS = range(20_000, 32_000)
 BLOCK = 20
 _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
@@ -28,7 +28,7 @@ _OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A block of ports; they are kept as long as some process has *descriptor* open."""
+    """Block of ports, reserved as long as some process has *descriptor* open."""
 
     ports: tuple[int, ...]
     descriptor: int
@@ -37,7 +37,7 @@ class Claim:
 @contextmanager
 def claimed(count: int, *, among: range = PORTS, locks: Path | None = None) -> Iterator[Claim]:
     """
-    Claim *count* ports that nobody has, to the end of the `with` and of whoever inherits the claim.
+    Claim *count* unused ports, until the end of the `with` and of every process that inherits them.
 
     Raises:
         RuntimeError: If no block is left, or if *count* is more than a block has.
@@ -71,7 +71,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _free(ports: range) -> list[int]:
-    """Return those of *ports* that no other program has."""
+    """Return the *ports* that no other program uses."""
     found = []
     for port in ports:
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:

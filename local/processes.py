@@ -1,4 +1,4 @@
-"""Background processes: started apart from the terminal, recognized by their PID and start time."""
+"""Background processes, detached from the terminal, identified by PID and start time."""
 
 import contextlib
 import os
@@ -14,21 +14,21 @@ _STOP_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class ProcessRecord:
-    """A process that this project started; *started* guards against a PID that was given away."""
+    """Process started by this project; *started* guards against a reused PID."""
 
     name: str
     pid: int
     started: str
 
     def is_running(self) -> bool:
-        """Return whether this very process still exists."""
+        """Return whether this process still exists."""
         return _start_time(self.pid) == self.started
 
     def stop(self) -> None:
         """
-        End the process and whatever it started, and wait until they are gone.
+        Stop the process and its children, and wait until they are gone.
 
-        Both are in a process group of their own whose number is the PID, so that a Lambda function
+        They are in a process group of their own whose number is the PID, so that a Lambda function
         that outlives the emulator is found as well.
         """
         if self.is_running():
@@ -36,7 +36,7 @@ class ProcessRecord:
                 os.kill(self.pid, signal.SIGTERM)
             _wait_until(lambda: not self.is_running(), _STOP_SECONDS)
         elif _start_time(self.pid):
-            return  # The number belongs to somebody else now, and with it the group.
+            return  # The PID belongs to another process now, and with it the group.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         _wait_until(lambda: not self.is_running() and not _group_exists(self.pid), _STOP_SECONDS)
@@ -52,7 +52,7 @@ def start(  # noqa: PLR0913 - given by name
     log: Path,
     inherited: int,
 ) -> ProcessRecord:
-    """Start *command* in the background, its output in *log*, with one open file *inherited*."""
+    """Start *command* in the background with its output in *log* and one *inherited* open file."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command],
@@ -68,7 +68,7 @@ def start(  # noqa: PLR0913 - given by name
     return ProcessRecord(name, process.pid, _start_time(process.pid))
 
 
-# Whoever started a process has to collect it when it ends, or it stays behind as a zombie.
+# The parent has to collect its ended child, or it remains as a zombie.
 _children: list[subprocess.Popen[bytes]] = []
 
 
@@ -85,7 +85,7 @@ def _lines(log: Path) -> list[str]:
 
 
 def _collect(pid: int) -> None:
-    """Collect an ended child of this process, so that no zombie stays behind."""
+    """Collect an ended child of this process, so that no zombie remains."""
     for child in [*_children]:
         if child.pid == pid:
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -94,7 +94,7 @@ def _collect(pid: int) -> None:
 
 
 def _start_time(pid: int) -> str:
-    """Return when process *pid* started in the system's own terms; empty when it does not run."""
+    """Return the start time of process *pid* in the system's format; empty if it does not run."""
     for child in _children:
         if child.pid == pid and child.poll() is not None:
             return ""
@@ -111,7 +111,7 @@ def _start_time(pid: int) -> str:
 
 
 def _start_time_from_ps(pid: int) -> str:
-    """Ask `ps`, where there is no /proc."""
+    """Read the start time from `ps`, where there is no /proc."""
     shown = subprocess.run(
         ["/bin/ps", "-o", "lstart=", "-p", str(pid)], capture_output=True, text=True, check=False
     )
@@ -125,7 +125,7 @@ def _group_exists(group: int) -> bool:
         return False
     except PermissionError:
         return True
-    # A zombie that somebody else has to collect keeps its group alive; it holds no port and no
+    # A zombie that another process has to collect keeps its group alive; it holds no port and no
     # file.
     return any(_start_time(pid) for pid in _members(group))
 

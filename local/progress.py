@@ -1,4 +1,4 @@
-"""Progress that a person can follow: what is done, and how long it took."""
+"""Progress output: one line per step, with its duration."""
 
 import sys
 import time
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 
 class Progress:
-    """Prints one line per step when it is done."""
+    """Printer of one line per finished step."""
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._quiet = quiet
@@ -15,7 +15,7 @@ class Progress:
 
     @contextmanager
     def step(self, text: str) -> Iterator[None]:
-        """Time a step, and say that it is done."""
+        """Time a step, and print its line at the end."""
         started = time.monotonic()
         yield
         self.say(f"{text:<60} {time.monotonic() - started:5.1f} s")
@@ -27,5 +27,5 @@ class Progress:
 
     @property
     def elapsed(self) -> float:
-        """Seconds since the beginning."""
+        """Seconds since the start."""
         return time.monotonic() - self._started

@@ -1,8 +1,8 @@
 """
-What surrounds the service in both Regions, and would be there before it on AWS as well.
+Resources around the service in both Regions, which exist before it on AWS too.
 
-User pools with their domains and scopes, the API's custom domain, the records that fail it over,
-and the people who operate it.
+These are user pools with their domains and scopes, the API's custom domain, its failover records,
+and the operators' identities.
 """
 
 import json
@@ -19,7 +19,7 @@ ClientFactory = Callable[[str, str], Any]
 RESOURCE_SERVER = "demo"
 SCOPES = ("read", "write")
 _NEEDS_TLS_AND_NAME = frozenset({"FullyQualifiedDomainName", "EnableSNI"})
-# What the operator may do unless a policy is passed in.
+# The operator's policy unless another is given.
 ADMINISTRATOR_POLICY = json.dumps(
     {
         "Version": "2012-10-17",
@@ -45,7 +45,7 @@ def create_user_pool(client: ClientFactory, region: str) -> str:
 
 
 def create_identities(client: ClientFactory, region: str) -> dict[str, Identity]:
-    """Create the users `operator`, who may do everything, and `nobody`, who may do nothing."""
+    """Create the users `operator`, with all permissions, and `nobody`, with none."""
     iam = client("iam", region)
     identities = {}
     for name in ("operator", "nobody"):
@@ -57,14 +57,14 @@ def create_identities(client: ClientFactory, region: str) -> dict[str, Identity]
 
 
 def set_operator_policy(client: ClientFactory, region: str, document: str) -> None:
-    """Let the operator do what the policy *document* says, and nothing else."""
+    """Give the operator the policy *document* and no other permission."""
     client("iam", region).put_user_policy(
         UserName="operator", PolicyName="operator", PolicyDocument=document
     )
 
 
 def create_custom_domain(client: ClientFactory, region: str, domain_name: str) -> None:
-    """Create the API Gateway custom domain, of the same name in every Region."""
+    """Create the API Gateway custom domain, with the same name in every Region."""
     client("apigateway", region).create_domain_name(
         domainName=domain_name,
         endpointConfiguration={"types": ["REGIONAL"]},
@@ -75,7 +75,7 @@ def create_custom_domain(client: ClientFactory, region: str, domain_name: str) -
 def map_custom_domain(
     client: ClientFactory, region: str, domain_name: str, api_id: str, stage: str
 ) -> None:
-    """Have the root of the custom domain lead to *stage* of the API, wherever it led before."""
+    """Map the root of the custom domain to *stage* of the API, replacing any earlier mapping."""
     gateway = client("apigateway", region)
     for mapping in gateway.get_base_path_mappings(domainName=domain_name).get("items", []):
         gateway.delete_base_path_mapping(domainName=domain_name, basePath=mapping["basePath"])
@@ -92,10 +92,10 @@ def create_hosted_zone(client: ClientFactory, region: str, domain_name: str) -> 
 
 def point_name_at_regions(client: ClientFactory, state: CloudState) -> str:
     """
-    Create or refresh what `infra/routing.yaml` declares; return the ID of the health check.
+    Create or update the resources of `infra/routing.yaml`; return the ID of the health check.
 
-    Two things differ from AWS: there is no TLS, and the standby's API is asked at the address that
-    it has on this machine.
+    Two things differ from AWS: there is no TLS, and the standby's API is probed at its address on
+    this machine.
     """
     # The URL's path ends with the stage, with which the path in the template starts.
     api_path, _, api_stage = state.deployments[Role.SECONDARY].api_url_path.rpartition("/")

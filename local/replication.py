@@ -1,11 +1,11 @@
-"""When replication happens: at once, after a lag, or not while either Region is away."""
+"""Timing of replication: at once, after a lag, or not while either Region is down."""
 
 from collections.abc import Callable
 from typing import Any
 
 
 class Replication:
-    """Which Regions can be reached, and how long a change takes from one to the other."""
+    """Reachability of the Regions, and the lag of a change between them."""
 
     def __init__(self) -> None:
         self.lag = 0.0
@@ -13,7 +13,7 @@ class Replication:
         self._on_change: Callable[[], None] = lambda: None
 
     def on_change(self, callback: Callable[[], None]) -> None:
-        """Have *callback* called when a Region returns or the lag changes."""
+        """Call *callback* when a Region returns or the lag changes."""
         self._on_change = callback
 
     def is_up(self, region: str) -> bool:
@@ -21,7 +21,7 @@ class Replication:
         return region not in self._down
 
     def set_region(self, region: str, *, up: bool) -> None:
-        """Note that *region* went away or returned."""
+        """Record that *region* went down or returned."""
         if up:
             self._down.discard(region)
         else:
@@ -30,7 +30,7 @@ class Replication:
 
     def set_lag(self, seconds: float) -> None:
         """
-        Have changes take *seconds* from one Region to the other.
+        Set the lag of changes between the Regions to *seconds*.
 
         Raises:
             ValueError: If it is negative.

@@ -1,4 +1,4 @@
-"""Bringing the project into both Regions: what surrounds it, its settings, its stages."""
+"""Rollout of the project to both Regions: resources around it, settings, stages."""
 
 import os
 import subprocess
@@ -24,7 +24,7 @@ DEPENDENCIES = CODE_ROOT / "build" / "dependencies"
 
 
 def provision_regions(state: CloudState, client: ClientFactory) -> None:
-    """Create what surrounds the service in both Regions, and the people who operate it."""
+    """Create the resources around the service in both Regions, and the operators' identities."""
     primary = state.regions[Role.PRIMARY]
     for role, region in state.regions.items():
         state.user_pools[role] = provision.create_user_pool(client, region)
@@ -34,7 +34,7 @@ def provision_regions(state: CloudState, client: ClientFactory) -> None:
 
 
 def project_settings(state: CloudState) -> dict[str, str]:
-    """Return the project's settings for both stages, with what this cloud decides filled in."""
+    """Return the project's settings for both stages, completed with this cloud's values."""
     regional: dict[str, str] = {}
     for role, region in state.regions.items():
         endpoint = loopback_url(state.ports.region[region])
@@ -62,20 +62,20 @@ def mirror_project(state: CloudState, directory: Path, *, link: bool = False) ->
 
 def initialize_project(project: Path, environment: Mapping[str, str]) -> None:
     """
-    Let the project create what has to exist before its stages start.
+    Run the project's `init`, which creates the secrets that its stages need at start.
 
     Raises:
-        CloudError: If it fails; the message has what it printed.
+        CloudError: If it fails; the message has its output.
     """
     _surrogatectl(project, environment, "init")
 
 
 def make_canary(project: Path, environment: Mapping[str, str]) -> None:
     """
-    Let the project enroll the client with which a failover tries a Region out.
+    Run the project's `canary`, which enrolls the client that a failover tests a Region with.
 
     Raises:
-        CloudError: If it fails; the message has what it printed.
+        CloudError: If it fails; the message has its output.
     """
     scope = f"{provision.RESOURCE_SERVER}/{provision.SCOPES[0]}"
     _surrogatectl(project, environment, "canary", f"--scope={scope}")
@@ -106,7 +106,7 @@ def deploy_stages(
     with progress.step("dependencies compiled"):
         staged = deploy.stage(build / "project", build / "staged", DEPENDENCIES)
     for role, region in state.regions.items():
-        # One after the other: the second finds what the first has built.
+        # In sequence: the second reuses the first one's build.
         with progress.step(f"{role} packaged"):
             packages[role] = deploy.package(staged, role, region, build / "packages" / role)
     with progress.step("both stages deployed"), ThreadPoolExecutor() as pool:
@@ -133,7 +133,7 @@ def deploy_stages(
 
 
 def deploy_triggers(state: CloudState, client: ClientFactory, build: Path) -> None:
-    """Deploy the function that stamps machine tokens, and attach it to both pools."""
+    """Deploy the token trigger, and attach it to both pools."""
     template = trigger.template_of(Path(state.project))
     if template is None or state.trigger == trigger.digest_of(template):
         return
@@ -153,7 +153,7 @@ def deploy_triggers(state: CloudState, client: ClientFactory, build: Path) -> No
 
 
 def unhealthy(urls: Mapping[str, str], seconds: float) -> dict[str, str]:
-    """Wait until every URL answers with 200; return what the others say after *seconds*."""
+    """Wait until every URL answers with 200; after *seconds* return the answers of the others."""
     deadline = time.monotonic() + seconds
     with ThreadPoolExecutor() as pool:
         answers = pool.map(partial(_await_ok, deadline=deadline), urls.values())
@@ -170,7 +170,7 @@ def _in_region(client: ClientFactory, region: str, service: str) -> object:
 
 def _await_ok(url: str, deadline: float) -> tuple[int, str]:
     while True:
-        # On a busy machine a function starts slowly, and giving up starts another one beside it.
+        # On a busy machine a function starts slowly, and a timeout would start another beside it.
         answer = get(url, timeout=max(1.0, deadline - time.monotonic()))
         if answer[0] == HTTPStatus.OK or time.monotonic() > deadline:
             return answer

@@ -1,8 +1,8 @@
 """
-The records and the health check of `infra/routing.yaml`, as Route 53's API takes them.
+Records and health check of `infra/routing.yaml`, in the form of Route 53's API.
 
-The local cloud's CloudFormation cannot make a health check. Reading the template here has the front
-door follow what would be deployed, and nothing that merely resembles it.
+The local cloud's CloudFormation cannot make a health check. Because the template is read here, the
+front door follows the records that are deployed on AWS and not a copy.
 """
 
 import re
@@ -30,7 +30,7 @@ _Template.add_multi_constructor("!", _short_form)
 
 @dataclass(frozen=True, slots=True)
 class Routing:
-    """What the template says, with its parameters' values put in."""
+    """Resources of the template, with parameter values substituted."""
 
     health_check: dict[str, Any]
     records: list[dict[str, Any]]
@@ -42,7 +42,7 @@ def read_routing(parameters: Mapping[str, str], health_check_id: str) -> Routing
 
     Raises:
         KeyError: If a parameter is missing that has no default.
-        ValueError: If the template says what this cannot read.
+        ValueError: If the template has an unsupported construct.
     """
     template = yaml.load(TEMPLATE.read_text(), Loader=_Template)  # noqa: S506 - a SafeLoader
     values = {
@@ -57,7 +57,7 @@ def read_routing(parameters: Mapping[str, str], health_check_id: str) -> Routing
         _resolved(resources[check]["Properties"]["HealthCheckConfig"], values),
         [
             _resolved(
-                # The zone is where the API is asked to put a record.
+                # The zone is a parameter of the API call, not part of a record.
                 {k: v for k, v in each["Properties"].items() if k != "HostedZoneId"},
                 values,
             )

@@ -1,4 +1,4 @@
-"""What a running cloud is: kept in the state directory, readable by its owner only."""
+"""State of a running cloud, stored in its directory, readable by the owner only."""
 
 import json
 import os
@@ -17,7 +17,7 @@ ROOT_IDENTITY = "root"
 
 
 class Role(StrEnum):
-    """What a Region is to the service, and the name of the stage that is deployed to it."""
+    """Role of a Region in the service, also the name of the stage deployed to it."""
 
     PRIMARY = "primary"
     SECONDARY = "secondary"
@@ -25,7 +25,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An access key."""
+    """Access key."""
 
     access_key_id: str
     secret_access_key: str = field(repr=False)
@@ -33,7 +33,7 @@ class Identity:
 
 @dataclass(slots=True)
 class Deployment:
-    """A deployed stage."""
+    """Deployed stage."""
 
     stack: str
     api_url_path: str
@@ -42,7 +42,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Every port of the cloud; all of them on 127.0.0.1."""
+    """All ports of the cloud, on 127.0.0.1."""
 
     cloud: int
     front_door: int
@@ -56,7 +56,7 @@ class Ports:
 
 @dataclass(slots=True)
 class CloudState:
-    """Everything that a later command has to know about a running cloud."""
+    """State of a running cloud that later commands need."""
 
     project: str
     regions: dict[str, str]
@@ -76,7 +76,7 @@ class CloudState:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "CloudState":
-        """Read what `document` made."""
+        """Read a document written by `document`."""
         values = dict(document)
         values["ports"] = Ports(**values["ports"])
         values["identities"] = {k: Identity(**v) for k, v in values["identities"].items()}
@@ -89,7 +89,7 @@ class CloudState:
 
 
 class StateDirectory:
-    """The files of one cloud."""
+    """Files of one cloud."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.resolve()
@@ -98,7 +98,7 @@ class StateDirectory:
         self.build = self.path / "build"
         self.logs = self.path / "logs"
         self._state = self.path / "cloud.json"
-        # Apart from the state, so that `down` finds the processes of any version of this code.
+        # Separate from the state, so that `down` finds the processes of any version of this code.
         self._processes = self.path / "processes.json"
 
     def prepare(self) -> None:
@@ -109,14 +109,14 @@ class StateDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep a second `up` or `down` waiting until this one is through."""
+        """Hold the lock for which a second `up` or `down` waits."""
         self.prepare()
         with (self.path / "lock").open("w") as lock:
             flock(lock, LOCK_EX)
             yield
 
     def load(self) -> CloudState | None:
-        """Return the state, or None when there is none that this version understands."""
+        """Return the state, or None if there is none that this version understands."""
         try:
             return CloudState.from_document(json.loads(self._state.read_text()))
         except FileNotFoundError:
@@ -130,9 +130,9 @@ class StateDirectory:
 
     def load_processes(self) -> list[ProcessRecord]:
         """
-        Return the processes that were started, whether or not they still run.
+        Return the started processes, even if they no longer run.
 
-        Those in the copy of a state directory belong to the original, and are left to it.
+        Processes listed in a copied state directory belong to the original, and are left out.
         """
         try:
             document = json.loads(self._processes.read_text())
@@ -143,7 +143,7 @@ class StateDirectory:
         return [ProcessRecord(**item) for item in document["processes"]]
 
     def save_processes(self, processes: Sequence[ProcessRecord]) -> None:
-        """Write which processes were started."""
+        """Write the records of the started processes."""
         document = {
             "directory": str(self.path),
             "processes": [asdict(process) for process in processes],
@@ -151,12 +151,12 @@ class StateDirectory:
         self.write_private(self._processes, document)
 
     def forget(self) -> None:
-        """Remove what describes a running cloud; logs and build output stay."""
+        """Remove the files of a running cloud; logs and build output stay."""
         for path in (self._state, self._processes, self.endpoints, self.environment):
             path.unlink(missing_ok=True)
 
     def write_private(self, path: Path, document: object) -> None:
-        """Write *document* to *path* for the owner only, whole or not at all."""
+        """Write *document* atomically to *path*, readable by the owner only."""
         temporary = path.with_suffix(".tmp")
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:

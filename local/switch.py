@@ -1,10 +1,9 @@
 """
-The switch that takes a whole Region away from the network.
+Switch that cuts a whole Region off the network.
 
-A Region is reachable through TCP listeners that pass every byte on to the emulator. In the mode
-*refused* the listeners are gone and what was connected is reset, as when hosts are dead; in the
-mode *hanging* connections are established and nothing is ever answered, as when packets are
-dropped.
+A Region is reachable through TCP listeners that forward every byte to the emulator. In the mode
+*refused* the listeners are closed and open connections are reset, as when hosts are dead; in the
+mode *hanging* connections are established and never answered, as when packets are dropped.
 """
 
 import asyncio
@@ -27,7 +26,7 @@ def loopback_url(port: int) -> str:
 
 
 class Mode(enum.StrEnum):
-    """What the network makes of a Region."""
+    """Network mode of a Region."""
 
     UP = "up"
     REFUSED = "refused"
@@ -36,14 +35,14 @@ class Mode(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The two halves of a connection."""
+    """Reader and writer of a connection."""
 
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
 
     @property
     def peer_host(self) -> str:
-        """The address that the connection comes from."""
+        """Source address of the connection."""
         peer = self.writer.get_extra_info("peername")
         return str(peer[0]) if peer else LOOPBACK
 
@@ -59,8 +58,8 @@ async def connect(port: int, source: str = LOOPBACK) -> Stream:
     """
     Connect to *port* on this machine from the address *source*.
 
-    Keeping the source address lets the API see its caller's address, so that what depends on it
-    (allowed CIDR blocks) can be tried from 127.0.0.2.
+    The source address reaches the API as its caller's address, so that allowed CIDR blocks can be
+    tested from 127.0.0.2.
     """
     reader, writer = await asyncio.open_connection(LOOPBACK, port, local_addr=(source, 0))
     return Stream(reader, writer)
@@ -73,7 +72,7 @@ async def _copy(source: asyncio.StreamReader, destination: asyncio.StreamWriter)
 
 
 class Link:
-    """A client's connection and the connection that it is passed on to."""
+    """Client connection with its upstream connection."""
 
     def __init__(self, client: Stream, upstream: Stream) -> None:
         self._client = client
@@ -82,7 +81,7 @@ class Link:
         self._tasks: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
-        """Pass bytes in both directions until either side ends or the link is held."""
+        """Forward bytes in both directions until either side ends or the link is held."""
         self._tasks = [asyncio.create_task(self._requests()), asyncio.create_task(self._answers())]
         done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_EXCEPTION)
         if self._held:
@@ -99,12 +98,12 @@ class Link:
 
     async def _answers(self) -> None:
         await _copy(self._upstream.reader, self._client.writer)
-        # Nothing can follow: do not wait for a client that keeps its half open.
+        # Nothing can follow: do not wait for a client that keeps its side open.
         self._tasks[0].cancel()
         self._client.writer.close()
 
     def hold(self) -> None:
-        """Stop passing bytes, but keep both connections."""
+        """Stop forwarding, but keep both connections."""
         self._held = True
         for task in self._tasks:
             task.cancel()
@@ -120,10 +119,10 @@ class Link:
 
 class Listener:
     """
-    A TCP port that can be closed and opened again without losing it to another process.
+    TCP port that can be closed and reopened without losing it to another process.
 
-    While it is closed its socket stays bound but does not listen, which the kernel answers as it
-    does a port that nobody has.
+    While closed, its socket stays bound but does not listen, which the kernel answers like an
+    unused port.
     """
 
     def __init__(self, port: int, switch: "RegionSwitch", upstream_port: int) -> None:
@@ -140,12 +139,12 @@ class Listener:
         return sock
 
     async def open(self) -> None:
-        """Accept connections; harmless when it already does."""
+        """Accept connections; no effect if open."""
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, sock=self._reserved)
 
     def close(self) -> None:
-        """Refuse connections; harmless when it already does."""
+        """Refuse connections; no effect if closed."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -156,10 +155,10 @@ class Listener:
 
 
 class RegionSwitch:
-    """Everything through which one Region can be reached, under one lever."""
+    """Switch over all listeners of one Region."""
 
     def __init__(self, region: str, forwards: Mapping[int, int]) -> None:
-        """Take the Region's public ports and the emulator's port behind each from *forwards*."""
+        """Map the Region's public ports to the emulator's ports by *forwards*."""
         self.region = region
         self.mode = Mode.UP
         self.accepted = 0
@@ -169,10 +168,10 @@ class RegionSwitch:
 
     async def set_mode(self, mode: Mode) -> None:
         """
-        Put the Region into *mode*; no connection made in another mode survives as it was.
+        Set *mode*; no connection made in another mode survives unchanged.
 
-        On the way into *hanging* live connections freeze. Whatever froze is reset on the way out: a
-        request that was swallowed must not be executed minutes later.
+        On entering *hanging* live connections freeze. Frozen connections are reset on leaving it: a
+        request sent meanwhile must not be executed minutes later.
         """
         self.mode = mode
         frozen, self._frozen = self._frozen, set()
@@ -194,7 +193,7 @@ class RegionSwitch:
                 await listener.open()
 
     async def carry(self, client: Stream, upstream_port: int, first: bytes = b"") -> None:
-        """Pass *client* on to *upstream_port*, after *first*, as far as the mode allows."""
+        """Forward *client* to *upstream_port*, after *first*, as far as the mode allows."""
         self.accepted += 1
         upstream = None
         if self.mode is Mode.UP:

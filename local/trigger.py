@@ -1,8 +1,8 @@
 """
-The function that stamps machine tokens, deployed beside each pool from `infra/region.yaml`.
+Token trigger, deployed beside each pool from `infra/region.yaml`.
 
 Of that template only the trigger's resources are deployed: role, function, log group and the
-permission for Cognito, as they would be for a pool that was brought.
+permission for Cognito, as for an existing pool.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ from local.deploy import DeploymentError, await_stack
 TEMPLATE = Path("infra/region.yaml")
 _OURS = "Trigger"
 _OUTPUT = "TriggerArn"
-# What AWS's Python runtime brings; functions have nothing else here.
+# The SDK of AWS's Python runtime; functions have no other package here.
 _SDK = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "urllib3", "six.py")
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]
-    """Reads CloudFormation's short forms as its long ones."""
+    """YAML loader that reads CloudFormation's short forms as long ones."""
 
 
 def _long_form(loader: _Loader, suffix: str, node: yaml.Node) -> dict[str, Any]:
@@ -42,14 +42,14 @@ _Loader.add_multi_constructor("!", _long_form)
 
 
 def template_of(project: Path) -> dict[str, Any] | None:
-    """Return the part of *project*'s template that is about the trigger, `None` without one."""
+    """Return the trigger's part of *project*'s template, `None` without one."""
     path = project / TEMPLATE
     if not path.exists():
         return None
     whole = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a SafeLoader
     resources = {name: r for name, r in whole["Resources"].items() if name.startswith(_OURS)}
     ours = {name: r for name, r in resources.items() if r["Type"].split(":")[2] != "CloudWatch"}
-    # The pool is not in this stack, so the branch that refers to it goes.
+    # The pool is not in this stack, so the branch that refers to it is removed.
     source = ours["TriggerPermission"]["Properties"]["SourceArn"]["Fn::Sub"][1]
     source["Pool"] = {"Ref": "ExistingUserPoolId"}
     return {
@@ -61,7 +61,7 @@ def template_of(project: Path) -> dict[str, Any] | None:
 
 
 def digest_of(template: dict[str, Any]) -> str:
-    """Return what changes when the template does."""
+    """Return the digest of the template."""
     return hashlib.sha256(json.dumps(template, sort_keys=True).encode()).hexdigest()
 
 
@@ -115,10 +115,10 @@ def _bring_sdk(functions: Any, arn: str, sdk: Path) -> None:  # noqa: ANN401
 
 def make_sdk(site_packages: Path, directory: Path) -> Path:
     """
-    Make *directory* hold links to the SDK in *site_packages*, and to nothing else.
+    Fill *directory* with links to the SDK in *site_packages*, and no others.
 
     Raises:
-        DeploymentError: If it is not there.
+        DeploymentError: If the SDK is missing.
     """
     directory.mkdir(parents=True, exist_ok=True)
     for name in _SDK:

@@ -1,8 +1,8 @@
 """
-What the emulator lacks or does differently from AWS, after AWS's documentation.
+Differences between the emulator and AWS, closed after AWS's documentation.
 
-Each module wraps the handler of one service (IAM has been enforced before that) and replaces single
-functions where there is no other way in. `install` is called once, before the first request.
+Each module wraps the handler of one service (IAM is enforced before it) and replaces single
+functions where there is no other hook. `install` is called once, before the first request.
 """
 
 from local.aws_gaps import (

@@ -1,4 +1,4 @@
-"""API Gateway: the caller's real address, and custom domains of the same name in both Regions."""
+"""API Gateway: the caller's real address, and one custom domain name in both Regions."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def _with_real_source_ip(build: Callable[..., dict[str, Any]]) -> Callable[..., 
     """
     Report the address of the connection as the caller's.
 
-    MiniStack believes the first entry of the caller's own `X-Forwarded-For`. API Gateway reports
+    MiniStack trusts the first entry of the caller's own `X-Forwarded-For`. API Gateway reports
     the peer of the connection and appends it to that header.
     """
 
@@ -38,7 +38,7 @@ def _with_real_source_ip(build: Callable[..., dict[str, Any]]) -> Callable[..., 
 
 
 def _regional_domain(gateway: Any, find: Callable[[str], _Scope]) -> Callable[[str], _Scope]:  # noqa: ANN401
-    """Find a custom domain in the Region whose door was used, if a Region's was."""
+    """Find a custom domain in the Region of the door, if it is a Region's door."""
 
     def find_domain_scope(domain_name: str) -> _Scope:
         region = current_region()

@@ -1,8 +1,8 @@
 """
 App clients as Cognito documents them: their settings, defaults, limits and secrets.
 
-Works on the records that MiniStack keeps per user pool. A record's secrets stand under `_Secrets`,
-at most two of them; the first is the one that `ClientSecret` shows.
+The functions work on the records that MiniStack stores per user pool. A record's secrets are under
+`_Secrets`, at most two of them; `ClientSecret` shows the first.
 """
 
 import re
@@ -30,7 +30,7 @@ _STANDARD_SCOPES = frozenset(
 )
 _MACHINE_FLOW = "client_credentials"
 
-# What UpdateUserPoolClient sets again when the request leaves it out.
+# UpdateUserPoolClient resets these when the request omits them.
 _DEFAULTS: Mapping[str, Any] = {
     "RefreshTokenValidity": 30,
     "AccessTokenValidity": None,
@@ -57,7 +57,7 @@ _ALWAYS_SHOWN = frozenset({"TokenValidityUnits"})
 
 
 def new_client_id() -> str:
-    """Return an app client ID of the form that Cognito gives out."""
+    """Return an app client ID of Cognito's form."""
     return "".join(random_source.choice(_ID_ALPHABET) for _ in range(_ID_LENGTH))
 
 
@@ -96,7 +96,7 @@ def create(pool: UserPool, request: Mapping[str, Any], now: float) -> AppClient:
 
 def update(pool: UserPool, client: AppClient, request: Mapping[str, Any], now: float) -> None:
     """
-    Replace the settings of *client*; what *request* leaves out goes back to its default.
+    Replace the settings of *client*; those missing in *request* are reset to their defaults.
 
     Raises:
         AwsError: If a setting is not valid.
@@ -109,7 +109,7 @@ def update(pool: UserPool, client: AppClient, request: Mapping[str, Any], now: f
 
 
 def describe(client: AppClient) -> dict[str, Any]:
-    """Return *client* as the API shows it: without what is empty."""
+    """Return *client* as the API shows it: without empty members."""
     return {
         key: value
         for key, value in client.items()
@@ -118,7 +118,7 @@ def describe(client: AppClient) -> dict[str, Any]:
 
 
 def secrets_of(client: AppClient) -> list[dict[str, Any]]:
-    """Return the secrets of *client*, however it was created."""
+    """Return the secrets of *client*, also of one that MiniStack created."""
     if "_Secrets" not in client:
         client["_Secrets"] = []
         if client.get("ClientSecret"):
@@ -129,10 +129,10 @@ def secrets_of(client: AppClient) -> list[dict[str, Any]]:
 
 def add_secret(client: AppClient, value: str | None, now: float) -> dict[str, Any]:
     """
-    Add a secret; return it, with its value only if Cognito made it.
+    Add a secret; return it, with its value only if Cognito generated it.
 
     Raises:
-        AwsError: If the client has no secret or two of them already, or *value* is not allowed.
+        AwsError: If the client has no secret or already two, or *value* is not allowed.
     """
     present = secrets_of(client)
     if not present:

@@ -1,5 +1,5 @@
 """
-Cognito: app clients with two secrets, the token endpoint, and pools that only their Region knows.
+Cognito: app clients with two secrets, the token endpoint, and Regional pools.
 
 `app_clients` has the rules; this module connects them to MiniStack.
 """
@@ -28,7 +28,7 @@ Found = tuple[str, UserPool, AppClient] | tuple[None, None, None]
 
 
 def install() -> None:
-    """Take over from MiniStack what differs from AWS."""
+    """Replace the parts of MiniStack's Cognito that differ from AWS."""
     emulated = module("services.cognito")
     actions = AppClientActions(emulated, time.time)
     wrap_service("cognito-idp", actions.wrap)
@@ -44,7 +44,7 @@ def install() -> None:
 
 
 class AppClientActions:
-    """The API actions on app clients."""
+    """API actions on app clients."""
 
     def __init__(self, emulated: ModuleType, clock: Callable[[], float]) -> None:
         self._emulated = emulated
@@ -59,7 +59,7 @@ class AppClientActions:
         }
 
     def wrap(self, handler: Handler) -> Handler:
-        """Answer the actions of this class, and leave the others to *handler*."""
+        """Answer the actions of this class, and pass the others to *handler*."""
 
         async def handle(
             method: str,
@@ -122,13 +122,13 @@ class AppClientActions:
 
 
 class RegionalPools:
-    """User pools as the endpoints without signatures see them: those of their own Region."""
+    """User pools behind the unsigned endpoints: those of the endpoint's own Region."""
 
     def __init__(self, emulated: ModuleType) -> None:
         self._emulated = emulated
 
     def find_by_client_id(self, client_id: str) -> Found:
-        """Return the pool ID, pool and app client, and make their Region the request's."""
+        """Return the pool ID, pool and app client, and set the request's Region to theirs."""
         for account, region, pool in self._visible():
             client = pool["_clients"].get(client_id)
             if client is not None:
@@ -137,7 +137,7 @@ class RegionalPools:
         return None, None, None
 
     def get(self, pool_id: str) -> UserPool | None:
-        """Return a pool, and make its Region the request's."""
+        """Return a pool, and set the request's Region to its Region."""
         for account, region, pool in self._visible():
             if pool["Id"] == pool_id:
                 self._enter(account, region)
@@ -158,7 +158,7 @@ class RegionalPools:
 
 
 class TokenEndpoint:
-    """`POST /oauth2/token` for machines; grants of people are left to MiniStack."""
+    """`POST /oauth2/token` for machines; MiniStack answers the users' grants."""
 
     def __init__(
         self, emulated: ModuleType, pools: RegionalPools, others: Callable[..., Response]
@@ -214,7 +214,7 @@ class TokenEndpoint:
                 scope=granted,
             )
         except TriggerError as err:
-            # Which code it is at this endpoint is not documented.
+            # The error code of this endpoint is not documented.
             return _oauth_error("invalid_request", str(err))
         lifetime = self._emulated._token_validity(pool_id, client_id, "access")  # noqa: SLF001
         document = {"access_token": token, "expires_in": lifetime, "token_type": "Bearer"}
@@ -249,7 +249,7 @@ def _oauth_error(code: str, description: str | None = None) -> Response:
 
 
 def _checked_pool(create: Callable[[dict[str, Any]], Response]) -> Callable[..., Response]:
-    """Refuse what a pool's tier does not have."""
+    """Refuse settings that the pool's tier does not have."""
 
     def create_user_pool(data: dict[str, Any]) -> Response:
         try:
@@ -264,7 +264,7 @@ def _checked_pool(create: Callable[[dict[str, Any]], Response]) -> Callable[...,
 def _resetting(
     emulated: ModuleType, update: Callable[[dict[str, Any]], Response]
 ) -> Callable[..., Response]:
-    """Set what an update leaves out to its default."""
+    """Reset settings that an update omits to their defaults."""
 
     def update_user_pool(data: dict[str, Any]) -> Response:
         pool = emulated._user_pools.get(data.get("UserPoolId", ""))  # noqa: SLF001
@@ -282,7 +282,7 @@ def _resetting(
 
 
 def _with_machine_claims(sign: Callable[..., str]) -> Callable[..., str]:
-    """Give a machine's access token the claims that Cognito gives it: no sign-in, a version."""
+    """Give a machine's access token Cognito's claims: no sign-in, a version."""
 
     def signed_jwt(claims: dict[str, Any], *args: Any, **kwargs: Any) -> str:  # noqa: ANN401
         is_machine = claims.get("sub") is not None and claims.get("sub") == claims.get("client_id")

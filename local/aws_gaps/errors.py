@@ -1,8 +1,8 @@
-"""The error that an action answers with."""
+"""Error of an emulated action."""
 
 
 class AwsError(Exception):
-    """An error of the service, to be answered in its protocol."""
+    """Error of the service, rendered in its protocol."""
 
     def __init__(self, code: str, message: str, status: int = 400) -> None:
         super().__init__(message)

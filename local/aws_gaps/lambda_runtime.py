@@ -1,4 +1,4 @@
-"""Lambda functions run in an interpreter that has nothing installed."""
+"""Lambda functions in an interpreter without installed packages."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ from local.emulated import module, replace
 
 _Detect = Callable[[str], tuple[str, str]]
 
-# MiniStack waits this long for a log line after each invocation, 50 ms without one. Late lines are
-# not lost, they come with the next invocation.
+# MiniStack waits this long for a log line after each invocation, 50 ms by default. Late lines are
+# not lost: they come with the next invocation.
 _LOG_WAIT_SECONDS = 0.005
 
-# A function that has just been made or updated is pending for a moment. Who waits for the end of it
-# looks once, and then again after 5 s: `chalice deploy` does so several times.
+# A new or updated function is pending for a moment. A waiter polls once, and then again after 5 s:
+# `chalice deploy` does so several times.
 _PENDING_SECONDS = 0.0
 
 
@@ -19,8 +19,8 @@ def install(lambda_python: str) -> None:
     """
     Run functions in *lambda_python*.
 
-    MiniStack uses its own interpreter, whose packages would stand in for those that a deployment
-    package forgot.
+    MiniStack uses its own interpreter, whose packages would hide a dependency missing in the
+    deployment package.
     """
     runtime = module("core.lambda_runtime")
 

@@ -1,10 +1,9 @@
 """
-REST APIs that are made from an OpenAPI document, as `chalice deploy` makes them.
+REST APIs imported from an OpenAPI document, as by `chalice deploy`.
 
-MiniStack takes ImportRestApi for CreateRestApi, so that every route is missing; does not know
-PutRestApi; falls over two of the patches that Chalice sends along; and passes over the gateway's
-own answers in a document, CloudFormation's included. The rest of the document is read by
-MiniStack's own code.
+MiniStack treats ImportRestApi as CreateRestApi, so that every route is missing; lacks PutRestApi;
+fails on two of Chalice's patches; and ignores the gateway responses of a document, CloudFormation's
+included. MiniStack's own code reads the rest of the document.
 """
 
 import json
@@ -65,7 +64,7 @@ def _import(
     document: Mapping[str, Any],
     query_params: Mapping[str, Any],
 ) -> Response:
-    # What a request without the parameter gets.
+    # The default of the parameter.
     types = _values(query_params, "endpointConfigurationTypes") or ["EDGE"]
     api_id = gateway._import_rest_api(  # noqa: SLF001
         document, {**_properties(document), "endpointConfiguration": {"types": types}}
@@ -75,7 +74,7 @@ def _import(
 
 
 def _overwrite(gateway: Any, api_id: str, document: Mapping[str, Any]) -> Response:  # noqa: ANN401
-    """Replace what the API is, and keep its ID, deployments and stages."""
+    """Replace the API's definition, and keep its ID, deployments and stages."""
     api = gateway._rest_apis.get(api_id)  # noqa: SLF001
     if api is None:
         response: Response = gateway._get_rest_api(api_id)  # noqa: SLF001
@@ -112,7 +111,7 @@ def _put_gateway_responses(gateway: Any, api_id: str, document: Mapping[str, Any
 
 
 def _properties(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the document says about the API as a whole."""
+    """Return the document's properties of the API as a whole."""
     information = document.get("info", {})
     return {
         "name": str(information.get("title", "unnamed")),
@@ -124,7 +123,7 @@ def _properties(document: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_chalice_patches(gateway: Any, update: Callable[..., Response]) -> Callable[..., Response]:  # noqa: ANN401
-    """Take the patches whose value MiniStack would store as it came: `''` turns compression off."""
+    """Apply the patches whose value MiniStack would store unchanged: `''` turns compression off."""
 
     def update_rest_api(api_id: str, data: dict[str, Any]) -> Response:
         api = gateway._rest_apis.get(api_id)  # noqa: SLF001

@@ -1,4 +1,4 @@
-"""The filters of ListSecrets, as the API reference describes them key by key."""
+"""Filters of ListSecrets, as the API reference describes them key by key."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +30,7 @@ def matches(secret: Mapping[str, Any], filters: Sequence[Mapping[str, Any]]) -> 
 
 
 def primary_region(secret: Mapping[str, Any]) -> str | None:
-    """Return the Region of the primary; a secret that is not replicated has none."""
+    """Return the Region of the primary, none for a secret without replicas."""
     if secret.get("_PrimaryRegion"):
         return str(secret["_PrimaryRegion"])
     return str(secret["ARN"]).split(":")[3] if secret.get("ReplicationStatus") else None

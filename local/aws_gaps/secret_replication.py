@@ -1,8 +1,9 @@
 """
-Replication of secrets: an ordered queue of changes on their way from one Region to another.
+Replication of secrets: an ordered queue of changes from one Region to another.
 
-Nothing happens in the background. What is due and can be delivered is delivered at the next request
-to Secrets Manager, and when a Region returns; between requests nobody could tell the difference.
+Nothing runs in the background. Changes that are due and deliverable are delivered at the next
+request to Secrets Manager, and when a Region returns; between requests nobody can observe the
+difference.
 """
 
 import copy
@@ -21,14 +22,14 @@ _SUCCEEDED = "Replication succeeded"
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a secret is stored."""
+    """Location of a secret."""
 
     account: str
     region: str
     name: str
 
     def elsewhere(self, region: str) -> "Place":
-        """Return the place of the same name in another Region."""
+        """Return the location of the same name in another Region."""
         return Place(self.account, region, self.name)
 
 
@@ -63,7 +64,7 @@ class Store:
 
 @dataclass(frozen=True, slots=True)
 class _Change:
-    """A change on its way; without a *snapshot* the replica goes away."""
+    """Pending change; without a *snapshot* it deletes the replica."""
 
     due: float
     source: Place
@@ -74,7 +75,7 @@ class _Change:
 
 
 class Replicator:
-    """Delivers changes of primary secrets to their replicas."""
+    """Delivery of changes from primary secrets to their replicas."""
 
     def __init__(
         self,
@@ -88,7 +89,7 @@ class Replicator:
         self._queue: list[_Change] = []
 
     def start(self, source: Place, region: str, key: str | None, *, overwrite: bool) -> None:
-        """Begin to replicate the secret at *source* to *region*."""
+        """Start replication of the secret at *source* to *region*."""
         secret = self._primary(source)
         rows = secret["ReplicationStatus"]
         rows[:] = [row for row in rows if row["Region"] != region]
@@ -96,7 +97,7 @@ class Replicator:
         self._enqueue(source, region, secret, creates=True, overwrites=overwrite)
 
     def update(self, source: Place) -> None:
-        """Send the present state of the secret at *source* to every Region that has a replica."""
+        """Queue the current state of the secret at *source* for every Region that has a replica."""
         secret = self._primary(source)
         for row in secret["ReplicationStatus"]:
             region = row["Region"]
@@ -113,7 +114,7 @@ class Replicator:
         self._queue.append(_Change(now, source, region, None))
 
     def detach(self, replica_place: Place) -> None:
-        """Make the replica at *replica_place* a secret of its own; its primary loses it."""
+        """Make the replica at *replica_place* a standalone secret; its primary loses it."""
         replica = self._store.get(replica_place)
         if replica is None:
             return
@@ -123,7 +124,7 @@ class Replicator:
         replica["ReplicationStatus"] = []
 
     def deliver(self) -> None:
-        """Deliver what is due, in order, between Regions that can both be reached."""
+        """Deliver due changes, in order, between Regions that are both reachable."""
         blocked: set[tuple[Place, str]] = set()
         waiting: list[_Change] = []
         now = self._clock()
@@ -161,7 +162,7 @@ class Replicator:
         self._report(change, "InSync", _SUCCEEDED)
 
     def _write(self, change: _Change, target: Place, present: Secret | None) -> None:
-        """Write the replica, over whatever is *present*."""
+        """Write the replica, over the *present* secret if there is one."""
         source, snapshot = change.source, change.snapshot
         if snapshot is None:
             return
@@ -178,7 +179,7 @@ class Replicator:
         replica["_PrimarySecretArn"] = snapshot["ARN"]
         replica["_PrimaryRegion"] = source.region
         replica["KmsKeyId"] = row["KmsKeyId"] if row and row["KmsKeyId"] != DEFAULT_KEY else None
-        # Each Region notes for itself when a secret was read.
+        # Each Region records its own last access of a secret.
         replica["LastAccessedDate"] = present.get("LastAccessedDate") if present else None
         self._store.put(target, replica)
         self._store.copy_policy(source, snapshot["ARN"], target, replica["ARN"])

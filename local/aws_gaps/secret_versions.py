@@ -1,9 +1,9 @@
 """
-The versions of a secret and their staging labels, as Secrets Manager documents them.
+Versions of a secret and their staging labels, as Secrets Manager documents them.
 
 A label is attached to one version at a time. A version without labels is deprecated: it can still
-be read by its ID until Secrets Manager removes it, which it does when there are more than 100
-versions and never within 24 hours. That last rule is what makes frequent writes fail in the end.
+be read by its ID until Secrets Manager removes it: when there are more than 100 versions, and
+never within 24 hours. Because of that last rule frequent writes fail in the end.
 """
 
 from collections.abc import Iterable
@@ -20,13 +20,13 @@ MAX_VALUE_BYTES = 65_536
 KEPT_SECONDS = 24 * 60 * 60
 _TOKEN_LENGTHS = range(32, 65)
 
-# A secret as MiniStack stores it; of interest here are its "Versions" by ID, each with "Stages".
+# A secret as MiniStack stores it; used here are its "Versions" by ID, each with "Stages".
 Secret = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A secret value: a text, or bytes in base64, or (on creation) none."""
+    """Secret value: a text, or bytes in base64, or (on creation) none."""
 
     string: str | None = None
     binary: str | None = None
@@ -94,7 +94,7 @@ def add_version(
     secret: Secret, version_id: str, value: Value, labels: Iterable[str], now: float
 ) -> bool:
     """
-    Add a version with *labels*; return whether there was anything to do.
+    Add a version with *labels*; return whether anything changed.
 
     A repetition with the same ID and value changes nothing.
 
@@ -145,8 +145,8 @@ def move_label(
     """
     Move, add or remove *label*, as UpdateSecretVersionStage does.
 
-    A label that is attached to another version moves only if the caller names that version: this is
-    what makes it a compare-and-swap.
+    A label that is attached to another version moves only if the caller names that version, which
+    makes this a compare-and-swap.
 
     Raises:
         AwsError: If the label is not where the caller says, a version does not exist, or AWSCURRENT

@@ -1,8 +1,8 @@
 """
-Secrets Manager's actions that MiniStack lacks or answers differently from AWS.
+Secrets Manager actions that MiniStack lacks or answers differently from AWS.
 
-The secrets stay in MiniStack's own store, so that its IAM enforcement and the actions that are left
-to it (tags, resource policies, batch reads) see the same ones.
+The secrets stay in MiniStack's store, so that its IAM enforcement and its own remaining actions
+(tags, resource policies, batch reads) see the same ones.
 """
 
 import base64
@@ -81,7 +81,7 @@ _LIVE_ONLY = frozenset(
 
 
 def install(replication: Replication) -> None:
-    """Take over from MiniStack what differs from AWS."""
+    """Replace the parts of MiniStack's Secrets Manager that differ from AWS."""
     emulated = module("services.secretsmanager")
     store = Store(emulated._secrets, emulated._resource_policies)  # noqa: SLF001
     replicator = Replicator(store, replication)
@@ -94,7 +94,7 @@ def install(replication: Replication) -> None:
 
 
 class SecretsManager:
-    """The actions, over MiniStack's store."""
+    """Secrets Manager actions over MiniStack's store."""
 
     def __init__(
         self, emulated: ModuleType, replicator: Replicator, clock: Callable[[], float]
@@ -118,7 +118,7 @@ class SecretsManager:
         }
 
     def wrap(self, handler: Handler) -> Handler:
-        """Answer the actions of this class, and leave the others to *handler*."""
+        """Answer the actions of this class, and pass the others to *handler*."""
 
         async def handle(
             method: str,
@@ -147,14 +147,14 @@ class SecretsManager:
 
         return handle
 
-    # -- for MiniStack's own actions ---------------------------------------------------------------
+    # -- hooks of MiniStack's own actions ----------------------------------------------------------
 
     def sync(self, secret: Secret) -> None:
         """Replicate *secret* after one of MiniStack's own actions changed it."""
         self._replicator.update(_place(secret))
 
     def filter_names(self, names: Sequence[str], filters: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Return those of *names* that pass *filters*."""
+        """Return the *names* that pass *filters*."""
         return [name for name in names if secret_filters.matches(self._store[name], filters)]
 
     def get_for_batch(self, data: Request) -> Response:
@@ -165,11 +165,11 @@ class SecretsManager:
         except AwsError as err:
             return error(err.code, err.message, err.status)
 
-    # -- what every action has in common -----------------------------------------------------------
+    # -- shared by all actions ---------------------------------------------------------------------
 
     @property
     def _store(self) -> Any:  # noqa: ANN401
-        """The secrets of the caller's account in the Region of the request, by name."""
+        """Secrets of the caller's account in the Region of the request, by name."""
         return self._emulated._secrets  # noqa: SLF001
 
     def _find(self, data: Request) -> Secret:
@@ -181,7 +181,7 @@ class SecretsManager:
         return found
 
     def _check(self, action: str, data: Request) -> None:
-        """Refuse what no action does to a replica or to a secret that is going away."""
+        """Refuse actions on a replica or on a secret that is scheduled for deletion."""
         _, secret = self._emulated._resolve(data.get("SecretId"))  # noqa: SLF001
         if action == "BatchGetSecretValue" and len(data.get("SecretIdList", [])) > _MAX_BATCH:
             msg = f"You can't request more than {_MAX_BATCH} secrets."
@@ -241,7 +241,7 @@ class SecretsManager:
         return document
 
     def _repeat_creation(self, present: Secret, token: str, value: Value) -> Mapping[str, object]:
-        """Answer the creation of a name that exists; the same request again is a success."""
+        """Answer the creation of a name that exists; a repeat of the same request succeeds."""
         if present.get("DeletedDate"):
             msg = (
                 "You can't create this secret because a secret with this name is already "
@@ -399,7 +399,7 @@ class SecretsManager:
         if label is not None and label not in version["Stages"]:
             msg = "You provided a VersionStage that is not associated to the provided VersionId."
             raise AwsError("InvalidRequestException", msg)
-        # Secrets Manager notes the day of an access, not the moment.
+        # Secrets Manager records the day of an access, not the time.
         secret["LastAccessedDate"] = self._now() // _DAY * _DAY
         return _without_empty(
             {
@@ -503,7 +503,7 @@ def _place(secret: Secret) -> Place:
 
 
 def _replica_regions(regions: Sequence[Mapping[str, str]], own: str) -> dict[str, str | None]:
-    """Return the KMS key of each Region to replicate to."""
+    """Return the KMS key of each replica Region."""
     for item in regions:
         if item.get("Region") == own:
             msg = "Invalid replica region. The secret's own region can't be a replica region."
@@ -549,7 +549,7 @@ def _list_entry(secret: Secret) -> dict[str, object]:
 
 
 def _without_empty(document: Mapping[str, object]) -> dict[str, object]:
-    """Return *document* without what has no value: Secrets Manager leaves it out."""
+    """Return *document* without empty members, as Secrets Manager does."""
     return {key: value for key, value in document.items() if value not in (None, "", [], {})}
 
 

@@ -1,8 +1,8 @@
 """
 Pre token generation for machines, after Cognito's documentation.
 
-MiniStack makes the event and runs the function. It would also issue the token when the function
-failed, invoke a function that does not allow it, and replace any claim.
+MiniStack makes the event and runs the function. By itself it would issue the token after a failure
+of the function, invoke a function that does not allow it, and replace any claim.
 """
 
 import contextvars
@@ -20,7 +20,8 @@ SOURCE = "TokenGeneration_ClientCredentials"
 MACHINE_VERSION = "V3_0"
 LIMIT_SECONDS = 5.0
 _COGNITO = {"Service": "cognito-idp.amazonaws.com"}
-# What no trigger may set. Whether Cognito refuses the answer or passes over them is not documented.
+# Claims that no trigger may set. It is not documented whether Cognito refuses the answer or
+# ignores them.
 _BARRED = frozenset(
     {
         *("acr", "amr", "at_hash", "auth_time", "azp", "client_id", "device_key", "event_id"),
@@ -33,16 +34,16 @@ Claims = dict[str, Any]
 
 
 class TriggerError(Exception):
-    """The trigger failed, and so there is no token; the message is what Cognito says of it."""
+    """The trigger failed, so there is no token; the message is Cognito's."""
 
 
 def install(emulated: ModuleType) -> None:
-    """Take over the trigger's invocation for machines from the Cognito service *emulated*."""
+    """Replace the trigger's invocation for machines in the Cognito service *emulated*."""
     replace(emulated, "_apply_pretoken_trigger", lambda others: MachineTrigger(emulated, others))
 
 
 class MachineTrigger:
-    """Applies a pool's trigger to a machine's claims; people's are left to MiniStack."""
+    """Pool trigger for a machine's claims; MiniStack handles the users' triggers."""
 
     def __init__(self, emulated: ModuleType, others: Callable[..., Claims]) -> None:
         self._emulated = emulated
@@ -77,7 +78,7 @@ class MachineTrigger:
             raise TriggerError(msg)
         execution = functions._execution_record_for_config(record, config)  # noqa: SLF001
         run = functions._execute_function_with_config_scope  # noqa: SLF001
-        # Which Region a request is in stands in a context variable.
+        # A context variable holds the Region of the request.
         context = contextvars.copy_context()
         executor = ThreadPoolExecutor(1)
         try:
@@ -122,7 +123,7 @@ def _met(condition: Mapping[str, Mapping[str, str]], pool_arn: str) -> bool:
 
 
 def overridden(claims: Claims, details: Mapping[str, Any]) -> Claims:
-    """Return the access token's *claims* as the trigger's *details* change them."""
+    """Return the access token's *claims*, changed by the trigger's *details*."""
     changes = details.get("accessTokenGeneration") or {}
     added = changes.get("claimsToAddOrOverride") or {}
     changed = claims | {

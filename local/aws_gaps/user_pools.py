@@ -1,7 +1,7 @@
 """
-User pools' settings as Cognito documents them: what a tier has, and what an update resets.
+Settings of user pools as Cognito documents them: features of a tier, and resets by an update.
 
-`UpdateUserPool` sets what the request leaves out to its default.
+`UpdateUserPool` resets settings that the request omits to their defaults.
 """
 
 from collections.abc import Mapping
@@ -9,7 +9,7 @@ from typing import Any
 
 from local.aws_gaps.errors import AwsError
 
-# What UpdateUserPool sets again when the request leaves it out. Tiers are not documented to be.
+# UpdateUserPool resets these when the request omits them. Tiers are not documented to be reset.
 DEFAULTS: Mapping[str, Any] = {
     "Policies": {
         "PasswordPolicy": {
@@ -44,7 +44,7 @@ _ACCESS_TOKEN_VERSIONS = frozenset({"V2_0", "V3_0"})
 
 def check(request: Mapping[str, Any], tier: str) -> None:
     """
-    Check what *request* would make of a pool of *tier*.
+    Check *request* against a pool of *tier*.
 
     Raises:
         AwsError: If Cognito would refuse it.
@@ -64,7 +64,7 @@ def check(request: Mapping[str, Any], tier: str) -> None:
 
 
 def reset(pool: dict[str, Any], request: Mapping[str, Any]) -> None:
-    """Set what *request* leaves out to its default."""
+    """Reset settings that *request* omits to their defaults."""
     for name, default in DEFAULTS.items():
         if name not in request:
             if default is None:
