@@ -1,8 +1,8 @@
 """
-The whole application over `fake_aws`: the real adapters, both Regions.
+Whole application over `fake_aws`: the real adapters, both Regions.
 
-`AwsWorld` is AWS and what outlives a process; `Operators` is a process of the
-administrators' side in one Region.
+`AwsWorld` is AWS and all state that outlives a process; `Operators` is a process of
+the administrators' side in one Region.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ OTHER = {EAST: WEST, WEST: EAST}
 
 @dataclass
 class AwsWorld:
-    """AWS in two Regions with everything that is there before the first client."""
+    """AWS in two Regions, set up but without clients."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     random_bytes: CountingBytes = field(default_factory=CountingBytes)
@@ -95,10 +95,10 @@ class AwsWorld:
             Name=f"{PREFIX}/{name}", ClientRequestToken=f"{name:-<36}", SecretString=text
         )
 
-    # What stands there, looked at behind everybody's back
+    # Inspection of stored state, without API calls
 
     def record_secrets(self, region: str) -> dict[ClientId, Secret]:
-        """Return the secrets of clients in *region*."""
+        """Return the client secrets in *region*."""
         start = f"{PREFIX}/clients/"
         return {
             ClientId(name.removeprefix(start)): secret
@@ -122,7 +122,7 @@ class AwsWorld:
         return VersionId(secret.holder("AWSCURRENT") or "")
 
     def ours(self, region: str) -> Iterator[tuple[str, ClientId]]:
-        """Yield the app clients of *region* that carry our mark."""
+        """Yield the app clients of *region* with the name prefix."""
         mark = app_client_name(PREFIX, ClientId(""))
         for app_client_id, found in self.pools[region].clients.items():
             name = found.settings["ClientName"]
@@ -130,17 +130,17 @@ class AwsWorld:
                 yield app_client_id, ClientId(name.removeprefix(mark))
 
     def denied(self, region: str) -> frozenset[ClientId]:
-        """Return who is denied in *region*."""
+        """Return the denied clients in *region*."""
         text = self.secrets[region].secrets[f"{PREFIX}/region"].current.text
         return record_json.state_from_json(text).denied
 
     def write_by_hand(self, client_id: ClientId, **changes: object) -> None:
-        """Change members of the stored JSON, as somebody with a console would."""
+        """Change members of the stored JSON, as an operator at the console would."""
         secret = self.record_secrets(EAST)[client_id]
         secret.current.text = json.dumps(json.loads(secret.current.text) | changes)
 
     def untidiness(self) -> list[str]:
-        """Return, in words, everything that is not as it should be when all is done."""
+        """Return a description of every inconsistency that is left at the end."""
         for each in self.aws.settle:
             each()
         return [*self._bad_records(), *self._bad_app_clients(), *self._bad_replicas()]
@@ -206,10 +206,10 @@ class AwsWorld:
             if client_id not in here:
                 yield "a replica has no primary"
 
-    # What clients see
+    # Token requests
 
     def exchange(self, region: str) -> Exchange:
-        """Return the exchange of *region* in a process that has cached nothing."""
+        """Return the exchange of *region* in a process with empty caches."""
         secrets = self.aws.secrets_manager(self.secrets[region])
         state = StateSecret(lambda: secrets, PREFIX, self.random_bytes)
         reader = ClientSecretsReader(lambda: secrets, PREFIX)
@@ -239,7 +239,7 @@ class AwsWorld:
 
 
 class Operators:
-    """A process that serves administrators in *region*."""
+    """Process that serves administrators in *region*."""
 
     def __init__(self, world: AwsWorld, region: str = EAST) -> None:
         self.world = world

@@ -1,10 +1,10 @@
 """
-Which test shows which requirement of which standard, as a Markdown table.
+Markdown table of the standards' requirements and the tests that show them.
 
     python -m tests.compliance [paths]
 
-It is made of the `rfc(spec, section, requirement)` markers, so it cannot
-promise what no test shows.
+The table is generated from the `rfc(spec, section, requirement)` markers, so it
+has no requirement without a test.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ROOT = TESTS.parent
 
 
 class Requirement(NamedTuple):
-    """What a standard asks, in our words."""
+    """Requirement of a standard, paraphrased."""
 
     spec: str
     section: str
@@ -36,14 +36,14 @@ class CollectionError(Exception):
 
 
 class _Collector:
-    """A pytest plugin that keeps what was collected."""
+    """Pytest plugin that records the collected tests."""
 
     def __init__(self) -> None:
         self.tests: dict[Requirement, dict[str, None]] = defaultdict(dict)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         for item in session.items:
-            # One line for a test, however many parameters it has.
+            # One line per test, for all its parameters.
             name = item.nodeid.partition("[")[0]
             for marker in item.iter_markers("rfc"):
                 self.tests[Requirement(*marker.args)][name] = None

@@ -1,8 +1,8 @@
 """
-The local two-Region cloud, for every suite that wants it.
+Local two-Region cloud, for every suite that needs it.
 
-One cloud serves a whole process of the session.  A test that asks for it is marked `cloud`,
-so that `-m "not cloud"` is quick and needs nothing but this process.
+One cloud serves a whole process of the session.  A test that uses it is marked `cloud`,
+so that `-m "not cloud"` is fast and needs only this process.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from local.cloud import Cloud
     from tests.distribution import Units
 
-# What takes longest begins first, so that the many quick tests fill the gaps at the end.
+# The longest tests start first, so that the many fast ones fill the gaps at the end.
 _LONGEST_FIRST = (
     "tests/e2e/test_iam.py",
     "tests/e2e/",
@@ -63,7 +63,7 @@ def _rank(nodeid: str) -> int:
 
 @pytest.fixture(autouse=True)
 def _sdk_says_what_it_is() -> Iterator[None]:
-    """Each Chalice() adds to what the SDK says of itself, until servers refuse so long a header."""
+    """Reset the SDK's User-Agent: each Chalice() extends it, until servers refuse the header."""
     before = os.environ.get("AWS_EXECUTION_ENV")
     yield
     if before is None:
@@ -74,18 +74,18 @@ def _sdk_says_what_it_is() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    """Start a cloud with both stages deployed; for tests that leave it whole."""
+    """Start a cloud with both stages deployed; for tests that do not break it."""
     from local.cloud import Cloud  # noqa: PLC0415 - most runs do without
 
     state = tmp_path_factory.mktemp("cloud") / "state"
-    # What changes takes hold sooner, or the tests would wait for half a minute.
+    # Changes take effect sooner, or the tests would wait for half a minute.
     with Cloud.up(state, quiet=True, settings={"FRESH_SECONDS": "3"}) as running:
         yield running
 
 
 @pytest.fixture
 def breakable_cloud(cloud: Cloud) -> Iterator[Cloud]:
-    """Lend the same cloud to a test that breaks it or counts its calls; mend it afterwards."""
+    """Lend the same cloud to a test that breaks it or counts its calls; repair it afterwards."""
     cloud.reset()
     yield cloud
     cloud.reset()

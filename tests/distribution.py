@@ -1,9 +1,9 @@
 """
-How the tests are spread over several processes (`pytest -n 4`, what `make test` does).
+Distribution of the tests over several processes (`pytest -n 4`, as in `make test`).
 
-The end-to-end tests wait more than they compute, and each process has a local cloud of its own to
-wait for. What shares something dear stays in one process and in its order: the tests of a file, and
-those of the local cloud itself, which have another cloud.
+The end-to-end tests wait more than they compute, and each process waits for its own local cloud.
+Tests that share an expensive fixture stay in one process and in order: the tests of a file, and
+those of the local cloud itself, which use another cloud.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _ONE_UNIT = ("tests/local/",)
 
 
 class Units(LoadScopeScheduling):  # type: ignore[misc]
-    """Hands out one unit after the other, each to the process that is the first to be free."""
+    """Scheduler that gives each unit in turn to the first idle process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return next(

@@ -1,13 +1,13 @@
 """
 AWS in two Regions, in memory, at the granularity of API calls.
 
-The real adapters run on it: it speaks what botocore's clients speak, and holds
+The real adapters run on it: it has the interface of botocore's clients, and checks
 their requests and its own answers against botocore's models.  Every call goes
-through `FakeAws.carry_out`, which notes it and lets a test's `Accident` happen
-to it: the process ends before or after the call, an answer gets lost, somebody
-else is at work meanwhile.
+through `FakeAws.carry_out`, which records it and applies a test's `Accident`: the
+process ends before or after the call, an answer gets lost, another process runs
+meanwhile.
 
-How the services behave is in `fake_secrets_manager` and `fake_cognito`.
+`fake_secrets_manager` and `fake_cognito` have the services' behavior.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ SECRETS_MANAGER, COGNITO, TOKEN_ENDPOINT = "secretsmanager", "cognito-idp", "tok
 
 
 class Crash(BaseException):
-    """The process ends here; nothing in it gets to clear up."""
+    """End of the process, without any cleanup."""
 
 
 class AwsError(Exception):
-    """What a service refuses with."""
+    """Refusal of a service."""
 
     def __init__(self, code: str, message: str = "") -> None:
         super().__init__(code)
@@ -54,7 +54,7 @@ class AwsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as the choke point sees it."""
+    """Call as recorded by `FakeAws.carry_out`."""
 
     region: str
     service: str
@@ -65,7 +65,7 @@ class Call:
 
 
 class Accident(Protocol):
-    """Stands between a call, the *number*th one, and its being carried out."""
+    """Interception of the *number*th call, before it is carried out."""
 
     def __call__(self, number: int, call: Call, carry_out: CarryOut) -> Any: ...
 
@@ -122,7 +122,7 @@ def lose_answer(number: int) -> Accident:
 
 
 def arrive_late(number: int, late: list[CarryOut]) -> Accident:
-    """Have a call time out and end up in *late*: whoever carries it out decides when."""
+    """Time a call out and put it into *late*, to be carried out later."""
 
     def happen(carry_out: CarryOut) -> NoReturn:
         late.append(carry_out)
@@ -132,7 +132,7 @@ def arrive_late(number: int, late: list[CarryOut]) -> Accident:
 
 
 def meanwhile(number: int, action: Callable[[], object]) -> Accident:
-    """Have *action* happen, wholly and undisturbed, just before a call."""
+    """Run *action*, completely and undisturbed, just before a call."""
 
     def happen(carry_out: CarryOut) -> Any:
         action()
@@ -142,7 +142,7 @@ def meanwhile(number: int, action: Callable[[], object]) -> Accident:
 
 
 class Service(Protocol):
-    """One service in one Region: a method per operation, in botocore's spelling."""
+    """Service in one Region: a method per operation, in botocore's spelling."""
 
     @property
     def region(self) -> str: ...
@@ -153,10 +153,9 @@ class FakeAws:
     """
     Both Regions, on one *clock*.
 
-    Whoever calls a Region in *down* gets no answer, and nothing is replicated
-    into it.  `settle` brings what happens by itself up to now.  Unless
-    *strict*, calls are not held against botocore's models, which takes longer
-    than all the rest.
+    Calls to a Region in *down* get no answer, and nothing is replicated into it.
+    `settle` completes background work up to now.  Only with *strict* calls are
+    checked against botocore's models, which takes longer than all the rest.
     """
 
     clock: Callable[[], float]
@@ -185,7 +184,7 @@ class FakeAws:
         return self.accident(len(self.calls) - 1, call, carry_out)
 
     def watch(self, accident: Accident = none_at_all) -> None:
-        """Count calls from 0 again; have *accident* happen."""
+        """Count calls from 0 again, and apply *accident*."""
         self.calls.clear()
         self.accident = accident
 
@@ -207,7 +206,7 @@ def _operations(service: str) -> Mapping[str, OperationModel]:
     }
 
 
-# What the adapters ask for: building a model takes time.
+# Only the services that the adapters use: building a model takes time.
 _USED = frozenset(
     {
         "BatchGetSecretValue",
@@ -240,7 +239,7 @@ _VALIDATOR = ParamValidator()
 
 
 class _Client:
-    """Looks like botocore's client of a service."""
+    """Stand-in for botocore's client of a service."""
 
     def __init__(self, aws: FakeAws, name: str, service: Service) -> None:
         self._aws = aws
@@ -306,7 +305,7 @@ def _answer(
 
 def _check(members: Mapping[str, Any], shape: Any) -> None:
     """
-    Hold *members* against botocore's model.
+    Check *members* against botocore's model.
 
     Raises:
         ParamValidationError: As botocore does.

@@ -1,7 +1,7 @@
 """
 Cognito of `fake_aws`: one user pool per Region, its app clients and their secrets.
 
-Only what the adapters use of it; how it behaves is from AWS's documentation.
+It covers the operations that the adapters use; the behavior is AWS's documented one.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DEFAULTS: Mapping[str, Any] = {
 
 @dataclass
 class PoolClient:
-    """An app client; *secrets* maps Cognito's secret ID to value and time, oldest first."""
+    """App client; *secrets* maps Cognito's secret ID to value and time, oldest first."""
 
     settings: Answer
     created_at: float
@@ -99,7 +99,7 @@ class Cognito:
         found = self._find(UserPoolId, ClientId)
         name = ClientName or found.settings["ClientName"]
         self._check_settings(name, settings)
-        # What is left out is reset.
+        # Omitted settings are reset.
         found.settings = {**_DEFAULTS, **settings, "ClientName": name}
         return {"UserPoolClient": self._described(ClientId)}
 
@@ -185,7 +185,7 @@ class Cognito:
 
 @dataclass(frozen=True)
 class CognitoTokens:
-    """`TokenEndpoint` of a pool of `Cognito`; asking it is a call like any other."""
+    """`TokenEndpoint` of a pool of `Cognito`; a token request is a call like any other."""
 
     pool: Cognito
     clock: Callable[[], float]

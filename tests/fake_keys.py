@@ -1,4 +1,4 @@
-"""Signing keys of pools, and a written fake of where their snapshot is kept."""
+"""Signing keys of pools, and a fake of their snapshot's store."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class FakeKeyStore(Failing):
 
 
 class FakeIssuers(dict[str, tuple[SigningKey, ...] | None]):
-    """What each issuer answers; `None`: it does not."""
+    """Answers of the issuers; `None` for one that does not answer."""
 
     def fetches(self) -> Mapping[str, Any]:
         return {issuer: self._fetch(issuer) for issuer in self}

@@ -1,7 +1,7 @@
 """
-Secrets Manager of `fake_aws`: labels, replicas, recovery windows, lists that lag.
+Secrets Manager of `fake_aws`: labels, replicas, recovery windows, lagging lists.
 
-Only what the adapters use of it; how it behaves is from AWS's documentation.
+It covers the operations that the adapters use; the behavior is AWS's documented one.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Version:
 @dataclass
 class Secret:
     """
-    A secret in one Region, or, with *primary_region*, the replica of one.
+    Secret in one Region, or, with *primary_region*, the replica of one.
 
     *replicas* maps a Region to the status of the replica there.
     """
@@ -57,11 +57,11 @@ class Secret:
 
     @property
     def current(self) -> Version:
-        """The version that everybody reads."""
+        """Version with the label AWSCURRENT."""
         return self.versions[self.holder(CURRENT) or ""]
 
     def attach(self, label: str, version: str) -> None:
-        """Move *label*; AWSPREVIOUS stays where AWSCURRENT was."""
+        """Move *label*; AWSPREVIOUS goes where AWSCURRENT was."""
         before = self.holder(label)
         if before == version:
             return
@@ -72,7 +72,7 @@ class Secret:
         self.versions[version].labels.add(label)
 
     def copy(self, primary_region: str) -> Secret:
-        """Return what its replica looks like."""
+        """Return a replica of the secret."""
         versions = {
             each: replace(version, labels=set(version.labels))
             for each, version in self.versions.items()
@@ -89,11 +89,11 @@ class Secret:
 @dataclass
 class Replicator:
     """
-    Carries secrets from Region to Region, some *seconds* after they changed.
+    Replication of secrets between Regions, some *seconds* after a change.
 
-    What concerns a Region that is down waits until it is back.  *detached* is
-    what the primary secret says of a replica that was promoted, which AWS does
-    not document; `None`: nothing.
+    Changes to or from a Region that is down wait until it is back.  *detached* is
+    the status of a promoted replica at the primary secret, which AWS does not
+    document; `None`: no entry.
     """
 
     aws: FakeAws
@@ -103,17 +103,17 @@ class Replicator:
     _due: list[tuple[float, frozenset[str], Callable[[], None]]] = field(default_factory=list)
 
     def later(self, here: str, there: str, work: Callable[[], None]) -> None:
-        """Carry something from *here* to *there* after a while."""
+        """Queue a change from *here* to *there*."""
         self._due.append((self.aws.clock() + self.seconds, frozenset({here, there}), work))
         self.settle()
 
     def hurry(self) -> None:
-        """Have everything be due that is on its way."""
+        """Make every queued change due."""
         now = self.aws.clock()
         self._due = [(min(due, now), regions, work) for due, regions, work in self._due]
 
     def settle(self) -> None:
-        """Do what is due."""
+        """Carry out due changes."""
         waiting, self._due = self._due, []
         for due, regions, work in waiting:
             if due <= self.aws.clock() and not regions & self.aws.down:
@@ -127,7 +127,7 @@ class SecretsManager:
     """
     Secrets Manager in *region*.
 
-    Its lists show what was true *list_seconds* ago.
+    Its lists show the state of *list_seconds* ago.
     """
 
     aws: FakeAws
@@ -140,7 +140,7 @@ class SecretsManager:
     def __post_init__(self) -> None:
         self.replicator.regions[self.region] = self
 
-    # What is read
+    # Reads
 
     def get_secret_value(
         self, *, SecretId: str, VersionStage: str = CURRENT, VersionId: str = ""
@@ -202,7 +202,7 @@ class SecretsManager:
         for name in sorted(self._listed):
             known = [entry for at, entry in self._listed[name] if at <= until]
             entry = known[-1] if known else None
-            # The filter ignores case.
+            # The filter is case-insensitive.
             wanted = any(name.lower().startswith(each.lower()) for each in starts)
             if entry is None or not wanted:
                 continue
@@ -216,7 +216,7 @@ class SecretsManager:
         return {"SecretList": page, **more}
 
     def described(self, name: str) -> tuple[str, str | None, str | None]:
-        """Return Description, status and expiry as lists will show them; no call."""
+        """Return Description, status and expiry as lists will show them, without a call."""
         secret = self.secrets[name]
         tags = secret.tags
         return (
@@ -225,7 +225,7 @@ class SecretsManager:
             tags.get("surrogate:expires-at"),
         )
 
-    # What is written
+    # Writes
 
     def create_secret(
         self,
@@ -332,7 +332,7 @@ class SecretsManager:
         return {"ARN": self._arn(secret)}
 
     def _detached(self, name: str, region: str) -> None:
-        """Learn that the replica in *region* is none any more."""
+        """Handle the promotion of the replica in *region*."""
         secret = self.secrets.get(name)
         if secret is None or region not in secret.replicas:
             return
@@ -359,7 +359,7 @@ class SecretsManager:
         secret.replicas.pop(there.region, None)
 
     def _carry(self, secret: Secret, there: SecretsManager, *, overwrite: bool = False) -> None:
-        """Bring the replica of *secret* up to date."""
+        """Update the replica of *secret*."""
         if secret.replicas.get(there.region, "Failed") in {"Failed", "Detached"}:
             return
         present = there.secrets.get(secret.name)
@@ -371,7 +371,7 @@ class SecretsManager:
         there._list(there.secrets[secret.name])
         secret.replicas[there.region] = "InSync"
 
-    # The end
+    # Deletion
 
     def delete_secret(
         self,
@@ -408,7 +408,7 @@ class SecretsManager:
         self._changed(secret)
         return _named(secret, self._arn(secret))
 
-    # Within
+    # Internals
 
     def _find(self, secret_id: str) -> Secret:
         name = secret_id.rpartition(":secret:")[2].removesuffix(_SUFFIX)
@@ -464,7 +464,7 @@ class SecretsManager:
         return entry
 
     def _arn(self, secret: Secret) -> str:
-        # A replica's differs in nothing but the Region.
+        # The ARN of a replica differs only in the Region.
         return f"arn:aws:secretsmanager:{self.region}:123456789012:secret:{secret.name}{_SUFFIX}"
 
     def _make_room(self, secret: Secret) -> None:

@@ -1,4 +1,4 @@
-"""A user pool that resets what an update leaves out, and functions that Cognito may invoke."""
+"""User pool that resets omitted settings, and functions that Cognito may invoke."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from botocore.validate import ParamValidator
 from tests.operator_fakes import refusal
 
 Json = dict[str, Any]
-# What a pool that people use as well has: everything that UpdateUserPool could lose.
+# Settings of a pool that people use as well: all that UpdateUserPool could reset.
 FULL: Json = {
     "Name": "people-and-machines",
     "Policies": {
@@ -90,7 +90,7 @@ def service_model() -> Any:
 
 @dataclass
 class ResettingPool:
-    """Cognito with one pool; an update sets all that it leaves out to its default: nothing."""
+    """Cognito with one pool, whose update removes every omitted setting."""
 
     user_pool_id: str
     region: str
@@ -124,7 +124,7 @@ class ResettingPool:
         for name in self.forgotten:
             self.settings["LambdaConfig"].pop(name)
         if "TemporaryPasswordValidityDays" in password:
-            # It is shown in both places.
+            # It is shown under both members.
             days = password["TemporaryPasswordValidityDays"]
             shown = self.settings.setdefault("AdminCreateUserConfig", {})
             shown["UnusedAccountValidityDays"] = days
@@ -133,7 +133,7 @@ class ResettingPool:
 
 @dataclass
 class TriggerFunctions:
-    """Lambda with functions, each with a resource policy; *run* answers what is invoked."""
+    """Lambda with functions, each with a resource policy; *run* answers invocations."""
 
     region: str
     permitted: dict[str, list[Json]] = field(default_factory=dict)

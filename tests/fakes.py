@@ -1,7 +1,7 @@
 """
-The outside world, written by us: in memory, obedient, and able to fail on demand.
+In-memory fakes of the ports, which can fail on demand.
 
-`tests/contract` holds these to the same suite as the real adapters.  A fake
+`tests/contract` runs the same suite over these and the real adapters.  A fake
 fails when `failures` holds an exception under a method's name: one is taken
 for each call.
 """
@@ -57,7 +57,7 @@ def _new_version() -> VersionId:
 
 
 class FakeClock:
-    """A clock that stands still until it is moved."""
+    """Clock that stands still until it is moved."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
@@ -70,7 +70,7 @@ class FakeClock:
 
 
 class CountingBytes:
-    """Unpredictable enough for tests, and the same in every run."""
+    """Source of distinct bytes, the same in every run."""
 
     def __init__(self) -> None:
         self._counter = itertools.count(1)
@@ -83,7 +83,7 @@ class CountingBytes:
 
 
 class CountingArgon2(PasswordHasher):
-    """argon2 at its cheapest, which remembers the hashes it was asked to verify."""
+    """argon2 with the cheapest profile, which records the hashes it verified."""
 
     def __init__(self, time_cost: int = CHEAPEST.time_cost) -> None:
         super().__init__(
@@ -104,11 +104,11 @@ class CountingArgon2(PasswordHasher):
 @dataclass
 class Failing:
     """
-    Raises what a test put into `failures`, and remembers what was called.
+    Base of fakes that raise a test's `failures` and record their calls.
 
     `None` among the failures lets one call pass.  `lost` is raised after the
     work was done, as when an answer does not arrive.  `meanwhile` runs first:
-    time passes, or somebody else is at work.
+    time passes, or another process acts.
     """
 
     failures: dict[str, list[Exception | None]] = field(default_factory=lambda: defaultdict(list))
@@ -121,7 +121,7 @@ class Failing:
         self.meanwhile.get(name, _nothing)()
         failure = self.failures[name].pop(0) if self.failures[name] else None
         if failure is not None:
-            # A copy: what is thrown learns its Region on its way, and tests use one twice.
+            # A copy: callers add the Region to the exception, and tests use one twice.
             raise copy(failure)
 
     def _done(self, name: str) -> None:
@@ -130,7 +130,7 @@ class Failing:
 
 
 def _nothing() -> None:
-    """Stand in where nothing happens meanwhile."""
+    """Do nothing: the default for `meanwhile`."""
 
 
 @dataclass
@@ -138,9 +138,9 @@ class FakeRecordStore(Failing):
     """
     `RecordStore` in memory; replicas follow at once unless `lag` is set.
 
-    Unless `other_region_answers`, nobody can say how far a replica has come.
-    Lists lack what is `unlisted` yet, and show what `shown` says in place of
-    what the record does.
+    Unless `other_region_answers`, the replication status is unknown.  Lists lack
+    the `unlisted` clients, and show the entries of `shown` in place of the
+    record's.
     """
 
     stored: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
@@ -286,7 +286,7 @@ class FakeStateStore(Failing):
         return cls.of(RegionState(writer=True, took_over=False))
 
     def hand_over_to(self, other: FakeStateStore) -> None:
-        """Write no more; *other* does."""
+        """Make *other* the writing Region."""
         if self.stored is not None and other.stored is not None:
             here, there = self.stored.value, other.stored.value
             self.stored = Versioned(replace(here, writer=False), _new_version())
@@ -330,7 +330,7 @@ class FakeDeploymentKey(Failing):
 
 @dataclass
 class FakeAppClient:
-    """What `FakeAppClients` keeps of one app client."""
+    """App client of `FakeAppClients`."""
 
     name: str
     client_id: ClientId | None
@@ -431,7 +431,7 @@ class FakeAppClients(Failing):
         found = self._find(app_client_id)
         if len(found.secrets) == 2:
             raise AppClientsRefusedError("LimitExceededException")
-        # Two within a second have different IDs, too.
+        # Two made within a second have different IDs, too.
         now = int(self.clock())
         name = f"{app_client_id}--{now}{next(self._counter)}"
         found.secrets[name] = (value, now)
@@ -492,7 +492,7 @@ class FakeTokenEndpoint(Failing):
 
 @dataclass
 class Events:
-    """Takes what would be logged."""
+    """Recorder of log events."""
 
     seen: list[Mapping[str, Any]] = field(default_factory=list)
 

@@ -1,8 +1,8 @@
 """
-What API Gateway hands to the function, and what it takes back.
+API Gateway's events for the function, and the function's responses.
 
-The shape is that of a REST API's proxy integration (payload format 1.0), which
-is what Chalice deploys.
+The format is that of a REST API's proxy integration (payload format 1.0), which
+Chalice deploys.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True)
 class Answer:
-    """What the function hands back to API Gateway."""
+    """Response of the function to API Gateway."""
 
     status: int
     headers: dict[str, str]
@@ -63,8 +63,8 @@ def event(
     """
     Return the event of a request.
 
-    With *encoded*, or where *body* is no text, it arrives base64-encoded.
-    Where there are no headers or no query, API Gateway says `None`.
+    With *encoded*, or for a *body* that is no text, the body is base64-encoded.
+    Without headers or without a query, API Gateway sends `None`.
     """
     if isinstance(body, bytes) or encoded:
         raw = body.encode() if isinstance(body, str) else body or b""
@@ -131,7 +131,7 @@ def basic(client_id: str, client_secret: str, scheme: str = "Basic") -> tuple[st
 
 
 class InFull:
-    """Recognizes no request, and has each exchanged by a function."""
+    """Request memo that matches no request; a function exchanges each."""
 
     def __init__(self, exchange: Callable[[TokenRequest], TokenResponse]) -> None:
         self._exchange = exchange
@@ -175,7 +175,7 @@ class TokenApi:
         self.client: IssuedCredentials = self.world.client()
 
     def call(self, **request: Any) -> Answer:
-        """Send a request as it is."""
+        """Send a request unchanged."""
         return call(self.app, event(**request))
 
     def form(
@@ -214,5 +214,5 @@ class TokenApi:
 
     @property
     def hashed(self) -> int:
-        """How many argon2 verifications there were."""
+        """Number of argon2 verifications."""
         return len(self.world.argon2.verified)

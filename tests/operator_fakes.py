@@ -1,4 +1,4 @@
-"""What `configure` and `doctor` ask beside secrets and app clients, in memory."""
+"""In-memory fakes of the other services that `configure` and `doctor` call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POOL_DOMAIN = "machines"
 
 
 def settings(**changes: str) -> Settings:
-    """Return the settings that ship, with *changes*, as the operators' side reads them."""
+    """Return the shipped settings, with *changes*, as the operators' side reads them."""
     domains = {
         "OAUTH_HOST_PRIMARY": f"https://{POOL_DOMAIN}.auth.us-east-1.amazoncognito.com/oauth2/token",
         "OAUTH_HOST_SECONDARY": (
@@ -182,7 +182,7 @@ class FakeConnect:
 
 @dataclass(frozen=True)
 class Lost:
-    """A client of a Region that does not answer."""
+    """Client of a Region that does not answer."""
 
     region: str
 

@@ -1,4 +1,4 @@
-"""Errors as administrators are told of them."""
+"""Errors as problem documents."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from chalicelib.http.problems import INTERNAL, problem_of
 
 
 def as_problem(error: OperationError) -> Problem:
-    """Return *error* as its problem; it has one, and names the Region whose service failed."""
+    """Return the problem of *error*; it must have one, which names the Region that failed."""
     problem = problem_of(error)
     assert problem is not INTERNAL
     assert not isinstance(error, ServiceError) or error.region or problem.slug == "invalid-cursor"

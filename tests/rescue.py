@@ -30,11 +30,11 @@ NO_CHOICE = Choices()
 
 class Rescue:
     """
-    A process of an operator's at the command line.
+    Operator's process at the command line.
 
-    The name leads to the secondary Region when that has taken over.  *canary*
-    is tried where it is not `None`.  *paced*: at the command line's own paces,
-    which the clock is moved by; without, at once.
+    The name resolves to the secondary Region after a takeover.  *canary* is tried
+    where it is not `None`.  *paced*: with the command line's rate limits, which
+    move the clock; otherwise without.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Rescue:
 
 
 def state(world: AwsWorld, region: str) -> RegionState:
-    """Return a Region's state, looked at behind everybody's back."""
+    """Return a Region's state, read without a call."""
     return record_json.state_from_json(
         world.secrets[region].secrets[f"{PREFIX}/region"].current.text
     )

@@ -1,4 +1,4 @@
-"""The environment that Chalice gives a stage, from `.chalice/config.json`."""
+"""Environment of a stage, from `.chalice/config.json`."""
 
 from __future__ import annotations
 

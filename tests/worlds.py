@@ -1,4 +1,4 @@
-"""Ready-made arrangements of the parts over fakes, for tests of use cases and routes."""
+"""Fixtures of the wired parts over fakes, for tests of use cases and routes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ FRESH, STALE = 30, 900
 
 
 def cheap_hasher(random_bytes: CountingBytes, argon2: CountingArgon2 | None = None) -> SecretHasher:
-    """Return a hasher of the cheapest profile, its decoy of the same."""
+    """Return a hasher of the cheapest profile, with a decoy of the same."""
     argon2 = argon2 or CountingArgon2()
     return SecretHasher(random_bytes, argon2=argon2, decoy=argon2.hash("a secret thrown away"))
 
@@ -93,7 +93,7 @@ class ExchangeWorld:
         )
 
     def jwks(self) -> KeyDocument:
-        """Return what is published of both pools' keys."""
+        """Return the published document of both pools' keys."""
         return self.documents.get("jwks")
 
     def client(self, **changes: Any) -> IssuedCredentials:
@@ -102,7 +102,7 @@ class ExchangeWorld:
         return self._store(issued, changes)
 
     def adopted(self, client_secret: str = COGNITO_SECRET, **changes: Any) -> IssuedCredentials:
-        """Store an adopted client, whose ID and secret are as Cognito made them."""
+        """Store an adopted client, whose ID and secret are Cognito's."""
         issued = IssuedCredentials(
             ADOPTED, credentials.secret_id(client_secret), client_secret=client_secret
         )
@@ -131,12 +131,12 @@ class ExchangeWorld:
         return self.store.stored[issued.client_id].value.secrets[0].hash
 
     def change(self, issued: IssuedCredentials, **changes: Any) -> None:
-        """Change a stored record, as an administrator elsewhere would."""
+        """Change a stored record, as another administrator would."""
         found = self.store.read(issued.client_id)
         self.store.replace(replace(found.value, **changes), found.version)
 
     def update_state(self, **changes: Any) -> None:
-        """Change the Region's state, as an administrator elsewhere would."""
+        """Change the Region's state, as another administrator would."""
         found = self.state.read()
         self.state.replace(replace(found.value, **changes), found.version)
 
@@ -196,7 +196,7 @@ class EnrollmentWorld:
 
     @property
     def stranded(self) -> set[AppClientId]:
-        """The app clients that no record refers to."""
+        """App clients that no record refers to."""
         referred = {
             regional.app_client_id
             for versioned in self.store.stored.values()

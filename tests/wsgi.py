@@ -1,4 +1,4 @@
-"""The application behind a WSGI interface: what comes in becomes API Gateway's event."""
+"""WSGI interface of the application: each request becomes an API Gateway event."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ class Gateway:
     """
     API Gateway in front of *app*.
 
-    Where a route asks for IAM, whoever sends `SIGNATURE` is `CALLER`; anybody
-    else arrives without an ARN, as if nothing stood in front of the function.
-    Paths and methods that there are not are left to the function, too.
+    On a route with IAM, a request with `SIGNATURE` comes from `CALLER`; any other
+    arrives without an ARN, as if no gateway checked signatures.  Unknown paths and
+    methods reach the function, too.
     """
 
     def __init__(self, app: Chalice) -> None:

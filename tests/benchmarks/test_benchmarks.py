@@ -1,4 +1,4 @@
-"""The benchmarks run, and what they count is what they say; no test here has an eye on a time."""
+"""The benchmarks run and count correctly; no test here checks a duration."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from tests.contract.loopback import Loopback, answer
 
 
 def run(name: str, out: Path) -> dict[str, Any]:
-    """Run the benchmark *name* in its quick mode; return what it wrote."""
+    """Run the benchmark *name* in its quick mode; return its results."""
     command = [sys.executable, "-m", "benchmarks", name, "--quick", "--out", str(out)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
@@ -39,7 +39,7 @@ def test_a_warm_exchange_hashes_nothing_and_opens_no_socket(tmp_path: Path) -> N
     assert {"no_op", "exchange", "exchange_with_telemetry"} == found["subjects"].keys()
     for crowd in found["crowds"]:
         assert (crowd["argon2"], crowd["sockets"], crowd["requests"]) == (0, 0, 0)
-        # A count of all blocks of the interpreter, most of which are none of ours.
+        # A count of all blocks of the interpreter, most of which are not the application's.
         assert crowd["blocks_left_allocated_per_exchange"] < 1
 
 

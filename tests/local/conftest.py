@@ -1,7 +1,7 @@
 """
 One cloud for the tests of the cloud itself, with a small application instead of the project's.
 
-Its state is put back after every test, so that a test may break what it likes.
+Its state is restored after every test, so that a test may break any part of it.
 """
 
 import shutil

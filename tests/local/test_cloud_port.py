@@ -1,4 +1,4 @@
-"""The shared port finds the Region of a request in the request."""
+"""The shared port reads the Region from the request."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Cognito, asked through the SDK and at its token endpoint."""
+"""Cognito, called through the SDK and at its token endpoint."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Each door of the cloud lets through what the AWS endpoint in its place would."""
+"""Each door of the cloud accepts the requests that its AWS endpoint would."""
 
 import json
 import sys
@@ -177,7 +177,7 @@ def test_a_fault_can_reset_the_connection(cloud: Cloud) -> None:
 def test_a_refusal_waits_for_the_request_and_leaves_the_connection_open(
     cloud: Cloud, path: str, target: str, status: int
 ) -> None:
-    """A client that keeps its connection must not find it closed: its next request would fail."""
+    """The next request of a client that reuses its connection would fail on a closed one."""
     cloud.add_fault("secretsmanager", "deny", "primary")
     endpoint = urlsplit(cloud.endpoints["region_endpoints"]["primary"]).netloc
     with closing(HTTPConnection(endpoint, timeout=10)) as connection:
@@ -187,7 +187,7 @@ def test_a_refusal_waits_for_the_request_and_leaves_the_connection_open(
             connection.putheader("Content-Type", "application/x-amz-json-1.1")
             connection.putheader("Content-Length", "2")
             connection.endheaders()
-            cloud.calls()  # whoever answers a head without its body has done so by now
+            cloud.calls()  # an answer to the head without its body would have arrived by now
             connection.send(b"{}")
             with connection.getresponse() as response:
                 assert response.status == status

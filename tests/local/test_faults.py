@@ -1,4 +1,4 @@
-"""Faults strike as often as they say, and speak the protocol of their service."""
+"""Faults apply as often as configured, in the protocol of their service."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""The front door leads where Route 53's records and health checks say, TTLs included."""
+"""The front door follows Route 53's records, health checks and TTLs."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -86,7 +86,7 @@ def test_the_name_resolves_to_the_primary(cloud: Cloud) -> None:
 
 
 def test_losing_the_primary_alone_moves_nothing(cloud: Cloud) -> None:
-    """Only a person moves the traffic: the check asks the standby whether it took over."""
+    """Only an operator moves the traffic: the check reads whether the standby took over."""
     cloud.set_region("primary", "refused")
     time.sleep(1)
     assert answers(cloud) == "us-east-1"
@@ -142,7 +142,7 @@ def test_a_dns_answer_is_cached_for_its_ttl(cloud: Cloud, records: Records) -> N
         records.replace(to("us-west-2"))
         assert eventually(lambda: answers(cloud) == "us-west-2")
         found = reached(cloud)
-        # On a busy machine the answer may have run out before anybody looked.
+        # On a busy machine the answer may have expired before this check.
         if looked_in_time := time.monotonic() - began < ttl:
             assert found == "us-east-1", "the resolver still has the old answer"
             break

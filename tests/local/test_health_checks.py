@@ -1,4 +1,4 @@
-"""Health checks change their mind as Route 53's do."""
+"""Health checks change their status as Route 53's do."""
 
 import asyncio
 from collections.abc import Callable
@@ -10,7 +10,7 @@ FAST = 10_000.0  # time scale: an interval of 10 s is a millisecond
 
 
 class Server:
-    """Answers every request with one status, which may change."""
+    """Server that answers every request with one changeable status."""
 
     def __init__(self, status: int) -> None:
         self.status = status

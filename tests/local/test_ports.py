@@ -1,4 +1,4 @@
-"""No two clouds are given the same ports, whether or not anybody listens on them yet."""
+"""No two clouds get the same ports, even before a process listens on them."""
 
 import socket
 import subprocess

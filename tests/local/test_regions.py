@@ -1,4 +1,4 @@
-"""Taking a Region away looks, to its clients, like a Region that is gone."""
+"""To clients, a Region cut off by the switch looks like a lost one."""
 
 import socket
 import time
@@ -15,7 +15,7 @@ from local.processes import _members
 
 pytestmark = pytest.mark.cloud
 
-# As /proc/net/tcp writes them: the address in the order of its bytes in memory.
+# In the format of /proc/net/tcp: the address in memory byte order.
 LOOPBACK_IN_HEXADECIMAL = "0100007F"
 LISTEN = "0A"
 
@@ -152,7 +152,7 @@ def linked(descriptor: Path) -> str:
 
 
 def urls(value: object) -> Iterator[str]:
-    """Yield every URL in the endpoints, however deep."""
+    """Yield every URL in the endpoints, at any depth."""
     if isinstance(value, dict):
         for each in value.values():
             yield from urls(each)
@@ -162,7 +162,7 @@ def urls(value: object) -> Iterator[str]:
 
 @pytest.mark.skipif(not Path("/proc/net/tcp").exists(), reason="only Linux tells who listens")
 def test_every_port_listens_on_loopback_only(cloud: Cloud) -> None:
-    # Whatever the cloud's processes started is in their process groups.
+    # All children of the cloud's processes are in their process groups.
     pids = {pid for record in cloud.processes for pid in (record.pid, *_members(record.pid))}
     found = listening(pids)
     assert {address for address, _ in found} == {LOOPBACK_IN_HEXADECIMAL}

@@ -1,4 +1,4 @@
-"""REST APIs that are made from a document, as `chalice deploy` makes them."""
+"""REST APIs imported from a document, as by `chalice deploy`."""
 
 from __future__ import annotations
 

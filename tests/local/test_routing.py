@@ -1,4 +1,4 @@
-"""What the front door follows is what `infra/routing.yaml` would deploy."""
+"""The front door follows the records that `infra/routing.yaml` deploys."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PARAMETERS = {
 
 
 def declared() -> dict[str, Any]:
-    """Return the template's resources, as another reader than ours reads them."""
+    """Return the template's resources, read by an independent parser."""
     return {
         name: each["Properties"] for name, each in cfn_yaml.load(str(TEMPLATE))["Resources"].items()
     }
@@ -84,7 +84,7 @@ def test_the_local_route_53_holds_what_the_template_declares(cloud: Cloud) -> No
 
     # As the front door reads it.
     config = cloud._control("GET", "dns")["health_checks"][check_id]
-    # This machine has no TLS, and the standby is asked by its address.
+    # This machine has no TLS, and the standby is probed by its address.
     own_ways = {"Type", "Port", "EnableSNI", "FullyQualifiedDomainName", "ResourcePath"}
     for key in set(wanted.health_check) - own_ways:
         assert config[key] == wanted.health_check[key]

@@ -1,4 +1,4 @@
-"""Replication is asynchronous, ordered, and stops at a Region that is away."""
+"""Replication is asynchronous, ordered, and stops at a Region that is down."""
 
 from typing import Any
 

@@ -83,7 +83,7 @@ def test_the_current_label_moves_only_from_the_named_version() -> None:
 
 
 def test_a_move_that_was_made_already_is_refused_when_it_is_repeated() -> None:
-    """A client cannot take the repetition of its own compare-and-swap for granted."""
+    """A client cannot rely on a repeat of its own compare-and-swap."""
     secret = a_secret("a", "b")
     with pytest.raises(AwsError):
         move_label(secret, "AWSCURRENT", to="version-b", from_version="version-a", now=NOW)

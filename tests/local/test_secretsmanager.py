@@ -1,4 +1,4 @@
-"""Secrets Manager, asked through the SDK as the application asks it."""
+"""Secrets Manager, called through the SDK as the application calls it."""
 
 import uuid
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""What holds for these tests: no network, and no clock that hurries anybody."""
+"""Common fixtures of these tests: no network, and no time limits of Hypothesis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ settings.load_profile("unit")
 
 @pytest.fixture(autouse=True)
 def _no_network() -> Iterator[None]:
-    """Fail whoever opens a socket, other than the pair that an event loop wakes itself with."""
+    """Fail a test that opens a socket, except for the pair that an event loop wakes itself with."""
     disable_socket(allow_unix_socket=True)
     yield
     enable_socket()

@@ -1,4 +1,4 @@
-"""Tokens that somebody made on purpose: all refused, each for its reason, at no fetch each."""
+"""Forged tokens: each is refused with its error and causes no fetch."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def signed_by(key: str, **header: object) -> Attack:
 
 
 def foreign_pool(pool_id: str) -> Attack:
-    """Sign with a key of one's own, in a pool of one's own, under the same key ID."""
+    """Sign with the attacker's key in the attacker's pool, under the same key ID."""
     return lambda world: pool(pool_id, kid=world.east.kid, key="attacker").token()
 
 
@@ -114,7 +114,7 @@ def stray_bits(part: int) -> Attack:
     """Spell a segment in another way that decodes to the same bytes."""
 
     def attack(world: World) -> str:
-        # A segment whose length leaves bits over: pad the header or payload until it does.
+        # A segment whose length leaves unused bits: pad the header or payload until it does.
         for filler in ("", "x", "xx"):
             token = world.east.token(header={"cty": filler}, filler=filler)
             parts = token.split(".")

@@ -1,4 +1,4 @@
-"""What API Gateway gets from the authorizers, for the events that it sends."""
+"""Answers of the authorizers to API Gateway's events."""
 
 from __future__ import annotations
 

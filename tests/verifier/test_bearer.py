@@ -243,7 +243,7 @@ def test_any_authorization_header_yields_a_token_or_an_error(text: str) -> None:
     assert text.lower().lstrip(" \t").startswith("bearer ")
 
 
-# -- ASGI has more than requests -------------------------------------------------------------------
+# -- other ASGI connection types -------------------------------------------------------------------
 
 
 async def never(_scope: Any, _receive: Any, _send: Any) -> None:
@@ -326,7 +326,7 @@ def test_fetching_keys_does_not_block_the_event_loop(world: World) -> None:
         loop = asyncio.get_running_loop()
 
         def fetch(url: str) -> bytes:
-            # Answers only once the loop has run something else meanwhile.
+            # Answers only after the loop has run another task.
             asyncio.run_coroutine_threadsafe(mark(), loop).result(30)
             return world.server(url)
 

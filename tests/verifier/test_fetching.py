@@ -1,4 +1,4 @@
-"""The default fetcher against servers that behave badly, over real sockets and real TLS."""
+"""The default fetcher against misbehaving servers, over real sockets and real TLS."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
 @pytest.fixture(autouse=True)
 def _no_network() -> None:
-    """Allow it: these tests are about the network, and stay on this machine."""
+    """Allow sockets: these tests need the network, and stay on this machine."""
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -56,7 +56,7 @@ class Server(socketserver.ThreadingTCPServer):
         return f"{self.scheme}://127.0.0.1:{self.server_address[1]}/keys/jwks.json"
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: clients that go away are what is tested."""
+        """Log nothing: clients that disconnect are part of the tests."""
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_malformed_answer_is_a_failure(serve: Serve, content: bytes) -> None:
     [b"", b"HTTP/1.1 200 OK\r\n", b"HTTP/1.0 200 OK\r\n\r\n", OK[:-2].replace(b"2\r", b"99999\r")],
 )
 def test_an_endless_answer_times_out(serve: Serve, head: bytes) -> None:
-    """Each byte comes in time; the whole does not."""
+    """Each byte arrives in time; the whole body does not."""
     stop = threading.Event()
 
     def drip(write: Callable[[bytes], object]) -> None:
@@ -161,7 +161,7 @@ def test_a_refused_connection_is_a_failure() -> None:
 
 
 def certificate(directory: Path, name: str) -> tuple[Path, Path]:
-    """Write a certificate for *name* that signs itself, and its key."""
+    """Write a self-signed certificate for *name*, and its key."""
     key: RSAPrivateKey = private_key("tls")
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "test")])
     now = dt.datetime.now(dt.UTC)
@@ -189,7 +189,7 @@ def certificate(directory: Path, name: str) -> tuple[Path, Path]:
 
 
 def tls_server(serve: Serve, directory: Path, name: str) -> tuple[Server, ssl.SSLContext]:
-    """Return a server for *name*, and who trusts it."""
+    """Return a server for *name*, and a TLS context that trusts it."""
     cert, key = certificate(directory, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(cert, key)

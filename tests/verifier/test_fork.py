@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Forking beside threads is what some servers do; a test process had better not.
+# Some servers fork beside threads; the test process itself must not.
 PROGRAM = """
 import os, signal, sys, threading
 from tests.verifier.world import World

@@ -1,4 +1,4 @@
-"""When key sets are fetched, what of them is used, and what remains when they cannot be had."""
+"""Fetches of key sets, selection of their keys, and behavior when they are unavailable."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ def world() -> World:
 
 
 def new_key(world: World) -> Pool:
-    """Let the eastern pool sign with a key that is new."""
+    """Publish a new key at the eastern issuer, and return a pool that signs with it."""
     rotated = pool(EAST, kid="new", key="rotated")
     world.server.documents[world.east.issuer.key_set_url] = {"keys": [world.east.jwk, rotated.jwk]}
     return rotated
 
 
-# -- when ------------------------------------------------------------------------------------------
+# -- times of a fetch ------------------------------------------------------------------------------
 
 
 def test_keys_are_fetched_once_and_by_the_first_token_that_needs_them(world: World) -> None:
@@ -155,7 +155,7 @@ def test_verify_at_once_does_not_fetch(world: World) -> None:
     assert not world.server.asked
 
 
-# -- what remains ----------------------------------------------------------------------------------
+# -- unavailable key sets --------------------------------------------------------------------------
 
 
 def test_a_lost_issuers_tokens_stay_verifiable(world: World) -> None:
@@ -289,11 +289,11 @@ def test_unknown_keys_cause_one_fetch_per_source_and_interval(world: World) -> N
 
 
 def test_the_issuers_key_wins_over_the_shared_one(world: World) -> None:
-    """Who writes the shared set cannot take a key's ID over once its issuer was asked."""
+    """The writer of the shared set cannot replace a key that was fetched from its issuer."""
     forger = pool(EAST, kid=world.east.kid, key="attacker")
     verifier = world.verifier(keys=SHARED_URL)
     verifier.verify(world.east.token())
-    verifier.verify(new_key(world).token())  # which its issuer has to be asked for
+    verifier.verify(new_key(world).token())  # which has to be fetched from its issuer
     world.server.documents[SHARED_URL] = world.shared(forger, world.west)
     world.monotonic.now += 3600
     verifier.verify(world.east.token())
@@ -322,7 +322,7 @@ def test_an_os_error_of_a_custom_fetcher_counts_as_unavailable(world: World) -> 
         world.verifier(fetch=fetch).verify(world.east.token())
 
 
-# -- what of it ------------------------------------------------------------------------------------
+# -- selection of keys -----------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -410,12 +410,12 @@ def test_any_key_set_document_is_parsed_or_refused(document: object) -> None:
         assert isinstance(keys_of(document, "https://issuer.example"), dict)
 
 
-# -- many at once ----------------------------------------------------------------------------------
+# -- concurrency -----------------------------------------------------------------------------------
 
 
 @dataclass
 class SlowServer(KeyServer):
-    """Answers when it is let go."""
+    """Server that answers when released."""
 
     entered: threading.Event = field(default_factory=threading.Event)
     go: threading.Event = field(default_factory=threading.Event)
@@ -475,7 +475,7 @@ def test_known_keys_verify_during_a_fetch(world: World) -> None:
 
 
 def test_a_flood_of_unknown_key_ids_during_an_outage_blocks_one_thread(world: World) -> None:
-    """The first one waits for an issuer that hangs; the others are told at once to come again."""
+    """The first thread waits for an issuer that hangs; the others fail at once as unavailable."""
     server = SlowServer(world.server.documents)
     server.go.set()
     verifier = world.verifier(fetch=server)
@@ -485,7 +485,7 @@ def test_a_flood_of_unknown_key_ids_during_an_outage_blocks_one_thread(world: Wo
     world.monotonic.now += 10
     with pytest.raises(KeysUnavailableError):
         verifier.verify(made_up)
-    server.down.clear()  # from here on it takes its time, and then answers
+    server.down.clear()  # from here on it answers slowly
     server.entered.clear()
     server.go.clear()
     world.monotonic.now += 10
@@ -499,7 +499,7 @@ def test_a_flood_of_unknown_key_ids_during_an_outage_blocks_one_thread(world: Wo
     server.go.set()
     threads[0].join(30)
     assert isinstance(results[0], UnknownKeyError)
-    with pytest.raises(UnknownKeyError):  # the outage is over, and the pause is not
+    with pytest.raises(UnknownKeyError):  # the outage is over, and the interval is not
         verifier.verify(made_up)
 
 

@@ -1,4 +1,4 @@
-"""The package stands alone."""
+"""The package has no dependencies but PyJWT."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_the_package_imports_only_the_standard_library_and_pyjwt() -> None:
                 imported |= {alias.name.partition(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 imported.add(str(node.module).partition(".")[0])
-    # _typeshed is there for type checkers only, as part of every one of them.
+    # _typeshed exists only in type checkers, and in all of them.
     assert imported - sys.stdlib_module_names == {"jwt", "cryptography", "_typeshed"}
 
 

@@ -1,4 +1,4 @@
-"""What is accepted, what it says, and what must be said before anything is."""
+"""Accepted tokens, their content, and the verifier's required arguments."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def world() -> World:
     return World()
 
 
-# -- what a token says -----------------------------------------------------------------------------
+# -- content of a token ----------------------------------------------------------------------------
 
 
 def test_a_client_has_the_same_name_in_both_regions_tokens(world: World) -> None:
@@ -217,7 +217,7 @@ def test_a_missing_client_map_is_refused(tmp_path: Path) -> None:
         ClientNames.from_file(tmp_path / "nowhere")
 
 
-# -- choices ---------------------------------------------------------------------------------------
+# -- arguments -------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("choice", ["keys", "token_use", "scopes", "clients"])
@@ -353,7 +353,7 @@ def test_a_verifier_with_a_snapshot_starts_while_every_issuer_is_gone(
         world.verifier(keys=keys).verify(world.east.token())
 
 
-# -- a key of one issuer is no key of another ------------------------------------------------------
+# -- keys of different issuers ---------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("start", ["shared", "issuers", "snapshot"])

@@ -1,4 +1,4 @@
-"""Two issuers with keys of their own, a key server that counts, and clocks that stand still."""
+"""Two issuers with their own keys, a counting key server, and clocks that stand still."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NOW = 1_800_000_000.0
 
 @cache
 def private_key(name: str, bits: int = 2048) -> RSAPrivateKey:
-    """Return the key of that *name*, the same whenever asked."""
+    """Return the key named *name*, the same at every call."""
     return generate_private_key(65537, bits)
 
 
@@ -49,7 +49,7 @@ def jwk(key: RSAPrivateKey, kid: str, **members: Any) -> Json:
 
 @dataclass(frozen=True)
 class Pool:
-    """An issuer that signs as a user pool does."""
+    """Issuer that signs as a user pool does."""
 
     issuer: Issuer
     key: RSAPrivateKey
@@ -57,7 +57,7 @@ class Pool:
     app_client_id: str
 
     def claims(self, **changes: Any) -> Json:
-        """Return what a machine's token says; None takes a claim out."""
+        """Return the claims of a machine's token; None removes a claim."""
         claims = {
             "sub": self.app_client_id,
             "token_use": "access",
@@ -84,7 +84,7 @@ class Pool:
         )
 
     def sign(self, header: str | bytes, payload: str | bytes) -> str:
-        """Sign any *header* and *payload*, as an issuer would that had lost its mind."""
+        """Sign any *header* and *payload*, even invalid ones."""
         parts = [part.encode() if isinstance(part, str) else part for part in (header, payload)]
         signed = ".".join(map(encode, parts))
         signature = self.key.sign(signed.encode(), PKCS1v15(), SHA256())
@@ -118,7 +118,7 @@ class Clock:
 
 @dataclass
 class KeyServer:
-    """Serves key sets by URL, or fails; remembers what was asked for."""
+    """Server of key sets by URL, which can fail and records requests."""
 
     documents: dict[str, object]
     asked: list[str] = field(default_factory=list)

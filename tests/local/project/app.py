@@ -1,4 +1,4 @@
-"""A small application that shows what its surroundings make of a request."""
+"""Small application that returns its request and environment."""
 
 import importlib.util
 import os

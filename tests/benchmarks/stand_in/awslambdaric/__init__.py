@@ -1,1 +1,1 @@
-"""Does what AWS's runtime client does, so that a test needs no package of it."""
+"""Stand-in for AWS's runtime client, so that a test does not need its package."""
