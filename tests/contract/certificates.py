@@ -29,7 +29,7 @@ def _alternative(host: str) -> x509.GeneralName:
 
 @dataclass(frozen=True, slots=True)
 class Authority:
-    """A certificate authority that nobody trusts unless told to."""
+    """Certificate authority that no default trust store contains."""
 
     directory: Path
     key: ec.EllipticCurvePrivateKey
@@ -54,19 +54,19 @@ class Authority:
 
     @property
     def bundle(self) -> Path:
-        """The file with this authority's certificate."""
+        """File with this authority's certificate."""
         return self.directory / "authority.pem"
 
     def server(self, *hosts: str) -> ssl.SSLContext:
-        """Return the context of a server that is certified to be one of *hosts*."""
+        """Return the TLS context of a server with a certificate for *hosts*."""
         return self._server(hosts, self.certificate.subject, self.key)
 
     def self_signed(self, *hosts: str) -> ssl.SSLContext:
-        """Return the context of a server that vouches for itself."""
+        """Return the TLS context of a server with a self-signed certificate."""
         return self._server(hosts, _name(hosts[0]), None)
 
     def trusting_client(self) -> ssl.SSLContext:
-        """Return the context of a client that trusts this authority and no other."""
+        """Return the TLS context of a client that trusts only this authority."""
         return ssl.create_default_context(cafile=str(self.bundle))
 
     def _server(

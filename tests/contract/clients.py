@@ -1,6 +1,6 @@
 """
-SDK clients for the contract suite: nothing in the environment can lead them astray,
-and accidents can happen to their requests.
+SDK clients for the contract suite: independent of the environment, with injectable
+failures of requests.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# No profile, no configuration files: only what is passed in.
+# No profile, no configuration files: only explicit parameters.
 _ISOLATED = {
     "profile": (None, None, None, None),
     "config_file": (None, None, os.devnull, None),
     "credentials_file": (None, None, os.devnull, None),
 }
 
-_ANY = "any"  # which is what moto takes
+_ANY = "any"  # the account of moto
 
 
 def _config(attempts: int, seconds: float) -> Config:
@@ -45,7 +45,7 @@ IMPATIENT = _config(attempts=1, seconds=0.3)
 
 
 class Aws:
-    """Makes clients that sign with one access key."""
+    """Factory of clients that sign with one access key."""
 
     def __init__(self, access_key_id: str = "AKIATESTS", secret_access_key: str = _ANY) -> None:
         self.botocore_session = botocore.session.Session(session_vars=_ISOLATED)
@@ -72,7 +72,7 @@ class Aws:
 
 
 def lose_answer(client: SecretsManagerClient, operation: str) -> None:
-    """Have the next request of *operation* arrive, and its answer get lost on the way back."""
+    """Lose the answer to the next request of *operation*, which arrives."""
 
     def happen(request: Any) -> None:
         session = URLLib3Session()
@@ -84,7 +84,7 @@ def lose_answer(client: SecretsManagerClient, operation: str) -> None:
 
 
 def lose_request(client: SecretsManagerClient, operation: str) -> None:
-    """Have the next request of *operation* get lost before it arrives."""
+    """Lose the next request of *operation* before it arrives."""
 
     def happen(request: Any) -> None:
         raise ConnectTimeoutError(endpoint_url=request.url)
@@ -93,7 +93,7 @@ def lose_request(client: SecretsManagerClient, operation: str) -> None:
 
 
 def meanwhile(client: SecretsManagerClient, operation: str, action: Callable[[], object]) -> None:
-    """Have *action* happen just before the next request of *operation* is sent."""
+    """Run *action* just before the next request of *operation* is sent."""
 
     def happen(request: Any) -> None:
         action()

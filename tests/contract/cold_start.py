@@ -1,4 +1,4 @@
-"""Starts the function of a stage in a process of its own, and watches whom it tries to reach."""
+"""Cold start of a stage's function in its own process, with a record of its connections."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What a function answered, and every `host:port` that it tried to connect to or look up."""
+    """Answers of a function, and every `host:port` that it tried to connect to or look up."""
 
     answers: list[Answer]
     attempts: frozenset[str]
 
 
 def cold_start(events: Sequence[Mapping[str, Any]], environment: Mapping[str, str]) -> Run:
-    """Hand *events* to a function that has just started, and that knows nothing yet."""
+    """Send *events* to a function that has just started with empty caches."""
     done = subprocess.run(
         [sys.executable, "-m", "tests.contract.function"],
         input=json.dumps(events),

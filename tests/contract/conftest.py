@@ -24,7 +24,7 @@ CLOUD = pytest.param("cloud", marks=pytest.mark.cloud)
 @pytest.fixture(autouse=True)
 def _skip_what_cannot_be(request: pytest.FixtureRequest) -> None:
     """
-    Skip what an implementation cannot show.
+    Skip tests that an implementation cannot pass.
 
     A module's `CANNOT` maps the implementation and the test to the reason.
     """
@@ -38,7 +38,7 @@ def _skip_what_cannot_be(request: pytest.FixtureRequest) -> None:
 
 @pytest.fixture(scope="session")
 def moto() -> Iterator[TwoRegions]:
-    """Start moto's AWS, which knows every Region, with a user pool in both of ours."""
+    """Start moto's AWS, which has every Region, with a user pool in both of the tests'."""
     server = ThreadedMotoServer(ip_address=LOOPBACK, port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -69,7 +69,7 @@ def _user_pool(aws: Aws, region: str, endpoint: str) -> str:
 
 @pytest.fixture(scope="session")
 def local_cloud(cloud: Cloud) -> TwoRegions:
-    """Return the local cloud, reached through its Regions' doors."""
+    """Return the local cloud, behind its Regions' doors."""
     root, described = cloud.identity("root"), cloud.endpoints
     roles = {region: role for role, region in described["regions"].items()}
     assert set(roles) == {EAST, WEST}
@@ -82,7 +82,7 @@ def local_cloud(cloud: Cloud) -> TwoRegions:
 
 @pytest.fixture
 def regions(implementation: str, request: pytest.FixtureRequest) -> TwoRegions:
-    """Return the AWS behind the adapters: moto's, the local cloud, or ours in memory."""
+    """Return the AWS behind the adapters: moto's, the local cloud, or the in-memory one."""
     found: TwoRegions = request.getfixturevalue(
         {"moto": "moto", "cloud": "local_cloud", "memory": "memory"}[implementation]
     )

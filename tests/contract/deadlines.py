@@ -1,4 +1,4 @@
-"""Deadlines that no clock hurries."""
+"""Deadlines without a clock."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Always:
-    """So many seconds are left whenever somebody asks."""
+    """Deadline with a constant number of seconds left."""
 
     seconds: float
 
@@ -16,7 +16,7 @@ class Always:
 
 
 class Then:
-    """What is left at the first look, at the second, and so on; then it is over."""
+    """Deadline with a scripted remaining time for each call; zero after the last."""
 
     def __init__(self, *seconds: float) -> None:
         self._left = list(seconds)

@@ -1,10 +1,10 @@
 """
-The function of a stage, wired by `app.py` from its environment: events in, answers out.
+Function of a stage, wired by `app.py` from its environment: events in, answers out.
 
     python -m tests.contract.function < events.json
 
-The last line that it prints holds the answers, and every address that this process tried to
-connect to and every name that it looked up, whatever came of it; what is before it are log lines.
+The last printed line holds the answers, every address that this process tried to connect to, and
+every name that it looked up, successfully or not; the lines before it are log lines.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def main() -> None:
     attempts: list[str] = []
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
-        # Raised by the interpreter itself before it asks the system: nothing goes past it.
+        # The interpreter raises these events before the system call: no code can bypass them.
         if event == "socket.connect" and isinstance(arguments[1], tuple):
             host, port = arguments[1][:2]
             attempts.append(f"{host}:{port}")
@@ -38,7 +38,7 @@ def _text(host: object) -> str:
 
 
 def _is_address(host: object) -> bool:
-    """Return whether there is nothing to look up: connecting to an address is seen by itself."""
+    """Return whether *host* needs no lookup: connections to addresses have their own event."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, _text(host))

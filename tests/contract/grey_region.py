@@ -1,8 +1,8 @@
 """
 One Region's exchange with the real adapters, over servers that play Secrets Manager and Cognito.
 
-`observe` puts it into a condition (cold, warm, …), strikes it with a fault, and returns what a
-client sees of that.
+`observe` puts it into a condition (cold, warm, …), injects a fault, and returns the client's
+view.
 """
 
 from __future__ import annotations
@@ -53,11 +53,11 @@ VERSION = "11111111-1111-4111-8111-111111111111"
 PREFIX = "surrogate"
 
 Strike = Callable[[Choose], Choose]
-"""Makes of a healthy server's answers those of one that is struck."""
+"""Fault: turns the answers of a healthy server into those of a failing one."""
 
 
 class OffsetClock:
-    """The real time, moved on by a test; *stopped* for what happens at one moment."""
+    """Real time with an offset set by a test; *stopped* for events at one moment."""
 
     def __init__(self) -> None:
         self._offset = 0.0
@@ -102,7 +102,7 @@ def delayed(seconds: float) -> Strike:
 
 
 def every_other(fault: Answer) -> Strike:
-    """Fail first, then answer, and so on."""
+    """Fail and answer alternately, beginning with a failure."""
 
     def strike(healthy: Choose) -> Choose:
         number = itertools.count()
@@ -116,12 +116,12 @@ def refusal(status: int, code: str) -> Answer:
 
 
 def trickle() -> Answer:
-    """Send an answer that never ends, byte by byte."""
+    """Send an endless answer, byte by byte."""
     return Drip(b"HTTP/1.1 200 OK\r\nContent-Length: 60000\r\n\r\n", b" ", pieces=60_000)
 
 
 def gone(_healthy: Choose) -> Choose:
-    """Stand for a server that is not there; `observe` stops it."""
+    """Mark a missing server; `observe` stops it."""
     raise AssertionError
 
 
@@ -159,7 +159,7 @@ CONDITIONS = ("cold", "warm", "token cached", "too long")
 
 @dataclass(frozen=True, slots=True)
 class Observation:
-    """What a client sees, and how often the Region's services were asked for it."""
+    """A client's view, and the number of calls to the Region's services."""
 
     outcome: str
     seconds: float
@@ -169,13 +169,13 @@ class Observation:
     headers: Mapping[str, str] = field(repr=False)
 
 
-_making_clients = Lock()  # a session is for one thread at a time
+_making_clients = Lock()  # a session is not thread-safe
 _aws = Aws()
 
 
 @dataclass
 class GreyRegion:
-    """The parts that `app.py` wires, over two servers."""
+    """Parts wired as in `app.py`, over two servers."""
 
     store: Loopback
     cognito: Loopback
@@ -237,7 +237,7 @@ class GreyRegion:
         return answer(200, token | {"token_type": "Bearer"})
 
     def ask(self, scope: str) -> HttpResponse:
-        """Exchange, as the token endpoint's view does."""
+        """Exchange a request, as the token endpoint's view does."""
         try:
             return oauth.render(self.exchange.exchange(request(self.issued, scope=scope)))
         except OAuthError as error:
@@ -248,7 +248,7 @@ class GreyRegion:
         return len(self.store.seen) + len(self.cognito.seen)
 
     def become_warm(self) -> str:
-        """Get a token while all is well; return it."""
+        """Get a token without any fault; return it."""
         for _ in range(5):  # a busy machine may miss a time-out
             response = self.ask("demo/read")
             if response.status_code == 200:
@@ -258,7 +258,7 @@ class GreyRegion:
 
 
 def observe(struck: Mapping[str, Strike], condition: str) -> Observation:
-    """Have *struck* (`store`, `cognito` or both) strike a Region that is in *condition*."""
+    """Observe a Region in *condition* with the faults *struck* (`store`, `cognito` or both)."""
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(ExitStack()) for name in ("store", "cognito")
@@ -274,7 +274,7 @@ def observe(struck: Mapping[str, Strike], condition: str) -> Observation:
                 servers[name].close()
             else:
                 started[name].choose = strike(started[name].choose)
-        # What is warm knows the client, but has no token for this scope.
+        # A warm process has the client's record, but no token for this scope.
         scope = "demo/write" if condition == "warm" else "demo/read"
         before, began = region.asked, time.monotonic()
         response = region.ask(scope)
@@ -296,7 +296,7 @@ def _age(condition: str, *, store: bool) -> float:
     if condition == "cold":
         return 0
     if store:
-        # Not fresh any more; or not even good enough for an outage.
+        # No longer fresh; or too old even for an outage.
         return STALE + 1 if condition == "too long" else FRESH + 1
     return {
         "warm": FRESH + 1,

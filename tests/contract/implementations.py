@@ -1,7 +1,7 @@
 """
-The implementations of each port, arranged alike: the fakes, and the adapters over an AWS.
+Implementations of each port behind one interface: the fakes, and the adapters over an AWS.
 
-A *world* holds a port's implementation and what a test has to do behind its back.
+A *world* holds a port's implementation and a test's direct access to the state behind it.
 """
 
 from __future__ import annotations
@@ -63,14 +63,14 @@ WRONG_SECRET = "this_is_not_the_secret_of_anybody"
 
 
 class Serve(Protocol):
-    """Starts a server that lives as long as the test."""
+    """Start a server that lives as long as the test."""
 
     def __call__(self, choose: Choose, *, tls: SSLContext | None = None) -> Loopback: ...
 
 
 @dataclass(frozen=True, slots=True)
 class TwoRegions:
-    """An AWS with two Regions: where each is reached, and with which access key."""
+    """AWS with two Regions: the endpoints of each, and the access key."""
 
     aws: Aws
     endpoints: Mapping[str, str]
@@ -88,21 +88,21 @@ class TwoRegions:
 
 
 class RecordsWorld(Protocol):
-    """`RecordStore` in one Region, and what stands around it."""
+    """`RecordStore` in one Region, with access to its surroundings."""
 
     @property
     def store(self) -> RecordStore: ...
 
     @property
     def reader(self) -> RecordReader:
-        """The exchange's, in the same Region."""
+        """Reader of the exchange, in the same Region."""
 
     @property
     def reader_there(self) -> RecordReader:
-        """The exchange's in the other Region."""
+        """Reader of the exchange in the other Region."""
 
     def other_region_is_gone(self) -> None:
-        """From now on *store* cannot reach it."""
+        """Make the other Region unreachable for *store*."""
 
 
 @dataclass
@@ -148,7 +148,7 @@ class AwsRecords:
         return client_records.client_secret_name(self.prefix, client_id)
 
     def with_keys(self, here: str, there: str) -> ClientSecrets:
-        """Return a store that has a KMS key of its own in each Region."""
+        """Return a store with a configured KMS key in each Region."""
         return replace(self.store, kms_key=here, replica_kms_key=there)
 
     def other_region_is_gone(self) -> None:
@@ -156,25 +156,25 @@ class AwsRecords:
         self._reached = self._regions.aws.secrets(WEST, nowhere, IMPATIENT)
 
     def be_impatient_here(self) -> None:
-        """Give up soon on this Region, which will not answer."""
+        """Use short timeouts for this Region, which will not answer."""
         self.here = self._regions.aws.secrets(EAST, self._regions.endpoints[EAST], IMPATIENT)
 
     def be_impatient_there(self) -> None:
-        """Give up soon on the other Region, which will not answer."""
+        """Use short timeouts for the other Region, which will not answer."""
         self._reached = self._regions.aws.secrets(WEST, self._regions.endpoints[WEST], IMPATIENT)
 
     def be_patient_there(self) -> None:
-        """Give the other Region time, for it will answer."""
+        """Use long timeouts for the other Region, which will answer."""
         self._reached = self.there
 
     def writer_elsewhere(self) -> ClientSecrets:
-        """Return a store that shares nothing with this one but the secrets."""
+        """Return a store that shares only the secrets with this one."""
         return ClientSecrets(
             lambda: self.behind, lambda: self.there, WEST, self.prefix, secrets.token_bytes
         )
 
     def writer_there(self) -> ClientSecrets:
-        """Return a store whose own Region is the other one."""
+        """Return a store in the other Region."""
         return ClientSecrets(
             lambda: self.there, lambda: self.here, EAST, self.prefix, secrets.token_bytes
         )
@@ -187,7 +187,7 @@ class StateWorld(Protocol):
     def store(self) -> StateStore: ...
 
     def lose(self) -> None:
-        """Have the state gone."""
+        """Delete the state."""
 
 
 class FakeState:
@@ -222,7 +222,7 @@ class KeyWorld(Protocol):
     def reader(self) -> DeploymentKeyReader: ...
 
     def lose(self) -> None:
-        """Have the key gone."""
+        """Delete the key."""
 
 
 class FakeKey:
@@ -258,7 +258,7 @@ class AppClientsWorld(Protocol):
     def clients(self) -> AppClients: ...
 
     def make_foreign(self, name: str) -> AppClientId:
-        """Make an app client that is not one of ours, for people to log in with."""
+        """Make a foreign app client, with which people log in."""
 
 
 class FakePool:
@@ -318,7 +318,7 @@ class AwsPool:
 
 
 class TokenWorld(Protocol):
-    """`TokenEndpoint` with an app client that may get tokens for `demo/read`, for an hour."""
+    """`TokenEndpoint` with an app client for one-hour tokens of `demo/read`."""
 
     @property
     def endpoint(self) -> TokenEndpoint: ...
@@ -376,10 +376,10 @@ class LogWorld(Protocol):
     def log(self) -> UseLog: ...
 
     def used(self, client_id: ClientId, secret_id: SecretId, at: int) -> None:
-        """Have a client get a token with one of its secrets."""
+        """Log a token of a client's secret."""
 
     def lose(self) -> None:
-        """Have the log gone."""
+        """Delete the log."""
 
 
 class FakeLog:
@@ -408,7 +408,7 @@ class AwsLog:
         self.write(at, json.dumps(found | {"client_id": client_id, "secret_id": secret_id}))
 
     def write(self, at: int, line: str) -> None:
-        """Log *line*, in a stream of its own: within one, time goes forward."""
+        """Log *line* in a stream of its own: within one, times must not go back."""
         stream = unique()
         self.logs.create_log_stream(logGroupName=self.group, logStreamName=stream)
         self.logs.put_log_events(

@@ -1,9 +1,9 @@
 """
-Asks servers from a process of its own, whose environment is full of proxies and the like.
+Requests to servers from a process of its own, whose environment names proxies and the like.
 
     python -m tests.contract.in_environment NAME=URL...
 
-It prints one JSON object: what came of each request.
+It prints one JSON object with the outcome of each request.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def cognito(url: str) -> None:
 
 
 def obedient(url: str) -> None:
-    """Do what the environment says, as requests does if it is let."""
+    """Send a request that follows the environment, which is the default of requests."""
     requests.post(f"{url}/oauth2/token", data={"a": "b"}, timeout=10)
 
 

@@ -1,4 +1,4 @@
-"""The AWS of the crash tests, for the contract suite: so it is held to what the others show."""
+"""In-memory AWS of the crash tests, held to the same contract suite as the others."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class InMemory(TwoRegions):
-    """Both Regions in memory, where everything happens at once: its clock stands still."""
+    """Both Regions in memory, where replication is immediate: its clock stands still."""
 
     world: AwsWorld = field(default_factory=lambda: AwsWorld(list_seconds=0, replica_seconds=0))
 

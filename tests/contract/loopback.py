@@ -1,8 +1,8 @@
 """
-An HTTP server on 127.0.0.1 that answers what a test tells it to, however wrong that is.
+HTTP server on 127.0.0.1 with scripted answers, even malformed ones.
 
     with Loopback(always(answer(503))) as server:
-        ...ask server.url...
+        ...request server.url...
     assert len(server.seen) == 2
 """
 
@@ -28,7 +28,7 @@ LOOPBACK = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A request as it arrived; *connection* counts from 1."""
+    """Request as it arrived; *connection* counts from 1."""
 
     method: str
     path: str
@@ -42,12 +42,12 @@ class Seen:
 
     @property
     def action(self) -> str:
-        """The AWS operation that was asked for."""
+        """AWS operation of the request."""
         return self.headers.get("x-amz-target", "").rpartition(".")[2]
 
 
 class Wire:
-    """The server's end of one connection."""
+    """Server side of one connection."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -60,22 +60,22 @@ class Wire:
         self.open = False
 
     def reset(self) -> None:
-        """Have the connection end with an RST instead of a FIN."""
+        """End the connection with an RST instead of a FIN."""
         linger_for_no_time = struct.pack("ii", 1, 0)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger_for_no_time)
         self.open = False
 
     def client_hangs_up(self, within: float | None = None) -> bool:
-        """Wait until the client does; return whether it did."""
+        """Wait until the client closes the connection; return whether it did."""
         readable, _, _ = select.select([self._connection], [], [], within)
         return bool(readable)
 
 
 Answer = Callable[[Wire], None]
-"""What is done with a connection on which a request has arrived."""
+"""Action on a connection after a request has arrived."""
 
 Choose = Callable[[Seen], Answer]
-"""Returns the answer to a request."""
+"""Function that returns the answer to a request."""
 
 
 def always(answer: Answer) -> Choose:
@@ -83,13 +83,13 @@ def always(answer: Answer) -> Choose:
 
 
 def in_turn(*answers: Answer) -> Choose:
-    """Give each answer to one request, the last of them to all that follow."""
+    """Give each answer to one request, and the last to all that follow."""
     left = list(answers)
     return lambda _seen: left.pop(0) if len(left) > 1 else left[0]
 
 
 def by_action(answers: Mapping[str, Answer], otherwise: Answer) -> Choose:
-    """Choose by the AWS operation that is asked for."""
+    """Choose the answer by the AWS operation."""
     return lambda seen: answers.get(seen.action, otherwise)
 
 
@@ -107,7 +107,7 @@ def http(status: int, body: bytes, content_type: str = "application/json", **hea
 def answer(
     status: int, body: object = b"", content_type: str = "application/json", **headers: str
 ) -> Answer:
-    """Answer properly; a *body* that is not bytes is sent as JSON."""
+    """Return a well-formed answer; a *body* that is not bytes is sent as JSON."""
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return raw(http(status, content, content_type, **headers), keep_alive=True)
 
@@ -118,7 +118,7 @@ def html(status: int) -> Answer:
 
 
 def raw(data: bytes, *, keep_alive: bool = False) -> Answer:
-    """Send *data*, whatever it is."""
+    """Send *data* unchanged."""
 
     def give(wire: Wire) -> None:
         wire.send(data)
@@ -129,7 +129,7 @@ def raw(data: bytes, *, keep_alive: bool = False) -> Answer:
 
 
 def last_on_connection(data: bytes) -> Answer:
-    """Promise to keep the connection alive, and hang up after the answer."""
+    """Announce keep-alive, and close the connection after the answer."""
     return raw(data)
 
 
@@ -143,7 +143,7 @@ def reset(after: bytes = b"") -> Answer:
 
 
 def silence(after: bytes = b"") -> Answer:
-    """Never say anything (after *after*) until the client gives up."""
+    """Send nothing (after *after*) until the client closes the connection."""
 
     def give(wire: Wire) -> None:
         if after:
@@ -155,7 +155,7 @@ def silence(after: bytes = b"") -> Answer:
 
 
 class Drip:
-    """Sends *head*, then *pieces* of one byte, slowly; *completed* if the client bore it all."""
+    """Slow answer: *head*, then *pieces* of one byte; *completed* if the client read it all."""
 
     def __init__(self, head: bytes, byte: bytes, pieces: int, every: float = 0.02) -> None:
         self._head, self._byte, self._pieces, self._every = head, byte, pieces, every
@@ -172,7 +172,7 @@ class Drip:
 
 
 class Loopback:
-    """The server; *choose* may be replaced while it runs."""
+    """Loopback server; *choose* may be replaced while it runs."""
 
     def __init__(self, choose: Choose, *, tls: ssl.SSLContext | None = None) -> None:
         self.choose = choose
@@ -220,7 +220,7 @@ class Loopback:
         with self._lock:
             self.connections += 1
             number = self.connections
-        # OSError: the client went away, or did not like our certificate.
+        # OSError: the client disconnected, or refused the certificate.
         with suppress(OSError), self._secured(accepted) as connection:
             with self._lock:
                 if self._closing:
@@ -235,7 +235,7 @@ class Loopback:
     def _secured(self, accepted: socket.socket) -> socket.socket:
         if self._tls is None:
             return accepted
-        accepted.settimeout(5)  # nobody waits for ever for a handshake
+        accepted.settimeout(5)  # do not wait forever for a handshake
         connection = self._tls.wrap_socket(accepted, server_side=True)
         connection.settimeout(None)
         return connection

@@ -1,4 +1,4 @@
-"""Values for the contract suite, and what must not be seen of them anywhere."""
+"""Values for the contract suite, and the confidential ones that no error may show."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ APP_CLIENT_SECRET = "a+cognito/secret=of&the%record:in east"
 STORED_HASH = "$argon2id$v=19$m=8,t=1,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNo"
 MAC = "2f" * 32
 CONFIDENTIAL = (APP_CLIENT_ID, APP_CLIENT_SECRET, STORED_HASH, MAC)
-"""What no exception may tell."""
+"""Texts that no exception may contain."""
 
 
 def unique() -> str:
-    """Return what no other test uses: the cloud outlives a test."""
+    """Return a value unique to this test: the cloud outlives a test."""
     return uuid.uuid4().hex[:12]
 
 
@@ -57,7 +57,7 @@ def app_client(**changes: Any) -> AppClient:
 
 
 def record(**changes: Any) -> ClientRecord:
-    """Return a record in which everything that can be set is set."""
+    """Return a record with every optional member set."""
     return replace(
         ClientRecord(
             client_id=new_client_id(),
@@ -80,8 +80,8 @@ def record(**changes: Any) -> ClientRecord:
 
 
 def assert_tells_nothing(err: BaseException, *more: str) -> None:
-    """Neither *err* nor the trace of it shows anything confidential, or any of *more*."""
-    # What botocore and requests raise may hold all of a request or an answer.
+    """Assert that neither *err* nor its traceback shows a confidential text or any of *more*."""
+    # Exceptions of botocore and requests may hold a whole request or answer.
     assert err.__cause__ is None
     shown = "\n".join([str(err), repr(err), *traceback.format_exception(err)])
     for secret in (*CONFIDENTIAL, *more):
@@ -89,7 +89,7 @@ def assert_tells_nothing(err: BaseException, *more: str) -> None:
 
 
 def region_at(url: str) -> RegionSettings:
-    """Return the settings of a Region all of which is at *url*."""
+    """Return the settings of a Region with all endpoints at *url*."""
     return RegionSettings(
         name=EAST,
         user_pool_id=EAST_POOL,

@@ -1,7 +1,7 @@
 """
-What Cognito's API, or whatever stands in its place, may answer, and what the adapter makes of it.
+Possible answers of Cognito's API, or of a proxy in its place, and their handling by the adapter.
 
-Above all: an app client is never made twice because of an answer that got lost.
+Above all: an app client is never made twice because of a lost answer.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture(scope="module")
 def asked(server: Loopback, aws: Aws) -> PoolAppClients:
-    """Return an adapter that asks *server*."""
+    """Return an adapter that calls *server*."""
     return adapter(aws, server.url)
 
 
@@ -126,7 +126,7 @@ NO_ANSWER = {
     "reset": reset(),
     "reset half-way": reset(b"HTTP/1.1 200 OK\r\nContent-"),
 }
-# Except after DeleteUserPoolClient, whose answer is empty: 200 says it all.
+# Except after DeleteUserPoolClient, whose answer is empty: only its status counts.
 NOTHING_SAID = {
     "200 array": answer(200, []),
     "200 null": answer(200, b"null"),
@@ -136,7 +136,7 @@ NOTHING_SAID = {
     "200 empty object": answer(200, {}),
     "200 page": html(200),
     "200 empty": answer(200),
-    # botocore does not look whether a body is as long as it should be.
+    # botocore does not check the length of a body.
     "cut off": raw(http(200, b'{"UserPool').replace(b"Length: 10", b"Length: 999")),
 }
 
@@ -237,7 +237,7 @@ def test_a_missing_app_client_is_distinguished_from_a_refusal(
 def test_creating_calls_are_sent_once(
     server: Loopback, aws: Aws, use_name: str, failing: Answer
 ) -> None:
-    # Only that client may ask: the other one goes nowhere.
+    # Only that client may be used: the other one has no server.
     nowhere = aws.cognito(EAST, f"http://{LOOPBACK}:{closed_port()}", IMPATIENT)
     once = aws.cognito(EAST, server.url, IMPATIENT)
     clients = PoolAppClients(lambda: nowhere, lambda: once, EAST_POOL, "surrogate", 3600)

@@ -1,4 +1,4 @@
-"""`AppClients`: what the fake and the adapter promise alike."""
+"""`AppClients`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def clients(world: AppClientsWorld) -> AppClients:
 
 @pytest.fixture
 def alone(world: AppClientsWorld, implementation: str) -> Iterator[AppClients]:
-    """Return the app clients of a pool that no other test has left any in."""
+    """Return the app clients of a pool without leftovers of other tests."""
     if not isinstance(world, AwsPool) or implementation == "memory":
         yield world.clients  # made for each test
         return

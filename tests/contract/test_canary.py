@@ -1,4 +1,4 @@
-"""What the canary finds out about a Region, of servers on this machine."""
+"""Results of the canary for a Region, with servers on this machine."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The adapters over the local cloud that is broken on purpose: faults, a lost Region, no rights."""
+"""The adapters over a deliberately broken local cloud: faults, a lost Region, no permissions."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def test_a_lost_region_is_unavailable_and_comes_back(
         world.store.read(created.client_id)
     with pytest.raises(StoreUnavailableError):
         world.store.replace(replace(created, status=Status.ACTIVE), version)
-    # Its connection from before is dead as well.
+    # Its earlier connection is dead as well.
     with pytest.raises(TokenEndpointUnavailableError):
         tokens.endpoint.request_token(tokens.app_client, "demo/read", {}, SHORT)
     assert not tokens.endpoint.reachable(SHORT)
@@ -178,12 +178,12 @@ def test_replication_of_an_unreplicated_version_is_in_progress(
     assert world.reader_there.read(created.client_id) == Versioned(created, first)
 
 
-# No rights
+# No permissions
 
 
 @pytest.fixture
 def powerless(cloud: Cloud, local_cloud: TwoRegions) -> TwoRegions:
-    """Return the same cloud for somebody who may do nothing."""
+    """Return the same cloud for a caller without permissions."""
     nobody = cloud.identity("nobody")
     return replace(local_cloud, aws=Aws(nobody.access_key_id, nobody.secret_access_key))
 

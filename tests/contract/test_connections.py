@@ -1,4 +1,4 @@
-"""`aws.Connections`: whose clients repeat a request that failed, and how often."""
+"""`aws.Connections`: retries of failed requests by each client."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.worlds import EAST_POOL
 
 
 def signing() -> Session:
-    """Return a session with credentials that no environment has a say in."""
+    """Return a session with credentials independent of the environment."""
     return Aws().botocore_session
 
 
@@ -92,11 +92,11 @@ def test_sdk_clients_are_made_once_and_call_nothing_before_use(serve: Serve) -> 
     assert server.connections == 0
 
 
-# A Region that was found out of reach
+# A Region out of reach
 
 
 def test_a_region_that_refuses_connections_is_lost() -> None:
-    """A refused connection, unlike one that is reset, has an exception of another family."""
+    """A refused connection raises an exception of another family than a reset one."""
     lost = CircuitBreaker(FakeClock(), 5.0)
     connected = Connections(region_at("http://127.0.0.1:9"), lost, session=signing)
     with pytest.raises(StoreUnavailableError):
@@ -155,11 +155,11 @@ def test_the_exchange_client_has_no_circuit_breaker(serve: Serve) -> None:
     assert len(server.seen) > asked
 
 
-# An administrators' call that runs out of time
+# An admin call out of time
 
 
 class Time:
-    """There is time for so many requests, and then no more."""
+    """Deadline with time for a number of requests."""
 
     def __init__(self, requests: int) -> None:
         self.left = requests

@@ -1,4 +1,4 @@
-"""`DeploymentKeyReader`: what the fake and the adapter promise alike."""
+"""`DeploymentKeyReader`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `doctor` asks over HTTP, TLS and DNS, of servers on this machine."""
+"""`doctor`'s checks over HTTP, TLS and DNS, with servers on this machine."""
 
 from __future__ import annotations
 

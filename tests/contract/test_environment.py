@@ -1,7 +1,7 @@
 """
-Nothing in the environment of the process decides where requests go, with what, or whom they trust.
+The process environment has no effect on the target, credentials or trust of requests.
 
-That needs a process of its own; `in_environment` is what it runs.
+The tests need a process of its own, which runs `in_environment`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOGIN = base64.b64encode(b"somebody:something").decode()
 
 
 def anything(seen: Seen) -> Answer:
-    """Answer whatever was asked for, as AWS and Cognito would."""
+    """Answer any request, as AWS and Cognito would."""
     return answer(
         200,
         {
@@ -46,7 +46,7 @@ def anything(seen: Seen) -> Answer:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What the process did, as it and the servers saw it."""
+    """Result of the process, as seen by it and by the servers."""
 
     outcomes: Mapping[str, str]
     plain: Loopback
@@ -90,8 +90,8 @@ def run(authority: Authority, tmp_path_factory: pytest.TempPathFactory) -> Itera
             f"cognito={plain.url}",
         ]
         outcomes = ask(asked, environment)
-        # To show that the arrangement works, somebody who falls for it: for the
-        # proxy first, then without one for the login and the bundle.
+        # Positive control: a client that obeys the environment, first with the
+        # proxy, then without one for the login and the bundle.
         proxied = len(proxy.seen)
         ask([f"obedient={plain.url}"], environment)
         assert len(proxy.seen) == proxied + 1

@@ -1,5 +1,5 @@
 """
-What a Region answers while its own services are ill: `docs/failures.md`, cell by cell.
+Answers of a Region whose own services fail: `docs/failures.md`, cell by cell.
 
 The table in that document *is* the expectation: each row is a fault, each column a condition.
 """
@@ -48,7 +48,7 @@ class Cell(NamedTuple):
 
 
 def rows() -> Iterator[tuple[str, str, list[str]]]:
-    """Yield who is ill, how, and the cells of that row."""
+    """Yield the failing service, the fault, and the cells of that row."""
     for line in DOCUMENT.read_text().splitlines():
         who, *cells = (cell.strip() for cell in line.strip("|").split("|"))
         for name in WHO:
@@ -66,7 +66,7 @@ ASKED = {(who, fault): cells[len(CONDITIONS)] for who, fault, cells in rows()}
 
 @pytest.fixture(scope="module")
 def observed() -> Mapping[Cell, Observation]:
-    """Make all observations beside each other: most of each is waiting."""
+    """Make all observations concurrently: most of each is waiting."""
     with ThreadPoolExecutor(max_workers=12) as pool:
         made = pool.map(lambda cell: observe(cell.struck, cell.condition), EXPECTED)
         return dict(zip(EXPECTED, made, strict=True))
@@ -80,7 +80,7 @@ def test_the_document_lists_every_fault() -> None:
 
 
 def undisturbed(cell: Cell, made: Observation) -> Observation:
-    """Return *made*, or what is seen alone where a busy machine may have got in the way."""
+    """Return *made*, or a separate observation where a busy machine may have disturbed it."""
     busy = made.outcome != EXPECTED[cell] or made.seconds >= SECONDS
     return observe(cell.struck, cell.condition) if busy else made
 

@@ -1,4 +1,4 @@
-"""Where the snapshot of keys is kept, and where they are fetched: over AWS's likenesses."""
+"""Store of the key snapshot, and fetch of the keys: over stand-ins for AWS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The exchange in a Region makes no call to the other Region, whatever becomes of its own."""
+"""The exchange in a Region makes no call to the other Region, even when its own fails."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ GOOD = {"access_token": "token-of-the-east", "expires_in": 3600, "token_type": "
 
 
 def enrolled(app_clients: dict[str, Any]) -> tuple[IssuedCredentials, ClientRecord]:
-    """Return credentials and the record of them."""
+    """Return credentials and their record."""
     issued = credentials.issue(credentials.new_client_id(secrets.token_bytes), secrets.token_bytes)
     now = int(time.time())
     record = ClientRecord(
@@ -50,7 +50,7 @@ def enrolled(app_clients: dict[str, Any]) -> tuple[IssuedCredentials, ClientReco
 
 @dataclass
 class EastStage:
-    """The primary stage's function, in a process of its own; the west is *elsewhere*."""
+    """Function of the primary stage, in a process of its own; the west is *elsewhere*."""
 
     moto: TwoRegions
     tokens: Loopback
@@ -141,7 +141,7 @@ def test_a_failure_in_this_region_causes_no_call_to_the_other(
 
 
 def test_a_connection_attempt_to_a_closed_port_is_recorded(stage: EastStage) -> None:
-    """Or the tests of static stability could not fail."""
+    """Otherwise the tests of static stability could not fail."""
     nowhere = f"{LOOPBACK}:{closed_port()}"
     run = stage.run(stage.request(), OAUTH_HOST_PRIMARY=f"http://{nowhere}/oauth2/token")
     secrets_manager = stage.moto.endpoints[EAST].removeprefix("http://")
@@ -216,5 +216,5 @@ def test_a_deployed_exchange_calls_its_own_region_only(
 
 
 def _is_function(call: dict[str, Any], role: str) -> bool:
-    """Whether *call* was made by the function of the stage *role*."""
+    """Return whether *call* was made by the function of the stage *role*."""
     return f"surrogate-{role}" in call["caller"]

@@ -1,4 +1,4 @@
-"""How the adapter keeps app clients in a user pool; `test_app_clients` holds the rest."""
+"""Adapter-specific handling of app clients in a user pool; see also `test_app_clients`."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_an_app_client_has_the_client_credentials_grant_and_nothing_else(pool: A
     assert described["AllowedOAuthFlows"] == ["client_credentials"]
     assert described["AllowedOAuthFlowsUserPoolClient"] is True
     assert sorted(described["AllowedOAuthScopes"]) == sorted(SCOPES)
-    # No flow for people: without this one Cognito would switch on others.
+    # No flow for people: without this setting Cognito would enable others.
     assert described["ExplicitAuthFlows"] == ["ALLOW_REFRESH_TOKEN_AUTH"]
     assert described["PreventUserExistenceErrors"] == "ENABLED"
     assert described["AccessTokenValidity"] == pool.access_token_seconds
@@ -67,7 +67,7 @@ def test_the_token_lifetime_is_read_in_every_unit(pool: AwsPool) -> None:
 
 
 def test_alignment_keeps_every_other_property(pool: AwsPool) -> None:
-    # UpdateUserPoolClient resets what is left out.
+    # UpdateUserPoolClient resets omitted settings.
     app_client_id = pool.make_foreign(f"people-{unique()}")
     pool.clients.align(app_client_id, SCOPES, adopted=True)
     described = pool.cognito.describe_user_pool_client(

@@ -1,7 +1,7 @@
 """
-How the adapter keeps records in Secrets Manager: labels, tags, lost answers, replicas.
+Adapter-specific storage of records in Secrets Manager: labels, tags, lost answers, replicas.
 
-`test_record_store` holds what the fake promises too.
+`test_record_store` has the contract shared with the fake.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def world(regions: TwoRegions) -> AwsRecords:
 
 @pytest.fixture
 def repeating_world(regions: TwoRegions) -> AwsRecords:
-    """Return a world whose SDK repeats a request once when nobody answers."""
+    """Return a world whose SDK repeats a request once after a missing answer."""
     return AwsRecords(regions, repeating=True)
 
 
@@ -91,7 +91,7 @@ def test_a_version_staged_by_a_crashed_writer_does_not_block_other_writers(
 
 
 def test_a_record_under_another_clients_name_is_malformed(world: AwsRecords) -> None:
-    """It must not authenticate with the other's secret, past the other's denial."""
+    """It would let the other client's secret authenticate in spite of the other client's denial."""
     created, _ = created_in(world)
     stored = world.here.get_secret_value(SecretId=f"{world.prefix}/clients/{created.client_id}")
     other = record().client_id
@@ -102,7 +102,7 @@ def test_a_record_under_another_clients_name_is_malformed(world: AwsRecords) -> 
 
 
 def test_a_replacement_does_not_move_the_pending_label(world: AwsRecords) -> None:
-    # PutSecretValue moves AWSPENDING whoever had it: it cannot be ours.
+    # PutSecretValue moves AWSPENDING from any holder: it cannot be this project's label.
     created, version = created_in(world)
     name = world.name(created.client_id)
     pending = world.behind.put_secret_value(
@@ -125,11 +125,11 @@ def test_the_replica_shows_the_current_version_too(world: AwsRecords) -> None:
     assert world.reader_there.read(created.client_id) == Versioned(changed, second)
 
 
-# What lists show
+# Lists
 
 
 def listed(world: AwsRecords, created: ClientRecord) -> tuple[str, dict[str, str]]:
-    """Return Description and tags as ListSecrets shows them: nothing is decrypted for that."""
+    """Return Description and tags as ListSecrets shows them, without decryption."""
     pages = world.behind.get_paginator("list_secrets").paginate(
         Filters=[{"Key": "name", "Values": [world.name(created.client_id)]}]
     )
@@ -180,7 +180,7 @@ def test_a_record_is_replaced_even_if_its_listing_is_not(world: AwsRecords) -> N
     assert world.store.read(created.client_id).value == changed
 
 
-# Answers and requests that get lost
+# Lost answers and requests
 
 
 def test_a_replacement_whose_last_answer_is_lost_has_succeeded(world: AwsRecords) -> None:
@@ -194,7 +194,7 @@ def test_a_replacement_whose_last_answer_is_lost_has_succeeded(world: AwsRecords
 def test_a_replacement_repeated_by_the_sdk_after_arrival_has_succeeded(
     repeating_world: AwsRecords,
 ) -> None:
-    # The repeat is refused: the version to move the label from is not current any more.
+    # The repeat is refused: the version to move the label from is no longer current.
     world = repeating_world
     created, version = created_in(world)
     changed = replace(created, status=Status.ACTIVE)
@@ -232,7 +232,7 @@ def test_a_replacement_that_never_arrived_changes_nothing(
     lose_request(world.here, operation)
     with pytest.raises(StoreUnavailableError) as caught:
         world.store.replace(replace(created, status=Status.ACTIVE), version)
-    # A move that was not answered may still arrive; a version that was staged never counts.
+    # An unanswered move may still arrive; a staged version never counts.
     assert isinstance(caught.value, OutcomeUnknownError) == (operation == MOVE)
     assert world.store.read(created.client_id) == Versioned(created, version)
     assert_tells_nothing(caught.value)
@@ -309,7 +309,7 @@ def test_a_record_scheduled_for_deletion_between_staging_and_moving_is_unknown(
         world.store.replace(replace(created, client_name="ours"), version)
 
 
-# What is not what we wrote
+# Foreign content
 
 
 @pytest.mark.parametrize(

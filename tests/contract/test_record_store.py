@@ -1,4 +1,4 @@
-"""`RecordStore` and `RecordReader`: what the fake and the adapter promise alike."""
+"""`RecordStore` and `RecordReader`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 
@@ -281,7 +281,7 @@ def test_a_removed_replica_can_be_made_again(world: RecordsWorld) -> None:
 
 
 def every_page(store: RecordStore, limit: int) -> list[ClientSummary]:
-    """Return what all the pages hold; none is longer than *limit*."""
+    """Return the entries of all pages; assert that none is longer than *limit*."""
     page = store.list(None, limit)
     found = list(page.items)
     while page.cursor is not None:

@@ -1,5 +1,5 @@
 """
-What a Region that stands in for the other one, and failback, ask of Secrets Manager.
+Secrets Manager operations of a takeover and of failback.
 
 The same suite runs over the AWS of the crash tests and over the local cloud.
 (moto has no StopReplicationToReplica.)
@@ -35,7 +35,7 @@ def implementation(request: pytest.FixtureRequest) -> str:
 
 
 class World(AwsRecords):
-    """Records of the primary Region, and the secondary one when it stands alone."""
+    """Records of the primary Region, and of the secondary after a takeover."""
 
     def __init__(self, regions: TwoRegions) -> None:
         super().__init__(regions)
@@ -146,7 +146,7 @@ def test_a_record_is_copied_under_its_own_version(world: World) -> None:
         world.records.stage(created.client_id, found)
     assert not was_current(world.records.labels(created.client_id), second)
     assert world.store.read(created.client_id).version == version
-    for _ in range(2):  # a repeat finds it done
+    for _ in range(2):  # a repeat has no effect
         world.records.move(created.client_id, CURRENT, to=second, instead_of=version)
     assert world.store.read(created.client_id) == Versioned(changed, second)
     assert was_current(world.records.labels(created.client_id), second)

@@ -1,4 +1,4 @@
-"""`StateStore`: what the fake and the adapter promise alike."""
+"""`StateStore`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 

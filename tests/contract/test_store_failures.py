@@ -1,7 +1,7 @@
 """
-What Secrets Manager, or whatever stands in its place, may answer, and what the adapters make of it.
+Possible answers of Secrets Manager, or of a proxy in its place, and their handling by the adapters.
 
-Every method raises what its port documents, and nothing else.
+Every method raises only the errors that its port documents.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ from tests.worlds import EAST, WEST
 CLIENT_ID = new_client_id()
 VERSION = VersionId("11111111-1111-4111-8111-111111111111")
 ARN = f"arn:aws:secretsmanager:{EAST}:123456789012:secret:surrogate/clients/{CLIENT_ID}-AbCdEf"
-# AWS's messages name what our errors must not.
+# AWS's messages name values that the application's errors must not.
 MESSAGE = f"User: arn:aws:iam::123456789012:role/r is not authorized on resource: {ARN}"
 
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """All that talks to Secrets Manager, here over one client."""
+    """All adapters of Secrets Manager, over one client."""
 
     store: ClientSecrets
     reader: ClientSecretsReader
@@ -90,7 +90,7 @@ USES: dict[str, Use] = {
     "key": lambda to: to.key.read(),
 }
 
-# What the ports document beside StoreUnavailableError and StoreRefusedError.
+# Errors that the ports document beside StoreUnavailableError and StoreRefusedError.
 DOCUMENTED: dict[str, tuple[type[ServiceError], ...]] = {
     "read": (UnknownClientError, MalformedSecretError),
     "exchange's read": (UnknownClientError, MalformedSecretError),
@@ -139,7 +139,7 @@ def server() -> Iterator[Loopback]:
 
 @pytest.fixture(scope="module")
 def asked(server: Loopback, aws: Aws) -> Adapters:
-    """Return adapters that ask *server*."""
+    """Return adapters that call *server*."""
     return adapters(aws, server.url)
 
 
@@ -183,12 +183,12 @@ NO_ANSWER = {
     "reset": reset(),
     "reset half-way": reset(b"HTTP/1.1 200 OK\r\nContent-"),
 }
-# Except for what is destroyed: AWS does not document an answer if it never was.
+# Except for immediate deletion: AWS does not document an answer for a missing secret.
 NOTHING_SAID = {
     "200 page": html(200),
     "200 empty": answer(200),
     "200 empty object": answer(200, {}),
-    # botocore does not look whether a body is as long as it should be.
+    # botocore does not check the length of a body.
     "cut off": raw(http(200, b'{"ARN": "a').replace(b"Length: 10", b"Length: 999")),
 }
 
@@ -280,7 +280,7 @@ def test_a_replacement_counts_only_once_it_is_confirmed(
     server.choose = by_action(
         {"PutSecretValue": OK, "DescribeSecret": described(VERSION)}, otherwise=nothing
     )
-    # What was not refused for being one too many may still arrive.
+    # A call that was not refused by throttling may still arrive.
     with pytest.raises((OutcomeUnknownError, StoreThrottledError)):
         asked.state.replace(RegionState(writer=True, took_over=False), VERSION)
 
@@ -335,15 +335,15 @@ def test_a_refusal_of_one_record_refuses_read_many(server: Loopback, asked: Adap
     assert_tells_nothing(caught.value, CLIENT_ID)
 
 
-# Whatever else
+# Any other answer
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            # The members of errors, of any type.  What AWS answers with 200 is of
-            # the type that it says, or an answer of something else altogether.
+            # The members of errors, of any type.  AWS's answers with 200 have the
+            # documented type, or come from another server altogether.
             st.sampled_from(["__type", "message", "Message", "code", "Errors"])
             | st.text(max_size=4),
             inner,

@@ -1,4 +1,4 @@
-"""What a token endpoint, or whatever stands in its place, may answer, and what comes of it."""
+"""Possible answers of a token endpoint, or of a proxy in its place, and their handling."""
 
 from __future__ import annotations
 
@@ -63,14 +63,14 @@ def ask(endpoint: CognitoTokenEndpoint, deadline: Deadline = AMPLE) -> AccessTok
 
 
 def requests_after(server: Loopback, endpoint: CognitoTokenEndpoint) -> int:
-    """Return how many requests a failing attempt makes."""
+    """Return the number of requests of a failing attempt."""
     before = len(server.seen)
     with pytest.raises((TokenEndpointUnavailableError, AppClientRefusedError)):
         ask(endpoint)
     return len(server.seen) - before
 
 
-# What is asked
+# The request
 
 
 def test_the_request_has_the_form_that_cognito_requires(
@@ -338,7 +338,7 @@ def test_any_bytes_raise_only_documented_errors(
         ask(endpoint)
 
 
-# Redirects, and second tries
+# Redirects and retries
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -380,7 +380,7 @@ def test_a_permanent_failure_is_not_retried(
     assert requests_after(server, endpoint) == 1
 
 
-# Whether it is there
+# Reachability
 
 
 @pytest.mark.parametrize(

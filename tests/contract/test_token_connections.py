@@ -1,4 +1,4 @@
-"""How the adapter talks to a token endpoint: how long it waits, whom it trusts, what it reuses."""
+"""Connections of the adapter to a token endpoint: timeouts, trust, reuse."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.fakes import FakeClock
 
 TOKEN = "eyJraWQiOiJ0ZXN0In0.eyJzdWIiOiJ0ZXN0In0.c2lnbmF0dXJl"
 GOOD = json.dumps({"access_token": TOKEN, "expires_in": 3600, "token_type": "Bearer"}).encode()
-# Nobody waits this long, however slow the machine is.
+# Longer than any test waits, even on a slow machine.
 FOREVER = 10.0
 
 
@@ -54,7 +54,7 @@ def assert_unavailable(endpoint: CognitoTokenEndpoint, deadline: Deadline = AMPL
     assert_tells_nothing(caught.value)
 
 
-# Patience
+# Timeouts
 
 
 def test_no_connection_is_made_without_time_for_an_answer(serve: Serve) -> None:
@@ -99,7 +99,7 @@ def test_silence_is_not_reachable(serve: Serve) -> None:
     ids=["length", "until hang-up", "one great chunk", "an error"],
 )
 def test_a_dripping_body_times_out(serve: Serve, head: bytes) -> None:
-    # Every byte arrives in time; all of them would take far longer than what is left.
+    # Every byte arrives in time; all of them would take far longer than the remaining time.
     dripping = Drip(head, b" ", pieces=int(FOREVER / 0.02))
     server = serve(always(dripping))
     assert_unavailable(endpoint_at(server.url), Then(0.6, 0.6, 0.6))
@@ -174,7 +174,7 @@ def test_no_connection_is_made_before_it_is_needed(serve: Serve) -> None:
 
 
 def trusting(authority: Authority, url: str) -> tuple[CognitoTokenEndpoint, ssl.SSLContext]:
-    """Return an adapter as it is, but for whom its context trusts."""
+    """Return an adapter whose context trusts only the test's authority."""
     endpoint, context = endpoint_at(url), authority.trusting_client()
     endpoint._session.mount("https://", SharedContextAdapter(context, _RETRY))
     return endpoint, context
@@ -182,7 +182,7 @@ def trusting(authority: Authority, url: str) -> tuple[CognitoTokenEndpoint, ssl.
 
 @pytest.fixture
 def certified(authority: Authority, serve: Serve) -> Loopback:
-    """Start a server whose certificate, of our authority, names 127.0.0.1 and nothing else."""
+    """Start a server whose certificate, from the test's authority, names only 127.0.0.1."""
     return serve(always(answer(200, GOOD)), tls=authority.server(LOOPBACK))
 
 

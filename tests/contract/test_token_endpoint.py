@@ -1,4 +1,4 @@
-"""`TokenEndpoint`: what the fake and the adapter promise alike."""
+"""`TokenEndpoint`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`UseLog`: what the fake and the adapter promise alike."""
+"""`UseLog`: common contract of the fake and the adapter."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def client_id() -> ClientId:
 
 
 def line(at: float, **members: object) -> str:
-    """Return a line of the log, as the function writes it."""
+    """Return a log line in the function's format."""
     text = StringIO()
     json_lines("us-east-1", lambda: at, text)(
         {"event": "exchange", "outcome": "issued", "cognito_requests": 0} | members

@@ -1,4 +1,4 @@
-"""Everything that the admin surface and its schedule do, as operations with an outcome each."""
+"""Operations of the admin surface and its schedule, each with an outcome."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chalicelib.jwks.document import EMPTY, snapshot_to_json
 from local.cloud import Cloud
 
 Json = dict[str, Any]
-# An operation has no effect on the outcome of another: each makes what it needs, first.
+# Operations are independent: each first creates its own prerequisites.
 Outcome = Any
 _SECONDS = 30
 _REGIONS = ("us-east-1", "us-west-2")
@@ -39,7 +39,7 @@ _SCHEDULED = {
 
 @dataclass(frozen=True)
 class ClientRepository:
-    """The admin stage at *base_url*, as its operator uses it."""
+    """Admin stage at *base_url*, as its operator uses it."""
 
     cloud: Cloud
     base_url: str
@@ -77,7 +77,7 @@ class ClientRepository:
         return str(answer["client_id"])
 
     def edit_app_client(self, client_id: str, region: str, change: Callable[[Json], None]) -> None:
-        """Change what the record says of the app client in *region*, past the application."""
+        """Change the app client in *region* in the record, bypassing the application."""
         store = self.cloud.client("secretsmanager", "primary", "root")
         name = f"surrogate/clients/{client_id}"
         record = json.loads(store.get_secret_value(SecretId=name)["SecretString"])
@@ -85,12 +85,12 @@ class ClientRepository:
         store.put_secret_value(SecretId=name, SecretString=json.dumps(record))
 
     def listed_name(self, client_id: str) -> str:
-        """Return the name that lists show."""
+        """Return the client's name in lists."""
         store = self.cloud.client("secretsmanager", "primary", "root")
         return str(store.describe_secret(SecretId=f"surrogate/clients/{client_id}")["Description"])
 
     def granted_scopes(self, client_id: str) -> list[list[str]]:
-        """Return what Cognito grants the app clients, Region by Region."""
+        """Return the app clients' granted scopes in Cognito, Region by Region."""
         store = self.cloud.client("secretsmanager", "primary", "root")
         record = store.get_secret_value(SecretId=f"surrogate/clients/{client_id}")["SecretString"]
         found = []
@@ -103,7 +103,7 @@ class ClientRepository:
         return found
 
     def run_upkeep(self) -> list[Json]:
-        """Run what is scheduled, and return what it logged."""
+        """Run the schedule, and return its log lines."""
         done = self.cloud.client("lambda", "primary", "root").invoke(
             FunctionName=self.upkeep, LogType="Tail", Payload=json.dumps(_SCHEDULED)
         )
@@ -162,7 +162,7 @@ def rotate_app_client(region: str) -> Callable[[ClientRepository], Outcome]:
         started, answer = admin.call("POST", path, at_once)
         if started != 200:
             return started
-        # As if the other Region had had the new secret for long.
+        # As if the other Region had had the new secret for a long time.
         admin.edit_app_client(
             client_id, region, lambda regional: regional["retiring"].update(replicated_at=1)
         )
@@ -186,7 +186,7 @@ def deny(admin: ClientRepository) -> Outcome:
 
 
 def upkeep(admin: ClientRepository) -> Outcome:
-    """Return what it could not look at; what else it finds depends on what was done before."""
+    """Return the parts unknown to the survey; its other findings depend on earlier operations."""
     return [
         (line["event"], line.get("complete"), line.get("drift", {}).get("unknown"))
         for line in admin.run_upkeep()
@@ -194,7 +194,7 @@ def upkeep(admin: ClientRepository) -> Outcome:
 
 
 def refresh_keys(admin: ClientRepository) -> Outcome:
-    """Have the snapshot of signing keys taken anew; leave it as it was."""
+    """Refresh the snapshot of signing keys; then restore it."""
     store = admin.cloud.client("secretsmanager", "primary", "root")
     before = store.get_secret_value(SecretId=_KEYS)["SecretString"]
     store.put_secret_value(SecretId=_KEYS, SecretString=snapshot_to_json(EMPTY))

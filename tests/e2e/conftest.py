@@ -1,4 +1,4 @@
-"""What the end-to-end tests need beside the cloud: the command line, and enrolled clients."""
+"""Fixtures of the end-to-end tests: the command line, and enrolled clients."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def enroll(surrogatectl: CommandLine) -> Callable[..., Credential]:
 
 @pytest.fixture
 def enroll_everywhere(enroll: Callable[..., Credential]) -> Callable[[], Credential]:
-    """Enroll in both Regions, however lately one of them was lost."""
+    """Enroll in both Regions, even soon after the loss of one."""
 
     def enroll_everywhere() -> Credential:
         for _ in range(60):

@@ -23,7 +23,7 @@ STARTUP_SECONDS = 60.0
 
 
 class NoEnvoyError(Exception):
-    """Nobody made one for this machine, or it cannot be had now."""
+    """There is no Envoy for this machine, or it cannot be downloaded now."""
 
 
 def install(directory: Path) -> Path:
@@ -31,7 +31,7 @@ def install(directory: Path) -> Path:
     Return an Envoy, installed below *directory*.
 
     Raises:
-        NoEnvoyError: If that fails; with what the installer says last.
+        NoEnvoyError: If that fails; the message has the installer's last output.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     options = ["--require-hashes", "--only-binary=:all:", f"--target={directory}"]
@@ -49,7 +49,7 @@ def install(directory: Path) -> Path:
 
 
 def validated(program: Path, printed: str, directory: Path) -> None:
-    """Have *program* say that it understands what is *printed*; nothing is asked of anybody."""
+    """Validate the *printed* configuration with *program*, without network access."""
     configuration = directory / "envoy.json"
     configuration.write_text(json.dumps(bootstrap(printed)))
     done = subprocess.run(
@@ -62,7 +62,7 @@ def validated(program: Path, printed: str, directory: Path) -> None:
 
 
 def bootstrap(printed: str) -> dict[str, Any]:
-    """Return a whole configuration around what is *printed*: it answers with what it knows."""
+    """Return a complete configuration around *printed*; its answers echo claims and client ID."""
     trusted = yaml.safe_load(printed)
     said = {
         "x-said": "%DYNAMIC_METADATA(envoy.filters.http.jwt_authn:token)%",
@@ -109,7 +109,7 @@ def _anywhere() -> dict[str, Any]:
 
 
 class Envoy:
-    """One that runs, until it is closed."""
+    """Running Envoy, until it is closed."""
 
     def __init__(self, program: Path, printed: str, directory: Path) -> None:
         directory.mkdir()
@@ -139,7 +139,7 @@ class Envoy:
             raise
 
     def call(self, token: str, **headers: str) -> requests.Response:
-        """Ask for something that is protected."""
+        """Request a protected resource."""
         sent = {"Authorization": f"Bearer {token}", **headers}
         return requests.get(self._door, headers=sent, timeout=SECONDS)
 
@@ -149,7 +149,7 @@ class Envoy:
         return int(stat["value"])
 
     def close(self) -> None:
-        """End it."""
+        """Stop the process."""
         self._process.terminate()
         self._process.wait(timeout=STARTUP_SECONDS)
 
@@ -157,7 +157,7 @@ class Envoy:
         return requests.get(f"{self._admin}/{what}", timeout=SECONDS)
 
     def _once(self, ask: Any) -> Any:
-        """Return what *ask* returns as soon as that is something."""
+        """Return the first result of *ask* that is not empty."""
         deadline = time.monotonic() + STARTUP_SECONDS
         while time.monotonic() < deadline and self._process.poll() is None:
             try:

@@ -1,4 +1,4 @@
-"""A copy of the project that is deployed to the local cloud by Chalice, and what that leaves."""
+"""Copy of the project, deployed to the local cloud by Chalice, and the resources it makes."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ Inventory = dict[str, set[str]]
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A copy of the project, and the shell that somebody deploys it from."""
+    """Copy of the project, and the shell from which it is deployed."""
 
     cloud: Cloud
     project: Path
 
     @classmethod
     def new(cls, cloud: Cloud, project: Path, app_name: str) -> Rehearsal:
-        """Copy the project, configured for *cloud*, under another name: the stages stand there."""
+        """Copy the project, configured for *cloud*, under another name: its own is in use there."""
         cloud.copy_project(project)
         path = project / ".chalice" / "config.json"
         path.write_text(json.dumps({**json.loads(path.read_text()), "app_name": app_name}))
         return cls(cloud, project)
 
     def run(self, *command: str, **shell: str) -> subprocess.CompletedProcess[str]:
-        """Run *command* in a shell that has credentials, and no Region but that of *shell*."""
+        """Run *command* in a shell with credentials, and only the Region settings of *shell*."""
         operator = {
             key: value
             for key, value in self.cloud.environment.items()
@@ -59,7 +59,7 @@ class Rehearsal:
         return done.stdout
 
     def deployed(self, stage: str) -> dict[str, dict[str, Any]]:
-        """Return what Chalice noted of *stage*, by kind of resource."""
+        """Return Chalice's record of *stage*, by kind of resource."""
         text = (self.project / ".chalice" / "deployed" / f"{stage}.json").read_text()
         return {found["resource_type"]: found for found in json.loads(text)["resources"]}
 
@@ -70,7 +70,7 @@ class Rehearsal:
 
 
 def inventory(cloud: Cloud) -> Inventory:
-    """Return what Chalice makes, in both Regions."""
+    """Return the resources that Chalice makes, in both Regions."""
     found: Inventory = {}
     for role in ROLES:
         functions = cloud.client("lambda", role).list_functions()["Functions"]
@@ -85,6 +85,6 @@ def inventory(cloud: Cloud) -> Inventory:
 
 
 def added(cloud: Cloud, before: Inventory) -> Inventory:
-    """Return what there is now and was not there *before*."""
+    """Return the resources that are new since *before*."""
     now = inventory(cloud)
     return {kind: now[kind] - before[kind] for kind in now if now[kind] - before[kind]}

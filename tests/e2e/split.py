@@ -1,4 +1,4 @@
-"""The split stages, deployed from the staged copy: what the documentation recommends."""
+"""Split stages, deployed from the staged copy, as the documentation recommends."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ STAGES = ("primary-token", "primary-admin", "secondary-token")
 
 @dataclass(frozen=True)
 class SplitStage:
-    """One of them; *role* is what its function runs as, *region* the role of its Region."""
+    """Split stage; *role* is its function's IAM role, *region* the role of its Region."""
 
     name: str
     region: str
@@ -30,7 +30,7 @@ class SplitStage:
 
 @dataclass(frozen=True)
 class Split:
-    """Both of the primary Region, what serves tokens in the other one, and the zip they run."""
+    """Both stages of the primary Region, the token stage of the other, and their zip."""
 
     token: SplitStage
     admin: SplitStage
@@ -39,7 +39,7 @@ class Split:
 
 
 def deploy_split(cloud: Cloud, directory: Path) -> Split:
-    """Deploy them to *cloud*; the stacks stay as long as it runs."""
+    """Deploy the split stages to *cloud*; the stacks stay as long as it runs."""
     cloud.copy_project(directory / "project")
     config = load_config(directory / "project")
     vendor = deploy.dependencies(directory / "project", DEPENDENCIES)

@@ -1,4 +1,4 @@
-"""Adoption of what people have: real pools, the blog post's table, and tokens afterwards."""
+"""Adoption of existing app clients: real pools, the blog post's table, and tokens afterwards."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ MakeRow = Callable[..., Row]
 
 @pytest.fixture
 def row(cloud: Cloud) -> MakeRow:
-    """Make an app client in each pool, as people did before there was this project."""
+    """Make an app client in each pool, as before this project."""
 
     def make(*, plus: bool = False, name: str = "billing", **settings: Any) -> Row:
         made: Row = {}
@@ -110,7 +110,7 @@ def assert_tells_nothing(done: subprocess.CompletedProcess[str], rows: Sequence[
 
 
 def assert_tokens_of(cloud: Cloud, pair: tuple[str, str], row: Row) -> None:
-    """Show that *pair* gets the tokens of *row*'s app clients, in their Regions."""
+    """Assert that *pair* gets the tokens of *row*'s app clients, in their Regions."""
     for role in ROLES:
         answer = post_token(cloud.endpoints[role], pair, scope="demo/read")
         assert answer.status_code == 200, answer.text
@@ -188,7 +188,7 @@ def test_a_csv_file_is_adopted_after_a_dry_run_and_no_row_twice(
     for each in good:
         line = issued[handle(each)]
         assert_tokens_of(cloud, (line["client_id"], line["client_secret"]), each)
-        # The old pair is Cognito's business only.
+        # The old pair is known to Cognito only.
         old = (each["primaryClientId"], each["primaryClientSecret"])
         assert post_token(cloud.endpoints["primary"], old).status_code == 401
 
@@ -279,7 +279,7 @@ def test_a_run_after_an_outage_finishes_with_the_same_credentials(
     arguments = ("adopt", f"--csv={source}", f"--credentials-file={path}", "--yes", "--output=json")
     for action in ("CreateSecret", "GetSecretValue"):
         cloud.add_fault("secretsmanager", "error500", "primary", action=action, times=None)
-    # Whether this Region writes, and the deployment key, cannot be read either.
+    # The Region's state and the deployment key cannot be read either.
     assert surrogatectl.run(*arguments).returncode == 4
     cloud.clear_faults()
     cloud.add_fault("secretsmanager", "error500", "primary", action="CreateSecret", times=None)

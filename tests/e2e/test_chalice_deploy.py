@@ -1,8 +1,8 @@
 """
-`chalice deploy`, `delete`, `logs` and `invoke`, as such, against the local cloud.
+Plain `chalice deploy`, `delete`, `logs` and `invoke` against the local cloud.
 
-The project's copy is configured for that cloud and has another name, for both stages stand there
-already; nothing else of it differs. Log groups are not Chalice's: infra/region.yaml makes them.
+The project's copy is configured for that cloud and has another name, because both stages are
+deployed there already; the rest is unchanged. infra/region.yaml makes the log groups, not Chalice.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def test_chalice_logs_and_invoke_use_the_shells_region(
     without = deployed.chalice("logs", *function)
     assert (without.returncode, "AWS_DEFAULT_REGION" in without.stderr) == (2, True)
     region = {"AWS_DEFAULT_REGION": cloud.endpoints["regions"][role]}
-    # Not HTTP, so Chalice's own words come back; what matters is who answered.
+    # Not HTTP, so Chalice's own error comes back; the test is which function answered.
     answered = deployed.chalice("invoke", *function, **region)
     assert "No region configured" not in answered.stderr
     assert deployed.chalice("logs", *function, **region).returncode == 0

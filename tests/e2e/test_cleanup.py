@@ -1,7 +1,7 @@
 """
-The operators' policy, and the end, on a cloud whose operator may do what ships and no more.
+Operators' policy and `cleanup`, on a cloud whose operator has exactly the shipped policy.
 
-Tests run from top to bottom here: the last one leaves nothing.
+These tests run in order: the last one removes everything.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def test_cleanup_removes_all_owned_resources_and_no_others(
 
 
 def make_theirs(cloud: Cloud) -> tuple[set[str], set[str]]:
-    """Make what only looks like ours, in both Regions; return the names."""
+    """Make foreign resources with similar names in both Regions; return the names."""
     for role in ROLES:
         store = cloud.client("secretsmanager", role, "root")
         for name in THEIRS:

@@ -1,4 +1,4 @@
-"""`doctor` on a live deployment: whole, with a Region lost, and with pieces broken on purpose."""
+"""`doctor` on a live deployment: complete, with a Region lost, and with deliberate faults."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ STATE = "surrogate/region"
 
 
 def failed(surrogatectl: CommandLine) -> dict[str, Json]:
-    """Return what failed, by check and Region."""
+    """Return the failed checks, by check and Region."""
     done = surrogatectl.run("doctor", "--output=json")
     report = json.loads(done.stdout)
     assert done.returncode == (1 if report["failed"] else 0), done.stderr
@@ -58,7 +58,7 @@ def test_a_lost_region_is_named_once_and_the_other_is_checked(
     found = failed(surrogatectl)
     assert [each for each in found if regions[lost] in each] == [f"region {regions[lost]}"]
     (there,) = {*regions.values()} - {regions[lost]}
-    # A lost primary is also where the name leads.
+    # The name still resolves to a lost primary.
     assert set(found) - {"name None"} == {f"region {regions[lost]}"}
     report = json.loads(surrogatectl.run("doctor", "--output=json").stdout)
     seen = {each["check"] for each in report["checks"] if each["region"] == there}
@@ -90,7 +90,7 @@ def test_two_writers_are_found(cloud: Cloud, surrogatectl: CommandLine) -> None:
 
 @contextmanager
 def without_policies(cloud: Cloud, role: str) -> Iterator[None]:
-    """Take the inline policies of a stage's role away, for a while."""
+    """Remove the inline policies of a stage's role temporarily."""
     name = f"surrogate-credentials-{role}"
     function = cloud.client("lambda", role, "root").get_function_configuration(FunctionName=name)
     iam_role = function["Role"].rpartition("/")[2]

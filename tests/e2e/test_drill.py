@@ -1,4 +1,4 @@
-"""`drill` on the local cloud: promises kept, one broken on purpose, and where it refuses to run."""
+"""`drill` on the local cloud: kept promises, a deliberately broken one, and refusal to run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from local.cloud import Cloud
 from tests.e2e.conftest import CommandLine, Credential
 
 Json = dict[str, Any]
-# Few requests and ample time: what is promised does not depend on how busy this machine is.
+# Few requests and ample time: the promises must not depend on the load of this machine.
 OPTIONS = ("--rate=3", "--steady=2")
 
 
 @pytest.fixture
 def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
-    """Leave the primary Region as the one that serves and writes, whatever happened."""
+    """Restore the primary Region as the serving and writing one afterwards."""
     ctl = CommandLine(breakable_cloud)
     yield ctl
     breakable_cloud.reset()
@@ -35,7 +35,7 @@ def drill(ctl: CommandLine, directory: Path, *options: str) -> tuple[int, Json, 
 def test_a_drill_keeps_every_promise_and_leaves_a_report(
     ctl: CommandLine, enroll_everywhere: Callable[[], Credential], tmp_path: Path
 ) -> None:
-    enroll_everywhere()  # whatever other tests did to the other Region is over
+    enroll_everywhere()  # the other Region has recovered from other tests
     reports = tmp_path / "reports"
     code, report, progress = drill(ctl, reports, "--mode=hanging", "--recover-within=120")
     (made,) = report["rounds"]
@@ -53,7 +53,7 @@ def test_a_drill_keeps_every_promise_and_leaves_a_report(
     assert "the secondary Region has taken over" in progress
     assert json.loads((reports / "drill.json").read_text()) == report
     assert "promises were kept" in (reports / "drill.html").read_text()
-    # `status` tells of it; and all is as it was before.
+    # `status` reports it, and the earlier state is restored.
     shown = json.loads(
         ctl.run(
             "status", "--quick", "--output=json", f"--drill-report={reports / 'drill.json'}"

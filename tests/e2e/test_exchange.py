@@ -214,7 +214,7 @@ def test_the_exchange_in_a_region_calls_that_region_only(
         answer = post_token(breakable_cloud.endpoints[role], credential.pair, scope="demo/write")
         assert answer.status_code == 200
         own = breakable_cloud.endpoints["regions"][role]
-        # Whatever else is asked meanwhile: the health checks of the name are not of this stage.
+        # Except for the health checks of the name, which are not calls of this stage.
         called = breakable_cloud.calls_of_stage(role) + [
             call for call in breakable_cloud.calls() if call["service"] == "token"
         ]
@@ -286,7 +286,7 @@ def test_the_deployed_functions_logs_hold_no_secret(cloud: Cloud, enroll: Enroll
 
 
 def _inventory(cloud: Cloud) -> dict[str, set[str]]:
-    """Return everything of ours that exists: secrets and app clients, by Region."""
+    """Return all owned resources: secrets and app clients, by Region."""
     found: dict[str, set[str]] = {}
     for role in ROLES:
         store = cloud.client("secretsmanager", role, "root")

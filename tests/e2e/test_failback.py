@@ -1,4 +1,4 @@
-"""The primary Region lost, work in the secondary one, and the way back; and the same planned."""
+"""Loss of the primary Region, work in the secondary, and failback; and the same planned."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tests.e2e.tokens import post_token, verified
 
 ROLES = ("primary", "secondary")
 EAST, WEST = "us-east-1", "us-west-2"
-# The exchange knows a record for 30 seconds.
+# The exchange caches a record for 30 seconds.
 _FRESH_SECONDS = 45
 
 
 @pytest.fixture
 def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
-    """Leave the primary Region as the one that serves and writes, whatever happened."""
+    """Restore the primary Region as the serving and writing one afterwards."""
     ctl = CommandLine(breakable_cloud)
     yield ctl
     breakable_cloud.reset()
@@ -29,7 +29,7 @@ def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
 
 
 def becomes(cloud: Cloud, credential: Credential, status: int) -> None:
-    """Fail unless both Regions come to answer *credential* with *status*."""
+    """Fail unless both Regions eventually answer *credential* with *status*."""
     deadline = time.monotonic() + _FRESH_SECONDS
     found: dict[str, int] = {}
     while time.monotonic() < deadline:
@@ -74,7 +74,7 @@ def test_failover_and_failback_after_loss_of_the_primary(
     newer = Credential(rotated.client_id, answer["client_secret"], answer)
     ctl("disable", disabled.client_id)
     ctl("delete", deleted.client_id, "--yes")
-    # The other way round nothing leads back but failback.
+    # In the other direction only failback leads back.
     assert ctl.run("failover", "--to=primary").returncode == 3
 
     cloud.set_region("primary", "up")
@@ -93,7 +93,7 @@ def test_failover_and_failback_after_loss_of_the_primary(
     assert ctl("show", during.client_id)["app_clients"] == {EAST: "ready", WEST: "ready"}
     assert ctl("show", rotated.client_id)["replication"] == "in_sync"
     ours = {each.client_id for each in (before, rotated, disabled, deleted, during)}
-    # Other tests of this process may have left drift of their own, which ends it with 1.
+    # Other tests of this process may have left drift, for which the command exits with 1.
     reconciled = ctl.run("reconcile", "--output=json")
     assert reconciled.returncode in {0, 1}, reconciled.stderr
     drift = json.loads(reconciled.stdout)["drift"]
@@ -135,7 +135,7 @@ def test_promotion_in_the_secondary_needs_its_own_permission(
 
 @contextmanager
 def without(cloud: Cloud, action: str) -> Iterator[None]:
-    """Take *action* out of the policy of the secondary Region's role."""
+    """Remove *action* from the policy of the secondary Region's role."""
     functions = cloud.client("lambda", "secondary", "root").list_functions()["Functions"]
     (role,) = {
         each["Role"].rpartition("/")[2]

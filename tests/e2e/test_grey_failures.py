@@ -13,18 +13,18 @@ from tests.e2e.conftest import Credential
 from tests.e2e.tokens import post_token, verified
 
 Enroll = Callable[..., Credential]
-# The answer comes within 5 s; the rest is this machine's.
+# The answer comes within 5 s; the rest allows for a slow machine.
 SECONDS = 8.0
 MOST_ASKED = 6
 
 
 @pytest.fixture
 def ill_cloud(breakable_cloud: Cloud, enroll: Enroll) -> Iterator[Cloud]:
-    """Lend the cloud to a test that makes the primary ill; wait until it is well again."""
+    """Lend the cloud to a test that injects faults into the primary; wait for its recovery."""
     yield breakable_cloud
     breakable_cloud.reset()
     credential = enroll()
-    for _ in range(60):  # after a failure nobody asks for two seconds
+    for _ in range(60):  # the circuit breaker is open for two seconds after a failure
         if post_token(breakable_cloud.endpoints["primary"], credential.pair).status_code == 200:
             return
         time.sleep(0.25)
@@ -32,7 +32,7 @@ def ill_cloud(breakable_cloud: Cloud, enroll: Enroll) -> Iterator[Cloud]:
 
 
 def asked(cloud: Cloud) -> int:
-    """Return how often the deployed primary stage, or anybody, asked Secrets Manager or Cognito."""
+    """Return the number of calls by the primary stage, and of token requests by any caller."""
     tokens = [call for call in cloud.calls() if call["service"] == "token"]
     return len(cloud.calls_of_stage("primary")) + len(tokens)
 

@@ -1,13 +1,13 @@
 """
-What the roles of the split stages may do is exactly what they need.
+The roles of the split stages have exactly the permissions that they need.
 
-Shown where the primary Region writes, and for what serves tokens in the other one. The policies
-of the other stages are the same ones with the Regions changed places, or with both surfaces:
-tests/unit/surrogatectl/setup/test_policies.py.
+Tested for the stages of the primary Region while it writes, and for the token stage of the other
+one. The policies of the other stages are the same with the Regions exchanged, or with both
+surfaces: tests/unit/surrogatectl/setup/test_policies.py.
 
-The emulator enforces IAM. Each permission (an action on a resource) is taken out of a role's policy
-in turn; then something that the stage does must fail. Not covered: what Lambda itself does with the
-role, which is to write the function's log.
+The emulator enforces IAM. Each permission (an action on a resource) is removed from a role's policy
+in turn; then an operation of the stage must fail. Not covered: Lambda's own use of the role, which
+is to write the function's log.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def _permissions(policy: Document) -> list[Permission]:
 
 
 def _without(policy: Document, taken: Permission) -> Document:
-    """Return *policy* with everything but *taken*."""
+    """Return *policy* without *taken*."""
     statements = []
     for statement in policy["Statement"]:
         if statement["Sid"] != taken.sid:
@@ -99,7 +99,7 @@ def _without(policy: Document, taken: Permission) -> Document:
 
 @dataclass(frozen=True)
 class Roles:
-    """The roles of a stage's functions, which have one policy between them."""
+    """Roles of a stage's functions, which share one policy."""
 
     cloud: Cloud
     names: tuple[str, ...]
@@ -112,7 +112,7 @@ class Roles:
             iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(document))
 
     def used(self) -> set[tuple[str, str]]:
-        """Return which actions they have used where, since the log was cleared."""
+        """Return the actions that the roles used in each Region since the log was cleared."""
         return {
             (f"{call['service']}:{call['action']}", call["region"])
             for call in self.cloud.calls()
@@ -172,7 +172,7 @@ def test_the_deployed_roles_have_the_policies_of_the_files(
 def test_the_admin_role_has_no_unneeded_permission(
     admin_roles: Roles, administration: ClientRepository
 ) -> None:
-    administration.enrolled()  # or upkeep has nothing to look at
+    administration.enrolled()  # or upkeep has nothing to survey
     expected, users = _rehearse(admin_roles, administration)
     not_needed = []
     permissions = _permissions(admin_roles.policy)
@@ -188,13 +188,13 @@ def test_the_admin_role_has_no_unneeded_permission(
             not_needed.append(permission)
     admin_roles.restrict(admin_roles.policy)
     assert not_needed == []
-    assert enroll(administration) == expected[enroll]  # with all of it, it goes on as before
+    assert enroll(administration) == expected[enroll]  # with the complete policy
 
 
 def _rehearse(
     roles: Roles, administration: ClientRepository
 ) -> tuple[dict[Operation, Outcome], dict[tuple[str, str], list[Operation]]]:
-    """Do everything once; return the outcomes, and who uses each action in each Region."""
+    """Run every operation once; return the outcomes, and the users of each action by Region."""
     expected: dict[Operation, Outcome] = {}
     users: dict[tuple[str, str], list[Operation]] = {}
     for operation in OPERATIONS:
@@ -217,7 +217,7 @@ def _users(
 
 
 def _outcome(operation: Operation, administration: ClientRepository) -> Outcome:
-    """Return what becomes of *operation*; that it cannot even begin is an outcome, too."""
+    """Return the outcome of *operation*; failure to start is an outcome, too."""
     try:
         return operation(administration)
     except (AssertionError, KeyError, StopIteration, TypeError, AttributeError) as err:
@@ -268,7 +268,7 @@ def _await_replica(administration: ClientRepository, client_id: str) -> None:
 
 
 def _start_cold(cloud: Cloud, stage: SplitStage) -> None:
-    """Have the function forget what it knows."""
+    """Restart the function with empty caches."""
     client = cloud.client("lambda", stage.region, "root")
     name = stage.function
     variables = client.get_function_configuration(FunctionName=name)["Environment"]["Variables"]
@@ -328,7 +328,7 @@ def test_the_token_role_is_refused_every_admin_action(
             for name, arguments in _POOL_CALLS.items():
                 _assert_refused(getattr(cognito, name), {"UserPoolId": pool, **arguments})
         store = role.client("secretsmanager", "primary")
-        assert store.get_secret_value(**_SECRET)["SecretString"]  # the role itself is in order
+        assert store.get_secret_value(**_SECRET)["SecretString"]  # the role itself is valid
         _assert_refused(store.get_secret_value, {"SecretId": "surrogate/deployment"})
         elsewhere = role.client("secretsmanager", "secondary")
         _assert_refused(elsewhere.get_secret_value, _SECRET)
@@ -350,7 +350,7 @@ def _assert_refused(call: Callable[..., Any], arguments: Mapping[str, Any]) -> N
 
 
 class _AsRole:
-    """Sessions of *role*, which trusts nobody but Lambda, for a moment."""
+    """Sessions of *role*, which normally only Lambda may assume."""
 
     def __init__(self, cloud: Cloud, role: str) -> None:
         self._cloud = cloud

@@ -1,4 +1,4 @@
-"""What backends go by: one name for a client in both Regions, and the keys of both."""
+"""Client identity at backends: one name for a client in both Regions, and the keys of both."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def published(base_url: str, **headers: str) -> requests.Response:
 
 
 def verified_by(keys: list[dict[str, Any]], token: str) -> dict[str, Any]:
-    """Return the claims of *token*, verified with the published keys and nothing else."""
+    """Return the claims of *token*, verified with the published keys only."""
     kid = jwt.get_unverified_header(token)["kid"]
     iss = jwt.decode(token, options={"verify_signature": False})["iss"]
     (key,) = [each for each in keys if (each["kid"], each["iss"]) == (kid, iss)]
@@ -90,7 +90,7 @@ def test_a_refresh_with_a_region_lost_keeps_its_keys(
 
 
 def ask_cognito(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> dict[str, Any]:
-    """Return the claims of a token that Cognito gives without the exchange."""
+    """Return the claims of a token requested from Cognito without the exchange."""
     return verified(cloud, role, token_without_exchange(cloud, role, stolen, **metadata))
 
 
@@ -146,7 +146,7 @@ def test_a_mac_of_one_region_is_invalid_in_the_other(
 def test_a_lost_deployment_key_costs_the_claim_and_no_token(
     breakable_cloud: Cloud, enroll: Callable[..., Credential]
 ) -> None:
-    """A function that starts while Secrets Manager is ill; one that runs knows the key."""
+    """Tested with a function that starts during the outage; a running one has the key."""
     credential, cloud = enroll(), breakable_cloud
     stolen = regional(cloud, credential.client_id, "primary")
     told = {"surrogate_client_id": credential.client_id, "surrogate_mac": stolen.mac}
@@ -181,7 +181,7 @@ def test_the_client_map_agrees_with_the_claim(
     assert done.returncode == 0, done.stderr
     path = tmp_path / "map.json"
     assert json.loads(path.read_text())["clients"].keys() == clients.keys()
-    # What a backend of Lite pools has: tokens without the claim, and the map.
+    # A backend of Lite pools has tokens without the claim, and the map.
     verifier = verifier_for(cloud.endpoints, client_names=ClientNames.from_file(path))
     for role in ROLES:
         own = regional(cloud, credential.client_id, role)
@@ -190,7 +190,7 @@ def test_the_client_map_agrees_with_the_claim(
         assert token.client_id == credential.client_id
 
 
-# A pool that was brought
+# An existing pool
 
 POOL_SETTINGS: dict[str, Any] = {
     "DeletionProtection": "ACTIVE",

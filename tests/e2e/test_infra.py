@@ -1,7 +1,7 @@
 """
 `infra/region.yaml` deployed in both Regions, and `configure` from its outputs.
 
-All of it but the replica of a KMS key, which the local cloud cannot make.
+Everything is deployed except the replica of a KMS key, which the local cloud cannot make.
 `routing.yaml` needs a health check, which its CloudFormation cannot make: the local cloud makes the
 same records over the API, and its front door follows them (tests/local).
 """
@@ -101,7 +101,7 @@ def configure(cloud: Cloud, project: Path, *arguments: str) -> subprocess.Comple
 
 
 def token_endpoints(cloud: Cloud) -> list[str]:
-    """Return the options that name the local token endpoints: the stacks tell AWS's."""
+    """Return the options that name the local token endpoints: the stacks' outputs name AWS's."""
     urls = cloud.endpoints["region_endpoints"]
     return [f"--token-endpoint-{role}={urls[role]}/oauth2/token" for role in ROLES]
 
@@ -161,7 +161,7 @@ def test_configure_writes_the_outputs_of_both_regions_stacks(
 
 
 def assert_a_token_is_given(cloud: Cloud, role: str, pool: str) -> None:
-    """Get a token of a pool whose trigger finds no SDK: there is no claim, and a token."""
+    """Assert that a pool whose trigger lacks the SDK gives a token, without the claim."""
     cognito = cloud.client("cognito-idp", role, "root")
     made = cognito.create_user_pool_client(
         UserPoolId=pool,

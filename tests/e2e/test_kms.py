@@ -1,9 +1,9 @@
 """
-Keys of one's own: what is made in each Region is encrypted with that Region's key.
+Customer managed keys: secrets made in each Region are encrypted with that Region's key.
 
-The emulator keeps which key was named and asks nobody for permission to use it: what
-policies allow on keys is tested as text (tests/unit/surrogatectl/setup/test_policies.py).
-AWS has the last word.
+The emulator records the named key and does not check permissions to use it: the policies'
+key permissions are tested as text (tests/unit/surrogatectl/setup/test_policies.py).  Only AWS
+shows whether they suffice.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Keys:
-    """A key in each Region, and a prefix under which nothing stands yet."""
+    """A key in each Region, and an unused prefix."""
 
     cloud: Cloud
     arns: Mapping[str, str]
@@ -52,7 +52,7 @@ def keys(cloud: Cloud) -> Keys:
 
 @pytest.fixture
 def found(surrogatectl: CommandLine) -> Callable[..., list[Json]]:
-    """Return what `doctor` says of the keys."""
+    """Return `doctor`'s checks of the keys."""
 
     def found(**settings: str) -> list[Json]:
         done = surrogatectl.run("doctor", "--output=json", **settings)
@@ -66,7 +66,8 @@ def test_secrets_made_by_init_and_canary_are_encrypted_with_the_regions_keys(
 ) -> None:
     done = surrogatectl.run("init", **keys.settings)
     assert done.returncode == 0, done.stderr
-    # The canary is enrolled by the deployed functions, which have no keys here; its credential not.
+    # The deployed functions enroll the canary, and have no keys here; the command has, and stores
+    # its credential.
     assert surrogatectl.run("canary", "--scope=demo/read", **keys.settings).returncode == 0
     for role in ROLES:
         for name in ("region", "deployment", "jwks", "canary"):

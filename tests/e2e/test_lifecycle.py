@@ -1,4 +1,4 @@
-"""The life of a client over surrogatectl and the deployed admin API."""
+"""Life cycle of a client over surrogatectl and the deployed admin API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROLES = ("primary", "secondary")
 
 
 def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
-    """Poll *check*; what is cached for a while changes after that while."""
+    """Poll *check* for longer than values are cached."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         if check():
@@ -95,7 +95,7 @@ def test_rotation_of_the_cognito_secret_does_not_disturb_clients(
         answer = post_token(cloud.endpoints[role], credential.pair)
         verified(cloud, role, answer.json()["access_token"])
     steps = surrogatectl(*rotate)["app_clients"]
-    assert steps["us-east-1"] == "waiting"  # until nobody can be reading the old record
+    assert steps["us-east-1"] == "waiting"  # until no process can be using the old record
 
 
 def test_a_client_is_disabled_and_enabled_again(
@@ -303,7 +303,7 @@ def test_every_admin_action_leaves_an_audit_line(
 def test_commands_outside_the_admin_api_write_their_audit_line_to_the_operators_file(
     surrogatectl: CommandLine, scratch: Path
 ) -> None:
-    """STS says who it was: the same ARN as the function's own audit has."""
+    """The caller's ARN comes from STS, as in the function's own audit."""
     path = scratch / "audit.jsonl"
     surrogatectl("init", f"--audit-file={path}")
     (line,) = [json.loads(each) for each in path.read_text().splitlines()]

@@ -1,7 +1,7 @@
 """
-`make deploy STAGE=…` end to end: the staged copy, Chalice, the gateway's limits, and away again.
+`make deploy STAGE=…` end to end: the staged copy, Chalice, the gateway's limits, and deletion.
 
-What the Makefile's line runs is run in a copy of the project, configured for the local cloud.
+The Makefile's command is run in a copy of the project, configured for the local cloud.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def made(
     """Deploy a split stage with a wrong Region in the shell."""
     rehearsal = Rehearsal.new(cloud, tmp_path_factory.mktemp("made") / "project", APP)
     shutil.copytree(ROOT / "deployment", rehearsal.project / "deployment")
-    # Whatever version runs the tests: that another is refused is tested in test_package.
+    # Accept the version that runs the tests: test_package tests that another is refused.
     running = f'python = "{sys.version_info.major}.{sys.version_info.minor}"'
     text = (ROOT / "pyproject.toml").read_text()
     changed, count = re.subn(r'(?<=\[tool\.deployment\]\n)python = "[0-9.]+"', running, text)

@@ -1,4 +1,4 @@
-"""The zip of `make package` and `make deploy`: small, compiled, the same wherever it is made."""
+"""The zip of `make package` and `make deploy`: small, compiled, reproducible."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _archive(project: Path, directory: Path) -> Path:
 
 
 def _copy(project: Path, target: Path, names: Sequence[str]) -> Path:
-    """Copy what a package is made of; the dates of the copy are those of this moment."""
+    """Copy the sources of a package; the copies have the current time."""
     target.mkdir(parents=True)
     ignored = shutil.ignore_patterns("__pycache__", "deployments", "deployed")
     for name in names:
@@ -120,7 +120,7 @@ def test_the_function_starts_without_warnings_for_omitted_packages(
     assert (done.stdout, done.stderr) == ("é False\n", "")
 
 
-# An answer that does not say how its text is encoded: there is nothing to guess it with.
+# An answer without a declared encoding: no package is left that would guess it.
 _READ_AN_ANSWER = """
 import sys
 import app, requests

@@ -1,4 +1,4 @@
-"""The worked example: one backend, never restarted, through the loss of a Region and back."""
+"""The worked example: one backend, never restarted, through loss and return of a Region."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def example(
     enroll_everywhere: Callable[[], Credential],
     tmp_path: Path,
 ) -> Iterator[tuple[str, Credential]]:
-    """Start the example as a process of its own; return its URL and a client that it knows."""
+    """Start the example as a process of its own; return its URL and a known client."""
     credential = enroll_everywhere()
     names, endpoints = tmp_path / "names.json", tmp_path / "endpoints.json"
     published = surrogatectl.run("app-clients", f"--file={names}")
@@ -60,7 +60,7 @@ def example(
         first = process.stdout.readline().split()
         assert first[0] == "serving"
         yield first[1].removesuffix("/orders"), credential
-        assert process.poll() is None  # it was never restarted, and did not end
+        assert process.poll() is None  # the process was never restarted, and still runs
     finally:
         process.terminate()
         code = process.wait(30)
@@ -111,7 +111,7 @@ def test_a_running_api_keeps_one_client_name_through_a_failover(
     try:
         surrogatectl("failover", "--to=secondary", "--timeout=60", "--force")
         answers.append(call(url, token_from(name, credential)))
-        answers.append(call(url, before))  # of the Region that is gone, and good until it expires
+        answers.append(call(url, before))  # of the lost Region, and valid until it expires
     finally:
         cloud.set_region("primary", "up")
         surrogatectl("failback", "--timeout=60", "--settle=1", "--ttl=1")

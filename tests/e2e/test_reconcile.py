@@ -1,4 +1,4 @@
-"""A sample of crashes on the local cloud, and what `reconcile` makes of them."""
+"""A sample of crashes on the local cloud, repaired by `reconcile`."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ SETTLED = 20 * 60
 
 
 class Crash(BaseException):
-    """The function is gone, in the middle of what it did."""
+    """End of the function in the middle of an operation."""
 
 
 @dataclass
 class Calls:
-    """Counts the AWS calls of a pair of Regions, and ends the operation at one of them."""
+    """Counter of the AWS calls of both Regions, which ends the operation at one of them."""
 
     made: int = 0
     before: int | None = None
@@ -73,7 +73,7 @@ def credentials_of_the_operator(cloud: Cloud) -> Iterator[None]:
 
 @dataclass
 class World:
-    """A prefix of its own in the cloud: what other tests made is none of its business."""
+    """Own prefix in the cloud, isolated from other tests' resources."""
 
     cloud: Cloud
     settings: Settings
@@ -107,10 +107,10 @@ class World:
             operation(self.parts(Calls(**at)))
 
     def repair(self) -> list[str]:
-        """Repair, as it would be done 20 minutes later; return what was found."""
+        """Repair as of 20 minutes later; return the findings."""
         outcomes = list(self.parts(later=SETTLED).reconcile.run(_unseen))
         assert {each.result for each in outcomes} <= {"repaired", "nothing_to_do"}, outcomes
-        # Repairing is idempotent: nothing is found any more.
+        # Repair is idempotent: a second run finds nothing.
         assert not list(self.parts(later=SETTLED).survey.run(_unseen))
         return [each.drift.kind for each in outcomes]
 
@@ -150,7 +150,7 @@ class World:
 
 
 def _unseen(_done: int, _total: int | None) -> None:
-    """Nobody watches."""
+    """Ignore progress."""
 
 
 def enroll(made: AdminParts) -> ClientId:
@@ -169,7 +169,7 @@ def world(cloud: Cloud) -> Iterator[World]:
 def test_a_crashed_enrollment_is_undone_or_finished(world: World) -> None:
     calls = Calls()
     enroll(world.parts(calls))
-    # From the first write on; before it there is nothing to leave.
+    # From the first write on: an earlier crash leaves nothing.
     for call in range(5, calls.made + 1, 2):
         for when in ("before", "after"):
             world.crash(enroll, **{when: call})
@@ -186,7 +186,7 @@ def test_a_crashed_deletion_is_finished(world: World) -> None:
     calls = Calls()
     victim = enroll(world.parts())
     delete(victim, world.parts(calls))
-    # From the moment on in which the record is a tombstone.
+    # From the moment at which the record is marked as deleted.
     for call in range(8, calls.made, 2):
         client_id = enroll(world.parts())
         world.crash(partial(delete, client_id), after=call)
@@ -201,7 +201,7 @@ def test_a_crashed_rotation_of_cognito_secrets_is_finished(world: World) -> None
     def advance(made: AdminParts) -> Step:
         return made.app_client_rotation.advance(client_id, due_before=2**40)["us-east-1"]
 
-    world.crash(advance, after=5)  # the second secret was added, and not written down
+    world.crash(advance, after=5)  # the second secret was added, but not recorded
     later = 0.0
     seen: list[Step] = []
     while Step.FINISHED not in seen:

@@ -1,4 +1,4 @@
-"""The runbook, rehearsed: its own commands, as they stand there, against the local cloud."""
+"""Rehearsal of the runbook: its literal commands, against the local cloud."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.e2e.test_lifecycle import eventually
 from tests.e2e.tokens import post_token, verified
 
 RUNBOOK = (ROOT / "docs" / "runbook.md").read_text()
-# DNS is 30 times as fast on the local cloud, and nobody else calls the admin API.
+# DNS is 30 times as fast on the local cloud, and no one else calls the admin API.
 QUICKLY = {"failover": ("--settle=1",), "failback": ("--settle=1", "--ttl=3")}
 
 
@@ -31,18 +31,18 @@ def section(number: int) -> list[list[str]]:
 
 @dataclass
 class Operator:
-    """Somebody who is woken at 3 a.m. and types what the runbook says."""
+    """Operator who follows the runbook literally."""
 
     ctl: CommandLine
     files: Path
 
     def type(self, words: list[str], **meant: str) -> str:
-        """Run a command, the words in capitals replaced by what is *meant*; return its output."""
+        """Run a command with its placeholders replaced from *meant*; return its output."""
         name, *arguments = [meant.get(word, word) for word in words]
         assert name == "surrogatectl"
         assert not [word for word in arguments if word.isupper()], arguments
         done = self.ctl.run(*arguments, *QUICKLY.get(arguments[0], ()))
-        # `status` says by its exit code that something needs attention.
+        # The exit code of `status` shows that something needs attention.
         assert done.returncode == 0 or arguments[0] == "status", (words, done.stdout, done.stderr)
         return done.stdout
 
@@ -106,7 +106,7 @@ def test_the_runbook_covers_loss_of_the_primary_and_failback(
     verified(cloud, "primary", post_token(name, kept.pair).json()["access_token"])
     operator.type(look)
 
-    # What was done meanwhile is so in both Regions.
+    # Changes made meanwhile are in both Regions.
     for role in ("primary", "secondary"):
         url = cloud.endpoints[role]
         pair = (rotated.client_id, renewed.read_text().strip())

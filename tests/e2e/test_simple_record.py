@@ -1,4 +1,4 @@
-"""The blog's simple record: changed by `failover --simple-record`, if Route 53 can be reached."""
+"""The blog's simple record, changed by `failover --simple-record` if Route 53 is reachable."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Json = dict[str, Any]
 
 
 class Zone:
-    """The zone of the name, changed as root."""
+    """Zone of the name, changed as root."""
 
     def __init__(self, cloud: Cloud) -> None:
         self.name = cloud.endpoints["domain_name"]
@@ -43,7 +43,7 @@ class Zone:
 
 @pytest.fixture
 def ctl(breakable_cloud: Cloud) -> Iterator[CommandLine]:
-    """Have the name led by a simple record; put back what it was led by."""
+    """Replace the name's records by a simple one; restore them afterwards."""
     zone = Zone(breakable_cloud)
     before = zone.records()
     target = breakable_cloud.client("apigateway", "primary", "root").get_domain_name(

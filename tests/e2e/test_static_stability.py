@@ -1,9 +1,9 @@
 """
 With every endpoint of the other Region gone, the exchange starts cold and serves every client.
 
-The function runs from the working tree, in a process of its own that has just started, against the
-local cloud.  Every address that the process tries to connect to is noted, whatever comes of it: in
-a Region that refuses connections, an attempt leaves no other trace.
+The function runs from the working tree, in a new process of its own, against the local cloud.
+Every address that the process tries to connect to is recorded, successful or not: in a Region
+that refuses connections, an attempt leaves no other trace.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SCOPE = "demo/read"
 
 @dataclass(frozen=True)
 class Clients:
-    """Clients of every kind that both Regions can serve, by what is special about each."""
+    """Clients of every kind that both Regions can serve, by kind."""
 
     pairs: dict[str, tuple[str, str]] = field(repr=False)
 
@@ -79,7 +79,7 @@ def clients(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def _adopted(cloud: Cloud, surrogatectl: CommandLine, held: Path) -> tuple[str, str]:
-    """Adopt a pair of app clients whose ID and secret go on working."""
+    """Adopt a pair of app clients that keep their ID and secret."""
     made = {}
     for role in ROLES:
         made[role] = cloud.client("cognito-idp", role, "root").create_user_pool_client(
@@ -113,10 +113,10 @@ def _await_replicas(surrogatectl: CommandLine, client_ids: set[str]) -> None:
 
 
 def start(cloud: Cloud, role: str, clients: Clients) -> tuple[Run, Counter[str]]:
-    """Start the function of *role*; return what it did, and how often it called which service."""
+    """Start the function of *role*; return its run, and its number of calls by service."""
     environment = cloud.environment
     environment["APP_REGION"] = cloud.endpoints["regions"][role]
-    # What was read stays fresh, however slow the machine is: reads are counted.
+    # Values stay fresh even on a slow machine, because reads are counted.
     environment["FRESH_SECONDS"] = "300"
     cloud.clear_calls()
     run = cold_start(clients.events(), environment)
@@ -160,7 +160,7 @@ def test_a_cold_exchange_serves_every_client_with_the_other_region_gone(
     for answer in run.answers:
         claims = verified(breakable_cloud, role, answer.json["access_token"])
         assert claims["scope"] == SCOPE
-    # The usual work, and no more: the state once, each record once, a token for each.
+    # Exactly the usual calls: the state once, each record once, a token for each.
     assert made == expected
     distinct = len({client_id for client_id, _ in clients.pairs.values()})
     assert made == {"GetSecretValue": 1 + distinct, "token": len(clients.pairs)}

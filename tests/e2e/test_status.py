@@ -1,4 +1,4 @@
-"""`status` on a live deployment: whole, after a failover, and with a Region gone."""
+"""`status` on a live deployment: complete, after a failover, and with a Region gone."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.e2e.administration import _SCHEDULED as SCHEDULED
 from tests.e2e.conftest import CommandLine, Credential
 
 Json = dict[str, Any]
-# Its own limits are 3 seconds for each question, all at once; the rest is this machine's.
+# Its own limit is 3 seconds for all concurrent calls; the rest allows for a slow machine.
 SECONDS = 25.0
 
 
@@ -46,7 +46,7 @@ def test_both_regions_are_shown_side_by_side(
         assert each["answers"]
         assert each["healthy"]
         assert each["ready"] == {"secrets_manager": True, "token_endpoint": True}
-    # Other tests of this process may have left records that replicate nowhere any more.
+    # Other tests of this process may have left records whose replication has stopped.
     looked_at, was_looked_at = (each["replication"]["looked_at"] for each in (shown, before))
     in_sync, was_in_sync = (each["replication"]["in_sync"] for each in (shown, before))
     assert looked_at > was_looked_at > 0

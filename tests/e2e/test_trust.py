@@ -1,4 +1,4 @@
-"""What `surrogatectl trust` prints, run as it is printed, with real tokens of both Regions."""
+"""Output of `surrogatectl trust`, run unchanged, with real tokens of both Regions."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ PROJECT = ROOT / "tests" / "node"
 
 
 class RefusedError(Exception):
-    """The backend does not take the token."""
+    """The backend refuses the token."""
 
 
 class UnavailableError(Exception):
-    """The backend cannot tell: it has no keys, and is to answer 503."""
+    """The backend has no keys to verify the token, and must answer 503."""
 
 
 Verify = Callable[[str], dict[str, Any]]
@@ -54,7 +54,7 @@ class Enrolled:
 
 @pytest.fixture(scope="module")
 def clients(cloud: Cloud) -> tuple[Enrolled, Enrolled]:
-    """Enroll two clients; the second one may write only."""
+    """Enroll two clients; the second has only the write scope."""
     return _enrol(cloud, "demo/read demo/write"), _enrol(cloud, "demo/write")
 
 
@@ -72,7 +72,7 @@ def _enrol(cloud: Cloud, scope: str) -> Enrolled:
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install what the lock says; return the directory, from which modules find it."""
+    """Install the locked packages; return the directory from which modules import them."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         if os.environ.get("CI"):
             pytest.fail("There is no Node here, and CI must have it.")
@@ -93,7 +93,7 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def envoy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install the Envoy that is pinned; return the program."""
+    """Install the pinned Envoy; return the program."""
     try:
         return install(tmp_path_factory.mktemp("envoy"))
     except NoEnvoyError as err:
@@ -107,7 +107,7 @@ Start = Callable[[str], Envoy]
 
 @pytest.fixture
 def envoy_with(envoy: Path, tmp_path: Path) -> Iterator[Start]:
-    """Return what starts an Envoy with what is printed for it."""
+    """Return a function that starts an Envoy with the printed configuration."""
     running: list[Envoy] = []
 
     def start(text: str) -> Envoy:
@@ -120,7 +120,7 @@ def envoy_with(envoy: Path, tmp_path: Path) -> Iterator[Start]:
 
 
 def envoy_backend(envoy: Envoy) -> Verify:
-    """Return what asks for something behind *envoy*, which says what the token said."""
+    """Return a backend behind *envoy*, which echoes the token's claims."""
 
     def verify(token: str) -> dict[str, Any]:
         answer = envoy.call(token)
@@ -144,7 +144,7 @@ def printed(cloud: Cloud, backend: str, *options: str) -> str:
 
 
 def python_backend(directory: Path, text: str) -> Verify:
-    """Return what verifies in the module *text*."""
+    """Return the verifying function of the module *text*."""
     path = directory / "trusted.py"
     path.write_text(text)
     spec = importlib.util.spec_from_file_location("trusted", path)
@@ -173,7 +173,7 @@ def python_backend(directory: Path, text: str) -> Verify:
 
 @pytest.fixture
 def start_node(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[..., Verify]]:
-    """Return what starts a process of Node that verifies with a module."""
+    """Return a function that starts a Node process which verifies with a module."""
     processes: list[subprocess.Popen[str]] = []
 
     def start(backend: str, text: str) -> Verify:
@@ -216,7 +216,7 @@ def backend_for(
     request: pytest.FixtureRequest,
     start_node: Callable[[str, str], Verify],
 ) -> Callable[..., Verify]:
-    """Return what starts a backend with the configuration that is printed for it."""
+    """Return a function that starts a backend with its printed configuration."""
 
     def start(backend: str, *options: str) -> Verify:
         text = printed(cloud, backend, *options)
@@ -231,7 +231,7 @@ def backend_for(
 
 
 def forged(token: str, **claims: Any) -> str:
-    """Return a token that says what *token* says and *claims*, signed by somebody else."""
+    """Return a token with the claims of *token* and *claims*, signed with a foreign key."""
     header = jwt.get_unverified_header(token)
     said = jwt.decode(token, options={"verify_signature": False})
     key = generate_private_key(65537, 2048)
@@ -295,10 +295,10 @@ def test_a_backend_without_a_regions_keys_reports_that_and_recovers(
     clients: tuple[Enrolled, Enrolled],
     backend: str,
 ) -> None:
-    """A client that is refused asks for another token, and for another one."""
+    """A 401 instead of a 503 would make clients request token after token."""
     tokens = clients[0].tokens
     breakable_cloud.set_region("primary", "refused")
-    # The shared key set would have them.
+    # The shared key set would contain them.
     verify = backend_for(backend, *(["--keys=issuers"] if backend == "python" else []))
     assert verify(tokens["secondary"])
     for _ in range(2):
@@ -335,11 +335,11 @@ def test_with_a_client_map_only_its_app_clients_are_accepted(
             verify(stranger.tokens[role])
 
 
-# -- what is printed for AWS, where it differs -----------------------------------------------------
+# -- output for AWS, where it differs --------------------------------------------------------------
 
 
 def of_aws(pool_ids: dict[str, str], app_clients: tuple[str, ...] | None = None) -> Trust:
-    """Return what a deployment on AWS with these pools is to trust."""
+    """Return the trust settings of a deployment on AWS with these pools."""
     pools = []
     for role, pool_id in pool_ids.items():
         region = pool_id.partition("_")[0]
@@ -353,7 +353,7 @@ def of_aws(pool_ids: dict[str, str], app_clients: tuple[str, ...] | None = None)
 def test_aws_jwt_verify_accepts_both_regions_tokens_with_the_printed_settings(
     cloud: Cloud, start_node: Callable[[str, str], Verify], clients: tuple[Enrolled, Enrolled]
 ) -> None:
-    """With the keys given beforehand: the pools' own addresses cannot be reached from here."""
+    """The keys are preloaded: the pools' own addresses are unreachable from here."""
     reader, writer = clients
     pool_ids = {role: cloud.endpoints["user_pools"][role] for role in ROLES}
     given = ""
@@ -377,7 +377,7 @@ def test_envoy_accepts_the_printed_configuration(
     validated(envoy, BACKENDS["envoy"](of_aws(pool_ids, app_clients)), tmp_path)
 
 
-# -- what only Envoy does --------------------------------------------------------------------------
+# -- Envoy only ------------------------------------------------------------------------------------
 
 
 def test_envoy_keeps_a_lost_regions_keys_across_refreshes(

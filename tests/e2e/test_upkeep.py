@@ -1,4 +1,4 @@
-"""What is scheduled, in the deployed function: it rotates the Cognito secrets that are due."""
+"""Schedule of the deployed function: rotation of due Cognito secrets."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def rotating_after(cloud: Cloud, days: int) -> Iterator[None]:
 
 
 def steps_of(credential: Credential, lines: list[Json]) -> list[dict[str, str]]:
-    """Return the steps of a client's rotation that *lines* tell of."""
+    """Return the steps of a client's rotation from *lines*."""
     return [
         line["app_clients"]
         for line in lines
@@ -69,7 +69,7 @@ def test_due_cognito_secrets_rotate_on_the_schedule_without_disturbing_clients(
         assert steps[WEST] == "idle"
         assert steps[EAST] in {"started", "replicating", "waiting"}
         assert works() == [200, 200]
-        # As if the other Region had had the new secret for long.
+        # As if the other Region had had the new secret for a long time.
         administration.edit_app_client(
             due.client_id, EAST, lambda regional: regional["retiring"].update(replicated_at=1)
         )

@@ -1,4 +1,4 @@
-"""The verifier and its middleware, with tokens that the local cloud issued in both Regions."""
+"""Verifier and middleware, with tokens issued by the local cloud in both Regions."""
 
 from __future__ import annotations
 
@@ -167,7 +167,7 @@ def test_http_api_authorizer(verifier: Verifier, tokens: Tokens, role: str) -> N
 def test_a_token_signed_in_one_region_is_refused_under_the_others_issuer(
     verifier: Verifier, tokens: Tokens, role: str
 ) -> None:
-    """The head and the claims of one Region's token, with the signature of the other one's."""
+    """Header and claims of one Region's token, with the signature of the other's."""
     other = ROLES[1 - ROLES.index(role)]
     mixed = f"{tokens[role].rpartition('.')[0]}.{tokens[other].rpartition('.')[2]}"
     with pytest.raises(SignatureError):

@@ -8,7 +8,7 @@ from pathlib import Path
 from local.cloud import ROOT
 from tests.e2e.wheels import installed, license_of, verifier_wheel
 
-# What pip and cryptography bring along; nothing of it is ours to choose.
+# Dependencies of pip and cryptography, which this project does not choose.
 ALLOWED = {"surrogate-verifier", "pyjwt", "cryptography", "cffi", "pycparser", "typing-extensions"}
 
 

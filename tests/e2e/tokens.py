@@ -1,4 +1,4 @@
-"""Exchanging and verifying, as clients and backends do."""
+"""Exchange and verification of tokens, as by clients and backends."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SECONDS = 10
 
 
 def post_token(base_url: str, pair: tuple[str, str] | None, **form: str) -> requests.Response:
-    """Ask for a token."""
+    """Request a token."""
     return requests.post(
         f"{base_url}/oauth2/token",
         auth=pair,
@@ -27,7 +27,7 @@ def post_token(base_url: str, pair: tuple[str, str] | None, **form: str) -> requ
 
 
 def verified(cloud: Cloud, role: str, token: str) -> dict[str, Any]:
-    """Return the claims of *token* if the pool of the Region that is *role* issued it."""
+    """Return the claims of *token*, verified with the keys of the pool in the Region of *role*."""
     region, pool = cloud.endpoints["regions"][role], cloud.endpoints["user_pools"][role]
     keys = jwt.PyJWKClient(
         f"{cloud.endpoints['region_endpoints'][role]}/{pool}/.well-known/jwks.json"
@@ -43,7 +43,7 @@ def verified(cloud: Cloud, role: str, token: str) -> dict[str, Any]:
 
 
 def regional(cloud: Cloud, client_id: str, role: str) -> AppClient:
-    """Return the Cognito side of a client, as somebody who stole it would have it."""
+    """Return a client's app client with its secret, as a thief would have it."""
     text = cloud.client("secretsmanager", role, "root").get_secret_value(
         SecretId=f"surrogate/clients/{client_id}", VersionStage="AWSCURRENT"
     )["SecretString"]
@@ -53,7 +53,7 @@ def regional(cloud: Cloud, client_id: str, role: str) -> AppClient:
 
 
 def token_without_exchange(cloud: Cloud, role: str, stolen: AppClient, **metadata: str) -> str:
-    """Return a token that Cognito gives to who holds its own secret."""
+    """Return a token for the *stolen* app client, requested directly from Cognito."""
     told = {"aws_client_metadata": json.dumps(metadata)} if metadata else {}
     answer = requests.post(
         f"{cloud.endpoints['region_endpoints'][role]}/oauth2/token",
