@@ -1,4 +1,4 @@
-"""What holds for every unit test: no network, and no clock that hurries anybody."""
+"""Common fixtures of the unit tests: no network, and no time limits of Hypothesis."""
 
 import pytest
 from hypothesis import settings
@@ -9,4 +9,4 @@ settings.load_profile("unit")
 
 @pytest.fixture(autouse=True)
 def _no_network(socket_disabled: None) -> None:
-    """Fail whoever opens a socket."""
+    """Fail a test that opens a socket."""

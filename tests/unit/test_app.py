@@ -1,7 +1,7 @@
 """
-The composition root, imported as the Chalice CLI and as Lambda import it.
+Composition root, imported as by the Chalice CLI and by Lambda.
 
-Each test starts a process of its own: importing is what is tested.
+Each test starts a process of its own, because it tests the import.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ TOKEN_ROUTES = {
     "/health/takeover",
 }
 ADMIN_ROUTES = {"/clients"}
-# No network while app.py is imported: an audit hook sees what Python asks of it.
+# No network while app.py is imported: an audit hook sees every attempt.
 PROBE = """
 import json, os, sys
 asked = []
@@ -45,7 +45,7 @@ print(json.dumps({
     "modules": sorted(sys.modules),
 }))
 """
-# What a snapshot of the function that has been imported would hold, for all who start from it.
+# State in a snapshot of the imported function, shared by all copies that start from it.
 SNAPSHOT = """
 import json, os, sys
 drawn = []
@@ -76,14 +76,14 @@ print(json.dumps({
     "known": len(known),
 }))
 """
-# A process that is stopped once its request was answered, as a Lambda's is.
+# A process that is stopped after its request, as Lambda does.
 EMITTED = """
 import os
 import app
 app.emit({"event": "x"})
 os._exit(0)
 """
-# What a Lambda's environment holds, or a developer's shell: credentials that are none.
+# Environment of a Lambda or a developer's shell, with invalid credentials.
 SHELL = {
     "AWS_ACCESS_KEY_ID": "AKIAEXAMPLEEXAMPLE00",
     "AWS_SECRET_ACCESS_KEY": "none",
@@ -97,7 +97,7 @@ SHELL = {
 
 @dataclass
 class Imported:
-    """What an import of `app.py` left behind."""
+    """Effects of an import of `app.py`."""
 
     code: int
     errors: str
@@ -147,7 +147,7 @@ def test_the_surfaces_select_the_routes() -> None:
 
 
 def test_a_token_function_imports_no_admin_module() -> None:
-    """Every cold start would pay for it."""
+    """It would slow every cold start."""
     token = imported({**environment("primary"), "SURFACES": "token"})
     admin = imported({**environment("primary"), "SURFACES": "admin"})
     only_admin = {
@@ -172,7 +172,7 @@ def test_no_function_imports_an_sdk_that_it_does_not_use() -> None:
 
 
 def test_an_emitted_line_is_flushed() -> None:
-    """Lambda freezes a process between requests, and ends it when it likes."""
+    """Lambda freezes a process between requests, and may end it at any time."""
     app = imported({**environment("primary"), "SURFACES": "token"}, EMITTED)
     assert app.found["event"] == "x", app.errors
     assert app.found["region"] == "us-east-1"

@@ -1,8 +1,8 @@
 """
-What `docs/deploy.md` and its neighbors tell people to type exists.
+Commands in `docs/deploy.md` and related documents use existing names.
 
 Targets of make, stages, parameters and outputs of templates, files.
-The commands of `surrogatectl` in them: test_docs.
+test_docs checks their `surrogatectl` commands.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ROLES = ("primary", "secondary")
 
 
 def joined(block: str) -> list[str]:
-    """Return the lines of *block*, continued ones as one."""
+    """Return the lines of *block*, with continued lines joined."""
     return block.replace("\\\n", " ").splitlines()
 
 

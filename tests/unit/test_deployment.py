@@ -1,4 +1,4 @@
-"""What a stage is packaged from: versions, templates, archives, and what stands where."""
+"""Packaging of a stage: versions, templates, archives."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ _ONLY_ADMINISTRATORS = {"ACCESS_DENIED", "EXPIRED_TOKEN", "INVALID_SIGNATURE", "
 
 
 def _said(response: dict[str, Any]) -> dict[str, Any]:
-    """Return the body, with what the gateway would put in place of its own words."""
+    """Return the body with the gateway's variables substituted."""
     body = response["ResponseTemplates"]["application/json"]
     said: dict[str, Any] = json.loads(
         body.replace("$context.error.messageString", json.dumps("Forbidden"))
@@ -143,7 +143,7 @@ def test_gateway_responses_are_uncacheable_oauth_errors(stage: str) -> None:
 
 
 def test_the_gateway_response_to_a_missing_token_covers_unknown_paths() -> None:
-    """An unsigned request of an administrator and a path that is not there look the same to it."""
+    """The gateway cannot tell an unsigned admin request from an unknown path."""
     for stage in ("primary", "secondary"):
         answer = _api(stage)["GatewayResponses"]["MISSING_AUTHENTICATION_TOKEN"]
         assert "not signed" in _said(answer)["error_description"]
@@ -157,7 +157,7 @@ def test_gateway_responses_of_admin_stages_are_problems(stage: str) -> None:
     for kind, response in responses.items():
         body = _said(response)
         assert body["type"].startswith(TYPE_PREFIX)
-        assert body["detail"] == "Forbidden"  # what the gateway says by itself
+        assert body["detail"] == "Forbidden"  # the gateway's own message
         headers = response["ResponseParameters"]["Headers"]
         assert headers["Cache-Control"] == "'no-store'"
         later = kind in {

@@ -56,7 +56,7 @@ def test_every_option_has_a_help_text() -> None:
 
 
 def test_the_readmes_formats_agree_with_the_code() -> None:
-    """People give them to their secret scanners."""
+    """Users copy them into their secret scanners."""
     readme = (ROOT / "README.md").read_text()
     for pattern in (CLIENT_ID, CLIENT_SECRET, SECRET_ID):
         assert f"`{pattern.pattern}`" in readme
@@ -71,7 +71,7 @@ def test_every_table_row_has_the_cells_of_its_head(path: Path) -> None:
 
 
 def test_no_option_or_argument_takes_a_secret() -> None:
-    """Everybody on the machine can read them (invariant 1); secrets come and go by files."""
+    """Every user of the machine can read arguments (invariant 1); secrets are passed in files."""
     for name, command in main.commands.items():
         for parameter in command.params:
             if "secret" in (parameter.name or ""):

@@ -1,4 +1,4 @@
-"""What the documents name exists."""
+"""Names in the documents exist."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _parameters(template: str) -> set[str]:
 
 
 def test_every_command_block_is_valid_shell() -> None:
-    """Nothing is run: bash reads them."""
+    """Nothing is run: bash only parses the blocks."""
     for document in DOCUMENTS:
         for block in re.findall(r"```sh\n(.*?)```", document.read_text(), re.DOTALL):
             script = re.sub(r"<[\w ]+>", "PLACEHOLDER", block)

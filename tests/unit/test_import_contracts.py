@@ -1,4 +1,4 @@
-"""Import contracts: a module that is written tomorrow is covered today."""
+"""Import contracts, which also cover future modules."""
 
 from __future__ import annotations
 

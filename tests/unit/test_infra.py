@@ -1,5 +1,5 @@
 """
-The CloudFormation templates: what they count exists, and nothing in them is secret.
+CloudFormation templates: their metrics count existing log lines, and they hold no secret.
 
 `make templates` checks them against AWS's own schemas (cfn-lint).
 """
@@ -66,7 +66,7 @@ FILTERS = resources(REGION, "AWS::Logs::MetricFilter")
 
 
 def lines(*events: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what telemetry prints of *events*."""
+    """Return telemetry's output for *events*."""
     stream = io.StringIO()
     emit = json_lines(EAST, FakeClock(), stream)
     for event in events:
@@ -79,7 +79,7 @@ def failing(port: str, method: str, err: Exception) -> Change:
 
 
 def exchanges() -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield the log line, and the status, of every way in which an exchange can end."""
+    """Yield the log line and the status of every outcome of an exchange."""
     store_errors = (
         StoreUnavailableError(),
         StoreThrottledError(),
@@ -116,7 +116,7 @@ ENDS = list(exchanges())
 
 
 def matches(pattern: str, line: Mapping[str, Any]) -> bool:
-    """Return whether a CloudWatch Logs filter pattern, of the forms used here, takes *line*."""
+    """Return whether a CloudWatch Logs filter pattern, of the forms used here, matches *line*."""
 
     def compare(found: re.Match[str]) -> str:
         value: Any = line
@@ -294,7 +294,7 @@ def test_the_trigger_s_role_reads_the_deployment_key_and_writes_its_own_log() ->
 
 
 def test_the_trigger_s_role_decrypts_the_deployment_key_and_nothing_else() -> None:
-    """Whatever KMS key it is encrypted with; without that no token would be stamped."""
+    """Tested for every KMS key; without that permission no token would get the claim."""
     (role,) = resources(REGION, "AWS::IAM::Role").values()
     decrypt = role["Policies"][0]["PolicyDocument"]["Statement"][2]
     assert decrypt["Action"] == "kms:Decrypt"
@@ -326,7 +326,7 @@ def test_outdated_replicas_are_counted_from_the_surveys_number() -> None:
 
 
 def test_no_request_value_becomes_a_metric_dimension() -> None:
-    """Metric filters have none, and telemetry's are the Region and our own word for the outcome."""
+    """Metric filters have none, and telemetry's are the Region and the application's outcome."""
     for name in FILTERS:
         assert "Dimensions" not in metric_of(name)
     for line in (SURVEYED, *(line for line, _ in ENDS)):
@@ -418,7 +418,7 @@ def test_a_rate_limited_address_gets_an_oauth_error() -> None:
     (acl,) = resources(REGION, "AWS::WAFv2::WebACL").values()
     (rule,) = acl["Rules"]
     limit = rule["Statement"]["RateBasedStatement"]
-    assert limit["AggregateKeyType"] == "IP"  # never a header, which callers write themselves
+    assert limit["AggregateKeyType"] == "IP"  # never a header, which callers control
     assert limit["Limit"] == {"Ref": "RequestsPerAddress"}
     answer = rule["Action"]["Block"]["CustomResponse"]
     headers = {each["Name"]: each["Value"] for each in answer["ResponseHeaders"]}

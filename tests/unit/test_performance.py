@@ -1,4 +1,4 @@
-"""Both documents on performance are those that the stored results generate."""
+"""Both performance documents agree with the stored results."""
 
 from __future__ import annotations
 

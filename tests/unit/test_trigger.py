@@ -1,4 +1,4 @@
-"""The pre token generation trigger: when it stamps a token, and that it never costs one."""
+"""Pre token generation trigger: conditions of the claim, and never a lost token."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def event(metadata: Any = None, **changes: Any) -> dict[str, Any]:
 
 
 def told(client_id: str = CLIENT, given: str | None = None) -> dict[str, str]:
-    """Return what the exchange sends as `aws_client_metadata`."""
+    """Return the exchange's `aws_client_metadata`."""
     return {
         "surrogate_client_id": client_id,
         "surrogate_mac": mac(client_id) if given is None else given,
@@ -67,7 +67,7 @@ def told(client_id: str = CLIENT, given: str | None = None) -> dict[str, str]:
 
 
 class World:
-    """The trigger over a secret that is kept here."""
+    """Trigger over an in-memory secret."""
 
     def __init__(self, key: bytes | None = KEY) -> None:
         self.text = None if key is None else record_json.deployment_key_to_json(key)
@@ -89,7 +89,7 @@ class World:
         self.lines.append({"outcome": outcome, **more})
 
     def claim(self, sent: dict[str, Any]) -> str | None:
-        """Return the claim that is stamped; the rest of the event must come back as it was."""
+        """Return the added claim; the rest of the event must be unchanged."""
         before = copy.deepcopy(sent)
         back = json.loads(json.dumps(self.trigger(sent, None)))
         details = back["response"].pop("claimsAndScopeOverrideDetails")
@@ -110,7 +110,7 @@ def world() -> World:
     return World()
 
 
-# When it stamps
+# Conditions of the claim
 
 
 def test_a_token_requested_by_the_exchange_gets_the_claim(world: World) -> None:
@@ -119,7 +119,7 @@ def test_a_token_requested_by_the_exchange_gets_the_claim(world: World) -> None:
 
 
 def test_the_holder_of_a_cognito_secret_cannot_name_another_client(world: World) -> None:
-    """A MAC that was seen fits its own app client only, and no other surrogate."""
+    """A MAC is valid only for its own app client and surrogate."""
     other_app_client = mac(app_client="another0app0client00000000")
     for claimed in (
         told("sgc_bbbbbbbbbbbbbbbbbbbbbbbbbb", mac()),
@@ -186,7 +186,7 @@ def test_other_sources_and_versions_pass_through_untouched(
     assert (world.fetched, world.lines) == (0, [])
 
 
-# That it never costs a token
+# Errors never cost a token
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=6),
@@ -249,7 +249,7 @@ def test_no_log_line_has_a_secret_or_the_caller(world: World) -> None:
         assert each not in said
 
 
-# How often it reads the key
+# Reads of the key
 
 
 def test_the_key_is_read_once(world: World) -> None:
@@ -294,7 +294,7 @@ def test_wrong_macs_cost_at_most_one_read_a_minute(world: World) -> None:
     assert world.fetched <= 10
 
 
-# What is deployed
+# Deployment
 
 
 def _template() -> Any:
@@ -355,7 +355,7 @@ def test_the_trigger_imports_only_the_standard_library_and_defers_the_sdk() -> N
 
 
 def test_the_trigger_starts_without_the_sdk() -> None:
-    """An import that fails must not cost a token either."""
+    """A failed import must not cost a token either."""
     code = (
         "import sys; sys.modules['botocore'] = None\n"
         "from trigger import index\n"

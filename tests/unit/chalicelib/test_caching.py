@@ -1,4 +1,4 @@
-"""Values that are fresh for a while, and the last known ones for a while longer."""
+"""Caches of fresh and last known values."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FRESH, STALE, BACKOFF = 30, 900, 2
 
 @dataclass
 class Source:
-    """What `LastKnownCache` loads from: numbered values, or an error."""
+    """Source for `LastKnownCache`: numbered values, or an error."""
 
     clock: FakeClock = field(default_factory=FakeClock)
     error: Exception | None = None
@@ -46,10 +46,10 @@ class Source:
 
 
 class Secret:
-    """Something to see the end of."""
+    """Value whose garbage collection can be observed."""
 
     def __init__(self, _key: str) -> None:
-        """Load it."""
+        """Load the value."""
 
 
 def test_a_value_is_loaded_once_while_it_is_fresh() -> None:
@@ -178,7 +178,7 @@ def test_the_number_of_cached_values_is_bounded() -> None:
 
 
 def test_an_unused_value_is_dropped_after_the_stale_seconds() -> None:
-    """The record of a client that is gone holds a hash, and secrets of Cognito."""
+    """The record of a deleted client holds a hash, and Cognito secrets."""
     source = Source()
     known = LastKnownCache(Secret, fresh=FRESH, stale=STALE, clock=source.clock)
     gone = ref(known.get("gone"))
@@ -215,7 +215,7 @@ def test_without_time_to_load_only_cached_values_serve() -> None:
     assert source.loads == ["a"]
 
 
-# Refreshing before the time
+# Early refresh
 
 
 def test_a_refresh_loads_again_but_not_too_often() -> None:
@@ -253,7 +253,7 @@ def test_a_failed_refresh_changes_nothing() -> None:
         known.refresh("a", at_least=5)
     assert known.get("a") == "a-1"
     source.error = None
-    with pytest.raises(StoreUnavailableError):  # the source has a rest
+    with pytest.raises(StoreUnavailableError):  # the source is not called for a while
         known.refresh("a", at_least=5)
     source.clock.advance(BACKOFF)
     assert known.refresh("a", at_least=5) == "a-3"
@@ -271,7 +271,7 @@ def test_a_refresh_of_a_deleted_value_forgets_it() -> None:
         known.get("a")
 
 
-# Clocks that are set
+# Clocks set back
 
 
 def test_a_clock_set_back_makes_no_value_fresher() -> None:
@@ -316,7 +316,7 @@ def test_no_value_is_ever_older_than_stale(
         assert source.clock() - loaded[value] < STALE
 
 
-# What is kept
+# Retention
 
 
 def test_values_are_evicted_in_insertion_order() -> None:

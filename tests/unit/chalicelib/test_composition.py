@@ -1,4 +1,4 @@
-"""What the administrators' parts are made of, where only the wiring decides it."""
+"""Wiring of the admin parts, where no other test covers it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.operator_fakes import settings
 
 
 def records_of(configured: Settings) -> tuple[ClientSecrets, ClientSecrets]:
-    """Return the store of records in the own Region, and the survey's in the other one."""
+    """Return the record store of this Region, and the survey's of the other one."""
     here, there = Connections(configured.own), Connections(configured.other)
     parts = AdminParts(
         settings=configured,

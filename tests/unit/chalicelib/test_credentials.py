@@ -1,4 +1,4 @@
-"""What we issue, what we store of it, and what it costs to be refused."""
+"""Issued credentials, their stored hashes, and the cost of a refusal."""
 
 from __future__ import annotations
 
@@ -50,14 +50,14 @@ NOW = 1_800_000_000
 KEY = bytes(range(32))
 GRANT = ("grant_type", "client_credentials")
 
-# The formats as README and secret scanners know them, written down again here:
-# who changes them breaks others.
+# The formats as in README and secret scanners, repeated here: a change breaks
+# their users.
 PUBLISHED_CLIENT_ID = re.compile(r"sgc_[a-z2-7]{26}")
 PUBLISHED_CLIENT_SECRET = re.compile(r"sgs_[0-9A-Za-z]{49}")
 
 random_sources = st.randoms(use_true_random=False).map(lambda random: random.randbytes)
 client_secrets = random_sources.map(credentials.new_client_secret)
-# What an ARN or an Idempotency-Key could be, and texts that are easily confused.
+# Possible ARNs and Idempotency-Keys, and texts that are easily confused.
 texts = st.text(max_size=12) | st.text("ab\0\x01", max_size=4)
 
 
@@ -78,7 +78,7 @@ def test_ids_and_secrets_have_the_published_formats(random_bytes: credentials.Ra
 
 
 def test_the_published_formats_have_not_changed() -> None:
-    """Scanners hold copies of these, and of the checksum's rule."""
+    """Secret scanners have copies of these, and of the checksum rule."""
     assert CLIENT_ID.pattern == PUBLISHED_CLIENT_ID.pattern
     assert CLIENT_SECRET.pattern == PUBLISHED_CLIENT_SECRET.pattern
     zeros = credentials.new_client_secret(bytes)
@@ -88,7 +88,7 @@ def test_the_published_formats_have_not_changed() -> None:
 
 @given(st.binary(min_size=17, max_size=17), st.integers(0, 129))
 def test_130_random_bits_make_a_client_id(seed: bytes, bit: int) -> None:
-    """Each of the first 130 bits counts: no two values of them make the same ID."""
+    """Each of the first 130 bits counts: different values make different IDs."""
     byte, place = divmod(bit, 8)
     flipped = bytearray(seed)
     flipped[byte] ^= 0x80 >> place
@@ -210,7 +210,7 @@ def test_a_longer_or_shorter_text_is_no_secret(secret: str, tail: str) -> None:
     assert not credentials.is_client_secret(secret[1:])
 
 
-# IDs that are derived, handles, MACs
+# Derived IDs, handles, MACs
 
 
 @given(st.binary(min_size=32, max_size=40), texts, texts)
@@ -225,7 +225,7 @@ def test_a_derived_id_is_the_same_for_every_repeat(key: bytes, caller: str, idem
 @example(("a", ""), ("", "a"))
 @example(("a\0", "b"), ("a", "\0b"))
 def test_derived_ids_differ_by_caller_and_key(one: tuple[str, str], other: tuple[str, str]) -> None:
-    """No two pairs are confused where one text ends and the next begins."""
+    """The boundary between the two texts is unambiguous."""
     same = credentials.derived_client_id(KEY, *one) == credentials.derived_client_id(KEY, *other)
     assert same is (one == other)
 
@@ -269,7 +269,7 @@ def test_logs_use_generated_client_ids_and_handles_of_adopted_ones() -> None:
 
 
 def _expected_mac(key: bytes, client_id: str, app_client_id: str) -> str:
-    """Compute what a pre token generation trigger has to, from the documentation."""
+    """Compute the MAC as a pre token generation trigger does, from the documentation."""
     message = b"app-client"
     for part in (client_id.encode(), app_client_id.encode()):
         message += len(part).to_bytes(4, "big") + part
@@ -324,7 +324,7 @@ def test_the_stored_hash_has_that_profile() -> None:
 
 
 def test_the_salt_comes_from_the_given_random_source() -> None:
-    """Invariant 7: no hash draws its own."""
+    """Invariant 7: no hash has a random source of its own."""
     issued = credentials.issue(ClientId("sgc_" + "a" * 26), CountingBytes())
     once, again = (SecretHasher(CountingBytes()).hash(issued, now=NOW) for _ in range(2))
     other = SecretHasher(lambda size: b"s" * size).hash(issued, now=NOW)
@@ -333,7 +333,7 @@ def test_the_salt_comes_from_the_given_random_source() -> None:
 
 
 def test_the_decoy_costs_a_real_verification() -> None:
-    """Not refused as malformed, which would take no time: compared, and found not to fit."""
+    """The decoy is compared and does not match; a malformed one would be refused in no time."""
     assert extract_parameters(OWASP_19_MIB_DECOY) == OWASP_19_MIB
     with pytest.raises(VerifyMismatchError):
         verify_secret(OWASP_19_MIB_DECOY.encode(), b"anything", Type.ID)
@@ -346,7 +346,7 @@ def test_the_same_secret_is_hashed_with_another_salt_each_time() -> None:
 
 
 class Hashed:
-    """A hasher, the argon2 that it uses, and one client's credentials."""
+    """Hasher with its argon2, and one client's credentials."""
 
     def __init__(self, *, remembered: int = 10_000) -> None:
         self.random_bytes = CountingBytes()
@@ -369,7 +369,7 @@ class Hashed:
         stored: tuple[StoredSecret, ...] | None = None,
         client_id: ClientId | None = None,
     ) -> SecretId | None:
-        """Return the ID of the secret that was verified, if any."""
+        """Return the ID of the verified secret, if any."""
         found = self.hasher.verify(
             client_id or self.issued.client_id,
             self.issued.client_secret if client_secret is None else client_secret,
@@ -446,7 +446,7 @@ def test_a_remembered_outcome_is_bound_to_client_secret_and_hash() -> None:
 
 
 def test_a_wrong_outcome_does_not_outlive_its_hash() -> None:
-    """A secret that was refused before it was stored is accepted afterwards."""
+    """A secret refused before its hash was stored is accepted afterwards."""
     hashed = Hashed()
     assert hashed.verify(stored=()) is None
     assert hashed.verify() == hashed.issued.secret_id
@@ -502,7 +502,7 @@ def test_wrong_guesses_do_not_evict_remembered_successes() -> None:
 
 
 class _Recording:
-    """A source of bytes that remembers what it was asked for."""
+    """Source of bytes that records the requested counts."""
 
     def __init__(self) -> None:
         self.asked: list[int] = []
@@ -533,11 +533,11 @@ def test_remembered_outcomes_hold_no_secret() -> None:
     assert hashed.issued.client_secret.encode().hex() not in kept
 
 
-# Where threads share a hasher
+# Threads that share a hasher
 
 
 class SlowArgon2(CountingArgon2):
-    """Verifies until it is let go on; remembers how many did so at once."""
+    """argon2 that blocks until released, and records its concurrency."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -559,12 +559,12 @@ class SlowArgon2(CountingArgon2):
 def _in_threads(
     hasher: SecretHasher, argon2: SlowArgon2, attempts: list[tuple[ClientId, str]], *, until: int
 ) -> list[Verified | None]:
-    """Make *attempts* at once; let argon2 go on when *until* of them run, and none more comes."""
+    """Run *attempts* concurrently; release argon2 when *until* of them run and no more arrive."""
     with ThreadPoolExecutor(len(attempts)) as threads:
         started = [threads.submit(hasher.verify, who, secret, ()) for who, secret in attempts]
         while argon2.running < until:
             sleep(0.001)
-        sleep(0.05)  # time for one more, if it were let
+        sleep(0.05)  # time for one more, if it were allowed
         argon2.go_on.set()
         return [each.result() for each in started]
 
@@ -601,7 +601,7 @@ def test_concurrent_verifications_are_limited() -> None:
     assert (argon2.most, len(argon2.verified)) == (2, 6)
 
 
-# What it costs to be refused, through the exchange
+# Cost of a refusal, through the exchange
 
 
 def cost(world: ExchangeWorld, issued: IssuedCredentials, secret: str | None = None) -> list[int]:
@@ -693,7 +693,7 @@ def test_a_typo_costs_nothing() -> None:
 
 @pytest.mark.parametrize("adopted", [False, True], ids=["enrolled", "adopted"])
 def test_a_stored_hash_never_authenticates(adopted: bool) -> None:  # noqa: FBT001
-    """Whoever reads the store can authenticate as nobody."""
+    """A reader of the store cannot authenticate as any client."""
     api = TokenApi()
     issued = api.world.adopted() if adopted else api.client
     stored = api.world.hash_of(issued)

@@ -10,9 +10,9 @@ import pytest
 from tests.stages import PROJECT
 
 MODULES = sorted((PROJECT / "chalicelib").rglob("*.py"))
-# Where the clock, randomness and the environment would come from.
+# Sources of time, randomness and environment.
 _SOURCES = frozenset({"time", "datetime", "random", "secrets", "os", "socket", "uuid1", "uuid4"})
-# A proxy, a .netrc or another CA bundle would come in by these.
+# Ways in for a proxy, a .netrc or another CA bundle.
 _MODULE_LEVEL_REQUESTS = frozenset({"get", "post", "put", "request"})
 
 
@@ -52,7 +52,7 @@ def test_the_network_is_reached_through_one_session(module: Path) -> None:
 
 
 def ours(tree: ast.AST) -> set[str]:
-    """Return which modules of chalicelib are imported in *tree*."""
+    """Return the modules of chalicelib imported in *tree*."""
     names: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("chalicelib"):
@@ -61,7 +61,7 @@ def ours(tree: ast.AST) -> set[str]:
 
 
 def test_chalicelib_holds_only_modules_that_the_lambda_runs() -> None:
-    """Every module below chalicelib is reached from app.py (design, “Not wanted”)."""
+    """app.py reaches every module below chalicelib (design, “Not wanted”)."""
     modules = {module_name(module): module for module in MODULES if module.stem != "__init__"}
     reached: set[str] = set()
     waiting = ours(ast.parse((PROJECT / "app.py").read_text()))

@@ -1,4 +1,4 @@
-"""No noun shows a secret when it is printed."""
+"""No model class shows a secret when it is printed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from chalicelib.token import exchange, oauth
 from tests.worlds import CALLER, EnrollmentWorld, ExchangeWorld
 
 SECRET = "zq-no-repr-may-show-this"
-# Fields of these names hold what nobody may see, wherever they are.
+# Fields of these names are confidential in every class.
 HIDDEN = {
     "hash",
     "client_secret",
@@ -31,7 +31,7 @@ HIDDEN = {
     "random_bytes",
     "emit",
 }
-# …but for these, which hold nothing of the kind.
+# Exceptions, which hold nothing confidential.
 SHOWN = {(model.Versioned, "value")}
 
 
@@ -67,14 +67,14 @@ def test_a_field_that_holds_a_secret_is_not_shown(
 
 
 def test_every_text_field_of_the_model_is_classified() -> None:
-    """A new field that takes text is either hidden or known to hold nothing secret."""
+    """A new text field is either hidden or known to hold nothing secret."""
     texts = {
         field.name
         for noun, field in fields_of(model)
         if _is_text(typing.get_type_hints(noun)[field.name]) and field.repr
     }
     assert texts <= {
-        "app_clients",  # by Region; what they hold is hidden
+        "app_clients",  # by Region; their values are hidden
         "body_digest",
         "caller",
         "client_id",

@@ -1,4 +1,4 @@
-"""The JSON that Secrets Manager keeps."""
+"""JSON documents stored in Secrets Manager."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_a_deployment_key_survives_the_round_trip(key: bytes) -> None:
 
 @given(records)
 def test_every_field_of_a_record_is_stored(record: ClientRecord) -> None:
-    """A field that somebody adds to the model and forgets to store would be lost in silence."""
+    """A new field of the model that is not stored would be lost silently."""
     stored = json.loads(record_to_json(record))
     names = {field.name for field in dataclasses.fields(ClientRecord)}
     assert stored.keys() == names | {"schema"}
@@ -81,7 +81,7 @@ def test_stored_documents_are_small() -> None:
 
 
 def test_documents_of_an_earlier_release_can_be_read() -> None:
-    """What is stored stays: whoever breaks this has to raise the schema, and migrate."""
+    """Stored documents outlive releases: a breaking change needs a new schema and a migration."""
     state = '{"schema":1,"writer":true,"took_over":false,"denied":["sgc_a"]}'
     assert state_from_json(state) == RegionState(
         writer=True, took_over=False, denied=frozenset({ClientId("sgc_a")})
@@ -94,7 +94,7 @@ def test_documents_of_an_earlier_release_can_be_read() -> None:
 
 
 def a_record() -> str:
-    """Return a stored record that has everything a record can have, so far as types tell."""
+    """Return a stored record with every member that the types allow."""
     world = ExchangeWorld()
     issued = world.client()
     record = world.store.stored[issued.client_id].value
@@ -146,7 +146,7 @@ def test_a_document_without_a_member_is_malformed(kind: str) -> None:
         if isinstance(path[-1], int) or path in {("app_clients", "us-east-1"), OTHER_HALF}:
             continue  # a shorter list or map of app clients is well-formed
         if kind == "state" and path[0] in {"epoch", "allowed"}:
-            continue  # what a version before failback wrote has none
+            continue  # documents from before failback have none
         text = changed(content, path, lambda parent, name: parent.pop(name))
         with pytest.raises(MalformedSecretError):
             READERS[kind](text)
@@ -160,7 +160,7 @@ WRONG = [None, True, 0, -1, 1.5, "", "x", [], ["x"], {}, {"x": 1}, CANARY]
 @given(records.map(record_to_json) | states.map(state_to_json), st.data())
 @settings(max_examples=150)
 def test_a_member_of_another_type_is_malformed(stored: str, data: st.DataObject) -> None:
-    """Else a state with `denied: ""` would read as “nobody is denied”."""
+    """Otherwise a state with `denied: ""` would read as “nobody is denied”."""
     content = json.loads(stored)
     path = data.draw(st.sampled_from(list(places(content))))
     wrong = data.draw(st.sampled_from(WRONG))
@@ -316,7 +316,7 @@ def _assert_quotes_nothing(kind: str, text: str) -> None:
         READERS[kind](text)
     err = caught.value
     assert err.__cause__ is None
-    # The context is what was caught, and quotes; nobody who prints shows it.
+    # The context is the caught exception, which quotes; no printed traceback shows it.
     assert err.__suppress_context__ or err.__context__ is None
     told = f"{err} {err!r} {err.args} {''.join(traceback.format_exception(err))}"
     assert CANARY not in told

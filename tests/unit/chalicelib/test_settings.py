@@ -1,4 +1,4 @@
-"""The settings: what is wrong is named before anything runs."""
+"""Settings: an invalid one is named before anything runs."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def settings(stage: str = "primary", **changes: str) -> Settings:
 
 
 def wrong(**changes: str) -> str:
-    """Return what is said about settings that are wrong."""
+    """Return the error message for invalid settings."""
     with pytest.raises(SettingsError) as caught:
         settings(**changes)
     assert caught.value.__cause__ is None
@@ -157,7 +157,7 @@ def test_any_value_of_a_setting_is_accepted_or_named(name: str, value: str) -> N
         told = str(err)
     else:
         return
-    # A Region that does not fit its user pool is told of the pool.
+    # The error for a Region that does not match its user pool names the pool.
     assert told.startswith((f"{name}: ", "USER_POOL_ID_", "REGION_SECONDARY: ", "APP_REGION: "))
 
 
@@ -176,7 +176,7 @@ def test_a_url_is_https_or_loopback_and_kept_without_the_last_slash(value: str, 
 
 
 def test_an_endpoint_may_have_a_path_and_the_public_url_none() -> None:
-    """Below a path the metadata of RFC 8414 would be at another address, which nobody serves."""
+    """Below a path the metadata of RFC 8414 would be at another address, which is not served."""
     assert settings(ENDPOINT_URL_PRIMARY="https://a.example/b/").own.endpoint_url == (
         "https://a.example/b"
     )
@@ -230,7 +230,7 @@ def test_stale_seconds_are_at_least_the_fresh_seconds() -> None:
     assert wrong(FRESH_SECONDS="60", STALE_SECONDS="59").startswith("STALE_SECONDS: ")
 
 
-# In another Region than the stage says
+# In a Region other than the stage's
 
 
 def test_a_lambda_in_another_region_refuses_to_start() -> None:

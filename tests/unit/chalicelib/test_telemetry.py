@@ -1,4 +1,4 @@
-"""What is printed for the log, and what is not."""
+"""Log lines: their content, and values left out."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_events_go_to_standard_output_at_once(capsys: pytest.CaptureFixture[str]
 
 
 def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
-    """The shape that CloudWatch Logs turns into metrics: each name and dimension is in the line."""
+    """CloudWatch Logs makes metrics of this format: each name and dimension is in the line."""
     (line,) = emitted(EVENT)
     assert line["_aws"]["Timestamp"] == 1_800_000_000_250
     (directive,) = line["_aws"]["CloudWatchMetrics"]
@@ -63,7 +63,7 @@ def test_an_exchange_carries_metrics_in_the_embedded_format() -> None:
 
 
 def test_a_repeated_exchange_event_has_the_current_time() -> None:
-    """It is encoded once: nothing of another event, and no time, may be left in it."""
+    """The encoded event is cached: it must hold no time and nothing of another event."""
     stream, clock = io.StringIO(), FakeClock(1_800_000_000.25)
     emit = json_lines("us-east-1", clock, stream)
     others = [{**EVENT, "client_id": "sgc_y"}, {**EVENT, "outcome": "drift"}]

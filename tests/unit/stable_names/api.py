@@ -1,4 +1,4 @@
-"""The names that both surfaces answer with, from their answers."""
+"""Names in the answers of both surfaces, read from real answers."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ Happen = Callable[[ApiWorld], object]
 
 @dataclass(frozen=True)
 class Request:
-    """A request to the admin API; *client_id* and *secret_id* are those in its path."""
+    """Request to the admin API; *client_id* and *secret_id* are those in its path."""
 
     method: str
     path: str
@@ -128,7 +128,7 @@ def new_api(events: Events | None = None) -> ApiWorld:
 
 
 def as_it_is(_api: ApiWorld) -> None:
-    """Leave the world alone."""
+    """Leave the world unchanged."""
 
 
 def failing(port: Callable[[ApiWorld], Failing], method: str, *errors: Exception) -> Happen:
@@ -232,7 +232,7 @@ PROVOCATIONS: Final[tuple[tuple[Happen, Request], ...]] = (
 
 
 class BrokenLog(Events):
-    """A log that takes nothing: no audit line can be written."""
+    """Log that fails: no audit line can be written."""
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         raise OSError
@@ -247,7 +247,7 @@ def _provoked() -> Iterator[Answer]:
 
 
 def problems() -> Names:
-    """Return every problem that the admin API answers: its type, status, title and more."""
+    """Return every problem of the admin API: its type, status, title and other members."""
     found: dict[str, list[Answer]] = defaultdict(list)
     for answer in _provoked():
         assert answer.headers["Content-Type"] == "application/problem+json", answer
@@ -272,7 +272,7 @@ def _problem(answers: list[Answer]) -> dict[str, Any]:
 
 
 def gateways_own() -> Names:
-    """Return what API Gateway is told to answer by itself, from what `chalice` is given."""
+    """Return API Gateway's own responses, as configured for `chalice`."""
     found: dict[str, dict[str, Any]] = {}
     config = load_config(PROJECT)
     for stage in sorted(config["stages"]):
@@ -299,7 +299,7 @@ def _responses(part: Any) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def admin_api() -> Names:
-    """Return what each operation takes and answers."""
+    """Return the requests and answers of each operation."""
     return {str(request): _operation(request) for request in OPERATIONS}
 
 
@@ -321,7 +321,7 @@ def _operation(request: Request) -> dict[str, Any]:
 
 
 def _known(request: Request, name: str) -> list[str]:
-    """Return which names there are, as they are told to whoever has sent another."""
+    """Return the known names, as listed in the problem for an unknown one."""
     told = _wrong(request).get(name, "")
     _, _, known = told.partition("known are ")
     return known.split(", ") if known else []
@@ -329,13 +329,13 @@ def _known(request: Request, name: str) -> list[str]:
 
 @cache
 def _candidates() -> frozenset[str]:
-    """Return every member that some operation says that it knows."""
+    """Return every member that any operation names as known."""
     asked = (_known(replace(each, body={"unknown?": 1}), "unknown?") for each in OPERATIONS)
     return frozenset(name for known in asked for name in known)
 
 
 def _taken(request: Request) -> list[str]:
-    """Return the members of the body that are taken: those that are wrong, and not unknown."""
+    """Return the accepted members of the body: those reported as invalid and not as unknown."""
     told = _wrong(replace(request, body={name: [{}] for name in _candidates()}))
     return sorted(
         name
@@ -345,7 +345,7 @@ def _taken(request: Request) -> list[str]:
 
 
 def _headers(request: Request) -> list[str]:
-    """Return the headers that matter: those that are refused if they make no sense."""
+    """Return the effective headers: those that are refused if invalid."""
     malformed = {"If-Match": "none", "Idempotency-Key": "\t"}
     return sorted(_wrong(replace(request, headers=malformed)).keys() & malformed.keys())
 

@@ -1,4 +1,4 @@
-"""The names at the command line: options, exit codes, and what is printed for programs."""
+"""Names of the command line: options, exit codes, and output for programs."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ JSON: Final = "--output=json"
 
 
 def commands() -> Names:
-    """Return every command with its arguments and options, from what click was told."""
+    """Return every command with its arguments and options, from click's definitions."""
     context = click.Context(main, info_name="surrogatectl")
     return {"surrogatectl": _command(context)}
 
@@ -81,7 +81,7 @@ def _parameter(parameter: click.Parameter, context: click.Context) -> dict[str, 
 
 
 def _plain(value: object) -> int | float | str | None:
-    """Return a default that people see; `None` for click's own word for none."""
+    """Return a visible default; `None` for click's marker of none."""
     if isinstance(value, Path):
         return str(value)
     return value if isinstance(value, int | float | str) else None
@@ -105,7 +105,7 @@ STATUSES: Final = (400, 403, 404, 409, 412, 413, 429, 500, 502, 503, 504)
 
 
 def exit_codes(regions: TwoRegions) -> Names:
-    """Return how commands end, by what the admin API says."""
+    """Return the commands' exit codes, by the admin API's answer."""
 
     def answered(answer: tuple[int, str], *arguments: str) -> int:
         regions.primary.answer = regions.secondary.answer = lambda *_: answer
@@ -132,7 +132,7 @@ def exit_codes(regions: TwoRegions) -> Names:
 
 @dataclass(frozen=True)
 class Stored:
-    """A secret in Secrets Manager, as it was at some time."""
+    """Secret in Secrets Manager, as of one moment."""
 
     name: str
     text: str
@@ -142,7 +142,7 @@ class Stored:
 
 
 class Session:
-    """What a series of commands printed, and what they wrote down for the audit."""
+    """Output and audit lines of a series of commands."""
 
     def __init__(self, cloud: ServedCloud, directory: Path) -> None:
         self.cloud = cloud
@@ -154,7 +154,7 @@ class Session:
         self.app_clients: set[str] = set()
 
     def run(self, name: str, *arguments: str, code: int = 0, what: str = "") -> Any:
-        """Run a command; return the document that it prints."""
+        """Run a command; return its printed document."""
         result: Result = self.cloud.run(name, *arguments, JSON)
         assert int(result.exit_code) == code, (name, arguments, result.output, result.exception)
         document = json.loads(result.stdout)
@@ -164,7 +164,7 @@ class Session:
         return document
 
     def look(self) -> None:
-        """Note what Secrets Manager keeps now, and what the app clients are called."""
+        """Record the current secrets, and the names of the app clients."""
         for store in self.cloud.world.secrets.values():
             for secret in store.secrets.values():
                 labels = {label for each in secret.versions.values() for label in each.labels}
@@ -183,7 +183,7 @@ class Session:
             self.app_clients |= {re.sub("sgc_[a-z2-7]{26}", "<client ID>", each) for each in called}
 
     def audited(self, name: str, *arguments: str, code: int = 0, what: str = "") -> Any:
-        """Run a command that writes down what it does."""
+        """Run a command that writes an audit line."""
         return self.run(name, *arguments, f"--audit-file={self.audit}", code=code, what=what)
 
 
@@ -193,7 +193,7 @@ def run_all(cloud: ServedCloud, directory: Path) -> Session:
     run, audited = session.run, session.audited
     run("refresh-jwks", code=1, what="before init")
     audited("init")
-    audited("cleanup", "--yes", what="--yes")  # now, as there is little to remove yet
+    audited("cleanup", "--yes", what="--yes")  # early, while there is little to remove
     audited("init")
     run("refresh-jwks")
     run("trust", "--for=jose")
@@ -245,7 +245,7 @@ def _life_of_a_client(session: Session) -> str:
 
 
 def _while_the_other_region_is_gone(session: Session, client_id: str) -> None:
-    """Have records hold what is left to do."""
+    """Make records hold pending work."""
     aws = session.cloud.world.aws
     widened = session.run("enroll", "--name=widened", "--scope=demo/read")["client_id"]
     aws.down.add(WEST)
@@ -303,7 +303,7 @@ def _status(session: Session) -> None:
 
 
 def _drill() -> dict[str, Any]:
-    """Return what a drill reports; without a local cloud there is none to run."""
+    """Return a drill's report, made without running one: that needs a local cloud."""
     marks = {mark: float(number) for number, mark in enumerate(Mark)}
     made = Round("refused", EAST, WEST, marks=marks, ended=30.0)
     made.requests = [Request(1.0, 0.1, kind, EAST) for kind in Kind]
@@ -333,11 +333,11 @@ def _failover_and_failback(session: Session, client_id: str) -> None:
     audited("failback", *waits, "--keep-all=secondary", code=4, what="done")
 
 
-# Failures of the command line itself, which has no problem document to show
+# Failures of the command line itself, without a problem document
 
 
 def failures(regions: TwoRegions, session: Session) -> Names:
-    """Return the documents that failures print."""
+    """Return the documents printed for failures."""
     regions.primary.answer = regions.secondary.answer = lambda *_: problem(403, "forbidden")
     ended: dict[str, Callable[[], Result]] = {
         "unreachable": lambda: regions.run(*DISABLE, JSON, **NOBODY),
@@ -363,7 +363,7 @@ def failures(regions: TwoRegions, session: Session) -> Names:
 
 
 def printed(session: Session) -> Names:
-    """Return the members of the documents that commands print, and how the commands end."""
+    """Return the members of the commands' printed documents, and the exit codes."""
     return {
         "members": {name: members(found) for name, found in session.documents.items()},
         "exit codes": session.codes,
@@ -384,7 +384,7 @@ def _closed(session: Session) -> dict[str, Any]:
 
 
 def audit_lines(session: Session) -> Names:
-    """Return the members of the operators' own audit lines, and their actions and ends."""
+    """Return the members of the operators' audit lines, and their actions and outcomes."""
     lines = [json.loads(line) for line in session.audit.read_text().splitlines()]
     return {
         action: {

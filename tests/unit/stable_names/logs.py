@@ -1,4 +1,4 @@
-"""The names in log lines, and the metrics that are made of them: from lines as they are printed."""
+"""Names in log lines, and the metrics made from them, read from printed lines."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ KEY_ERRORS: Final = (
 
 
 def printed(*events: Mapping[str, Any]) -> list[Line]:
-    """Return the lines that *events* become."""
+    """Return the printed lines of *events*."""
     stream = io.StringIO()
     emit = json_lines(EAST, FakeClock(), stream)
     for each in events:
@@ -58,7 +58,7 @@ def printed(*events: Mapping[str, Any]) -> list[Line]:
 
 
 def lines() -> list[Line]:
-    """Return the lines of everything that can be seen happen here."""
+    """Return the lines of every event that can be produced here."""
     told = [each for _, events in exchanged() for each in events]
     told += [*key_set_is_gone()[1], *_administered(), *_scheduled(), *_refreshed()]
     return [*printed(*told), *_triggered()]
@@ -88,11 +88,11 @@ def _scheduled() -> Iterator[Mapping[str, Any]]:
 
     def a_list_that_fails(world: ReconcileWorld) -> None:
         for error in (StoreUnavailableError(), StoreRefusedError()):
-            # The survey asks first, and again.
+            # The survey calls first, and retries.
             world.store.failures["list"].extend([None, error])
 
     def nothing(_world: ReconcileWorld) -> None:
-        """Let all go well."""
+        """Inject no failure."""
 
     happened: tuple[Callable[[ReconcileWorld], object], ...] = (
         nothing,
@@ -168,7 +168,7 @@ def _triggered() -> Iterator[Line]:
 
 
 def log_lines() -> Names:
-    """Return the members of each event's lines, and how it can end."""
+    """Return the members of each event's lines, and its outcomes."""
     by_event: dict[str, list[Line]] = defaultdict(list)
     for line in lines():
         by_event[line["event"]].append(line)

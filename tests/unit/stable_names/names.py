@@ -1,4 +1,4 @@
-"""Names that others rely on, as plain data: members of JSON, and how two lists of them differ."""
+"""Public names as plain data: members of JSON, and differences between two lists of them."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 Names = Mapping[str, Any]
-"""What is listed: texts, numbers and lists, below headings."""
+"""Listed names: texts, numbers and lists, below headings."""
 
-# Members that are called after what they are about, and not by us.
+# Members named after their subject (a Region, a client ID), and not by the project.
 _DATA: Final = (
     (re.compile(r"https://cognito-idp\.[a-z0-9-]+\.amazonaws\.com/[A-Za-z0-9_-]+"), "<issuer>"),
     (re.compile(r"us-(east|west)-[0-9]"), "<Region>"),
@@ -20,9 +20,9 @@ _DATA: Final = (
 
 
 def members(documents: Iterable[Any]) -> list[str]:
-    """Return the paths of all members of *documents*, whatever their values are."""
+    """Return the paths of all members of *documents*, without their values."""
     found = {_named(path) for each in documents for path in _paths(each, "")}
-    # Where nothing was in it in one document, another one says more.
+    # An empty member in one document may be complete in another.
     return sorted(path for path in found if not any(_is_below(each, path) for each in found))
 
 
@@ -48,7 +48,7 @@ def _is_below(path: str, other: str) -> bool:
 
 
 def differences(before: Names, now: Names) -> list[str]:
-    """Say what is in one of the two and not in the other."""
+    """Return the entries that are in only one of the two."""
     old, new = set(_lines(before)), set(_lines(now))
     return [f"missing: {each}" for each in sorted(old - new)] + [
         f"new: {each}" for each in sorted(new - old)

@@ -1,4 +1,4 @@
-"""Both Regions of `aws_worlds` behind HTTP on this machine, for `surrogatectl` as it is run."""
+"""Both Regions of `aws_worlds` behind HTTP on this machine, for the installed `surrogatectl`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ _ABSENT = "<ErrorResponse><Error><Code>NoSuchEntity</Code></Error></ErrorRespons
 
 
 class _Tokens(CognitoTokens):
-    """Tokens that say which pool they are from."""
+    """Token endpoint whose tokens name their pool."""
 
     def _token(self, app_client: AppClient, scope: str) -> AccessToken:
         issued = super()._token(app_client, scope)
@@ -58,7 +58,7 @@ def _token_of(user_pool_id: str) -> str:
 
 @dataclass
 class ServedRegion:
-    """One Region: AWS's services that commands ask, and the application with both surfaces."""
+    """One Region: the AWS services that commands call, and the application with both surfaces."""
 
     world: AwsWorld
     region: str
@@ -113,7 +113,7 @@ class ServedRegion:
         return app
 
     def answer(self, method: str, target: str, headers: Mapping[str, str], body: bytes) -> _Answer:
-        """Answer a request, whoever of the Region it is for."""
+        """Answer a request to any service of the Region."""
         if "X-Amz-Target" in headers:
             service, operation = headers["X-Amz-Target"].split(".")
             return self._aws(service, operation, json.loads(body))
@@ -143,7 +143,7 @@ class ServedRegion:
         return answered.status, answered.body
 
     def _beside_the_application(self, path: str) -> dict[str, Any] | None:
-        """Return what a pool's own addresses answer, or Lambda; `None` for any other path."""
+        """Return the answer of a pool's own addresses, or of Lambda; `None` for any other path."""
         user_pool_id = POOLS[self.region]
         if path == "/cognito/oauth2/token":
             token = _token_of(user_pool_id)
@@ -189,14 +189,14 @@ class ServedRegion:
 
 @dataclass
 class ServedCloud:
-    """Both Regions, the name that clients use, and a command line that is pointed to them."""
+    """Both Regions, the service's name, and a command line configured for them."""
 
     world: AwsWorld
     regions: dict[str, ServedRegion]
     name: str = ""
 
     def run(self, *arguments: str, **variables: str) -> Result:
-        """Run a command; nobody is there to answer a question."""
+        """Run a command without a terminal for confirmations."""
         here, there = (self.regions[each].url for each in REGIONS)
         settings = {
             **environment("primary"),
@@ -219,7 +219,7 @@ class ServedCloud:
     def answer_at_the_name(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
     ) -> _Answer:
-        """Answer as the Region does that has the traffic."""
+        """Answer as the Region that has the traffic."""
         text = self.world.secrets[WEST].secrets[f"{PREFIX}/region"].current.text
         region = WEST if json.loads(text)["took_over"] else EAST
         return self.regions[region].answer(method, target, headers, body)
@@ -227,7 +227,7 @@ class ServedCloud:
 
 @contextmanager
 def served_cloud() -> Iterator[ServedCloud]:
-    """Serve two Regions in which nothing is yet: not even `init` was run."""
+    """Serve two empty Regions, before `init`."""
     world = AwsWorld(FakeClock(time.time() - 3_600), list_seconds=0, replica_seconds=0)
     for store in world.secrets.values():
         store.secrets.clear()
@@ -268,6 +268,6 @@ def _handler(
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

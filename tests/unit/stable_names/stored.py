@@ -1,4 +1,4 @@
-"""The names of what is stored, of the settings, and of the values that never change their names."""
+"""Names in stored documents and settings, and the fixed sets of values."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _CLIENTS: Final = f"{PREFIX}/clients/"
 
 
 def stored(session: Session) -> Names:
-    """Return what Secrets Manager keeps of a deployment, and what app clients are called."""
+    """Return the secrets of a deployment, and the names of its app clients."""
     by_name: dict[str, list[Stored]] = defaultdict(list)
     for each in session.stored:
         of_client = each.name.startswith(_CLIENTS)
@@ -60,7 +60,7 @@ def _secret(found: Iterable[Stored]) -> dict[str, Any]:
 
 
 class _Asked(dict[str, str]):
-    """An environment that notes what is asked of it, and what is taken where there is nothing."""
+    """Environment that records the variables read, and their defaults."""
 
     def __init__(self, variables: dict[str, str]) -> None:
         super().__init__(variables)
@@ -83,7 +83,7 @@ class _Asked(dict[str, str]):
 
 
 def settings() -> Names:
-    """Return the variables that are read from the environment, with their defaults."""
+    """Return the environment variables read, with their defaults."""
     function, operators = _Asked(environment("primary")), _Asked(environment("primary"))
     Settings.from_env(function)
     find_deployment(operators, PROJECT)
@@ -96,7 +96,7 @@ def settings() -> Names:
 
 
 def stages() -> Names:
-    """Return the stages, with what tells them apart, from what `chalice` is given."""
+    """Return the stages with their differences, from the configuration for `chalice`."""
     config = json.loads((PROJECT / ".chalice" / "config.json").read_text())
     return {
         "application": config["app_name"],
@@ -114,7 +114,7 @@ def stages() -> Names:
 
 
 def templates() -> Names:
-    """Return what the templates take and tell."""
+    """Return the templates' parameters and outputs."""
     found = {}
     for name in ("region", "routing"):
         template = cfn_yaml.load(str(PROJECT / "infra" / f"{name}.yaml"))
@@ -150,5 +150,5 @@ _CLOSED: Final[dict[str, type[StrEnum]]] = {
 
 
 def closed_sets() -> Names:
-    """Return the values of which there are only so many; they are stored, logged or printed."""
+    """Return the enumerated values that are stored, logged or printed."""
     return {what: sorted(each.value for each in values) for what, values in _CLOSED.items()}

@@ -1,10 +1,10 @@
 """
-What users and machines see is called as it always was.
+Public names that users and programs rely on are unchanged.
 
-`stable_names.json` was taken before the code was rearranged, and nothing writes it anew: who
-adds a name, or means to change one, edits it by hand, and says in the changelog what that does
-to those who rely on it.  Everything is compared with what is printed, answered or stored, and
-in both directions: nothing may be missing, and nothing new go unnoticed.
+`stable_names.json` is a snapshot from before the code was rearranged, and is never regenerated:
+an added or changed name is edited by hand, and the changelog describes the effect on users.
+The list is compared with real output, answers and stored documents, in both directions: no name
+may be missing, and no new one unlisted.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def test_the_list_is_sorted_and_easy_to_read() -> None:
     assert KEPT.read_text() == json.dumps(kept(), indent=2, sort_keys=True) + "\n"
 
 
-# How they are compared
+# Comparison
 
 
 def test_differences_name_missing_and_new_entries() -> None:

@@ -1,4 +1,4 @@
-"""The names of the token surface, and of the lines that it leaves in the log."""
+"""Names of the token surface, and of its log lines."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ Happen = Callable[[TokenApi], object]
 Ask = Callable[[TokenApi], Answer]
 
 
-# What can be sent
+# Requests
 
 
 def _good(api: TokenApi) -> Answer:
@@ -73,7 +73,7 @@ REQUESTS: Final[tuple[Ask, ...]] = (
 )
 
 
-# What can be wrong
+# Failures
 
 
 def _denied(api: TokenApi) -> None:
@@ -136,7 +136,7 @@ HAPPENED: Final[tuple[Happen, ...]] = (
 
 @cache
 def exchanged() -> tuple[tuple[Answer, tuple[Mapping[str, Any], ...]], ...]:
-    """Return every answer of the token endpoint, with the events that went with it."""
+    """Return every answer of the token endpoint, with its events."""
     found = []
     for ask in REQUESTS:
         api = TokenApi()
@@ -152,7 +152,7 @@ def exchanged() -> tuple[tuple[Answer, tuple[Mapping[str, Any], ...]], ...]:
 
 
 def key_set_is_gone() -> tuple[Answer, list[Mapping[str, Any]]]:
-    """Return what is answered, and what is told, when the keys cannot be read."""
+    """Return the answers and events when the keys cannot be read."""
     api = TokenApi()
     api.world.keys.failures["read"].append(StoreUnavailableError())
     return api.call(method="GET", path=KEY_SET), api.world.events.seen
@@ -163,7 +163,7 @@ METADATA: Final = "/.well-known/oauth-authorization-server"
 
 
 def token_surface() -> Names:
-    """Return what the token surface answers."""
+    """Return the answers of the token surface."""
     answers = [answer for answer, _ in exchanged()]
     issued = [answer for answer in answers if answer.status == 200]
     errors: dict[str, list[Answer]] = defaultdict(list)
@@ -188,7 +188,7 @@ _PATHS: Final = (METADATA, KEY_SET, "/health", "/health/ready", "/health/takeove
 
 
 def _read(path: str) -> Iterator[Answer]:
-    """Yield what is answered at *path*: when all is well, when it is not, and once more."""
+    """Yield the answers at *path*: without failures, with failures, and once more."""
     api = TokenApi()
     first = api.call(method="GET", path=path)
     yield first

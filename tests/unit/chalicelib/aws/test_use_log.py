@@ -19,7 +19,7 @@ ONE, TWO = SecretId("aaaaaaaa"), SecretId("bbbbbbbb")
 
 
 class FakeLogs:
-    """CloudWatch Logs, as far as `FilterLogEvents` goes; pages of two events."""
+    """`FilterLogEvents` of CloudWatch Logs, with pages of two events."""
 
     def __init__(self) -> None:
         self.events: list[tuple[float, str]] = []

@@ -1,8 +1,8 @@
 """
-What operators do to a client, one operation after the other, over `fake_aws`.
+Operators' operations on a client, over `fake_aws`.
 
-A `Scene` is a world with a client in it, and remembers which credentials were
-handed out.  An `Operation` is what an operator does in one.
+A `Scene` is a world with one client, and records the credentials that were
+handed out.  An `Operation` is one operator action in a scene.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ _ROTATION_ROUNDS = 40
 
 
 class NotAdoptedError(OperationError):
-    """A row was refused; the message says why."""
+    """A row was refused; the message has the reason."""
 
 
 class Scene:
-    """A world with one client, whose credentials were *handed_out*."""
+    """World with one client and its *handed_out* credentials."""
 
     def __init__(self, scopes: tuple[str, ...] = (READ,), *, strict: bool = False) -> None:
         self.world = AwsWorld(strict=strict)
@@ -90,7 +90,7 @@ class Scene:
             )
 
     def rotate_app_clients(self) -> None:
-        """Have all that is due rotate to its end, however long that takes."""
+        """Run every due rotation to its end."""
         for _ in range(_ROTATION_ROUNDS):
             steps = self.operators.app_client_rotation.advance(self.client_id, due_before=self.now)
             if set(steps.values()) <= {Step.IDLE, Step.PENDING}:
@@ -99,7 +99,7 @@ class Scene:
         raise AssertionError("it does not end")
 
     def adopt(self) -> None:
-        """Make the client one that was adopted, with app clients that are its owner's."""
+        """Turn the client into an adopted one, with app clients of its owner."""
         for region in REGIONS:
             for app_client_id, client_id in self.world.ours(region):
                 if client_id == self.client_id:
@@ -109,7 +109,7 @@ class Scene:
         self.world.record_secrets(EAST)[self.client_id].tags["surrogate:origin"] = "adopted"
 
     def bring(self) -> None:
-        """Make a pair of app clients that are their owner's, and that nobody adopted yet."""
+        """Make a pair of app clients that are not adopted yet."""
         pairs = []
         for number, region in enumerate(REGIONS, start=1):
             pool, secret = self.world.pools[region], cognito_secret(number)
@@ -129,7 +129,7 @@ class Scene:
 
     def adopt_brought(self, *, keep: bool) -> None:
         """
-        Adopt the pair as a run of the command does; what it reports as adopted is handed out.
+        Adopt the pair as a run of the command does; credentials it reports count as handed out.
 
         Raises:
             NotAdoptedError: If it was not adopted.
@@ -160,7 +160,7 @@ class Scene:
 
     @contextmanager
     def _credentials_file(self) -> Iterator[CredentialsFile]:
-        """Open what the process before left on the disk, and leave it there whatever happens."""
+        """Open the previous process's file on disk, and keep it after any failure."""
         with TemporaryFile() as disk:
             disk.write(self.credentials_file)
             disk.seek(0)
@@ -174,12 +174,12 @@ class Scene:
         return list(self.operators.reconcile.run(unseen))
 
     def works(self, issued: IssuedCredentials) -> list[bool]:
-        """Return for each Region whether *issued* gets a token there."""
+        """Return whether *issued* gets a token, by Region."""
         return [self.world.gets_a_token(issued, region) for region in REGIONS]
 
 
 def messy() -> Scene:
-    """Return a scene in which nearly everything that `reconcile` mends is broken."""
+    """Return a scene with nearly every kind of drift that `reconcile` repairs."""
     scene = Scene()
     world, aws = scene.world, scene.world.aws
     gone = scene.enroll("deleted half-way")
@@ -217,7 +217,7 @@ def messy() -> Scene:
 
 
 def writes(calls: Sequence[Call]) -> list[tuple[int, Call]]:
-    """Return those of *calls*, with their numbers, that change anything in AWS."""
+    """Return the *calls* that change AWS, with their numbers."""
     reads = ("Get", "BatchGet", "Describe", "List", "RequestToken")
     return [
         (number, call) for number, call in enumerate(calls) if not call.operation.startswith(reads)
@@ -225,19 +225,19 @@ def writes(calls: Sequence[Call]) -> list[tuple[int, Call]]:
 
 
 def unseen(done: int, total: int | None) -> None:
-    """Watch no progress."""
+    """Ignore progress."""
 
 
 def unreported(what: str, done: int, total: int | None) -> None:
-    """Watch no progress of an adoption."""
+    """Ignore the progress of an adoption."""
 
 
 def nothing(scene: Scene) -> None:
-    """Need no preparation, or expect nothing in particular."""
+    """Do nothing: no preparation, or no expectation."""
 
 
 def never(scene: Scene, issued: IssuedCredentials) -> bool:
-    """Take no credentials from anybody."""
+    """Revoke no credentials."""
     return False
 
 
@@ -252,10 +252,10 @@ def the_first(scene: Scene, issued: IssuedCredentials) -> bool:
 @dataclass(frozen=True)
 class Operation:
     """
-    What an operator does, and what must hold of it.
+    Operator action with its conditions.
 
-    *voids* says which credentials it may make void; *done* fails unless a
-    complete one had its effect.  A repeat may be refused with one of the
+    *voids* names the credentials that it may revoke; *done* fails unless a
+    completed operation had its effect.  A repeat may be refused with one of the
     *documented* problems, by slug.  With *outage* the other Region is out of
     reach while it runs.
     """
@@ -314,7 +314,7 @@ def _only_the_new_one_works(scene: Scene) -> None:
 
 
 def _adopted(scene: Scene) -> None:
-    """Fail unless the pair is a client's now, and its app clients are their owner's still."""
+    """Fail unless the pair is adopted, and its app clients are still their owner's."""
     _last_works(scene)
     record = scene.world.record(scene.handed_out[-1].client_id)
     assert record.origin is Origin.ADOPTED
@@ -362,7 +362,7 @@ def _delete(scene: Scene) -> None:
 
 
 def delete_half_way(scene: Scene) -> None:
-    """Have a deletion end when the record is a tombstone, and nothing else has gone."""
+    """End a deletion after the record is marked as deleted, before anything is removed."""
     scene.world.aws.watch(crash_after_first("UpdateSecretVersionStage"))
     with suppress(Crash):
         _delete(scene)

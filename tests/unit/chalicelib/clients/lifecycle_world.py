@@ -1,4 +1,4 @@
-"""The administrators' use cases of the primary Region over fakes, with one enrolled client."""
+"""Admin use cases of the primary Region over fakes, with one enrolled client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DAY = 86_400
 
 @dataclass
 class LifecycleWorld(EnrollmentWorld):
-    """Everything that happens to a client after its enrollment."""
+    """Operations on a client after its enrollment."""
 
     logs: dict[str, FakeUseLog] = field(
         default_factory=lambda: {EAST: FakeUseLog(), WEST: FakeUseLog()}
@@ -53,7 +53,7 @@ class LifecycleWorld(EnrollmentWorld):
         return regional
 
     def authenticates(self, client_id: ClientId, client_secret: str) -> bool:
-        """Whether the exchange would find *client_secret* right and not expired."""
+        """Return whether *client_secret* is valid and not expired."""
         verified = self.hasher.verify(client_id, client_secret, self.record(client_id).secrets)
         if verified is None:
             return False

@@ -32,7 +32,7 @@ def advance(world: LifecycleWorld, client_id: ClientId) -> tuple[Step, Step]:
 
 
 def known(world: LifecycleWorld, client_id: ClientId, region: str) -> list[str]:
-    """Return the values of the Cognito secrets that get tokens in *region*."""
+    """Return the values of the valid Cognito secrets in *region*."""
     pool = world.east if region == EAST else world.west
     app_client = pool.made[world.regional(client_id, region).app_client_id]
     return [value for value, _ in app_client.secrets.values()]
@@ -59,7 +59,7 @@ def test_regions_rotate_in_turn_and_always_keep_a_working_secret(
     for pair in expected:
         assert advance(world, client_id) == pair
         check()
-    assert old[EAST] in known(world, client_id, EAST)  # somebody may still be reading it
+    assert old[EAST] in known(world, client_id, EAST)  # a process may still be using it
     world.clock.advance(WAIT)
     due_before = int(world.clock()) - WAIT  # the first Region's is new by now
     steps = world.app_client_rotation.advance(client_id, due_before=due_before)

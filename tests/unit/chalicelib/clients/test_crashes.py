@@ -3,13 +3,12 @@ No crash, and no lost answer, loses a record, strands an app client or cuts off 
 
 Each operation is run once undisturbed, and its AWS calls are recorded.  Then it
 is run again for each of them, in a new world, and the process ends just before
-that call; and once more, and it ends after the last one.  (After a call is
-before the next one: nothing but calls changes AWS.)  And it is run again for
-each of them with the answer lost, and with a call that times out and arrives
-when the operation has ended.
+that call; and in one more run it ends after the last one.  (The end of a call
+equals the start of the next: only calls change AWS.)  Further runs lose the
+answer of each call, or let it time out and arrive after the operation's end.
 
-Afterwards the operator repeats it, or nobody does; then `reconcile` runs, and
-everything is counted behind everybody's back.
+Afterwards the operation is repeated or not; then `reconcile` runs, and the
+stored state is inspected without API calls.
 """
 
 from __future__ import annotations
@@ -61,7 +60,7 @@ every_operation = pytest.mark.parametrize("operation", EVERYTHING.values(), ids=
 
 @dataclass(frozen=True)
 class Case:
-    """An accident, and what the messages call it; what is *late* arrives after it."""
+    """Accident with its name in messages; *late* calls arrive after the operation."""
 
     name: str
     accident: Accident
@@ -69,7 +68,7 @@ class Case:
 
 
 def cases(operation: Operation) -> Iterator[Case]:
-    """Yield everything that can happen to *operation*."""
+    """Yield every accident of *operation*."""
     scene = operation.scene()
     operation.run(scene)
     calls = list(scene.world.aws.calls)
@@ -85,7 +84,7 @@ def cases(operation: Operation) -> Iterator[Case]:
 
 
 def disturbed(operation: Operation, case: Case) -> tuple[Scene, bool]:
-    """Run *operation* until the accident ends it, if it does; return whether it did."""
+    """Run *operation* with the accident; return the scene, and whether it was interrupted."""
     scene = operation.scene()
     scene.world.aws.watch(case.accident)
     try:
@@ -105,19 +104,19 @@ def disturbed(operation: Operation, case: Case) -> tuple[Scene, bool]:
 
 
 def require_service(operation: Operation, scene: Scene, region: str) -> None:
-    """Fail unless the client gets tokens there, without anybody having repaired anything."""
+    """Fail unless the client gets tokens there before any repair."""
     scene.world.clock.advance(1)
     issued = scene.handed_out[0]
     if operation.voids(scene, issued):
         return
     regional = scene.world.record(issued.client_id).app_clients[region]
-    # A Region that did not answer when scopes were widened has told the client to wait.
+    # A Region that did not answer when scopes were widened is pending: the client must wait.
     if isinstance(regional, AppClient) and regional.outdated is None:
         assert scene.world.gets_a_token(issued, region), f"cut off in {region}"
 
 
 def check(operation: Operation, scene: Scene) -> None:
-    """Reconcile, a while later, and count."""
+    """Reconcile later, and inspect the stored state."""
     settle(scene)
     for issued in scene.handed_out:
         works = scene.works(issued)
@@ -126,7 +125,7 @@ def check(operation: Operation, scene: Scene) -> None:
 
 
 def settle(scene: Scene) -> None:
-    """Reconcile, a while later; nothing may be left to do."""
+    """Reconcile later; assert that no drift is left."""
     scene.world.clock.advance(LATER)
     failed = [each for each in scene.reconcile() if each.result is not Result.REPAIRED]
     assert not failed, f"not repaired: {failed}"
@@ -184,7 +183,7 @@ def test_an_interrupted_operation_is_found_and_repaired(operation: Operation) ->
 
 
 def test_changes_not_yet_listed_are_no_drift() -> None:
-    """ListSecrets lags minutes behind; neither a new client nor a new name is wrong."""
+    """ListSecrets lags by minutes; neither a new client nor a new name is drift."""
     scene = Scene(strict=True)
     scene.change({"client_name": "renamed a moment ago"})
     scene.enroll("enrolled a moment ago")

@@ -109,7 +109,7 @@ def test_with_an_outdated_version_nothing_is_deleted(world: LifecycleWorld) -> N
 
 
 def restored_by_somebody(world: LifecycleWorld, client_id: ClientId, at: str) -> None:
-    """Have somebody restore the client just before the call *at*."""
+    """Restore the client just before the call *at*."""
 
     def restore() -> None:
         world.store.meanwhile.clear()

@@ -69,7 +69,7 @@ def test_a_full_list_is_an_error_that_changes_nothing_and_names_the_fallback(
 
 
 def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeStateStore) -> None:
-    """Also if all of its IDs are as long as any may be."""
+    """Tested with IDs of the maximum length."""
     denials.change([ClientId(f"{number:040d}") for number in range(MAX_DENIED)], [])
     assert state.stored is not None
     assert len(record_json.state_to_json(state.stored.value)) <= 65_536

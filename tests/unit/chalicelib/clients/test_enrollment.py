@@ -1,4 +1,4 @@
-"""Enrollment: what it makes, what a repeat does, and what a failure leaves behind."""
+"""Enrollment: result, repeats, and leftovers of failures."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def problem_of(world: EnrollmentWorld, request: EnrollmentRequest = REQUEST) -> 
 
 
 def authenticates(world: EnrollmentWorld, enrolled: Enrolled) -> bool:
-    """Whether the credentials that were shown are those of an active record."""
+    """Return whether the shown credentials are those of an active record."""
     record = record_of(world, enrolled)
     issued = enrolled.issued
     found = world.hasher.verify(issued.client_id, issued.client_secret, record.secrets)
@@ -145,7 +145,7 @@ def test_a_replica_that_arrives_during_the_wait_is_in_sync(world: EnrollmentWorl
     assert world.pauses == [0.1, 0.4]
 
 
-# The credentials authenticate nobody before everything is made
+# The credentials do not authenticate before everything is made
 
 
 def test_the_record_does_not_authenticate_before_the_end(world: EnrollmentWorld) -> None:
@@ -161,14 +161,14 @@ def test_the_record_does_not_authenticate_before_the_end(world: EnrollmentWorld)
 
 
 def test_the_record_is_written_before_anything_in_cognito(world: EnrollmentWorld) -> None:
-    """So that whatever happens then, `reconcile` finds a record that tells it."""
+    """After any later failure, `reconcile` finds the record of the enrollment."""
     world.east.meanwhile["create"] = lambda: written.append(len(world.store.stored))
     written: list[int] = []
     world.enroll.enroll(REQUEST, CALLER)
     assert written == [1]
 
 
-# Who may, and what for
+# Permission and scope
 
 
 def test_only_the_writing_region_enrolls() -> None:
@@ -388,7 +388,7 @@ def test_another_key_is_another_client(world: EnrollmentWorld) -> None:
 
 
 def test_a_failed_repeat_does_not_change_the_first_client(world: EnrollmentWorld) -> None:
-    """Also where nothing keeps a record from being removed: its replica is not there yet."""
+    """Tested also while the replica is missing, so that the record could be deleted."""
     world.store.failures["replicate"] = [StoreUnavailableError()]
     first = world.enroll.enroll(WITH_KEY, CALLER)
     world.store.failures["replace"] = [StoreRefusedError("AccessDeniedException")]
@@ -403,7 +403,7 @@ def test_a_failed_repeat_does_not_change_the_first_client(world: EnrollmentWorld
 
 @dataclass
 class Overtaking:
-    """Lets a repeat of the same request run, once, in the middle of the first one."""
+    """Repeat of the same request, run once in the middle of the first one."""
 
     world: EnrollmentWorld
     port: Failing
@@ -437,7 +437,7 @@ def test_an_enrollment_overtaken_by_a_repeat_undoes_only_its_own_work(
 def test_an_enrollment_that_fails_after_a_repeat_keeps_the_repeats_client(
     world: EnrollmentWorld, error: Exception
 ) -> None:
-    """The repeat's secret was shown by then: its record must not go."""
+    """The repeat's secret was already shown: its record must stay."""
     world.store.failures["replicate"] = [StoreUnavailableError() for _ in range(9)]
     overtaking = Overtaking(world, world.east, "create")
     world.east.failures["create"] = [None, error]
@@ -448,7 +448,7 @@ def test_an_enrollment_that_fails_after_a_repeat_keeps_the_repeats_client(
     assert not world.stranded
 
 
-# Whatever fails, wherever
+# Failures of every call
 
 
 UNAVAILABLE = (StoreUnavailableError, StoreThrottledError, StoreRefusedError)
@@ -457,7 +457,7 @@ APP_CLIENTS: tuple[Callable[[], ServiceError], ...] = (
     AppClientsThrottledError,
     lambda: AppClientsRefusedError("LimitExceededException"),
 )
-# What each port's documentation says that its methods raise.
+# The documented errors of each port's methods.
 DOCUMENTED: dict[str, dict[str, tuple[Callable[[], ServiceError], ...]]] = {
     "state": {"read": (MalformedSecretError, *UNAVAILABLE)},
     "key": {"read": (MalformedSecretError, *UNAVAILABLE)},
@@ -485,7 +485,7 @@ def port_of(world: EnrollmentWorld, name: str) -> Failing:
 
 
 def _calls() -> Iterator[tuple[str, str, int]]:
-    """Yield every call that an enrollment makes: port, method, and the how manieth."""
+    """Yield every call of an enrollment: port, method, and its number."""
     world = EnrollmentWorld()
     world.store.lag = True
     world.enroll.enroll(REQUEST, CALLER)
@@ -497,7 +497,7 @@ def _calls() -> Iterator[tuple[str, str, int]]:
 
 @dataclass(frozen=True)
 class Failure:
-    """One documented error of one call that an enrollment makes."""
+    """Documented error of one call of an enrollment."""
 
     port: str
     method: str
@@ -550,7 +550,7 @@ def assert_told_or_nothing_left(world: EnrollmentWorld, problem: Problem) -> Non
     assert not active
     if "reconcile" not in problem.detail:
         assert not world.stranded
-        # Who lost against somebody else leaves the record to them.
+        # The loser of a conflict leaves the record to the winner.
         assert not world.store.stored or problem.slug == "conflict"
     if "left_behind" in problem.extensions:
         assert "reconcile" in problem.detail
@@ -629,7 +629,7 @@ def test_a_refusal_of_secrets_manager_names_the_remedy(
     assert hint in problem.detail
 
 
-# Undoing fails as well
+# Failures of the undo
 
 
 def test_leftovers_of_a_failed_undo_are_reported(world: EnrollmentWorld) -> None:
@@ -659,7 +659,7 @@ def test_a_failed_undo_of_one_app_client_does_not_stop_the_other(
     assert not world.store.stored
 
 
-# Answers that get lost: done, but nobody was told
+# Lost answers: done, but not confirmed
 
 
 def test_an_app_client_that_may_have_been_made_is_reported(world: EnrollmentWorld) -> None:
@@ -674,7 +674,7 @@ def test_an_app_client_that_may_have_been_made_is_reported(world: EnrollmentWorl
 def test_an_app_client_that_may_have_been_made_in_the_other_region_has_the_name_prefix(
     world: EnrollmentWorld,
 ) -> None:
-    """The app client is pending: `reconcile` looks for one of that name before it makes another."""
+    """The app client is pending: `reconcile` looks for that name before it makes another."""
     world.west.lost["create"] = [AppClientsUnreachableError()]
     enrolled = world.enroll.enroll(REQUEST, CALLER)
     assert isinstance(enrolled.record.app_clients[WEST], Pending)

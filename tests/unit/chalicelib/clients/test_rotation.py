@@ -141,7 +141,7 @@ def test_the_standby_does_not_rotate(world: LifecycleWorld) -> None:
 
 class TestRetire:
     def two(self, world: LifecycleWorld) -> tuple[ClientId, SecretId, SecretId]:
-        """Return a client with its previous and its current secret's ID."""
+        """Return a client, and the IDs of its previous and current secrets."""
         old = world.enrolled().issued
         new = world.rotation.rotate(old.client_id, 30 * DAY).issued
         return old.client_id, old.secret_id, new.secret_id

@@ -1,10 +1,10 @@
 """
-Two operations on one client at once: one wins or both apply, and no change vanishes.
+Two concurrent operations on one client: one wins or both apply, and no change is lost.
 
 One operation is stopped just before each of its AWS calls, the other one runs
-meanwhile, and the first goes on.  What comes out must be what comes out of the
-two one after the other, in one order or the other, or of the one that won if
-the other was told of a conflict.
+meanwhile, and the first continues.  The result must equal that of the two in
+sequence, in either order, or of the winner alone if the other reported a
+conflict.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ DONE = "done"
 
 
 class Actor:
-    """An operator with a process of their own; what they were given stays with them."""
+    """Operator with their own process, who keeps the credentials they received."""
 
     def __init__(self, scene: Scene) -> None:
         self.scene = scene
@@ -117,7 +117,7 @@ WORKS: dict[str, Work] = {
 
 
 def essence(scene: Scene, first: Actor, second: Actor) -> Any:
-    """Return what matters of the client, in words that are the same in every world."""
+    """Return the client's relevant state, in a form that is equal across worlds."""
     owners: dict[SecretId, str] = {scene.handed_out[0].secret_id: "old"}
     owners |= {issued.secret_id: "first's" for issued in first.issued}
     owners |= {issued.secret_id: "second's" for issued in second.issued}
@@ -134,7 +134,7 @@ def essence(scene: Scene, first: Actor, second: Actor) -> Any:
 
 
 def after(prepare: Prepare, works: Works, *order: int) -> Any:
-    """Return what comes out of the works, undisturbed, in that *order*."""
+    """Return the result of the works, undisturbed, in that *order*."""
     scene = scene_of(prepare)
     actors = (Actor(scene), Actor(scene))
     for each in order:
@@ -150,7 +150,7 @@ def scene_of(prepare: Prepare) -> Scene:
 
 
 def assert_nobody_is_cut_off(scene: Scene, *actors: Actor) -> None:
-    """Whoever holds a secret that the record holds valid gets a token in both Regions."""
+    """Assert that every secret valid in the record gets a token in both Regions."""
     issued = [each for actor in actors for each in actor.issued]
     assert_nobody_is_cut_off_of(scene, scene.client_id, [*scene.handed_out, *issued])
 
@@ -188,7 +188,7 @@ def calls_of(prepare: Prepare, work: Work) -> list[Call]:
 
 
 def interleave(prepare: Prepare, works: Works) -> None:
-    """Have the second happen before every call of the first."""
+    """Run the second work before every call of the first."""
     both = [after(prepare, works, 0, 1), after(prepare, works, 1, 0)]
     only = [after(prepare, works, 0), after(prepare, works, 1)]
     for number, call in enumerate(calls_of(prepare, works[0])):
@@ -223,7 +223,7 @@ def run_both(
     return outcomes[0], outcomes[1]
 
 
-# What concerns only the record is much alike: one of it is enough to be disturbed.
+# Operations on the record alone are similar: disturbing one of them is enough.
 @pytest.mark.parametrize("first", sorted(WORKS.keys() - {"rename as seen", "confine", "narrow"}))
 @pytest.mark.parametrize("second", sorted(WORKS.keys() - {"narrow"}))
 def test_concurrent_operations_conflict_or_both_apply(first: str, second: str) -> None:
@@ -283,7 +283,7 @@ def test_a_concurrent_interrupted_operation_keeps_the_client_working(
     first: str, second: str
 ) -> None:
     works = (WORKS[first], WORKS[second])
-    # What reads only leaves AWS as it was: to end before the next write is the same.
+    # Reads do not change AWS: an end before the next write is equivalent.
     ends = [number for number, _ in writes(calls_of(nothing, works[1]))]
     for number, call in enumerate(calls_of(nothing, works[0])):
         for end in ends:
@@ -318,7 +318,7 @@ def test_one_of_two_concurrent_enrollments_with_the_same_key_gets_the_client() -
         issued = [each for actor in actors for each in actor.issued]
         (client_id,) = {each.client_id for each in issued}
         (kept,) = scene.world.record(client_id).secrets
-        # What came later is a repeat, which replaces what the other one was given.
+        # The later one is a repeat, which replaces the other's secret.
         assert kept.secret_id in {each.secret_id for each in issued}, where
         assert_nobody_is_cut_off_of(scene, client_id, issued)
         assert_all_is_mended_later(scene)

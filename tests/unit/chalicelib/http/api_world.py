@@ -1,4 +1,4 @@
-"""Both surfaces over one set of fakes, and in it the clients that the OpenAPI document names."""
+"""Both surfaces over one set of fakes, with the clients of the OpenAPI document."""
 
 from __future__ import annotations
 
@@ -41,10 +41,10 @@ def document() -> dict[str, Any]:
 
 class ApiWorld:
     """
-    The application of one Region, which serves both surfaces.
+    Application of one Region with both surfaces.
 
-    Its clients: the example; one that was adopted and has two secrets; one that
-    is disabled; one that was deleted.
+    Its clients: the example; an adopted one with two secrets; a disabled one; a
+    deleted one.
     """
 
     def __init__(self, admin: LifecycleWorld | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What administrators send: everything that is wrong is told at once, by name."""
+"""Parsing of admin requests: all errors are reported together, by member."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def refusal(do: Callable[[], object]) -> int | None:
 
 
 def wrong(body: Any, **headers: str) -> Mapping[str, str]:
-    """Return what is wrong with an enrollment, by field."""
+    """Return the errors of an enrollment, by field."""
     problem = problem_of(lambda: enrollment(body, **headers))
     assert (problem.status, problem.slug) == (400, "invalid-request")
     assert problem.fields
@@ -118,7 +118,7 @@ def test_an_expiry_may_be_as_late_as_the_year_9999() -> None:
 
 
 def test_a_whole_number_may_be_written_with_a_fraction_of_zero() -> None:
-    """As JSON Schema reads it; what serializers make of a number differs."""
+    """JSON Schema allows it, and serializers differ in their output of a number."""
     body = {**GOOD, "client_secret_expires_at": float(NOW + 1)}
     expires_at = enrollment(body).expires_at
     assert (expires_at, type(expires_at)) == (NOW + 1, int)

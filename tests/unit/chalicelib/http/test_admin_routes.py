@@ -1,4 +1,4 @@
-"""The administrators' surface, with events as API Gateway sends them."""
+"""Admin surface, with events as API Gateway sends them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ NOBODY = "sgc_" + "a" * 26
 NO_SECRET = "abcdefgh"
 TYPE = "urn:surrogate-credentials:problem:"
 
-# Every route: method, resource as API Gateway knows it.
+# Every route: method, API Gateway resource.
 ROUTES = [
     ("POST", "/clients"),
     ("GET", "/clients"),
@@ -66,7 +66,7 @@ each_route = pytest.mark.parametrize(("method", "resource"), ROUTES)
 
 @dataclass
 class AdminWorld(LifecycleWorld):
-    """All that administrators can do, in the primary Region, over fakes."""
+    """All admin use cases in the primary Region, over fakes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -85,7 +85,7 @@ class AdminWorld(LifecycleWorld):
 
 @dataclass
 class AdminApi:
-    """The administrators' surface of a world."""
+    """Admin surface of a world."""
 
     world: AdminWorld = field(default_factory=AdminWorld)
 
@@ -105,7 +105,7 @@ class AdminApi:
         client_id: str = NOBODY,
         secret_id: str = NO_SECRET,
     ) -> Answer:
-        """Send a request; what of the path *resource* has no place for is left out."""
+        """Send a request; path parameters that *resource* does not have are left out."""
         given = {"client_id": client_id, "secret_id": secret_id}
         path = {name: value for name, value in given.items() if f"{{{name}}}" in resource}
         request = event(
@@ -143,7 +143,7 @@ def assert_problem(answer: Answer, status: int, slug: str) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-# Who is asking
+# The caller
 
 
 @each_route
@@ -151,7 +151,7 @@ def assert_problem(answer: Answer, status: int, slug: str) -> None:
 def test_without_an_iam_caller_everything_is_forbidden(
     api: AdminApi, method: str, resource: str, user_arn: str | None
 ) -> None:
-    """Whatever stands in front of the function, or does not."""
+    """The rule holds with any gateway in front of the function, or none."""
     answer = api.call(method, resource, GOOD, user_arn=user_arn)
     assert_problem(answer, 403, "forbidden")
     assert not api.world.store.calls
@@ -362,7 +362,7 @@ def test_an_unknown_query_parameter_is_named(api: AdminApi, method: str, resourc
 
 
 def test_an_unknown_client_is_denied_and_reported_as_unknown(api: AdminApi) -> None:
-    """In an emergency a typo would leave the one denied that is not meant."""
+    """In an emergency a typo would leave the intended client undenied."""
     known = api.enroll().json["client_id"]
     many = [f"sgc_{letter * 26}" for letter in "abcdefghijklmnopqrstuvw"]
     answer = api.call("POST", "/denials", {"deny": [*many, known]})
@@ -469,7 +469,7 @@ def test_no_audit_line_holds_a_secret(api: AdminApi) -> None:
 def test_a_secret_in_the_path_is_not_logged_or_echoed(
     api: AdminApi, method: str, resource: str, parameter: str
 ) -> None:
-    """Who mistakes a client secret for an ID finds it neither in the log nor in the answer."""
+    """A client secret sent in place of an ID appears neither in the log nor in the answer."""
     path = {"client_id": api.enroll().json["client_id"], parameter: CANARY}
     answer = api.call(method, resource, GOOD, **path)
     slug = "unknown-client" if parameter == "client_id" else "unknown-secret"
@@ -506,7 +506,7 @@ def test_the_audit_line_lists_requested_denials_when_the_list_is_full(api: Admin
 
 @pytest.mark.parametrize("step", ["create", "replace"])
 def test_the_audit_line_names_a_client_whose_enrollment_failed(api: AdminApi, step: str) -> None:
-    """It may be there all the same: whoever looks for it needs its ID."""
+    """The client may exist all the same: an operator needs its ID to find it."""
     failure = OutcomeUnknownError() if step == "replace" else StoreUnavailableError()
     api.world.store.failures[step] = [failure]
     answer = api.enroll()
@@ -564,7 +564,7 @@ def test_no_response_has_a_cognito_identifier_or_secret(api: AdminApi) -> None:
 def test_a_crash_is_a_problem_without_the_exceptions_text(
     method: str, resource: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither the answer nor our log nor Chalice's own log quotes what went wrong."""
+    """Neither the answer nor the application's log nor Chalice's log quotes the exception."""
     world, ours, chalices = AdminWorld(), io.StringIO(), io.StringIO()
     for port in (world.state, world.store):
         for name in ("read", "list"):

@@ -1,4 +1,4 @@
-"""Our own words for what Chalice answers by itself."""
+"""Replacement of Chalice's built-in error responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SECRET = "a-secret-that-chalice-would-quote"
 def answer(
     view: Callable[[], Any], path: str, *, method: str = "GET", content_type: str | None = None
 ) -> Answer:
-    """Return what an app with *view* at *path* answers."""
+    """Return the answer of an app with *view* at *path*."""
     app = CredentialsApp(app_name="answers", configure_logs=False)
     app.route(path, methods=["GET", "POST"])(view)
     headers = [("Content-Type", content_type)] if content_type else []
@@ -55,7 +55,7 @@ def _crash() -> None:
 
 @pytest.mark.parametrize("accept", [None, "image/png", "application/octet-stream", "*/*"])
 def test_every_answer_is_text_for_any_accept_header(accept: str | None) -> None:
-    """Chalice refuses, or encodes, what it takes for binary; the gateway is told of none."""
+    """Chalice would refuse or encode binary media types; the gateway has none configured."""
     app = CredentialsApp(app_name="answers", configure_logs=False)
     app.route("/anything", methods=["GET"])(_fine)
     headers = [("Accept", accept)] if accept else []

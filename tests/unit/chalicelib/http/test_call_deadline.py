@@ -1,9 +1,9 @@
 """
-An administrators' call has its answer within 20 seconds, whatever AWS does meanwhile.
+An admin call is answered within 20 seconds, even when AWS hangs.
 
-Every route runs over the real adapters and `fake_aws`, whose calls take as long
-as a test wants on a clock that is not the wall's.  What `Connections` asks
-before each request (`tests/contract/test_connections.py`) is asked here as well.
+Every route runs over the real adapters and `fake_aws`, whose calls take a
+test's duration on a fake clock.  The check that `Connections` makes before each
+request (`tests/contract/test_connections.py`) is made here as well.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FOUND = {"client_name": "billing", "scope": READ}
 
 
 class SlowScene(Scene):
-    """A scene whose administrators come over the admin API, to an AWS that is ill."""
+    """Scene with operators on the admin API, and a slow or failing AWS."""
 
     def __init__(self, ill: Callable[[SlowScene, Call], None]) -> None:
         super().__init__((READ, WRITE))
@@ -70,7 +70,7 @@ class SlowScene(Scene):
             raise LogUnavailableError from None
 
     def recover(self) -> None:
-        """AWS is well again, and the next process has all the time that it wants."""
+        """End AWS's failures, and the time limit of the next process."""
         self.world.aws.watch()
         self.operators = Operators(self.world)
 
@@ -85,7 +85,7 @@ class SlowScene(Scene):
         self.ill(self, made)
 
     def answer(self, route: Route) -> tuple[Answer, float]:
-        """Return what *route* answers, and how long that took."""
+        """Return the answer of *route*, and its duration."""
         path: dict[str, str] = {"client_id": self.client_id}
         if "{secret_id}" in route.resource:
             path["secret_id"] = self.handed_out[0].secret_id
@@ -107,7 +107,7 @@ class SlowScene(Scene):
 
 @dataclass(frozen=True)
 class Route:
-    """A request to the admin API, and what there must be before it."""
+    """Request to the admin API with its preconditions."""
 
     method: str
     resource: str
@@ -151,7 +151,7 @@ ROUTES = {
 
 
 def slow(seconds: float) -> Callable[[SlowScene, Call], None]:
-    """Have every call answered, after *seconds*."""
+    """Answer every call after *seconds*."""
 
     def ill(scene: SlowScene, _: Call) -> None:
         scene.world.clock.advance(seconds)
@@ -160,7 +160,7 @@ def slow(seconds: float) -> Callable[[SlowScene, Call], None]:
 
 
 def hanging(region: str) -> Callable[[SlowScene, Call], None]:
-    """Have no call to *region* answered; each is tried twice, as botocore does."""
+    """Answer no call to *region*; each is tried twice, as by botocore."""
 
     def ill(scene: SlowScene, made: Call) -> None:
         if made.region != region:
@@ -175,7 +175,7 @@ def hanging(region: str) -> Callable[[SlowScene, Call], None]:
 
 
 def failing(seconds: float, operation: str) -> Callable[[SlowScene, Call], None]:
-    """Have every call take *seconds*, and *operation* never answered."""
+    """Answer every call after *seconds*, but *operation* never."""
 
     def ill(scene: SlowScene, made: Call) -> None:
         scene.world.clock.advance(seconds)
@@ -213,7 +213,7 @@ def test_every_call_is_answered_in_time(
         assert answer.status in {409, 503}
     else:
         assert line["outcome"] == "done"
-    # What was begun and given up is found, and mended.
+    # Abandoned work is found and repaired.
     settle(scene)
 
 
@@ -227,7 +227,7 @@ def test_an_enrollment_out_of_time_is_undone_or_reported(seconds: float) -> None
     assert answer.status == 503
     new = set(scene.world.records()) - before
     if answer.json["type"].endswith(":out-of-time"):
-        # Nobody received the secret, so it must not authenticate.
+        # The secret was not delivered, so it must not authenticate.
         assert all(scene.world.record(each).status is not Status.ACTIVE for each in new)
         assert not new or answer.json["left_behind"]
     else:

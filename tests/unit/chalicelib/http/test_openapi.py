@@ -1,4 +1,4 @@
-"""The OpenAPI document says what the code does: routes, limits, problems, and every failure."""
+"""The OpenAPI document agrees with the code: routes, limits, problems, and every failure."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def loaded() -> dict[str, Any]:
 
 
 def resolved(part: Any) -> Any:
-    """Return what *part* of the document stands for, if it is a reference."""
+    """Return *part* of the document, resolved if it is a reference."""
     while "$ref" in part and part["$ref"].startswith("#/components/"):
         found: Any = loaded()
         for name in part["$ref"].removeprefix("#/").split("/"):
@@ -81,7 +81,7 @@ def schema(name: str) -> Any:
 
 
 def operations() -> dict[Operation, Any]:
-    """Return what is documented, by method and path."""
+    """Return the documented operations, by method and path."""
     return {
         (method.upper(), path): operation
         for path, item in loaded()["paths"].items()
@@ -91,7 +91,7 @@ def operations() -> dict[Operation, Any]:
 
 
 def routes() -> dict[Operation, Any]:
-    """Return what is registered, by method and path."""
+    """Return the registered routes, by method and path."""
     return {
         (method, path): route
         for path, methods in ApiWorld().app.routes.items()
@@ -299,21 +299,21 @@ def test_oauth_errors_agree_with_the_code() -> None:
 
 
 def slugs_of_the_table() -> set[str]:
-    """Return the slugs that the admin surface can answer; not those that only operators meet."""
+    """Return the slugs of the admin surface, without those of operators' commands only."""
     only_operators = {AppClientPendingError, DeletionUnfinishedError}
     answered = (kind for error, kind in problems_table.KINDS.items() if error not in only_operators)
     return {problems_table.INTERNAL.slug, *(kind.slug for kind in answered)}
 
 
 class BrokenLog(Events):
-    """A log that takes nothing: no audit line can be written."""
+    """Log that fails: no audit line can be written."""
 
     def __call__(self, event: Mapping[str, Any]) -> None:
         raise OSError
 
 
 def slugs_of_chalices_own_answers() -> set[str]:
-    """Return what becomes of the only three answers that Chalice has for our routes."""
+    """Return the slugs that replace Chalice's only three answers for the application's routes."""
     world = ApiWorld()
     unknown = call(world.app, event("GET", "/clients/and/nothing"))
     method = call(world.app, event("PUT", "/clients"))
@@ -338,7 +338,7 @@ def test_problem_types_agree_with_the_code() -> None:
 
 
 def problems() -> Iterator[tuple[Operation, str, set[str]]]:
-    """Yield the slugs that each operation has for each status."""
+    """Yield the slugs of each operation by status."""
     for key, operation in operations().items():
         for status, response in operation["responses"].items():
             content = resolved(response).get("content", {}).get("application/problem+json")
@@ -350,7 +350,7 @@ def problems() -> Iterator[tuple[Operation, str, set[str]]]:
 
 def test_every_problem_type_is_a_response_of_some_operation() -> None:
     of_operations = set().union(*(slugs for _, _, slugs in problems()))
-    # These two are answers to what is no operation.
+    # These two are answers to requests that are no operation.
     elsewhere = {"not-found", "method-not-allowed"}
     assert of_operations | elsewhere == documented_slugs(schema("Problem")["properties"]["type"])
 
@@ -419,7 +419,7 @@ COGNITO: list[Exception] = [
 ]
 CHANGED: list[Exception] = [VersionConflictError(), UnknownClientError(), OutcomeUnknownError()]
 NONE: list[Exception] = [UnknownAppClientError()]
-# What the ports say that each of their methods may raise.
+# The documented errors of each port's methods.
 STORE: Mapping[str, list[Exception]] = {
     "read": [UnknownClientError(), MalformedSecretError("The stored JSON is wrong."), *OUTAGE],
     "create": [ClientExistsError(), *OUTAGE],
@@ -464,7 +464,7 @@ def new_world() -> ApiWorld:
 
 
 def ports(api: ApiWorld) -> list[tuple[Failing, Mapping[str, list[Exception]]]]:
-    """Return everything that can fail, and how."""
+    """Return every call that can fail, with its errors."""
     world = api.admin
     return [
         (world.store, STORE),
@@ -513,7 +513,7 @@ World = Callable[[ApiWorld], object]
 
 
 def as_it_is(_api: ApiWorld) -> None:
-    """Leave the world alone."""
+    """Leave the world unchanged."""
 
 
 def app_clients_rotating(api: ApiWorld) -> None:
@@ -535,7 +535,7 @@ def half_deleted(api: ApiWorld) -> None:
     api.admin.deletion.delete(EXAMPLE, 30)
 
 
-# What an operation goes on with, beside what it starts.
+# States that an operation continues from, beside its usual start.
 UNDER_WAY: dict[Operation, list[World]] = {
     ENROLLMENT: [enrolled_with_the_same_key],
     APP_CLIENTS: [app_clients_rotating, app_clients_replicated],
@@ -545,7 +545,7 @@ UNDER_WAY: dict[Operation, list[World]] = {
 
 
 def failures(operation: Operation) -> Iterator[ApiWorld]:
-    """Yield worlds in which a call that *operation* makes will fail, once or for good."""
+    """Yield worlds in which a call of *operation* fails, once or permanently."""
     for begin in [as_it_is, *UNDER_WAY.get(operation, [])]:
         api = begun(begin)
         for port, _ in ports(api):
@@ -639,7 +639,7 @@ WORLDS: list[World] = [
     crash,
     took_over,
 ]
-# Other requests than the one that gets as far as the use case.
+# Requests other than the one that reaches the use case.
 CHANGES: list[dict[str, Any]] = [
     {"client_id": "none"},
     {"client_id": "sgc_" + "a" * 26},
@@ -664,7 +664,7 @@ CHANGES: list[dict[str, Any]] = [
 
 @cache
 def after_failures(operation: Operation) -> list[tuple[Answer, bool]]:
-    """Return what *operation* answers when a port fails, and whether that was a crash."""
+    """Return the answer of *operation* to a port's failure, and whether it was a crash."""
     found = []
     for api in failures(operation):
         answer = send(api, operation)
@@ -674,7 +674,7 @@ def after_failures(operation: Operation) -> list[tuple[Answer, bool]]:
 
 @cache
 def answers(operation: Operation) -> list[Answer]:
-    """Return what *operation* answers, whatever the world, the request and the failures."""
+    """Return all answers of *operation* over worlds, requests and failures."""
     found = [answer for answer, _ in after_failures(operation)]
     found += [send(begun(world), operation) for world in WORLDS]
     for changes in CHANGES:
@@ -702,7 +702,7 @@ def test_every_observed_response_is_documented(operation: Operation) -> None:
 def test_every_documented_status_is_observed(operation: Operation) -> None:
     documented = operations()[operation]["responses"].keys()
     seen = {str(answer.status) for answer in answers(operation)}
-    # Only Cognito's throttling is told by us, the other by API Gateway.
+    # The application reports only Cognito's throttling; API Gateway reports its own.
     gateway = {"429"} & {status for status in documented if gateways(operation, status)}
     assert documented - gateway == seen
 

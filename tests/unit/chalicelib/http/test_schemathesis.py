@@ -1,8 +1,8 @@
 """
-The application against the OpenAPI document: what it allows, what it refuses, what it answers.
+Application against the OpenAPI document: accepted and refused requests, and answers.
 
-Schemathesis makes the requests and checks the answers.  Each request meets an
-application of its own, so that whatever it finds can be repeated alone.
+Schemathesis makes the requests and checks the answers.  Each request goes to an
+application of its own, so that each failure can be reproduced alone.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ CONFIG = {
     },
     "operations": [
         {
-            # Credentials that nobody has, in two places, and scopes that were not granted.
+            # Unknown credentials, in two places, and scopes that were not granted.
             "include-name": "POST /oauth2/token",
             "generation": {"with-security-parameters": True},
             "checks": {"positive_data_acceptance": {"expected-statuses": ["2xx", "400", "401"]}},
@@ -75,7 +75,7 @@ CONFIG = {
 
 
 class EveryScope(frozenset[str]):
-    """The scopes of a pool that defines whatever is asked for."""
+    """Scopes of a pool that defines every requested one."""
 
     def __contains__(self, scope: object) -> bool:
         return True
@@ -85,14 +85,14 @@ class EveryScope(frozenset[str]):
 
 
 class AnyCursorStore(FakeRecordStore):
-    """A store to which every cursor is one of its own."""
+    """Store that accepts every cursor."""
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         return super().list(None, limit)
 
 
 def gateway() -> Gateway:
-    """Return a new application, for which all that can be asked for is there."""
+    """Return a new application in which every referenced resource exists."""
     world = LifecycleWorld(
         clock=FakeClock(0.0),  # every expiry lies in the future
         store=AnyCursorStore(),
@@ -109,7 +109,7 @@ def one_request(environ: WSGIEnvironment, start_response: StartResponse) -> Iter
 
 
 def closed(loaded: dict[str, Any]) -> dict[str, Any]:
-    """Return the document with answers that have no member which it does not list."""
+    """Return the document with answers closed to unlisted members."""
     answers = [*loaded["components"]["responses"].values()]
     for path in loaded["paths"].values():
         for operation in path.values():
@@ -132,14 +132,14 @@ def _close(schema: dict[str, Any]) -> None:
 
 
 def _parts(schema: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the schemas of what stands in an instance of *schema*."""
+    """Yield the schemas of the parts of *schema*."""
     yield from schema.get("properties", {}).values()
     if "items" in schema:
         yield schema["items"]
 
 
 def openapi(**more: Any) -> schemathesis.BaseSchema:
-    """Return the document, to be tested by `CONFIG` and *more*."""
+    """Return the document, to be tested with `CONFIG` and *more*."""
     config = schemathesis.Config.from_dict(CONFIG | more)
     schema = schemathesis.openapi.from_dict(closed(document()), config=config)
     schema.app = one_request
@@ -162,12 +162,12 @@ UNSIGNED = openapi(
     phases={"coverage": {"enabled": False}},
     checks={"positive_data_acceptance": {"expected-statuses": ["403"]}},
 ).exclude(tag="token")
-# What was deleted must be gone: schemathesis does not know of a way back.
+# Deleted resources must be gone: schemathesis does not know about restoring.
 WITHOUT_RESTORE = SIGNED.exclude(operation_id="restore_client")
 
 
 def signature(case: Case) -> dict[str, str]:
-    """Return the headers that make IAM let *case* pass, where IAM is asked."""
+    """Return the signature headers for *case*, if its operation is signed with IAM."""
     return {} if case.operation.tags == ["token"] else {"Authorization": SIGNATURE}
 
 
@@ -184,7 +184,7 @@ def test_unsigned_requests_are_forbidden(case: Case) -> None:
 
 
 class Life(WITHOUT_RESTORE.as_state_machine()):  # type: ignore[misc]
-    """Request after request, each with what the answers before it said."""
+    """Sequence of requests, each with values from earlier answers."""
 
     def setup(self) -> None:
         self.gateway = gateway()

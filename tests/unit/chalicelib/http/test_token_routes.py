@@ -1,4 +1,4 @@
-"""The token surface, with events as API Gateway sends them."""
+"""Token surface, with events as API Gateway sends them."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def api() -> TokenApi:
 
 
 def assert_well_formed(answer: Answer) -> None:
-    """Assert that *answer* is an OAuth response (RFC 6749 §5), whatever it says."""
+    """Assert that *answer* is an OAuth response (RFC 6749 §5) with any content."""
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Pragma"] == "no-cache"
@@ -180,7 +180,7 @@ def _crash_with(error: BaseException) -> Any:
 
 @dataclass
 class Crashing:
-    """The health of a surface in which nothing works."""
+    """Health of a surface in which every part fails."""
 
     readiness: Callable[[], Any]
     took_over: Callable[[], Any]
@@ -201,7 +201,7 @@ class Crashing:
 def test_a_crash_is_a_server_error_without_the_exceptions_text(
     error: BaseException, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither the answer nor our log nor Chalice's own log quotes what went wrong."""
+    """Neither the answer nor the application's log nor Chalice's log quotes the exception."""
     world, ours, chalices = ExchangeWorld(), io.StringIO(), io.StringIO()
     app = token_app(
         world, exchange=_crash_with(error), emit=json_lines(EAST, world.clock, ours), name="crash"
@@ -227,7 +227,7 @@ def test_a_crash_is_a_server_error_without_the_exceptions_text(
 def test_a_crash_of_any_route_gets_the_applications_error(
     path: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The alarm on crashes hears of it; Chalice's own log, which quotes the text, does not."""
+    """The alarm on crashes counts it; Chalice's log, which would quote the text, has no entry."""
     world, chalices = ExchangeWorld(), io.StringIO()
 
     def crashes() -> Any:
@@ -258,7 +258,7 @@ def test_an_unreadable_event_is_a_server_error(api: TokenApi) -> None:
     assert api.world.events.seen[-1]["event"] == "crash"
 
 
-# Whatever the input (invariant 3)
+# Any input (invariant 3)
 
 _words = st.text(st.characters(max_codepoint=0x2FF, exclude_categories=["Cs"]), max_size=24)
 _header_values = st.one_of(
@@ -289,7 +289,7 @@ _methods = st.sampled_from(["POST"] * 12 + ["GET", "PUT", "PATCH", "DELETE", "HE
 
 @cache
 def _fuzzed() -> TokenApi:
-    """Return one world for all examples: what they get must not depend on each other."""
+    """Return one world for all examples, whose answers must not depend on each other."""
     return TokenApi()
 
 
@@ -365,7 +365,7 @@ def test_no_part_of_a_request_is_echoed(canary: str, place: str, method: str) ->
         assert canary not in str(api.world.events.seen[-1])
 
 
-# Events of what never became an exchange
+# Events of requests that never became an exchange
 
 
 def test_a_malformed_request_leaves_one_event_without_input(api: TokenApi) -> None:
@@ -457,7 +457,7 @@ def test_without_keys_the_answer_is_503_and_leaves_an_event(
 
 
 def test_a_snapshot_without_keys_is_not_published(api: TokenApi) -> None:
-    """A verifier would take an empty set for the truth."""
+    """A verifier would accept an empty set as the current keys."""
     api.world.keys.stored = Versioned(EMPTY, VersionId("1"))
     assert get(api.app, JWKS).status == 503
 

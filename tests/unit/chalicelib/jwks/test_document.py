@@ -1,4 +1,4 @@
-"""What counts as a signing key, how long it is kept, and how the snapshot is stored and shown."""
+"""Selection and retention of signing keys, and storage and publication of the snapshot."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.fake_keys import (
 NOW = 1_800_000_000
 
 
-# What counts
+# Selection
 
 
 def test_an_issuers_keys_are_sorted() -> None:
@@ -109,7 +109,7 @@ def test_no_document_is_a_crash(content: object) -> None:
         jwks.keys_of({"keys": [content]})
 
 
-# How long it is kept
+# Retention
 
 
 def test_the_first_answers_become_the_snapshot() -> None:
@@ -175,7 +175,7 @@ def test_no_key_is_lost_before_tokens_that_it_signed_have_expired(
         for (issuer, key_id), at in named.items():
             kept = key_id in {each.key_id for each in snapshot.keys[issuer]}
             assert kept or now - at >= RETIRED_SECONDS
-        # An answer that says the same again changes nothing that is worth a version.
+        # An unchanged answer is not worth a new version.
         assert not jwks.worth_writing(snapshot, jwks.merged(snapshot, answered, now))
 
 
@@ -189,7 +189,7 @@ def test_unchanged_keys_are_written_once_per_heartbeat() -> None:
     assert not jwks.worth_writing(before, lost)
 
 
-# How it is shown and stored
+# Publication and storage
 
 
 def test_each_key_is_shown_with_its_issuer() -> None:
@@ -200,7 +200,7 @@ def test_each_key_is_shown_with_its_issuer() -> None:
     }
     for each in shown["keys"]:
         assert each.keys() == {"kty", "alg", "use", "kid", "n", "e", "iss"}
-    # A reader that knows nothing of `iss` (RFC 7517 §4) understands the rest.
+    # A reader that does not know `iss` (RFC 7517 §4) understands the rest.
     assert {each.key_id for each in jwt.PyJWKSet(shown["keys"]).keys} == {"east", "west"}
 
 
@@ -230,7 +230,7 @@ def test_a_snapshot_is_read_as_it_was_written(snapshot: KeySnapshot) -> None:
 
 
 def test_the_largest_snapshot_of_common_keys_fits_a_secret() -> None:
-    """65,536 characters; a pool has two keys, and two more while they change."""
+    """The limit is 65,536 characters; a pool has two keys, and two more during a change."""
     keys = tuple(SigningKey(f"{'k' * 40}{n}", modulus("a"), "AQAB", NOW) for n in range(16))
     snapshot = KeySnapshot({EAST_ISSUER: keys, WEST_ISSUER: keys}, {})
     assert len(jwks.snapshot_to_json(snapshot)) < 65_536 / 2

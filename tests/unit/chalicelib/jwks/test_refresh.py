@@ -1,4 +1,4 @@
-"""The scheduled refresh over fakes: what it asks, what it writes, what it says."""
+"""Scheduled refresh over fakes: its fetches, writes and report."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_unchanged_keys_are_not_written_again(world: World) -> None:
 
 
 def test_a_day_costs_one_version_per_heartbeat(world: World) -> None:
-    """A secret has some 100 versions, none of which goes within a day."""
+    """A secret has about 100 versions, none of which is removed within a day."""
     for _ in range(24 * 4):
         world.refresh.refresh()
         world.clock.advance(900)

@@ -1,4 +1,4 @@
-"""`reconcile` over fakes, clients that are old enough to be judged, and ways to break them."""
+"""`reconcile` over fakes, with clients old enough to be surveyed, and ways to break them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from tests.worlds import EAST, WEST
 
 @dataclass
 class Replicas:
-    """The records as the other Region reads them."""
+    """Records as read in the other Region."""
 
     store: FakeRecordStore
     down: bool = False
@@ -52,7 +52,7 @@ class Replicas:
 
 @dataclass
 class ReconcileWorld(LifecycleWorld):
-    """The writing Region, whose `reconcile` waits by moving the clock."""
+    """Writing Region, whose `reconcile` waits by moving the clock."""
 
     progress: list[tuple[int, int | None]] = field(default_factory=list)
 
@@ -76,13 +76,13 @@ class ReconcileWorld(LifecycleWorld):
         return {EAST: self.east, WEST: self.west}
 
     def client(self) -> ClientId:
-        """Enroll a client; days have passed since."""
+        """Enroll a client, and let days pass."""
         client_id = self.enrolled("demo/read").issued.client_id
         self.clock.advance(2 * DAY)
         return client_id
 
     def adopted(self) -> ClientId:
-        """Return a client that was adopted, around app clients with names of their own."""
+        """Return an adopted client, whose app clients have foreign names."""
         client_id = self.client()
         for region in self.pools:
             made = self.app_client(client_id, region)
@@ -91,7 +91,7 @@ class ReconcileWorld(LifecycleWorld):
         return client_id
 
     def many(self, count: int) -> list[ClientId]:
-        """Store that many clients, without the work of enrolling them."""
+        """Store *count* clients, without the cost of enrollment."""
         return [self._stored() for _ in range(count)]
 
     def _stored(self) -> ClientId:
@@ -116,11 +116,11 @@ class ReconcileWorld(LifecycleWorld):
         return client_id
 
     def app_client(self, client_id: ClientId, region: str) -> Any:
-        """Return what the pool keeps of the client's app client."""
+        """Return the client's app client in the pool."""
         return self.pools[region].made[self.regional(client_id, region).app_client_id]
 
     def orphan(self, client_id: ClientId, region: str = EAST) -> AppClientId:
-        """Make an app client that nothing refers to, and let time pass."""
+        """Make an app client that no record refers to, and let time pass."""
         app_client_id, _ = self.pools[region].create(client_id, ("demo/read",))
         self.clock.advance(DAY)
         return app_client_id
@@ -137,7 +137,7 @@ class ReconcileWorld(LifecycleWorld):
         self.change(client_id, app_clients=app_clients)
 
     def snapshot(self) -> object:
-        """Return everything that `reconcile` could change."""
+        """Return all state that `reconcile` could change."""
         store, denied = self.store, {r: d.list() for r, d in self.reconcile.denials.items()}
         made = {region: repr(pool.made) for region, pool in self.pools.items()}
         kept = (dict(store.stored), dict(store.replicas), set(store.scheduled), dict(store.shown))
@@ -155,7 +155,7 @@ class ReconcileWorld(LifecycleWorld):
 
 @dataclass(frozen=True)
 class Breakage:
-    """Something that can be wrong with a client, and the drift that it is."""
+    """Inconsistency of a client, with its kind of drift."""
 
     kind: Kind
     region: str
@@ -168,13 +168,13 @@ def _pending(world: ReconcileWorld, client_id: ClientId) -> None:
 
 
 def _pending_with_a_lost_answer(world: ReconcileWorld, client_id: ClientId) -> None:
-    """Leave the app client that may have been made for the pending one."""
+    """Leave an app client that was made for the pending entry, its answer lost."""
     world.set_regional(client_id, WEST, Pending(int(world.clock()), "did not answer"))
     world.clock.advance(DAY)
 
 
 def _unmade(world: ReconcileWorld, client_id: ClientId) -> None:
-    """Go back to where an enrollment has reserved the client ID."""
+    """Return to the state after an enrollment's reservation of the client ID."""
     for region, pool in world.pools.items():
         pool.delete(world.regional(client_id, region).app_client_id)
     pending = {region: Pending(0, "not made yet") for region in world.pools}

@@ -1,4 +1,4 @@
-"""What `reconcile` finds, what it mends, and what it keeps its hands off."""
+"""Findings and repairs of `reconcile`, and drift that it leaves alone."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def kinds(drifts: list[Drift]) -> list[tuple[Kind, str]]:
     return [(drift.kind, drift.region) for drift in drifts]
 
 
-# Found, and mended
+# Found and repaired
 
 
 def test_a_consistent_deployment_has_no_drift(world: ReconcileWorld) -> None:
@@ -119,7 +119,7 @@ def test_drift_already_repaired_is_not_repaired_again(
     world.clock.advance(DAY)
     before = world.snapshot()
     again = world.reconcile.repair(drift).result
-    # To align what is aligned changes nothing, and nobody need know that it did not.
+    # Repeated alignment changes nothing, and may be reported as repaired.
     assert again is Result.NOTHING_TO_DO or drift.kind in {Kind.APP_CLIENT_DIFFERS, Kind.LISTING}
     assert world.snapshot() == before
 
@@ -130,7 +130,7 @@ def test_combined_breakages_are_repaired(data: st.DataObject) -> None:
     world = ReconcileWorld()
     clients = [world.client() for _ in range(4)]
     for client_id in clients:
-        # Two on one client: the second may not be possible any more.
+        # Two on one client: the second may no longer be possible.
         wrong = data.draw(st.lists(st.sampled_from(sorted(BREAKAGES)), max_size=2, unique=True))
         for name in wrong:
             with suppress(AssertionError, KeyError, ServiceError):
@@ -139,7 +139,7 @@ def test_combined_breakages_are_repaired(data: st.DataObject) -> None:
     first = world.repaired()
     assert not [each for each in first if each.result in {Result.FAILED, Result.LEFT_ALONE}]
     world.clock.advance(DAY)
-    # What a first repair uncovers (the app client that was not looked at) comes next.
+    # The next run repairs drift uncovered by the first (an app client not yet surveyed).
     world.repaired()
     assert world.found() == []
     assert world.stranded == set()
@@ -174,7 +174,7 @@ def test_an_app_client_whose_answer_was_lost_is_replaced(
 
 
 def test_undoing_an_enrollment_deletes_its_app_clients(world: ReconcileWorld) -> None:
-    """A reservation, and the app clients that were made for it and never written down."""
+    """The reservation goes with the app clients that were made for it but never recorded."""
     client_id = world.client()
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.orphan(client_id, EAST)
@@ -282,7 +282,7 @@ def test_changes_younger_than_15_minutes_are_no_drift(world: ReconcileWorld, age
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.change(client_id, created_at=int(world.clock()))
     world.clock.advance(age)
-    # The survey itself takes a moment: look at the clock as it stood.
+    # The survey itself takes time: use the clock's time before it.
     seen = kinds(world.found())
     if age < SETTLED:
         assert seen == []
@@ -293,7 +293,7 @@ def test_changes_younger_than_15_minutes_are_no_drift(world: ReconcileWorld, age
 
 
 def test_a_repair_leaves_changes_younger_than_15_minutes(world: ReconcileWorld) -> None:
-    """Whatever a finding says: the repair looks for itself."""
+    """The repair checks the age itself, and does not rely on the finding."""
     client_id, reserved = world.client(), world.client()
     orphan, _ = world.east.create(NOBODY, ("demo/read",))
     world.east.add_secret(world.regional(client_id, EAST).app_client_id, "being rotated")
@@ -352,7 +352,7 @@ def test_the_app_clients_of_an_unreadable_record_are_kept(world: ReconcileWorld)
 
 
 def buried_alive(world: ReconcileWorld) -> ClientId:
-    """Return a client whose deletion crashed after it buried what somebody had just restored."""
+    """Return a client whose crashed deletion scheduled the deletion of a just restored record."""
     client_id = world.client()
     world.store.unreplicate(client_id)
     world.store.schedule_deletion(client_id, 7)
@@ -438,7 +438,7 @@ def test_extra_scopes_of_an_adopted_app_client_are_kept(world: ReconcileWorld) -
 
 
 def test_an_app_client_in_another_pool_is_kept(world: ReconcileWorld) -> None:
-    """The configuration names another pool now, or the wrong one."""
+    """The configuration may name a new pool, or a wrong one."""
     client_id = world.client()
     world.change_regional(client_id, WEST, user_pool_id="us-west-2_Before001")
     found = [drift for drift in world.found() if drift.kind is not Kind.ORPHAN]
@@ -521,7 +521,7 @@ def test_a_client_written_during_the_survey_is_not_behind(world: ReconcileWorld)
     assert world.found() == []
 
 
-# Who writes
+# The writing Region
 
 
 def test_two_writing_regions_are_reported_and_nothing_is_repaired(world: ReconcileWorld) -> None:
@@ -566,11 +566,11 @@ def test_a_failover_between_survey_and_repair_ends_the_repair(world: ReconcileWo
     assert orphan in world.east.made
 
 
-# What does not answer
+# Outages
 
 
 def lose(world: ReconcileWorld, region: str) -> None:
-    """Have nothing in the other Region answer."""
+    """Make every service of the other Region unreachable."""
     pool = world.pools[region]
     for name in ("ours", "describe", "secrets", "create", "delete", "align", "delete_secret"):
         pool.failures[name] = [AppClientsUnreachableError()] * FOREVER
@@ -614,8 +614,8 @@ def test_an_unreachable_region_is_not_called_for_every_client(world: ReconcileWo
     before = world.clock()
     world.found()
     assert len(world.west.calls) == 3
-    assert len(world.replicas.asked) == 0  # it is the same Secrets Manager that was asked before
-    # Two hundred calls to Cognito here at 8 a second, and some patience.
+    assert len(world.replicas.asked) == 0  # the same Secrets Manager was called before
+    # Two hundred calls to Cognito here at 8 a second, and some retries.
     assert world.clock() - before < 60
 
 
@@ -689,7 +689,7 @@ def test_with_unreadable_records_no_app_client_is_an_orphan(world: ReconcileWorl
 
 
 def test_a_refused_record_does_not_hide_the_others(world: ReconcileWorld) -> None:
-    """As when its key is not ours to use."""
+    """For example when its KMS key may not be used."""
     clients = sorted(world.client() for _ in range(3))
     world.east.delete(world.regional(clients[2], EAST).app_client_id)
     world.store.failures["read_many"] = [StoreRefusedError(), None, StoreRefusedError()]
@@ -921,7 +921,7 @@ def test_memory_holds_a_few_words_of_each_client_and_no_records() -> None:
     for count in (200, 1_000):
         world = ReconcileWorld()
         world.many(count)
-        # The fake's own notes of who called are not the survey's.
+        # The fakes' own records of calls are not the survey's memory.
         world.progress = _Forgetful()
         for each in (world.store, world.east, world.west):
             each.calls = _Forgetful()
@@ -938,7 +938,7 @@ class _Forgetful(list[Any]):
 
 
 def test_cognito_calls_are_rate_limited(world: ReconcileWorld) -> None:
-    """Whatever window of a second one looks at."""
+    """The limit holds in every window of one second."""
     world.many(60)
     asked: dict[str, list[float]] = {EAST: [], WEST: []}
     for region, pool in world.pools.items():
@@ -948,7 +948,7 @@ def test_cognito_calls_are_rate_limited(world: ReconcileWorld) -> None:
     for times in asked.values():
         assert len(times) == 120
         assert all(later - earlier >= 1 / 8 - 1e-6 for earlier, later in pairwise(times))
-        # Nor is time lost: the Regions are asked side by side.
+        # No time is lost: the Regions are called concurrently.
         assert times[-1] - times[0] < 121 / 8
 
 
@@ -992,7 +992,7 @@ def test_a_quick_survey_trusts_cognitos_list(world: ReconcileWorld) -> None:
     assert len(world.found()) == 3
 
 
-# What is told
+# Reports
 
 
 def test_every_kind_of_drift_is_counted() -> None:

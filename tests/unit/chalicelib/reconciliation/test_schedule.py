@@ -22,7 +22,7 @@ from tests.worlds import EAST, WEST
 
 
 class FakeSurvey:
-    """A survey that finds what it is told to."""
+    """Survey with scripted findings."""
 
     def __init__(self) -> None:
         self.found: list[Drift] = []
@@ -102,7 +102,7 @@ def test_the_keys_that_verify_tokens_are_refreshed(
 
 
 def test_absence_of_drift_is_reported(world: LifecycleWorld, survey: FakeSurvey) -> None:
-    """An alarm must be able to tell that nothing was found from nobody having looked."""
+    """An alarm must be able to tell an empty survey from a missing one."""
     upkeep(world, survey).run(plenty)
     assert any(each["event"] == "reconcile" for each in world.events.seen)
 
@@ -119,7 +119,7 @@ def test_drift_beyond_the_time_limit_is_left_for_the_next_run(
 
 @pytest.mark.parametrize(("seconds", "complete"), [(80, False), (120, False), (900, True)])
 def test_a_survey_without_findings_ends_in_time(seconds: int, *, complete: bool) -> None:
-    """Lambda ends what does not end itself, and then nobody is told anything."""
+    """Lambda would stop a run that does not end itself, and nothing would be reported."""
     world = ReconcileWorld()
     world.many(600)
     world.clock.advance(91 * DAY)
@@ -137,7 +137,7 @@ def test_a_survey_without_findings_ends_in_time(seconds: int, *, complete: bool)
 
 
 def test_rotation_does_not_prevent_the_survey(survey: FakeSurvey) -> None:
-    """There may be more to rotate than fits into any run."""
+    """There may be more to rotate than fits into one run."""
     world = ReconcileWorld()
     world.many(600)
     world.clock.advance(91 * DAY)
@@ -212,7 +212,7 @@ def test_a_failed_rotation_does_not_stop_the_others(
 
 
 def test_each_rotation_leaves_an_audit_line(world: LifecycleWorld, survey: FakeSurvey) -> None:
-    """Like an administrator's, with the schedule as the one who did it."""
+    """The line is like an administrator's, with the schedule as the caller."""
     enrolled = {world.enrolled().issued.client_id for _ in range(2)}
     world.clock.advance(91 * DAY)
     world.east.failures["add_secret"] = [AppClientsThrottledError()]

@@ -1,4 +1,4 @@
-"""The main path: who gets a token, when, and what happens when something is out of order."""
+"""Main path: tokens for valid clients, caching, and behavior during outages."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def regional_of(world: ExchangeWorld, issued: IssuedCredentials) -> AppClient:
 
 
 def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bool:
-    """Whether *issued* is an invalid client now."""
+    """Return whether *issued* is an invalid client now."""
     try:
         world.exchange.exchange(request(issued, **asked))
     except InvalidClientError:
@@ -91,7 +91,7 @@ def refused(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> bo
 
 
 def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> str | None:
-    """Return why there is a 503 now, `None` if there is none."""
+    """Return the reason for a 503 now, `None` without one."""
     try:
         world.exchange.exchange(request(issued, **asked))
     except TemporarilyUnavailableError as error:
@@ -100,7 +100,7 @@ def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -
 
 
 def outage(world: ExchangeWorld, error: type[Exception] = StoreUnavailableError) -> None:
-    """Put Secrets Manager out of order until `restore`."""
+    """Make Secrets Manager unavailable until `restore`."""
     for store in (world.store, world.state):
         store.failures["read"] = [error("out of order") for _ in range(2_000)]
 
@@ -172,7 +172,7 @@ def test_a_token_never_exceeds_the_requested_and_granted_scope(
     assert given_scope == (asked or granted)
 
 
-# Whoever is invalid looks alike
+# All invalid clients look alike
 
 
 Arrange = Callable[[ExchangeWorld, IssuedCredentials], object]
@@ -223,7 +223,7 @@ def test_a_change_takes_effect_under_hot_caches_within_the_fresh_seconds(
 
 
 def test_cached_values_serve_within_the_fresh_seconds(world: ExchangeWorld) -> None:
-    """Else the tests above would show nothing."""
+    """Otherwise the tests above would show nothing."""
     issued = world.client()
     world.exchange.exchange(request(issued))
     before = len(world.store.calls), len(world.state.calls)
@@ -306,7 +306,7 @@ def test_without_networks_every_address_is_allowed(world: ExchangeWorld) -> None
     assert not refused(world, issued, source_ip="test-invoke-source-ip")
 
 
-# A token only for whom this process verified
+# Tokens only after verification by this process
 
 
 def test_a_wrong_secret_gets_no_cached_token(world: ExchangeWorld) -> None:
@@ -396,7 +396,7 @@ def test_each_process_verifies_the_secret_even_with_a_cached_token(world: Exchan
 def test_a_token_goes_only_to_the_client_that_presented_its_secret(
     steps: list[tuple[int, int, int]],
 ) -> None:
-    """Whoever comes in whatever order, with whatever secret: nobody gets another's token."""
+    """In any order of clients and secrets, no client gets another's token."""
     world = ExchangeWorld()
     clients = [world.client() for _ in range(3)]
     owners: dict[str, ClientId] = {}
@@ -414,7 +414,7 @@ def test_a_token_goes_only_to_the_client_that_presented_its_secret(
             assert owner == issued.client_id
 
 
-# How long a token lives
+# Token lifetime
 
 
 def test_expires_in_counts_down(world: ExchangeWorld) -> None:
@@ -496,7 +496,7 @@ def test_the_number_of_cached_tokens_is_bounded() -> None:
 
 
 class Watched(str):
-    """A token whose end can be seen."""
+    """Token whose garbage collection can be observed."""
 
     __slots__ = ("__weakref__",)
 
@@ -518,7 +518,7 @@ def test_an_expired_token_is_dropped() -> None:
 
 
 def test_a_short_lived_token_is_reused_for_half_of_its_lifetime(world: ExchangeWorld) -> None:
-    """Cognito's shortest tokens live as long as a longer one is kept unrefreshed."""
+    """Cognito's shortest token lifetime is the remaining life at which longer ones are replaced."""
     issued = world.client()
     world.endpoint.life = REFRESH_SECONDS
     first = world.exchange.exchange(request(issued))
@@ -590,7 +590,7 @@ def test_a_region_that_does_not_write_or_has_not_taken_over_issues_tokens() -> N
     assert not refused(world, world.client())
 
 
-# Secrets Manager out of order
+# Secrets Manager unavailable
 
 
 def test_the_last_known_values_serve_during_a_secrets_manager_outage(
@@ -740,7 +740,7 @@ def test_drift_ends_when_the_record_is_repaired(world: ExchangeWorld) -> None:
 def test_a_refusal_during_a_secrets_manager_outage_is_not_reported_as_drift(
     world: ExchangeWorld,
 ) -> None:
-    """What is known may be old by then, and Cognito right."""
+    """The last known record may be outdated, and Cognito's refusal correct."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
@@ -750,12 +750,12 @@ def test_a_refusal_during_a_secrets_manager_outage_is_not_reported_as_drift(
         world.exchange.exchange(request(issued, scope="demo/write"))
 
 
-# A denial takes hold on its own time: it is not the record that says so.
+# A denial takes effect independently: it is not part of the record.
 @pytest.mark.parametrize("flip", [name for name in FLIPS if name != "denied"])
 def test_a_client_invalidated_since_the_last_read_is_invalid_and_not_drift(
     world: ExchangeWorld, flip: str
 ) -> None:
-    """A client that is deleted loses its app client too: that is no drift."""
+    """A deleted client loses its app client too: that is no drift."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(6)
@@ -832,14 +832,14 @@ def test_the_other_regions_app_client_is_not_needed(world: ExchangeWorld) -> Non
 
 
 def _slow(world: ExchangeWorld, seconds: float, *, state: bool = True) -> None:
-    """Let each look into Secrets Manager take its time, and fail."""
+    """Make each call to Secrets Manager slow, and fail."""
     for store in (world.state, world.store) if state else (world.store,):
         store.meanwhile["read"] = lambda: world.clock.advance(seconds)
         store.failures["read"] = [StoreUnavailableError("timeout") for _ in range(100)]
 
 
 def _timed(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> tuple[float, str]:
-    """Return how long an answer took, and what it was."""
+    """Return the duration of an answer, and its outcome."""
     began = world.clock()
     try:
         world.exchange.exchange(request(issued, **asked))
@@ -897,7 +897,7 @@ def test_a_slow_state_leaves_the_last_known_record_in_use(
 def test_a_refusal_without_time_to_reread_is_not_reported_as_drift(
     world: ExchangeWorld,
 ) -> None:
-    """A slow look at the state, a refusal, and a look at the record that would come too late."""
+    """A slow read of the state, a refusal, and no time left to reread the record."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH)
@@ -911,7 +911,7 @@ def test_a_refusal_without_time_to_reread_is_not_reported_as_drift(
 
 
 def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWorld) -> None:
-    """Fresh at first, it would be read again when the record was: after three slow seconds."""
+    """The state, fresh at first, must not be read again after the record: three more seconds."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH - 1)
@@ -980,7 +980,7 @@ def test_a_deadline_never_goes_below_zero() -> None:
     assert countdown.remaining() == 0
 
 
-# What is logged
+# Log events
 
 
 def test_an_exchange_leaves_one_event(world: ExchangeWorld) -> None:

@@ -1,4 +1,4 @@
-"""Whether this Region can serve tokens, and whether it has taken the traffic over."""
+"""Readiness of this Region, and its takeover."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_throttled_region_is_ready(world: ExchangeWorld) -> None:
 
 
 def test_readiness_ignores_cached_values(world: ExchangeWorld) -> None:
-    """Tokens may still be served from caches; the routing must know anyway."""
+    """Tokens may still be served from caches, but the routing must see the outage."""
     world.exchange.states.get("region")
     world.state.failures["read"] = [StoreUnavailableError()]
     assert not world.health.readiness().ready

@@ -1,7 +1,7 @@
 """
-The token endpoint against the standards, one requirement after the other.
+Token endpoint against the standards, requirement by requirement.
 
-Each test names what it shows with a marker, `rfc(spec, section, requirement)`;
+Each test names its requirement with a marker, `rfc(spec, section, requirement)`;
 `python -m tests.compliance` makes a table of them.  All go through the routes,
 with events as API Gateway sends them.
 """
@@ -63,7 +63,7 @@ def assert_refused(answer: Answer, status: int, error: str) -> None:
 
 
 def assert_untouched(api: TokenApi) -> None:
-    """Assert that a request cost neither a hash nor a look into the store."""
+    """Assert that a request cost neither a hash nor a read of the store."""
     assert api.hashed == 0
     assert "read" not in api.world.store.calls
 
@@ -384,7 +384,7 @@ def test_a_secret_may_have_colons(api: TokenApi) -> None:
 
 
 def test_a_cognito_secret_sent_as_client_id_is_looked_up_nowhere(api: TokenApi) -> None:
-    """What Secrets Manager is asked for is kept by CloudTrail."""
+    """CloudTrail would log the name of a requested secret."""
     secret = "1a2b3c4d5e6f7g8h9i0j" * 2 + "klmnopqrstu"  # as long as Cognito makes them
     before = list(api.world.store.calls)
     answer = api.form([GRANT], headers=[basic(secret, "1a2b3c4d5e6f7g8h9i0jklmnop")])
@@ -415,7 +415,7 @@ def test_an_encoded_colon_does_not_split(api: TokenApi) -> None:
 @rfc("6749", "2.3.1", "Each half of Basic credentials is form-decoded: + is a space, and no secret")
 @pytest.mark.parametrize("sent", ["a+b", "a%2Bb", "a%20b", "a b"])
 def test_a_plus_sign_survives_a_client_that_does_not_encode_it(api: TokenApi, sent: str) -> None:
-    """No secret has a space, so one that arrives was a plus sign."""
+    """No secret has a space, so a received space was a plus sign."""
     adopted = api.world.adopted("a+b")
     assert api.form([GRANT], headers=[basic(adopted.client_id, sent)]).status == 200
 
@@ -481,7 +481,7 @@ def test_an_unknown_client_costs_a_hash(api: TokenApi) -> None:
 
 
 def invalid_callers(world: ExchangeWorld) -> dict[str, tuple[str, str]]:
-    """Return credentials that are invalid, for every reason there is."""
+    """Return credentials that are invalid for every possible reason."""
     now = int(world.clock())
     good, denied, secret_expired = world.client(), world.client(), world.client()
     world.update_state(denied=frozenset({denied.client_id}))
@@ -510,7 +510,7 @@ def invalid_callers(world: ExchangeWorld) -> dict[str, tuple[str, str]]:
 @rfc("6749", "2.3.1", "Unknown, disabled, expired, wrong: identical body and headers")
 @rfc("6749", "2.3.1", "A stored hash never authenticates")
 def test_every_invalid_caller_gets_the_same_answer(api: TokenApi) -> None:
-    """Whatever the reason, whichever the method, at first sight and again."""
+    """The answer is the same for every reason and method, at first and repeated requests."""
     answers = []
     for client_id, client_secret in invalid_callers(api.world).values():
         form = [GRANT, ("client_id", client_id), ("client_secret", client_secret)]
@@ -568,7 +568,7 @@ def test_another_grant_type_is_not_supported(api: TokenApi, grant_type: str) -> 
 @rfc("9700", "4.15", "A client ID is never that of a user: no sub of Cognito's is one")
 @given(st.uuids())
 def test_a_users_sub_is_not_a_client_id(sub: UUID) -> None:
-    """Neither one of ours nor an adopted one: no backend mistakes a user for a client."""
+    """Generated or adopted, no client ID looks like a user's: no backend confuses the two."""
     assert not credentials.is_client_id(str(sub))
 
 

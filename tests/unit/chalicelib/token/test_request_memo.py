@@ -1,4 +1,4 @@
-"""A request that came before: what is saved, and what is looked at all the same."""
+"""Memo of authenticated requests: the saved work, and the checks still made."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ KNOWN = MemoEntry(
 
 
 def sent(**changes: Any) -> HttpRequest:
-    """Return a request as the gateway hands it over."""
+    """Return a request as the gateway sends it."""
     usual = HttpRequest(FORM, ["Basic YTpi"], [], b"grant_type=client_credentials", HERE)
     return replace(usual, **changes)
 
@@ -46,11 +46,11 @@ def remembered(*requests: HttpRequest, bound: int = 10) -> RequestMemo:
     return request_memo
 
 
-# What is saved
+# Saved work
 
 
 class Twice(TokenApi):
-    """A client that has sent one request, and sends it again."""
+    """Client that sends one request twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Twice(TokenApi):
         return self.basic()
 
     def in_full(self) -> Answer:
-        """Send what means the same, and was not sent before."""
+        """Send an equivalent request that is not in the memo."""
         self._sent += 1
         return self.basic(("unknown", str(self._sent)))
 
@@ -89,7 +89,7 @@ def test_expires_in_of_a_repeated_request_counts_down() -> None:
     assert api.again().json["expires_in"] == api.first.json["expires_in"] - FRESH + 1
 
 
-# What is looked at all the same
+# Checks still made
 
 Change = Callable[[Twice], None]
 
@@ -192,7 +192,7 @@ def test_a_repeated_request_of_an_invalidated_client_is_refused(change: Change) 
 
 
 def test_an_expiry_is_enforced_for_repeated_requests() -> None:
-    """An expiry that was known before takes hold to the second, without anything being read."""
+    """A known expiry takes effect on the second, without any read."""
     api = TokenApi()
     api.world.change(api.client, expires_at=int(api.world.clock()) + 10)
     assert api.basic().status == 200
@@ -248,7 +248,7 @@ def test_the_memo_of_one_process_is_useless_in_another() -> None:
     assert other.exchange.exchange_repeated(request) is None
 
 
-# What is told apart
+# Differences between requests
 
 
 def _refused_or_parsed(request: HttpRequest) -> object:
@@ -314,18 +314,18 @@ def test_requests_with_repeated_headers_or_a_query_are_not_stored() -> None:
     assert remembered(query).get(query) is None
 
 
-# What is kept
+# Retention
 
 
 class Colliding(bytes):
-    """A body with the hash of every other such body."""
+    """Body whose hash equals that of every other such body."""
 
     def __hash__(self) -> int:
         return 1
 
 
 def test_the_same_hash_is_not_the_same_request() -> None:
-    """Python's hash has 64 bits, and its key may be known: it only says where to look."""
+    """Python's hash has 64 bits and its key may be known: it only selects the bucket."""
     right, wrong = sent(body=Colliding(b"grant_type=a")), sent(body=Colliding(b"grant_type=b"))
     request_memo = remembered(right)
     assert request_memo.get(right) is KNOWN
