@@ -1,8 +1,8 @@
 """
 Chalice wrapper behind the Makefile's `package`, `deploy`, `logs` and `invoke`.
 
-`stages` knows the stages and the one Python version that production runs; `templates` adds to a
-template what Chalice cannot say, and `limits` says the same to an API that has no template;
-`staging` makes the copy of the project that starts fast; `archive` makes the same zip of the same
-files anywhere.
+`stages` reads the stages and the one Python version that production runs. `templates` writes the
+template settings that Chalice cannot express; `limits` applies the same settings to an API without
+a template. `staging` builds the fast-starting copy of the project; `archive` makes the zip
+reproducible.
 """

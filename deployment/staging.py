@@ -25,7 +25,7 @@ from deployment.stages import DeploymentError
 
 # The AWS services that chalicelib/ calls; a test compares them with the code.
 SERVICES = ("cognito-idp", "logs", "secretsmanager")
-# Where in the copy, and in build/, the additions to the stages' templates are.
+# Directory of the additions to the stages' templates, in the copy and in build/.
 MERGED = "merged"
 
 # Lambda unpacks the zip here; tracebacks show this path.
@@ -136,7 +136,7 @@ def _copy_configuration(source: Path, target: Path) -> None:
 
 
 def _install(requirements: Path, vendor: Path, architecture: str) -> None:
-    """Install for Lambda the very files that *requirements* has the hashes of, and no others."""
+    """Install for Lambda exactly the files whose hashes are in *requirements*."""
     version = sys.version_info[:2]
     newest = _GLIBC_MINOR_OLD if version <= _LAST_OLD else _GLIBC_MINOR_NEW
     machine = _MACHINES[architecture]

@@ -1,9 +1,9 @@
 """
 Additions to the stages' Chalice templates.
 
-`write` makes of `.chalice/config.json` one file per stage, for `chalice package --merge-template`.
-CloudFormation gets what `chalice deploy` cannot set: the gateway's throttling and the answers that
-the gateway gives by itself.
+`write` makes one file per stage from `.chalice/config.json`, for `chalice package
+--merge-template`. They hold the settings that `chalice deploy` cannot make: throttling and the
+gateway's own responses.
 """
 
 import json
@@ -22,7 +22,7 @@ _ADMIN_RATE, _ADMIN_BURST = 50, 50
 
 
 def write(config: Config, directory: Path) -> None:
-    """Write into *directory* what is added to the template of each stage, as `<stage>.json`."""
+    """Write the addition to each stage's template into *directory*, as `<stage>.json`."""
     directory.mkdir(parents=True, exist_ok=True)
     for stage in config["stages"]:
         document = json.dumps(merged(config, stage), indent=2)

@@ -141,7 +141,7 @@ def _role_of_stage(name: str, region: str | None, common: Mapping[str, str]) -> 
 
 
 def fingerprint(directory: Path) -> str:
-    """Return a digest of everything that a deployment of the mirrored project depends on."""
+    """Return a digest of the inputs of a deployment of the mirrored project."""
     digest = hashlib.sha256(sys.version.encode())
     for path in sorted(Path(staging.__file__).parent.glob("*.py")):
         digest.update(path.read_bytes())

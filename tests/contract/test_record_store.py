@@ -327,7 +327,7 @@ def test_a_list_shows_a_renamed_client_under_its_new_name(world: RecordsWorld) -
     assert world.store.read(created.client_id) == Versioned(renamed, second)
 
 
-def test_a_list_leaves_out_what_is_buried(world: RecordsWorld) -> None:
+def test_a_list_leaves_out_records_scheduled_for_deletion(world: RecordsWorld) -> None:
     scheduled, left = record(), record()
     for each in (scheduled, left):
         world.store.create(each)
@@ -358,7 +358,7 @@ def test_many_records_are_read_at_once(world: RecordsWorld) -> None:
     }
 
 
-def test_what_is_gone_is_left_out_of_many(world: RecordsWorld) -> None:
+def test_read_many_leaves_out_missing_records(world: RecordsWorld) -> None:
     left, scheduled = record(), record()
     version = world.store.create(left)
     world.store.create(scheduled)

@@ -1,4 +1,4 @@
-"""The page of a drill, read by the Nu Html Checker: HTML, its style sheet and its charts."""
+"""Drill page, validated by the Nu Html Checker: HTML, style sheet and charts."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.worlds import EAST, WEST
 
 @pytest.fixture(scope="module")
 def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Install what the lock says; return the program, which Java runs."""
+    """Install the locked packages; return the program, which Java runs."""
     for program in ("npm", "java"):
         if shutil.which(program) is None:
             if os.environ.get("CI"):
@@ -41,7 +41,7 @@ def checker(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def checked(checker: Path, *pages: Path) -> str:
-    """Return what the checker finds wrong."""
+    """Return the checker's errors."""
     done = subprocess.run(
         ["java", "-jar", str(checker), "--Werror", "--format", "gnu", *map(str, pages)],
         capture_output=True,
@@ -52,7 +52,9 @@ def checked(checker: Path, *pages: Path) -> str:
     return done.stderr
 
 
-def test_every_page_is_html_with_a_style_sheet_and_charts(checker: Path, tmp_path: Path) -> None:
+def test_every_page_is_valid_html_with_a_style_sheet_and_charts(
+    checker: Path, tmp_path: Path
+) -> None:
     failed = replace(kept_round(), mode="hanging", failed='<b>"it\'s" & gone</b>')
     pages = {"kept": page(kept_round()), "failed": page(kept_round(), failed)}
     pages["empty"] = page(Round("strange", EAST, WEST))
@@ -61,7 +63,7 @@ def test_every_page_is_html_with_a_style_sheet_and_charts(checker: Path, tmp_pat
     assert checked(checker, *tmp_path.iterdir()) == ""
 
 
-def test_the_checker_finds_what_is_wrong_in_each_language(checker: Path, tmp_path: Path) -> None:
+def test_the_checker_finds_errors_in_each_language(checker: Path, tmp_path: Path) -> None:
     html = page(kept_round())
     for language, right, wrong in (
         ("html", "<h2>What we promise</h2>", "<h2>What we promise</p>"),

@@ -1,4 +1,4 @@
-"""The verifier's wheel, installed as a backend's engineer does it."""
+"""The verifier's wheel, installed as at a backend."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.e2e.wheels import installed, license_of, verifier_wheel
 ALLOWED = {"surrogate-verifier", "pyjwt", "cryptography", "cffi", "pycparser", "typing-extensions"}
 
 
-def test_it_installs_into_a_fresh_environment_and_brings_only_pyjwt(tmp_path: Path) -> None:
+def test_the_package_installs_into_a_fresh_environment_with_only_pyjwt(tmp_path: Path) -> None:
     wheel = verifier_wheel(tmp_path / "wheel")
     assert license_of(wheel) == ("Apache-2.0", (ROOT / "LICENSE").read_text())
     environment = installed(wheel, tmp_path / "venv")

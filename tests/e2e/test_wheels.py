@@ -1,4 +1,4 @@
-"""`pip install .` and `pipx install .`: a `surrogatectl` of its own, outside a checkout."""
+"""`pip install .` and `pipx install .`: an installed `surrogatectl` outside a checkout."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.e2e.wheels import PACKAGES, Environment, installed, license_of, proje
 from tests.stages import environment as stage_environment
 
 CLIENT = "sgc_" + "a" * 26
-# One of each kind: over the admin API, over AWS's own, on the local cloud, and with neither.
+# One command of each kind: over the admin API, over AWS's APIs, on the local cloud, and offline.
 NEED_A_DEPLOYMENT = (
     ("show", CLIENT),
     ("failover", "--to=secondary"),
@@ -45,12 +45,12 @@ def test_the_wheel_has_its_license_and_every_file_of_the_two_packages(wheel: Pat
     }
 
 
-def test_it_says_what_it_is_and_what_it_can_do(environment: Environment) -> None:
+def test_the_installed_command_prints_its_version_and_help(environment: Environment) -> None:
     assert "surrogatectl, version 0." in environment.must("surrogatectl", "--version")
     assert "enroll" in environment.must("surrogatectl", "--help")
 
 
-def test_every_module_finds_what_it_imports_and_every_command_explains_itself(
+def test_every_module_imports_and_every_command_has_help(
     environment: Environment,
 ) -> None:
     explained = json.loads(environment.must("python", "-I", "-c", _EXPLAIN_ALL))
@@ -89,7 +89,7 @@ def test_a_command_that_needs_a_deployment_says_how_to_name_one(
     assert f"{Path('elsewhere', '.chalice', 'config.json')}. Run this in" in done.stderr
 
 
-def test_what_writes_the_configuration_names_the_file_that_it_misses(
+def test_configure_names_its_missing_configuration_file(
     environment: Environment,
 ) -> None:
     done = environment.run("surrogatectl", "configure")
@@ -97,10 +97,10 @@ def test_what_writes_the_configuration_names_the_file_that_it_misses(
     assert done.stderr.startswith("Error: There is no .chalice/config.json here.")
 
 
-def test_settings_in_the_environment_are_enough(environment: Environment) -> None:
+def test_environment_settings_suffice(environment: Environment) -> None:
     settings = {
         **stage_environment("primary"),
-        # The ones that ship are refused: they are an example.
+        # The shipped settings are refused, because they are an example.
         "USER_POOL_ID_PRIMARY": "us-east-1_AbCdEfGhI",
         "USER_POOL_ID_SECONDARY": "us-west-2_JkLmNoPqR",
     }

@@ -1,4 +1,4 @@
-"""The tables of docs/architecture.md, against the code."""
+"""Tables of docs/architecture.md against the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def rows(heading: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("row", rows("How long anything may take"), ids=lambda row: str(row[0]))
-def test_a_limit_is_the_one_in_the_code(row: list[str]) -> None:
+def test_a_documented_limit_agrees_with_the_code(row: list[str]) -> None:
     _, seconds, _, constant = row
     if constant == "-":
         return
@@ -29,7 +29,7 @@ def test_a_limit_is_the_one_in_the_code(row: list[str]) -> None:
     assert float(seconds) == getattr(import_module(f"chalicelib.{module}"), name)
 
 
-def test_every_cache_has_its_row() -> None:
+def test_every_cache_is_documented() -> None:
     named = {row[-1].strip("`") for row in rows("Which caches there are")}
     code = PROJECT / "chalicelib"
     found = {

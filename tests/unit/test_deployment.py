@@ -69,7 +69,7 @@ def test_there_is_a_stage_for_both_surfaces_and_for_each_in_both_regions() -> No
     }
 
 
-def test_what_is_merged_into_the_templates_is_made_when_it_is_needed(tmp_path: Path) -> None:
+def test_merge_templates_are_generated_on_demand(tmp_path: Path) -> None:
     made = tmp_path / "build" / "merged"
     for _ in range(2):
         templates.write(CONFIG, made)
@@ -230,7 +230,7 @@ def wheel(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_a_package_is_packaged_if_its_hash_is_the_one_that_is_pinned(wheel: Path) -> None:
+def test_a_dependency_with_the_pinned_hash_is_packaged(wheel: Path) -> None:
     digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
     project = _project_that_needs(wheel, f"--hash=sha256:{digest}")
     staging.dependencies(project, project / "vendor", {})
@@ -239,7 +239,7 @@ def test_a_package_is_packaged_if_its_hash_is_the_one_that_is_pinned(wheel: Path
 
 @pytest.mark.slow
 @pytest.mark.parametrize("said", ["", f"--hash=sha256:{64 * '0'}"], ids=["none", "another"])
-def test_a_package_with_another_hash_or_none_is_not(wheel: Path, said: str) -> None:
+def test_a_dependency_with_another_or_no_hash_is_refused(wheel: Path, said: str) -> None:
     project = _project_that_needs(wheel, said)
     with pytest.raises(DeploymentError, match=r"(?i)hashes"):
         staging.dependencies(project, project / "vendor", {})

@@ -1,4 +1,4 @@
-"""What is installed is pinned with hashes, and the files with pins agree; nothing asks an index."""
+"""Installed packages are pinned with hashes, and the pin files agree; no test queries an index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FILES = {
     "benchmarks/requirements-plots.txt": "benchmark-plots",
     "tests/envoy/requirements.txt": "envoy",
 }
-"""Which group of pyproject.toml `make pins` writes into which file."""
+"""Files written by `make pins`, with their groups of pyproject.toml."""
 
 _SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -41,7 +41,7 @@ def pyproject(directory: Path = PROJECT) -> dict[str, Any]:
 
 
 def pins(path: str) -> dict[str, Pin]:
-    """Return what *path* pins; whatever is in it that is no pin with hashes is an error."""
+    """Return the pins of *path*; any line that is no pin with hashes is an error."""
     found: dict[str, Pin] = {}
     lines = (PROJECT / path).read_text().replace("\\\n", " ").splitlines()
     for line in lines:
@@ -86,7 +86,7 @@ def test_every_group_has_its_file_and_every_file_its_group() -> None:
 
 
 @pytest.mark.parametrize("path", FILES)
-def test_what_a_group_pins_is_in_its_file_in_that_version(path: str) -> None:
+def test_a_groups_pins_are_in_its_file(path: str) -> None:
     written = pins(path)
     for each in group(FILES[path]):
         name = canonicalize_name(each.name)
@@ -101,14 +101,14 @@ def test_the_same_version_has_the_same_hashes_in_every_file() -> None:
 
 
 @pytest.mark.parametrize("path", ["requirements-dev.txt", "benchmarks/requirements-peers.txt"])
-def test_what_the_lambda_runs_is_what_is_tested_and_compared(path: str) -> None:
+def test_the_lambdas_versions_are_the_tested_and_benchmarked_ones(path: str) -> None:
     there = pins(path)
     lambdas = pins("requirements.txt")
     assert {name: there.get(name) for name in lambdas} == lambdas
 
 
 @pytest.mark.parametrize("directory", [PROJECT, PROJECT / "verifier"], ids=lambda each: each.name)
-def test_what_is_tested_is_in_the_ranges_that_the_packages_declare(directory: Path) -> None:
+def test_tested_versions_are_in_the_declared_ranges(directory: Path) -> None:
     tested = pins("requirements-dev.txt")
     declared = pyproject(directory)
     for text in (*declared["project"]["dependencies"], *declared["build-system"]["requires"]):
@@ -116,7 +116,7 @@ def test_what_is_tested_is_in_the_ranges_that_the_packages_declare(directory: Pa
         assert wanted.specifier.contains(tested[canonicalize_name(wanted.name)].version), text
 
 
-def test_make_installs_no_list_of_packages_without_their_hashes() -> None:
+def test_make_installs_only_with_hashes() -> None:
     makefile = (PROJECT / "Makefile").read_text().splitlines()
     installs = [line for line in makefile if " -r " in line]
     assert installs

@@ -282,7 +282,7 @@ def test_a_clock_set_back_makes_no_value_fresher() -> None:
     assert known.get("a") == "a-2"
 
 
-# Whatever happens
+# Properties
 
 
 @given(

@@ -24,7 +24,7 @@ def test_a_circuit_breaker_is_open_for_its_time_after_a_failure() -> None:
     assert breaker.closed
 
 
-def test_a_circuit_breaker_that_is_reset_is_closed() -> None:
+def test_a_reset_circuit_breaker_is_closed() -> None:
     breaker = CircuitBreaker(FakeClock(), 2)
     breaker.trip()
     breaker.reset()
@@ -32,7 +32,7 @@ def test_a_circuit_breaker_that_is_reset_is_closed() -> None:
 
 
 @given(st.floats(-1e6, -0.001))
-def test_a_clock_that_is_set_back_keeps_no_circuit_breaker_open(seconds: float) -> None:
+def test_a_clock_set_back_keeps_no_circuit_breaker_open(seconds: float) -> None:
     clock = FakeClock(0)
     breaker = CircuitBreaker(clock, 2)
     breaker.trip()
@@ -54,7 +54,7 @@ def test_a_rate_limiter_spaces_calls(work: list[float]) -> None:
 
 
 class Flaky:
-    """Fails *times* times."""
+    """Function that fails *times* times."""
 
     def __init__(self, times: int) -> None:
         self.left = times
@@ -93,7 +93,7 @@ def test_another_error_is_not_retried() -> None:
 
 
 @given(st.integers(1, 9))
-def test_polling_ends_with_the_first_result_that_will_do_or_the_last(wanted: int) -> None:
+def test_polling_ends_with_the_first_acceptable_result_or_the_last(wanted: int) -> None:
     seen, paused = iter(range(1, 10)), list[float]()
     found = polling(
         lambda: next(seen), until=lambda n: n >= wanted, pauses=(1, 2, 3), pause=paused.append

@@ -38,8 +38,8 @@ from tests.worlds import CALLER, EAST
 
 pytestmark = pytest.mark.slow
 
-# Beside what is the client's: a rotation that tries its new secret out with
-# scopes that are being taken away is told to come back later.
+# Allowed beside the client's own conflicts: a rotation that tests its new secret
+# with scopes that are being removed must be retried later.
 RETRIED = {"new-secret-refused"}
 LATER = 1_200
 DONE = "done"

@@ -1,4 +1,4 @@
-"""The one table of problems, and errors as types."""
+"""Table of problems, and errors as types."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ def test_every_error_of_a_use_case_and_of_a_request_is_in_the_table(
 
 
 @pytest.mark.parametrize("error", types_in(errors), ids=lambda kind: kind.__name__)
-def test_no_error_has_two_bases_so_that_no_except_catches_it_by_accident(
+def test_no_error_has_two_bases(
     error: type[OperationError],
 ) -> None:
     assert len(error.__bases__) == 1
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(PROJECT)))
-def test_nothing_is_decided_by_comparing_slugs(module: Path) -> None:
+def test_no_code_compares_slugs(module: Path) -> None:
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.Compare):
             assert "slug" not in ast.unparse(node), f"{module}:{node.lineno}"
 
 
-def test_an_error_is_told_by_its_nearest_type() -> None:
+def test_an_error_has_the_problem_of_its_nearest_type() -> None:
     assert slug_of(StoreThrottledError("Secrets Manager: Throttling")) == "store-unavailable"
     assert problem_of(NotTheWriterError(EAST, WEST)).extensions == {
         "region": EAST,
@@ -61,17 +61,17 @@ def test_an_error_is_told_by_its_nearest_type() -> None:
 
 
 @pytest.mark.parametrize("error", [OperationError("text"), ValueError("text")])
-def test_an_error_without_a_row_tells_nothing_of_itself(error: Exception) -> None:
+def test_an_error_without_a_row_is_an_internal_error_without_its_text(error: Exception) -> None:
     assert problem_of(error) is INTERNAL
     assert "text" not in INTERNAL.body
 
 
-def test_an_error_without_a_row_explains_itself_to_operators() -> None:
+def test_an_error_without_a_row_is_shown_to_operators() -> None:
     assert explain(ServiceError("The log ends.")) == "The log ends."
     assert explain(ServiceError()) == "ServiceError"
 
 
-def test_what_is_left_behind_is_told() -> None:
+def test_leftovers_are_reported() -> None:
     problem = problem_of(NotTheWriterError(EAST, WEST).leaving(["one"]).leaving(["two"]))
     assert problem.detail.endswith("Left for `surrogatectl reconcile`: one, two.")
     assert problem.extensions["left_behind"] == ["one", "two"]

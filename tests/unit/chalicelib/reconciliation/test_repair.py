@@ -916,7 +916,7 @@ def test_the_number_of_calls_is_linear_in_the_number_of_clients(
 
 
 @pytest.mark.slow
-def test_memory_holds_a_few_words_of_each_client_and_no_records() -> None:
+def test_survey_memory_per_client_is_bounded() -> None:
     peaks = {}
     for count in (200, 1_000):
         world = ReconcileWorld()
