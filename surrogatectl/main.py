@@ -1,5 +1,5 @@
 """
-`surrogatectl`: enroll clients and keep the deployment in order.
+`surrogatectl`: the command groups.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 conflict (the state
 of things does not allow it), 4 unavailable (try again later).
@@ -7,29 +7,36 @@ of things does not allow it), 4 unavailable (try again later).
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
-from botocore.exceptions import BotoCoreError, ClientError
 
 from surrogatectl.adopt.command import adopt_command
-from surrogatectl.cli import output
-from surrogatectl.cli.audit import audit_option, audited
-from surrogatectl.cli.common import Commands, aws_failure, deployment, output_option
-from surrogatectl.clients import command as clients
-from surrogatectl.clients import denials
+from surrogatectl.cli.common import Commands
 from surrogatectl.clients.app_clients import app_clients
+from surrogatectl.clients.command import (
+    delete,
+    disable,
+    enable,
+    enroll,
+    list_clients,
+    restore,
+    retire,
+    rotate,
+    show,
+    update,
+)
+from surrogatectl.clients.denials import allow, denials, deny
 from surrogatectl.clients.reconcile import reconcile
-from surrogatectl.doctor import command as doctor
-from surrogatectl.drill import command as drill
-from surrogatectl.regions import failback_command
-from surrogatectl.regions import failover_command as regions
-from surrogatectl.setup import cleanup, configure
+from surrogatectl.doctor.command import doctor
+from surrogatectl.drill.command import drill
+from surrogatectl.regions.failback_command import failback
+from surrogatectl.regions.failover_command import canary, failover
 from surrogatectl.setup.attach_trigger import attach_trigger
-from surrogatectl.setup.bootstrap import initialize
+from surrogatectl.setup.cleanup import cleanup
+from surrogatectl.setup.configure import configure
+from surrogatectl.setup.init import init
 from surrogatectl.setup.keys import refresh_jwks
-from surrogatectl.status import command as status
-from surrogatectl.trust import command as trust
+from surrogatectl.status.command import status
+from surrogatectl.trust.command import trust
 
 
 @click.group(cls=Commands)
@@ -38,45 +45,28 @@ def main() -> None:
     """Surrogate client credentials for Amazon Cognito in two AWS Regions."""
 
 
-_COMMANDS = (
-    *clients.COMMANDS,
-    *denials.COMMANDS,
-    *configure.COMMANDS,
-    *doctor.COMMANDS,
-    *cleanup.COMMANDS,
-    *status.COMMANDS,
-    *drill.COMMANDS,
-    *regions.COMMANDS,
-    *failback_command.COMMANDS,
-    *trust.COMMANDS,
+main.add_section(
+    "Clients",
+    enroll,
+    list_clients,
+    show,
+    update,
+    rotate,
+    retire,
+    disable,
+    enable,
+    deny,
+    allow,
+    denials,
+    delete,
+    restore,
     adopt_command,
-    app_clients,
-    attach_trigger,
-    reconcile,
-    refresh_jwks,
 )
-
-for command in _COMMANDS:
-    main.add_command(command)
-
-
-@main.command()
-@audit_option
-@output_option
-def init(audit_file: Path | None, output_format: str) -> None:
-    """Make the two Regions' states, the deployment key and the snapshot of the pools' keys."""
-    found = deployment()
-    try:
-        with audited(audit_file, "init", found.settings.primary) as audit:
-            done = initialize(found)
-            audit(None, (), "done", made=sum(each == "created" for each in done.values()))
-    except (ClientError, BotoCoreError) as err:
-        raise aws_failure("Secrets Manager", err) from None
-    if output_format == "json":
-        output.print_json(done)
-    else:
-        output.print_facts("Secrets of the deployment", list(done.items()))
-        click.echo("When both stages are deployed: surrogatectl canary --scope 'a scope of yours'.")
+main.add_section("Regions", status, failover, failback, canary, drill)
+main.add_section(
+    "Deployment", configure, init, doctor, reconcile, attach_trigger, refresh_jwks, cleanup
+)
+main.add_section("Backends", trust, app_clients)
 
 
 if __name__ == "__main__":

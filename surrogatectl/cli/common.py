@@ -48,7 +48,26 @@ T = TypeVar("T")
 
 
 class Commands(click.Group):
-    """Commands whose failure is the one JSON document, for programs, if nothing else was."""
+    """Commands in sections; with `--output json`, a failure is the one JSON document."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - click's own
+        """See `click.Group`."""
+        super().__init__(*args, **options)
+        self._sections: dict[str, tuple[click.Command, ...]] = {}
+
+    def add_section(self, title: str, *commands: click.Command) -> None:
+        """Add *commands*, which the help lists in this order below *title*."""
+        self._sections[title] = commands
+        for command in commands:
+            self.add_command(command)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write the sections, with no line cut off."""
+        for title, commands in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl(
+                    [(str(each.name), each.get_short_help_str(limit=200)) for each in commands]
+                )
 
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
         """Run the command that *ctx* names."""

@@ -454,17 +454,3 @@ def _uses(uses: str | Mapping[str, int | None]) -> str:
 
 def _timestamp(moment: dt.datetime) -> int:
     return int(moment.replace(tzinfo=dt.UTC).timestamp())
-
-
-COMMANDS = (
-    enroll,
-    list_clients,
-    show,
-    rotate,
-    retire,
-    update,
-    disable,
-    enable,
-    delete,
-    restore,
-)

@@ -128,6 +128,3 @@ def _listed(api: AdminClient) -> list[str] | None:
     except AdminApiError:
         return None
     return denied
-
-
-COMMANDS = (deny, allow, denials)

@@ -55,6 +55,3 @@ def report(findings: list[Finding], output_format: str) -> None:
         f"{counted[Level.FAILED]} failed, {counted[Level.WARNING]} warnings, "
         f"{counted[Level.OK]} ok."
     )
-
-
-COMMANDS = (doctor,)

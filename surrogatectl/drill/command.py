@@ -232,6 +232,3 @@ def _rows(found: Sequence[Figures]) -> list[tuple[str, ...]]:
         row("tokens verified", lambda f: f.tokens_verified),
         row("changes kept", lambda f: f"{f.writes_kept} of {f.writes_done}"),
     ]
-
-
-COMMANDS = (drill,)

@@ -96,7 +96,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     output_format: str,
 ) -> None:
     """
-    Take the traffic and administrators' changes back to the primary Region.
+    Bring traffic and administrators' changes back.
 
     The command first brings back the secondary Region's changes, while that Region goes on.
     It never overwrites a client that was written in both Regions: it shows the client and stops
@@ -166,6 +166,3 @@ def _progress(output_format: str) -> Iterator[Progress]:
         yield lambda what, done, every: bar.update(
             task, description=what, completed=done, total=every
         )
-
-
-COMMANDS = (failback,)

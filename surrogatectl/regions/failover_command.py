@@ -81,7 +81,7 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     output_format: str,
 ) -> None:
     """
-    Give the secondary Region the traffic and administrators' changes.
+    Move traffic and administrators' changes to the secondary.
 
     The command first checks that the Region serves the canary, and that its replicas are current.
     It needs nothing of the primary Region, and fences that Region if it answers.
@@ -130,7 +130,7 @@ def _to_primary(parts: RegionsParts, output_format: str) -> None:
 @output_option
 def canary(scope: str, name: str, output_format: str) -> None:
     """
-    Make the canary, with which `failover` and `failback` try a Region out.
+    Make the client that failover and failback try first.
 
     The canary is a client like any other; only operators can read its credential.
     The command leaves a canary that works as it is.
@@ -204,6 +204,3 @@ def region_failures() -> Iterator[None]:
 def announce(output_format: str) -> Announce:
     """Return what tells people what was done, beside the document for programs."""
     return lambda line: click.echo(output.printable(line), err=output_format == "json")
-
-
-COMMANDS = (failover, canary)

@@ -163,6 +163,3 @@ def remaining_steps(settings: Settings, stages: list[str]) -> list[str]:
         ),
         "The operators' policy, from the role that you gave it to.",
     ]
-
-
-COMMANDS = (cleanup,)

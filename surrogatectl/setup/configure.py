@@ -280,6 +280,3 @@ def _tell(paths: list[str], output_format: str, *, dry_run: bool) -> None:
         click.echo("Everything is as it should be.")
     elif not dry_run:
         click.echo(f"Written: {', '.join(paths)}.  Deploy both stages for it to take effect.")
-
-
-COMMANDS = (configure,)

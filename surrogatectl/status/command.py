@@ -201,6 +201,3 @@ def _drill_told(drill: dict[str, Any] | None) -> str:
         return "no report here; run surrogatectl drill."
     promises = f"{drill['kept']} promises kept, {drill['broken']} broken"
     return f"{output.date(int(drill['finished_at']))}: {promises}."
-
-
-COMMANDS = (status,)

@@ -123,6 +123,3 @@ def _names(path: Path | None) -> Names | None:
         {str(issuer): tuple(sorted(map(str, names))) for issuer, names in by_issuer.items()},
         tuple(sorted(everybody)),
     )
-
-
-COMMANDS = (trust,)

@@ -1,0 +1,32 @@
+"""`init`: makes the secrets of a deployment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from surrogatectl.cli import output
+from surrogatectl.cli.audit import audit_option, audited
+from surrogatectl.cli.common import aws_failure, deployment, output_option
+from surrogatectl.setup.bootstrap import initialize
+
+
+@click.command()
+@audit_option
+@output_option
+def init(audit_file: Path | None, output_format: str) -> None:
+    """Make the deployment's secrets: Region states, deployment key, key set."""
+    found = deployment()
+    try:
+        with audited(audit_file, "init", found.settings.primary) as audit:
+            done = initialize(found)
+            audit(None, (), "done", made=sum(each == "created" for each in done.values()))
+    except (ClientError, BotoCoreError) as err:
+        raise aws_failure("Secrets Manager", err) from None
+    if output_format == "json":
+        output.print_json(done)
+    else:
+        output.print_facts("Secrets of the deployment", list(done.items()))
+        click.echo("When both stages are deployed: surrogatectl canary --scope 'a scope of yours'.")
