@@ -225,10 +225,10 @@ def _denied(world: ReconcileWorld, client_id: ClientId, region: str) -> None:
 
 
 BREAKAGES = {
-    "nothing refers to an app client": Breakage(
+    "an app client is orphaned": Breakage(
         Kind.ORPHAN, EAST, lambda world, client_id: world.orphan(client_id)
     ),
-    "nothing refers to one in the other Region": Breakage(
+    "an app client in the other Region is orphaned": Breakage(
         Kind.ORPHAN, WEST, lambda world, client_id: world.orphan(client_id, WEST)
     ),
     "the app client is gone": Breakage(
@@ -241,21 +241,21 @@ BREAKAGES = {
         WEST,
         lambda world, client_id: world.west.delete(world.regional(client_id, WEST).app_client_id),
     ),
-    "it has too many scopes": Breakage(
+    "the app client has too many scopes": Breakage(
         Kind.APP_CLIENT_DIFFERS,
         EAST,
         _app_client_with(EAST, scopes=frozenset({"demo/read", "demo/write"})),
     ),
-    "it lacks a scope": Breakage(
+    "the app client lacks a scope": Breakage(
         Kind.APP_CLIENT_DIFFERS, WEST, _app_client_with(WEST, scopes=frozenset())
     ),
-    "it has another flow": Breakage(
+    "the app client has another flow": Breakage(
         Kind.APP_CLIENT_DIFFERS, EAST, _app_client_with(EAST, flows=frozenset({"code"}))
     ),
-    "its tokens live longer": Breakage(
+    "the app client's tokens live longer": Breakage(
         Kind.APP_CLIENT_DIFFERS, WEST, _app_client_with(WEST, access_token_seconds=7_200)
     ),
-    "it is marked as outdated": Breakage(
+    "the app client is marked as outdated": Breakage(
         Kind.APP_CLIENT_DIFFERS,
         WEST,
         lambda world, client_id: world.change_regional(client_id, WEST, outdated=Pending(0, "why")),
@@ -264,8 +264,10 @@ BREAKAGES = {
     "an enrollment ended half-way": Breakage(Kind.ENROLLMENT, EAST, _unmade),
     "an enrollment was undone half-way": Breakage(Kind.ENROLLMENT, EAST, _undone),
     "a deletion ended after the mark": Breakage(Kind.DELETION, EAST, _marked),
-    "a deletion ended before the burial": Breakage(Kind.DELETION, EAST, _forgotten),
-    "it has a second secret": Breakage(Kind.COGNITO_SECRET, EAST, _second_secret),
+    "a deletion ended before the record was scheduled for deletion": Breakage(
+        Kind.DELETION, EAST, _forgotten
+    ),
+    "the app client has a second secret": Breakage(Kind.COGNITO_SECRET, EAST, _second_secret),
     "the replica is missing": Breakage(
         Kind.REPLICA, WEST, lambda world, client_id: world.store.unreplicate(client_id)
     ),
@@ -273,10 +275,10 @@ BREAKAGES = {
         Kind.LISTING, EAST, _listed_as(status=Status.DISABLED.value)
     ),
     "lists show an old name": Breakage(Kind.LISTING, EAST, _listed_as(client_name="before")),
-    "it is denied here only": Breakage(
+    "the client is denied here only": Breakage(
         Kind.DENIALS, WEST, lambda world, client_id: _denied(world, client_id, EAST)
     ),
-    "it is denied there only": Breakage(
+    "the client is denied there only": Breakage(
         Kind.DENIALS, EAST, lambda world, client_id: _denied(world, client_id, WEST)
     ),
 }

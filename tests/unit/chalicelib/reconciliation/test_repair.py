@@ -247,8 +247,8 @@ def test_a_client_restored_since_the_survey_is_kept(world: ReconcileWorld) -> No
 
 def test_a_denial_in_one_region_is_copied_to_the_other(world: ReconcileWorld) -> None:
     here, there = world.client(), world.client()
-    BREAKAGES["it is denied here only"].happen(world, here)
-    BREAKAGES["it is denied there only"].happen(world, there)
+    BREAKAGES["the client is denied here only"].happen(world, here)
+    BREAKAGES["the client is denied there only"].happen(world, there)
     assert kinds(world.found()) == [(Kind.DENIALS, EAST), (Kind.DENIALS, WEST)]
     assert results(world.repaired()) == [Result.REPAIRED] * 2
     for region in (EAST, WEST):
@@ -724,9 +724,9 @@ def test_the_failure_of_one_repair_does_not_stop_the_others(world: ReconcileWorl
     [
         ("the app client is gone", "create", AppClientsUnreachableError()),
         ("the app client is gone", "create", AppClientsRefusedError("LimitExceededException")),
-        ("it has too many scopes", "align", AppClientsThrottledError()),
-        ("it has a second secret", "delete_secret", AppClientsUnreachableError()),
-        ("nothing refers to an app client", "delete", AppClientsRefusedError("AccessDenied")),
+        ("the app client has too many scopes", "align", AppClientsThrottledError()),
+        ("the app client has a second secret", "delete_secret", AppClientsUnreachableError()),
+        ("an app client is orphaned", "delete", AppClientsRefusedError("AccessDenied")),
     ],
 )
 def test_a_failed_repair_reports_its_reason_and_can_be_repeated(
@@ -983,7 +983,7 @@ def test_a_quick_survey_trusts_cognitos_list(world: ReconcileWorld) -> None:
     gone, wide, outdated = world.client(), world.client(), world.client()
     world.east.delete(world.regional(gone, EAST).app_client_id)
     world.app_client(wide, EAST).scopes = frozenset({"demo/read", "demo/write"})
-    BREAKAGES["it is marked as outdated"].happen(world, outdated)
+    BREAKAGES["the app client is marked as outdated"].happen(world, outdated)
     found = world.found(thorough=False)
     assert {(each.kind, each.client_id) for each in found} == {
         (Kind.APP_CLIENT_GONE, gone),
