@@ -626,7 +626,7 @@ def test_a_client_whose_primary_app_client_was_replaced_is_not_adopted_anew(
     assert "another app client by now" in refused(world, row, terms=KEEP)
 
 
-@pytest.mark.parametrize("buried", [False, True])
+@pytest.mark.parametrize("scheduled", [False, True])
 def test_a_deleted_client_is_to_be_restored_not_adopted_again(
     world: AdoptionWorld, *, scheduled: bool
 ) -> None:
