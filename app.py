@@ -1,8 +1,8 @@
 """
-The function: reads the settings, composes the surfaces, registers the routes.
+Lambda entry point: reads the settings, composes the surfaces, registers the routes.
 
-The Chalice CLI imports this file as well, before it talks to AWS: the stage's
-own Region becomes the SDK's, so that a deployment cannot land in another one.
+The Chalice CLI imports this file too, before it calls AWS.  The stage's own Region
+then becomes the SDK's Region, so that a deployment cannot land in another one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ if "token" in settings.surfaces:
     app.register_blueprint(token_routes(surface))
 
 if "admin" in settings.surfaces:
-    # A function that serves only tokens starts sooner without them.
+    # Imported only here: a function that serves only tokens starts sooner.
     from chalicelib.composition.admin import AdminParts
     from chalicelib.composition.admin_function import admin_surface, scheduled_work
     from chalicelib.http.admin_routes import admin_routes
@@ -72,6 +72,6 @@ if "admin" in settings.surfaces:
     # Not in a Blueprint: Lambda finds this function by its name in this module.
     @app.schedule(Rate(15, unit=Rate.MINUTES))
     def upkeep(event: CloudWatchEvent) -> None:
-        """Look for drift, and rotate what is due."""
-        context: Any = event.context  # Lambda's own
+        """Refresh the key set, search for drift, rotate Cognito secrets that are due."""
+        context: Any = event.context  # Lambda's context object
         scheduled.run(lambda: context.get_remaining_time_in_millis() / 1000)

@@ -1,9 +1,9 @@
 """
-Values that are fresh for a while, and the last known ones for a while longer.
+Caches: of values that expire, and of the last known values of an unreliable source.
 
-What the exchange reads from Secrets Manager goes through `LastKnownCache`: fresh
-for seconds, so that a change takes hold; kept for minutes, so that an outage
-of Secrets Manager does not become ours (design, “Freshness”).
+The exchange reads Secrets Manager through `LastKnownCache`.  Values are fresh for
+seconds, so that changes take effect.  They remain usable for minutes, so that an
+outage of Secrets Manager does not become ours (design, “Freshness”).
 """
 
 from __future__ import annotations
@@ -28,11 +28,10 @@ _ABSENT_REMEMBERED = 1_000
 
 class ExpiringCache(Generic[K, V]):
     """
-    A bounded memory of values, each until it is *over*.
+    A bounded cache of values, each of which expires once *over* returns true for it.
 
-    They leave it from its old end: the oldest one when it is full, and those
-    that are over whenever a value comes.  So what nobody asks for any more,
-    the secrets of a client that is gone, does not stay.
+    `put` evicts the oldest value when the cache is full, and expired values from the
+    oldest on.  So unused values, like the secrets of a deleted client, do not stay.
     """
 
     def __init__(self, over: Callable[[V], bool], remembered: int = REMEMBERED) -> None:
@@ -43,12 +42,12 @@ class ExpiringCache(Generic[K, V]):
         self._values: OrderedDict[K, V] = OrderedDict()
 
     def get(self, key: K) -> V | None:
-        """Return the value of *key*, which may be over."""
-        # No lock: one look into a dictionary is never cut in two.
+        """Return the value of *key*, which may have expired."""
+        # No lock: one dictionary look-up is atomic.
         return self._values.get(key)
 
     def put(self, key: K, value: V) -> None:
-        """Keep *value* as the youngest one."""
+        """Keep *value* as the newest one."""
         with self._lock:
             self._values[key] = value
             self._values.move_to_end(key)
@@ -56,7 +55,7 @@ class ExpiringCache(Generic[K, V]):
                 self._values.popitem(last=False)
 
     def drop(self, key: K) -> None:
-        """Keep nothing for *key*."""
+        """Remove the value of *key*, if any."""
         with self._lock:
             self._values.pop(key, None)
 
@@ -71,10 +70,10 @@ class LastKnownCache(Generic[K, V]):
     """
     A bounded read-through cache over *load*, which may be unavailable.
 
-    A value younger than *fresh* seconds is returned as it is.  An older one is
-    loaded again; if that raises `StoreUnavailableError`, the last known value
-    serves until it is *stale* seconds old.  `UnknownClientError` is remembered
-    too, apart from the values, so that no flood of invented IDs evicts one.
+    It returns a value younger than *fresh* seconds, and loads an older one again.  If
+    that raises `StoreUnavailableError`, the last known value serves until it is
+    *stale* seconds old.  `UnknownClientError` is cached too, but apart from the
+    values, so that a flood of invented IDs evicts none.
     """
 
     def __init__(self, load: Callable[[K], V], *, fresh: float, stale: float, clock: Clock) -> None:
@@ -91,7 +90,7 @@ class LastKnownCache(Generic[K, V]):
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
     def fresh(self, key: K) -> V | None:
-        """Return the value of *key* if it is known and fresh; ask nobody."""
+        """Return the value of *key* if it is known and fresh; never load it."""
         known = self._known.get(key)
         if known is None:
             return None
@@ -101,13 +100,12 @@ class LastKnownCache(Generic[K, V]):
         """
         Return the value of *key*, not staler than allowed.
 
-        Without *load*, for who has no time left, only what is known counts.
+        Without *load* (no time left), only a known value counts.
 
         Raises:
             UnknownClientError: If there is none.
-            StoreUnavailableError: If it cannot be loaded and nothing recent
-                enough is known.
-            ServiceError: Whatever else *load* raises; nothing stands in for that.
+            StoreUnavailableError: If it cannot be loaded and no recent enough value is known.
+            ServiceError: Any other error of *load*, even if a value is known.
         """
         now = self._clock()
         with self._lock:
@@ -127,13 +125,13 @@ class LastKnownCache(Generic[K, V]):
 
     def refresh(self, key: K, *, at_least: float) -> V | None:
         """
-        Load *key* again unless that happened less than *at_least* seconds ago.
+        Load *key* again unless its value is younger than *at_least* seconds.
 
-        Return the value if it was loaded, `None` if it was not due.
+        Return the value if it was loaded, `None` if it was young enough.
 
         Raises:
             StoreUnavailableError: If it cannot be loaded.
-            ServiceError: Whatever else *load* raises.
+            ServiceError: Any other error of *load*.
         """
         known = self._known.get(key)
         if known is not None and 0 <= self._clock() - known[1] < at_least:
@@ -147,7 +145,7 @@ class LastKnownCache(Generic[K, V]):
             raise
 
     def _reload(self, key: K) -> V:
-        # The age counts from before the request: what is read may be that old.
+        # The age counts from before the request, as the value may be that old.
         asked_at = self._clock()
         try:
             value = self._load(key)
@@ -162,5 +160,5 @@ class LastKnownCache(Generic[K, V]):
         return value
 
     def _serves(self, known: tuple[V, float]) -> bool:
-        """Return whether *known* may still stand in for what cannot be loaded."""
+        """Return whether *known* may still serve if the value cannot be loaded."""
         return self._clock() - known[1] < self._stale

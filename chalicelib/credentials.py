@@ -9,9 +9,9 @@ Formats, published so that secret scanners and clients can rely on them:
   `[A-Za-z0-9_]`, so that clients that percent-encode Basic credentials
   (RFC 6749 §2.3.1) and those that do not send the same bytes;
 - secret ID: 8 characters of lower-case base32 taken from a SHA-256 of the
-  client secret.  It says which stored hash a presented secret claims to be,
-  so that one attempt costs one argon2 verification however many secrets a
-  client has; and a leaked secret can be matched to its client offline.
+  client secret.  It selects the stored hash for a presented secret, so that one
+  attempt costs one argon2 verification however many secrets a client has.  With
+  it, operators can match a leaked secret to its client offline.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ from cachetools import LRUCache
 from chalicelib.model import AppClientId, ClientId, IssuedCredentials, SecretId, StoredSecret
 
 RandomBytes = Callable[[int], bytes]
-"""A source of that many unpredictable bytes, like `secrets.token_bytes`."""
+"""Returns that many unpredictable bytes, as `secrets.token_bytes` does."""
 
 CLIENT_ID = re.compile(r"sgc_[a-z2-7]{26}")
 CLIENT_SECRET = re.compile(r"sgs_[0-9A-Za-z]{49}")
 SECRET_ID = re.compile(r"[a-z2-7]{8}")
-# What Cognito makes (26 characters), and adopted clients therefore hold.  The
-# shape keeps the ID safe as the end of a Secrets Manager name (no hyphen, no
-# slash), and is too short for a secret of Cognito's (51) in the ID's place,
-# which CloudTrail would keep as the name that was asked for.
+# Cognito's client IDs (26 characters), which adopted clients keep.  The pattern is
+# safe at the end of a Secrets Manager name (no hyphen, no slash).  It excludes
+# Cognito secrets (51 characters) sent in place of the ID, because CloudTrail
+# would record them as the name of a secret.
 ADOPTED_CLIENT_ID = re.compile(r"[0-9A-Za-z]{16,40}")
 
 _BASE62 = string.digits + string.ascii_uppercase + string.ascii_lowercase
@@ -49,7 +49,7 @@ _DIGITS = bytes.maketrans(_BASE62.encode(), bytes(range(62)))
 _SECRET_PREFIX = "sgs_"  # noqa: S105 - a format, not a secret
 _RANDOM_CHARACTERS = 43
 _CHECKSUM_CHARACTERS = 6
-_TURNS = 64
+_CLIENT_LOCKS = 64
 
 OWASP_19_MIB = Parameters(
     type=Type.ID,
@@ -61,17 +61,17 @@ OWASP_19_MIB = Parameters(
     parallelism=1,
 )
 """
-The profile of every hash we store (OWASP Password Storage Cheat Sheet).
+The profile of every stored hash (OWASP Password Storage Cheat Sheet).
 
-A secret with 256 random bits cannot be guessed whatever its hash costs; argon2
-is here for the policies that ask for it.  So the cheapest of the profiles that
-OWASP calls equivalent is right: it fits the smallest Lambda, and one lane is
-all that a fraction of a vCPU can use.
+A secret with 256 random bits cannot be guessed, whatever its hash costs; argon2
+satisfies the policies that require it.  So the cheapest of the profiles that
+OWASP calls equivalent suffices: it fits the smallest Lambda, and a fraction of a
+vCPU has no use for a second lane.
 """
 
-# The hash, in the profile above, of a random secret that was thrown away.
-# Whoever names an unknown client has it verified, and so learns nothing from
-# the time that takes.
+# The hash, in the profile above, of a discarded random secret.  A request with an
+# unknown client ID is verified against it, so that response times do not reveal
+# which clients exist.
 OWASP_19_MIB_DECOY = (
     "$argon2id$v=19$m=19456,t=2,p=1"
     "$795mNf4AFqyRpIzmbf46uQ$XLiBRgqouAeNBsLsQ/W2tY/b8XQ9/beQSLgHPexkpeE"
@@ -79,7 +79,7 @@ OWASP_19_MIB_DECOY = (
 
 
 def new_client_id(random_bytes: RandomBytes) -> ClientId:
-    """Return a client ID that nobody can predict."""
+    """Return an unpredictable client ID."""
     return _client_id(random_bytes(17))
 
 
@@ -87,8 +87,8 @@ def derived_client_id(deployment_key: bytes, caller: str, idempotency_key: str) 
     """
     Return the client ID that belongs to *idempotency_key* of *caller* (an ARN).
 
-    The same for every repeat, so that creating its record is the lock; nobody
-    without the deployment key can predict it.
+    A repeat gets the same ID, so the creation of its record acts as the lock.
+    Nobody without the deployment key can predict it.
     """
     return _client_id(_mac(deployment_key, b"client-id", caller, idempotency_key))
 
@@ -98,16 +98,15 @@ def _client_id(random: bytes) -> ClientId:
 
 
 def is_client_id(text: str) -> bool:
-    """Whether *text* could be a client ID, of ours or an adopted one."""
+    """Return whether *text* has the form of a client ID, ours or an adopted one."""
     return bool(CLIENT_ID.fullmatch(text) or ADOPTED_CLIENT_ID.fullmatch(text))
 
 
 def loggable(client_id: ClientId) -> str:
     """
-    Return what a log may call this client.
+    Return the name of this client in logs.
 
-    An adopted client's ID is Cognito's own, which stays concealed; a handle of
-    it stands in.
+    An adopted client's ID is Cognito's own and stays concealed: a handle replaces it.
     """
     if CLIENT_ID.fullmatch(client_id):
         return client_id
@@ -118,14 +117,14 @@ def new_client_secret(random_bytes: RandomBytes) -> str:
     """Return a client secret with 256 random bits."""
     characters: list[str] = []
     while len(characters) < _RANDOM_CHARACTERS:
-        # 248 is the greatest multiple of 62 in a byte: no character is likelier.
+        # 248 is the greatest multiple of 62 in a byte: all characters are equally likely.
         characters += [_BASE62[byte % 62] for byte in random_bytes(64) if byte < 248]  # noqa: PLR2004
     body = _SECRET_PREFIX + "".join(characters[:_RANDOM_CHARACTERS])
     return body + _checksum(body)
 
 
 def is_client_secret(text: str) -> bool:
-    """Whether *text* has the form and the checksum of a client secret: a typo has not."""
+    """Return whether *text* has the form and the checksum of a client secret (detects typos)."""
     if not CLIENT_SECRET.fullmatch(text):
         return False
     number = 0
@@ -159,8 +158,8 @@ def app_client_mac(deployment_key: bytes, client_id: ClientId, app_client_id: Ap
     """
     Return the proof, in hex, that *app_client_id* is *client_id*'s.
 
-    A pre token generation trigger stamps the surrogate's ID into a token only
-    if this fits: whoever holds a real Cognito secret cannot name another client.
+    The pre token generation trigger stamps the surrogate's ID into a token only if
+    this MAC matches.  So the holder of a real Cognito secret cannot name another client.
     """
     return _mac(deployment_key, b"app-client", client_id, app_client_id).hex()
 
@@ -175,7 +174,7 @@ def _mac(key: bytes, purpose: bytes, *parts: str) -> bytes:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Which stored secret was presented; *needs_rehash* if its hash is of an older profile."""
+    """The stored secret that matched; *needs_rehash* if its hash has an older profile."""
 
     secret: StoredSecret
     needs_rehash: bool
@@ -183,7 +182,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What came of an attempt."""
+    """Result of one verification."""
 
     right: bool
     needs_rehash: bool
@@ -191,17 +190,16 @@ class _Outcome:
 
 class SecretHasher:
     """
-    Hashes client secrets and verifies them, at the same cost whoever asks.
+    Hashes client secrets and verifies them, at the same cost for known and unknown clients.
 
-    An outcome is remembered, bound to client ID, secret ID, stored hash and the
-    presented secret by an HMAC whose key never leaves the process, so that
-    neither a client's next request nor a repeated wrong guess pays for argon2
-    again.  Right and wrong outcomes are kept apart: no flood of guesses evicts
-    what is known of those who are right.
+    It caches outcomes by an HMAC of client ID, secret ID, stored hash and presented
+    secret, whose key never leaves the process: neither a client's next request nor a
+    repeated wrong guess runs argon2 again.  Right and wrong outcomes are in separate
+    caches, so that a flood of guesses evicts no right ones.
 
-    Where threads share it, few verify at a time, and those of one client one
-    after the other: guesses at one client take neither the cores nor the memory
-    of the others, and who guesses the same twice at once pays once.
+    Among threads, at most *at_once* verify at a time, and only one for each client.
+    So guesses at one client take neither cores nor memory from the others, and
+    simultaneous equal guesses cost one verification.
     """
 
     def __init__(
@@ -214,12 +212,10 @@ class SecretHasher:
         at_once: int = 1,
     ) -> None:
         """
-        Hash with *argon2*, of the profile above if `None`.
+        Hash with *argon2*, in the profile above if `None`.
 
-        *decoy* is a hash of the same profile, which no secret fits.
-
-        At most *remembered* outcomes of each kind are kept, and *at_once*
-        verifications run.
+        *decoy* is a hash of the same profile, which no secret matches.  Each cache
+        keeps at most *remembered* outcomes; at most *at_once* verifications run.
         """
         self._argon2 = argon2 or PasswordHasher.from_parameters(OWASP_19_MIB)
         self._decoy = decoy
@@ -229,10 +225,10 @@ class SecretHasher:
         self._wrong: LRUCache[bytes, _Outcome] = LRUCache(remembered)
         self._lock = Lock()
         self._slots = BoundedSemaphore(at_once)
-        self._turns = [Lock() for _ in range(_TURNS)]
+        self._client_locks = [Lock() for _ in range(_CLIENT_LOCKS)]
 
     def hash(self, credentials: IssuedCredentials, *, now: int) -> StoredSecret:
-        """Return what is stored of *credentials*."""
+        """Return the stored form of *credentials*."""
         return StoredSecret(
             secret_id=credentials.secret_id,
             hash=self._argon2.hash(
@@ -245,10 +241,10 @@ class SecretHasher:
         self, client_id: ClientId, client_secret: str, stored: tuple[StoredSecret, ...]
     ) -> Verified | None:
         """
-        Return which of *stored* is the hash of *client_secret*, or `None`.
+        Return the one of *stored* that is the hash of *client_secret*, or `None`.
 
         An unknown client has no stored secrets; its attempt costs the same.
-        Expiry is **not** looked at.
+        Expiry is **not** checked.
         """
         claimed = secret_id(client_secret)
         candidate = next((each for each in stored if each.secret_id == claimed), None)
@@ -256,8 +252,8 @@ class SecretHasher:
         attempt = self._attempt(client_id, claimed, hashed, client_secret)
         outcome = self._remembered(attempt)
         if outcome is None:
-            with self._turns[hash(client_id) % _TURNS], self._slots:
-                # Somebody may have been told the same while this one waited.
+            with self._client_locks[hash(client_id) % _CLIENT_LOCKS], self._slots:
+                # Another thread may have cached it during the wait.
                 outcome = self._remembered(attempt) or self._judge(
                     attempt, hashed, client_secret, decoy=candidate is None
                 )
@@ -282,6 +278,6 @@ class SecretHasher:
 
     def _attempt(self, client_id: str, claimed: str, hashed: str, client_secret: str) -> bytes:
         if self._process_key is None:
-            # Not at import: a SnapStart snapshot must not share it.
+            # Not made at import: processes must not share it through a SnapStart snapshot.
             self._process_key = self._random_bytes(32)
         return _mac(self._process_key, b"attempt", client_id, claimed, hashed, client_secret)

@@ -1,11 +1,11 @@
 """
-Failures, as types with data.
+Domain errors, as types with data.
 
-`OAuthError` and its children are answers of the token endpoint (RFC 6749
-§5.2).  `OperationError` is the base of all others: the children of
-`ServiceError` are raised by the ports' implementations, the rest (`clients.errors`)
-by the use cases.  `http.problems` gives them status, slug, title and text.  No
-message carries a secret, a token or an identifier of Cognito's.
+`OAuthError` and its subclasses are answers of the token endpoint (RFC 6749
+§5.2).  `OperationError` is the base of all others.  The ports' implementations
+raise subclasses of `ServiceError`, the use cases raise the rest (`clients.errors`).
+`http.problems` maps them to status, slug, title and text.  No message contains a
+secret, a token or an identifier of Cognito's.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class OAuthError(Exception):
     """
     An error response of the token endpoint.  Never thrown directly.
 
-    *reason* is for our own log only; it is never sent to the caller, who
-    learns nothing beyond *error* and *description*.
+    *reason* is for our own log only; the caller receives nothing but *error* and
+    *description*.
     """
 
     error: str
@@ -45,7 +45,7 @@ class InvalidClientError(OAuthError):
     """
     Client authentication failed (RFC 6749 §5.2).
 
-    Unknown, disabled, denied, expired, wrong: all look like this.
+    Unknown, disabled, denied, expired and wrong all get this same answer.
     """
 
     error = "invalid_client"
@@ -54,14 +54,14 @@ class InvalidClientError(OAuthError):
 
 
 class UnsupportedGrantTypeError(OAuthError):
-    """Only `client_credentials` is served (RFC 6749 §4.4)."""
+    """The grant type is not `client_credentials` (RFC 6749 §4.4)."""
 
     error = "unsupported_grant_type"
     description = "The only grant type is client_credentials."
 
 
 class InvalidScopeError(OAuthError):
-    """The scope is malformed or exceeds what the client may ask for (RFC 6749 §3.3)."""
+    """The scope is malformed or exceeds the scope granted to the client (RFC 6749 §3.3)."""
 
     error = "invalid_scope"
     description = "The requested scope is malformed or exceeds the scope granted to the client."
@@ -69,7 +69,7 @@ class InvalidScopeError(OAuthError):
 
 class TemporarilyUnavailableError(OAuthError):
     """
-    Something that this Region depends on does not answer.
+    A dependency of this Region does not answer.
 
     RFC 6749 lists this code for the authorization endpoint only; see ADR 3.
     """
@@ -86,7 +86,7 @@ class TemporarilyUnavailableError(OAuthError):
 
 
 class OAuthServerError(OAuthError):
-    """Something is broken on our side; somebody was told."""
+    """The service failed, and an alarm notifies its operators."""
 
     error = "server_error"
     status_code = 500
@@ -94,7 +94,7 @@ class OAuthServerError(OAuthError):
 
 
 class MethodNotAllowedError(OAuthError):
-    """The token endpoint takes POST only (RFC 6749 §3.2)."""
+    """The request's method is not POST (RFC 6749 §3.2)."""
 
     error = "invalid_request"
     status_code = 405
@@ -105,13 +105,13 @@ class OperationError(Exception):
     """
     An operation could not be carried out.  Never thrown directly.
 
-    *left_behind* names, in words, remains that could not be cleared up.
+    *left_behind* names, in words, remains that rollback could not remove.
     """
 
     left_behind: tuple[str, ...] = ()
 
     def leaving(self, remains: Sequence[str]) -> Self:
-        """Return this error, with *remains* added to what is left behind."""
+        """Return this error, with *remains* added to *left_behind*."""
         self.left_behind += tuple(remains)
         return self
 
@@ -120,8 +120,7 @@ class ServiceError(OperationError):
     """
     Base of all errors that the ports raise.  Never thrown directly.
 
-    *region* is the Region whose service it was, "" as long as nobody said
-    (see `concerning`).
+    *region* is the Region of the service, "" until `concerning` sets it.
     """
 
     region: str = ""
@@ -129,7 +128,7 @@ class ServiceError(OperationError):
 
 @contextmanager
 def concerning(region: str) -> Iterator[None]:
-    """Name *region* in the ports' errors that pass."""
+    """Set *region* in the ports' errors that pass through and have none."""
     try:
         yield
     except ServiceError as err:
@@ -154,31 +153,31 @@ class StoreUnavailableError(ServiceError):
 
 
 class StoreThrottledError(StoreUnavailableError):
-    """Secrets Manager of a Region answers that we ask too often."""
+    """Secrets Manager of a Region throttles."""
 
 
 class OutcomeUnknownError(StoreUnavailableError):
-    """Secrets Manager stopped answering while it was written; it may have been."""
+    """Secrets Manager stopped answering during a write, which may have succeeded."""
 
 
 class StoreRefusedError(ServiceError):
-    """Secrets Manager answered that we may not, or that the request is wrong."""
+    """Secrets Manager refused the request: no permission, or a wrong request."""
 
 
 class MalformedSecretError(ServiceError):
-    """A secret is missing, or its content is not what we wrote."""
+    """A secret is missing, or its content is not valid."""
 
 
 class AppClientsError(ServiceError):
-    """Cognito of a Region did not do what was asked.  Never thrown directly."""
+    """Cognito of a Region did not carry out a request.  Never thrown directly."""
 
 
 class AppClientsUnreachableError(AppClientsError):
-    """Cognito of a Region does not answer; whether the request was carried out is unknown."""
+    """Cognito of a Region does not answer; the request may have been carried out."""
 
 
 class AppClientsThrottledError(AppClientsError):
-    """Cognito of a Region asks to slow down; nothing was done."""
+    """Cognito of a Region throttles; nothing was done."""
 
 
 class AppClientsRefusedError(AppClientsError):
@@ -202,15 +201,15 @@ class LogUnavailableError(ServiceError):
 
 
 class CallTimedOutError(ServiceError):
-    """The time budget of the call is spent; no request was sent."""
+    """The call deadline has passed; no request was sent."""
 
 
 class TokenEndpointUnavailableError(ServiceError):
-    """The Region's token endpoint does not answer, throttles or answers garbage."""
+    """The Region's token endpoint does not answer, throttles, or gives an invalid answer."""
 
 
 class TokenNotIssuedError(TokenEndpointUnavailableError):
-    """There is no token for this request; that says nothing of the endpoint."""
+    """The endpoint gives no token to this one request, but counts as available."""
 
 
 class AppClientRefusedError(ServiceError):
@@ -218,7 +217,7 @@ class AppClientRefusedError(ServiceError):
 
 
 class KeysUnavailableError(ServiceError):
-    """An issuer's signing keys do not come, or are not what they should be."""
+    """An issuer does not answer with a valid set of signing keys."""
 
 
 NO_ANSWER: Final = (StoreUnavailableError, CallTimedOutError)

@@ -1,5 +1,5 @@
 """
-The project's nouns: frozen values without behavior that reaches outside.
+Domain model: frozen values without I/O.
 
 *Client ID* and *client secret* are the surrogate's (RFC 6749); *app client*
 is Cognito's.  All times are whole seconds since the epoch (UTC).
@@ -14,16 +14,16 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Generic, NewType, TypeVar
 
 ClientId = NewType("ClientId", str)
-"""The surrogate's ID, or, for an adopted client, the ID its holder already has."""
+"""The surrogate's ID.  An adopted client keeps the ID of its Cognito app client."""
 
 SecretId = NewType("SecretId", str)
-"""A handle of one client secret: safe to log, useless to authenticate with."""
+"""Handle of one client secret: safe to log, and no credential."""
 
 AppClientId = NewType("AppClientId", str)
-"""Cognito's ID of an app client; never shown to a client except inside its token."""
+"""Cognito's ID of an app client.  A client sees it only inside its token."""
 
 VersionId = NewType("VersionId", str)
-"""Identifies what was read from Secrets Manager; the basis of compare-and-swap."""
+"""Version of a secret in Secrets Manager; the basis of compare-and-swap."""
 
 Network = IPv4Network | IPv6Network
 
@@ -31,34 +31,34 @@ T = TypeVar("T")
 
 
 class Status(StrEnum):
-    """Where a client is in its life; only an active one gets tokens."""
+    """Status of a client; only an active client gets tokens."""
 
-    ENROLLING = "enrolling"  # reserved: its secret was not shown yet
+    ENROLLING = "enrolling"  # reserved: nobody has its secret yet
     ACTIVE = "active"
     DISABLED = "disabled"
     DELETED = "deleted"  # a tombstone, until its Secrets Manager secret is gone
 
 
 class Origin(StrEnum):
-    """How a client came to us."""
+    """Origin of a client."""
 
     ENROLLED = "enrolled"
     ADOPTED = "adopted"
 
 
 class Replication(StrEnum):
-    """How far a record's replica in the other Region has come."""
+    """Replication status of a record in the other Region."""
 
     IN_SYNC = "in_sync"
     IN_PROGRESS = "in_progress"
     FAILED = "failed"
     MISSING = "missing"
-    SUSPENDED = "suspended"  # the secondary Region writes: nothing is replicated until failback
+    SUSPENDED = "suspended"  # the secondary Region writes: no replication until failback
 
 
 @dataclass(frozen=True, slots=True)
 class Versioned(Generic[T]):
-    """A value and the version under which it was read."""
+    """A value and the version of the secret that holds it."""
 
     value: T
     version: VersionId
@@ -67,9 +67,9 @@ class Versioned(Generic[T]):
 @dataclass(frozen=True, slots=True)
 class StoredSecret:
     """
-    What is kept of a client secret: never the secret itself.
+    Stored part of a client secret: its hash, never the secret itself.
 
-    *expires_at* is when it stops authenticating, `None` if it does not.
+    At *expires_at* it stops authenticating; `None` means never.
     """
 
     secret_id: SecretId
@@ -80,7 +80,7 @@ class StoredSecret:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """Something of Cognito's that could not be done yet; `reconcile` finishes it."""
+    """A step at Cognito that failed, and since when; `reconcile` repeats it."""
 
     since: int
     reason: str
@@ -89,10 +89,10 @@ class Pending:
 @dataclass(frozen=True, slots=True)
 class RetiringSecret:
     """
-    A Cognito secret that was replaced, and is deleted when nobody can be using it.
+    A replaced Cognito secret, to be deleted when no process can use it any more.
 
-    *replicated_at* is when the other Region was first seen to have its
-    successor, `None` if it was not yet.
+    At *replicated_at* the other Region was first seen to have its successor;
+    `None` means not yet.
     """
 
     cognito_secret_id: str = field(repr=False)
@@ -106,9 +106,8 @@ class AppClient:
     The Cognito app client behind a surrogate, in one Region.
 
     *mac* binds the surrogate's client ID to *app_client_id* (see
-    `credentials.app_client_mac`).  *secret_since* is when *client_secret* was
-    made.  *outdated* says that the app client could not be given the record's
-    scopes yet.
+    `credentials.app_client_mac`).  *secret_since* is the creation time of
+    *client_secret*.  *outdated* is set while the app client lacks the record's scopes.
     """
 
     user_pool_id: str
@@ -122,7 +121,7 @@ class AppClient:
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """When a client was deleted, what it was before, and for how long it can be restored."""
+    """Deletion of a client: its time, the status before it, and the recovery window in days."""
 
     at: int
     was: Status
@@ -132,11 +131,11 @@ class Deletion:
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequestMark:
     """
-    Who asked for an enrollment with an `Idempotency-Key`, and what for.
+    Caller and content of an enrollment request with an `Idempotency-Key`.
 
     *body_digest* is a SHA-256 of the validated request, *secret_id* names the
-    secret that the enrollment made: a repeat with another body, or of a client
-    that was rotated since, is recognized.
+    secret that the enrollment made.  They distinguish a repeat from a request with
+    another body, and from a client that was rotated since.
     """
 
     caller: str
@@ -147,8 +146,8 @@ class EnrollmentRequestMark:
 @dataclass(frozen=True, slots=True)
 class ClientRecord:
     """
-    Everything known of one client.  Whoever reads it in either Region needs
-    nothing from the other one.
+    The record of one client, complete: a reader in either Region needs nothing
+    from the other one.
 
     *secrets* holds the current secret first, then the previous one, if any.
     *app_clients* maps a Region's name to its app client.  An empty *allowed_cidrs*
@@ -171,7 +170,7 @@ class ClientRecord:
 
 @dataclass(frozen=True, slots=True)
 class ClientSummary:
-    """What a list shows of a client, from its secret's tags: nothing is decrypted for it."""
+    """List entry of a client, made of its secret's tags and description without decryption."""
 
     client_id: ClientId
     client_name: str
@@ -182,7 +181,7 @@ class ClientSummary:
 
     @classmethod
     def of(cls, record: ClientRecord) -> ClientSummary:
-        """Return what lists should show of *record*."""
+        """Return the list entry of *record*."""
         return cls(
             client_id=record.client_id,
             client_name=record.client_name,
@@ -195,7 +194,7 @@ class ClientSummary:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Some of a list; *cursor* leads to the rest, `None` if there is none."""
+    """One page of a list; *cursor* leads to the next one, `None` on the last."""
 
     items: tuple[T, ...]
     cursor: str | None
@@ -216,7 +215,7 @@ class AppClientView:
 
 @dataclass(frozen=True, slots=True)
 class CognitoSecret:
-    """One of an app client's secrets; Cognito never tells its value again."""
+    """One of an app client's secrets, without its value, which Cognito never returns again."""
 
     cognito_secret_id: str = field(repr=False)
     created_at: int
@@ -225,13 +224,12 @@ class CognitoSecret:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """
-    How one Region is steered; it is not replicated.
+    State of one Region; it is not replicated.
 
     *writer*: administrators' changes are made here, unless the other Region
-    writes by a higher *epoch* (see `outranks`).  *took_over*: this Region has
-    taken the traffic (`/health/takeover`).  *allowed*: whose denial was taken
-    away here while this Region stood alone; failback takes it away in the
-    other one, too.
+    writes with a higher *epoch* (see `outranks`).  *took_over*: this Region has
+    taken the traffic (`/health/takeover`).  *allowed*: clients whose denial was
+    removed here while this Region stood alone; failback removes it in the other one.
     """
 
     writer: bool
@@ -243,7 +241,7 @@ class RegionState:
 
 @dataclass(frozen=True, slots=True)
 class IssuedCredentials:
-    """A client ID with its secret, which leaves the process once."""
+    """A client ID with its secret, which leaves the process once only."""
 
     client_id: ClientId
     secret_id: SecretId
@@ -252,7 +250,7 @@ class IssuedCredentials:
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """A well-formed request for a token, its caller not yet authenticated."""
+    """A well-formed token request; its caller is not authenticated yet."""
 
     client_id: ClientId
     client_secret: str = field(repr=False)
@@ -263,9 +261,9 @@ class TokenRequest:
 @dataclass(frozen=True, slots=True)
 class AccessToken:
     """
-    A token as Cognito issued it; *expires_at* is when it stops being valid.
+    An access token from Cognito, valid until *expires_at*.
 
-    *value* is a `b64token` (RFC 6750 §2.1): it fits into a header and a JSON string as it is.
+    *value* is a `b64token` (RFC 6750 §2.1): it needs no escape in a header or in JSON.
     """
 
     value: str = field(repr=False)
@@ -275,7 +273,7 @@ class AccessToken:
 @dataclass(frozen=True, slots=True)
 class TokenResponse:
     """
-    What a client receives (RFC 6749 §5.1).
+    Successful token response (RFC 6749 §5.1).
 
     *access_token* is as in `AccessToken`; *expires_in* is its remaining life in seconds.
     """

@@ -1,9 +1,8 @@
 """
-What the use cases ask of the outside world.
+Ports: the interfaces of the use cases to Secrets Manager, Cognito and the log.
 
 Each Protocol has one implementation on AWS and one written fake; the same
-contract suite runs over both.  Every method may raise what it documents and
-nothing else.
+contract suite runs over both.  A method raises the documented errors and no others.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from chalicelib.model import (
 )
 
 Clock = Callable[[], float]
-"""Seconds since the epoch, as `time.time` tells them."""
+"""Returns seconds since the epoch, as `time.time` does."""
 
 Pause = Callable[[float], None]
 """Waits for that many seconds, as `time.sleep` does."""
@@ -38,22 +37,22 @@ Emit = Callable[[Mapping[str, Any]], None]
 """Takes one structured event for the log."""
 
 OnIdentified = Callable[[ClientId, SecretId], None]
-"""Hears of which client and secret it is about, as soon as that is known."""
+"""Takes the IDs of the client and secret of an operation, as soon as they are known."""
 
 
 def ignore(_client_id: ClientId, _secret_id: SecretId) -> None:
-    """Need not know."""
+    """Do nothing with the IDs."""
 
 
 class Deadline(Protocol):
-    """How long the caller is still willing to wait."""
+    """Time limit of the caller."""
 
     def remaining(self) -> float:
         """Return the seconds left, at least 0."""
 
 
 class RecordReader(Protocol):
-    """Reads client records in this Region, as the exchange needs it."""
+    """Reads single client records in this Region, for the exchange."""
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         """
@@ -61,9 +60,9 @@ class RecordReader(Protocol):
 
         Raises:
             UnknownClientError: If there is none, or it is marked for deletion.
-            MalformedSecretError: If it is not what we wrote.
+            MalformedSecretError: If it is not a valid record.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
-            StoreRefusedError: If it says that we may not.
+            StoreRefusedError: If it refuses.
         """
 
 
@@ -74,9 +73,9 @@ class ManyRecordsReader(Protocol):
         self, client_ids: Sequence[ClientId]
     ) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
         """
-        Return the records of at most `BATCH` clients; `None` for what is malformed.
+        Return the records of at most `BATCH` clients; `None` for a malformed one.
 
-        What is gone is left out.
+        The result leaves out clients without a record.
 
         Raises:
             StoreUnavailableError, StoreRefusedError
@@ -103,14 +102,14 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
         Raises:
             VersionConflictError: If *read* is not the current version any more.
             UnknownClientError: If the record is gone or marked for deletion.
-            OutcomeUnknownError: If whether the record was replaced is unknown.
+            OutcomeUnknownError: If the record may have been replaced.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.
         """
 
     def delete_now(self, client_id: ClientId) -> None:
         """
-        Remove a record that nobody ever got credentials for, at once.
+        Delete a record at once, without a recovery window: nobody has its credentials.
 
         It must not be replicated.  No error if it is gone already.
 
@@ -133,8 +132,8 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
         """
         Return whether the other Region has *version* as its current one.
 
-        Asked *in the other Region*; if that does not answer, what this Region
-        says of its replica counts, and `IN_SYNC` is never returned.
+        It is read *in the other Region*.  If that does not answer, this Region's
+        replication status counts instead, and `IN_SYNC` is never returned.
 
         Raises:
             UnknownClientError: If there is no such record.
@@ -144,9 +143,9 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         """
-        Return some of the clients in this Region, deleted ones left out; nothing is decrypted.
+        Return a page of this Region's clients without the deleted ones; nothing is decrypted.
 
-        A client made or deleted minutes ago may be missing or still there.
+        It can be minutes old: a new client may be missing, a deleted one still listed.
 
         Raises:
             InvalidCursorError: If *cursor* is not one of ours, or has expired.
@@ -155,9 +154,9 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
 
     def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
         """
-        Return what lists will show of a record, and its current version; nothing is decrypted.
+        Return the list entry of a record, and its current version; nothing is decrypted.
 
-        Unlike a list it is up to date, and it shows what is marked for deletion too.
+        Unlike a list it is up to date, and it includes records marked for deletion.
 
         Raises:
             UnknownClientError: If there is no such record.
@@ -166,7 +165,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
 
     def update_listing(self, record: ClientRecord) -> None:
         """
-        Have lists show *record* as it is.
+        Update the list entry (tags and description) of *record*.
 
         Raises:
             UnknownClientError: If there is no such record, or it is marked for deletion.
@@ -194,7 +193,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
 
     def cancel_deletion(self, client_id: ClientId) -> None:
         """
-        Take the mark away.  No error if there is none.
+        Cancel a scheduled deletion.  No error if there is none.
 
         Raises:
             UnknownClientError: If the record is gone for good.
@@ -214,9 +213,9 @@ class StateStore(Protocol):
         Return the Region's state and its version.
 
         Raises:
-            MalformedSecretError: If it is missing or not what we wrote.
+            MalformedSecretError: If it is missing or not a valid state.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
-            StoreRefusedError: If it says that we may not.
+            StoreRefusedError: If it refuses.
         """
 
     def replace(self, state: RegionState, read: VersionId) -> VersionId:
@@ -225,7 +224,7 @@ class StateStore(Protocol):
 
         Raises:
             VersionConflictError: If *read* is not the current version any more.
-            OutcomeUnknownError: If whether the state was replaced is unknown.
+            OutcomeUnknownError: If the state may have been replaced.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.
         """
@@ -239,14 +238,14 @@ class DeploymentKeyReader(Protocol):
         Return the key.
 
         Raises:
-            MalformedSecretError: If it is missing or not what we wrote.
+            MalformedSecretError: If it is missing or not a valid key.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
-            StoreRefusedError: If it says that we may not.
+            StoreRefusedError: If it refuses.
         """
 
 
 def at_once() -> None:
-    """Wait for nothing."""
+    """Return without waiting."""
 
 
 class AppClients(Protocol):
@@ -271,7 +270,7 @@ class AppClients(Protocol):
         It is never retried: a repeat would make a second one.
 
         Raises:
-            AppClientsUnreachableError: If it is unknown whether one was made.
+            AppClientsUnreachableError: If one may have been made.
             AppClientsThrottledError: If none was made.
             AppClientsRefusedError: If none was made.
         """
@@ -286,7 +285,7 @@ class AppClients(Protocol):
 
     def describe(self, app_client_id: AppClientId) -> AppClientView:
         """
-        Return an app client as it is.
+        Return an app client as Cognito describes it.
 
         Raises:
             UnknownAppClientError: If there is none.
@@ -295,9 +294,9 @@ class AppClients(Protocol):
 
     def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:
         """
-        Give an app client *scopes*, our flow and token lifetime; keep the rest of it.
+        Set an app client's *scopes*, flow and token lifetime; keep its other settings.
 
-        An adopted one keeps its token lifetime.
+        An *adopted* one keeps its token lifetime too.
 
         Raises:
             UnknownAppClientError: If there is none.
@@ -305,7 +304,7 @@ class AppClients(Protocol):
         """
 
     def aligned(self, view: AppClientView, scopes: tuple[str, ...], *, adopted: bool) -> bool:
-        """Return whether *view* is as `align` would leave it."""
+        """Return whether `align` would change nothing in *view*."""
 
     def ours(
         self, before_page: Callable[[], object] = at_once
@@ -313,7 +312,7 @@ class AppClients(Protocol):
         """
         Yield every app client that carries our mark, with the client it is named after.
 
-        *before_page* is called before each request: it may wait.
+        It calls *before_page* before each request; that may wait.
 
         Raises:
             AppClientsUnreachableError, AppClientsThrottledError, AppClientsRefusedError
@@ -333,7 +332,7 @@ class AppClients(Protocol):
 
     def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
         """
-        Give an app client a second secret.
+        Add a second secret to an app client.
 
         Raises:
             UnknownAppClientError: If there is no such app client.
@@ -352,17 +351,17 @@ class AppClients(Protocol):
 
 
 LastUses = Mapping[SecretId, int | None]
-"""When each secret was last used; `None` if it never was, as far back as the log goes."""
+"""Time of each secret's last use; `None` if the log, as far as it goes back, shows none."""
 
 
 class UseLog(Protocol):
-    """What the structured log of one Region says about the use of secrets."""
+    """Last uses of client secrets, from the structured log of one Region."""
 
     def last_uses(self, client_id: ClientId, secret_ids: Sequence[SecretId]) -> LastUses:
         """
         Return when each of *secret_ids* last got a token, as far back as the log goes.
 
-        `None` stands for a secret that was never seen in use.
+        `None` stands for a secret without a use in the log.
 
         Raises:
             LogUnavailableError: If the log cannot be read, or not in time.
@@ -390,4 +389,4 @@ class TokenEndpoint(Protocol):
         """
 
     def reachable(self, deadline: Deadline) -> bool:
-        """Return whether the endpoint answers; throttled is reachable.  Never billed."""
+        """Return whether the endpoint answers (throttling counts); the request is not billed."""

@@ -1,8 +1,8 @@
 """
-The JSON that Secrets Manager keeps: client records and Region states.
+Stored JSON of client records, Region states and the deployment key.
 
-`schema` is raised when a reader of today could misread what a writer of
-tomorrow stores; a reader refuses a schema that it does not know.
+A change that an older reader could misread raises `schema`; a reader refuses a
+schema that it does not know.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 
 def record_to_json(record: ClientRecord, after: VersionId | None = None) -> str:
-    """Return *record* as it is stored in place of the version *after*, if of any."""
+    """Return *record* as stored JSON; *after* is the version that it replaces, if any."""
     return _dump(
         {
             **({} if after is None else {"after": after}),
@@ -92,11 +92,11 @@ def record_from_json(text: str) -> ClientRecord:
 
 def written_after(text: str) -> VersionId | None:
     """
-    Return which version the record that *text* holds took the place of.
+    Return the version that the record in *text* replaced; `None` for none, or not stored.
 
-    `None`: of none, or it does not say.  With this, failback tells a record that
-    was changed further from one that was changed by two Regions: which versions a
-    secret has had does not, as some of them never were current.
+    With it, failback distinguishes a record that was changed further from one that
+    both Regions changed.  The list of a secret's versions does not show that, as some
+    of them never were current.
     """
     try:
         after = json.loads(text)["after"]
@@ -106,7 +106,7 @@ def written_after(text: str) -> VersionId | None:
 
 
 def state_to_json(state: RegionState) -> str:
-    """Return *state* as it is stored."""
+    """Return *state* as stored JSON."""
     return _dump(
         {
             "writer": state.writer,
@@ -123,13 +123,13 @@ def state_from_json(text: str) -> RegionState:
     Return the Region's state that *text* holds.
 
     Raises:
-        MalformedSecretError: If it holds none; never read that as “nobody is denied”.
+        MalformedSecretError: If it holds none; that never means “nobody is denied”.
     """
     return _load(text, _state)
 
 
 def deployment_key_to_json(key: bytes) -> str:
-    """Return *key* as it is stored."""
+    """Return *key* as stored JSON."""
     return _dump({"key": base64.b64encode(key).decode()})
 
 
@@ -148,8 +148,8 @@ def _dump(content: Mapping[str, Any]) -> str:
 
 
 def _load(text: str, read: Callable[[Any], T]) -> T:
-    # The text holds hashes and Cognito secrets, and the errors of json quote
-    # what they choke on: none of them may become a cause or a message.
+    # The text holds hashes and Cognito secrets, which the errors of `json` quote: so
+    # these errors must become neither a cause nor a message.
     try:
         content = json.loads(text)
         if content["schema"] == SCHEMA:
@@ -253,7 +253,7 @@ def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
         writer=_truth(content["writer"]),
         took_over=_truth(content["took_over"]),
         denied=_client_ids(content["denied"]),
-        # What a version before failback wrote has neither.
+        # Versions before failback stored neither of these.
         epoch=_whole(content.get("epoch", 0)),
         allowed=_client_ids(content.get("allowed", [])),
     )

@@ -1,9 +1,8 @@
 """
-The settings, read once from the environment that `.chalice/config.json` makes.
+Settings, read once from the environment variables of `.chalice/config.json`.
 
-One stage variable, `APP_REGION`, says which of the two Regions this is; it
-selects the rest.  Everything that is wrong is reported with the variable's
-name, before anything runs.
+One stage variable, `APP_REGION`, names the stage's own Region and selects the rest.
+A wrong setting stops the start with an error that names the variable.
 """
 
 from __future__ import annotations
@@ -16,14 +15,14 @@ from urllib.parse import urlsplit
 
 _REGION = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]")
 _USER_POOL_ID = re.compile(r"[a-z]{2}(-[a-z]+)+-[0-9]_[0-9A-Za-z]{1,55}")
-# A name below which Cognito app clients (`<prefix>-<client ID>`) and Secrets
-# Manager secrets (`<prefix>/clients/<client ID>`) can both be made.
+# Valid in the names of Cognito app clients (`<prefix>-<client ID>`) and of Secrets
+# Manager secrets (`<prefix>/clients/<client ID>`).
 _PREFIX = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,31}")
 # Visible characters, none of which starts a query, a fragment or credentials.
 _URL = re.compile(r"((?![?#@])[\x21-\x7e])+")
 _COGNITO = "amazoncognito.com"
 _LOG_GROUP = re.compile(r"[.\-_/#A-Za-z0-9]{1,512}")
-# A key's ID, its ARN, or an alias; not one of AWS's own aliases, which nobody has to name.
+# A key's ID, its ARN, or an alias; not one of AWS's own aliases, which are the default.
 _KMS_KEY_ID = re.compile(
     r"(arn:aws[a-z-]*:kms:(?P<region>[a-z0-9-]+):[0-9]{12}:key/)?"
     r"([0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|mrk-[0-9a-f]{32})"
@@ -45,10 +44,10 @@ class RegionSettings:
     """
     One of the two Regions.
 
-    *token_endpoint* is the URL of its Cognito token endpoint, *log_group* where
-    its function logs; *endpoint_url* replaces the AWS endpoints in the local
-    cloud.  Secrets there are encrypted with the key *kms_key_id*, or with the
-    Region's `aws/secretsmanager` if it is `None`.
+    *token_endpoint* is the URL of its Cognito token endpoint, *log_group* the name of
+    its function's log group.  *endpoint_url* replaces the AWS endpoints in the local
+    cloud.  The key *kms_key_id* encrypts its secrets; `None` means the Region's
+    `aws/secretsmanager`.
     """
 
     name: str
@@ -60,12 +59,12 @@ class RegionSettings:
 
     @property
     def issuer(self) -> str:
-        """What tokens of the pool name as their issuer."""
+        """Issuer (`iss`) of the pool's tokens."""
         return f"{self._cognito}/{self.user_pool_id}"
 
     @property
     def jwks_url(self) -> str:
-        """Where the pool's keys are: built from the pool's ID, never read from a document."""
+        """URL of the pool's keys, built from the pool's ID, never read from a document."""
         return f"{self.endpoint_url or self._cognito}/{self.user_pool_id}/.well-known/jwks.json"
 
     @property
@@ -76,10 +75,10 @@ class RegionSettings:
 @dataclass(frozen=True, slots=True)
 class Settings:
     """
-    What the stage's configuration says.
+    Settings of one stage.
 
-    *own* is the Region of this stage, *other* the one that takes over for it.
-    Times are seconds; *rotate_app_clients_after_days* is 0 for never.
+    *own* is the stage's Region, *other* the other one.  Times are seconds;
+    *rotate_app_clients_after_days* is 0 for never.
     """
 
     primary: RegionSettings
@@ -100,8 +99,8 @@ class Settings:
         Read the settings from *environ*.
 
         Raises:
-            SettingsError: If a variable is missing or malformed, or if a
-                Lambda finds itself in another Region than its stage says.
+            SettingsError: If a variable is missing or malformed, or if the function
+                runs in another Region than its stage's.
         """
         primary = _region(environ, "PRIMARY")
         secondary = _region(environ, "SECONDARY")
@@ -137,7 +136,7 @@ class Settings:
         )
 
     def seen_from_the_other_region(self) -> Settings:
-        """Return the same settings, with own and other Region changed places."""
+        """Return the same settings with *own* and *other* swapped."""
         return replace(self, own=self.other, other=self.own)
 
 
@@ -166,8 +165,8 @@ def _region(environ: Mapping[str, str], role: str) -> RegionSettings:
 
 
 def _refuse_foreign_region(environ: Mapping[str, str], app_region: str) -> None:
-    # AWS_REGION is also set in many shells, where it means nothing here; it is
-    # the Lambda runtime's word only where there is a function name beside it.
+    # Many shells set AWS_REGION too; only beside a function name does it come from
+    # the Lambda runtime.
     actual = environ.get("AWS_REGION")
     if "AWS_LAMBDA_FUNCTION_NAME" in environ and actual != app_region:
         raise SettingsError(
@@ -257,7 +256,7 @@ def base_url(text: str) -> str:
     Raises:
         ValueError: If it is not.
     """
-    # urlsplit drops line breaks and empty queries; what is kept is *text*.
+    # urlsplit drops line breaks and empty queries, so it is *text* that is checked and kept.
     if not _URL.fullmatch(text):
         raise ValueError("must be a URL of host and path only.")
     try:
@@ -276,7 +275,7 @@ def base_url(text: str) -> str:
 def _origin(text: str) -> str:
     url = base_url(text)
     if urlsplit(url).path:
-        # RFC 8414 §3.1: its metadata would stand before the path, where nobody serves it.
+        # RFC 8414 §3.1: the metadata would be at a URL without the path, which we do not serve.
         raise ValueError("must be a URL of a host, with no path.")
     return url
 
@@ -286,7 +285,7 @@ def _token_endpoint(region: str) -> Callable[[str], str]:
         url = base_url(text)
         if not url.endswith("/oauth2/token"):
             raise ValueError("must be the URL of a token endpoint, ending in /oauth2/token.")
-        # A custom domain does not tell its Region; Cognito's own does.
+        # Cognito's own domain names contain the Region; custom domains do not.
         host = urlsplit(url).hostname or ""
         of_cognito = host == _COGNITO or host.endswith(f".{_COGNITO}")
         here = tuple(f".{auth}.{region}.{_COGNITO}" for auth in ("auth", "auth-fips"))

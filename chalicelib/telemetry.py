@@ -1,10 +1,9 @@
 """
-One JSON line per event on standard output, which Lambda hands to CloudWatch Logs.
+Log lines: one JSON line per event on standard output, from there to CloudWatch Logs.
 
-Lines of the exchange and of the reconciliation carry CloudWatch metrics in
-the embedded metric format.
-The only dimensions are the Region and the outcome, both ours: nothing that an
-unauthenticated caller sends becomes one.
+Lines of the exchange and of the reconciliation contain CloudWatch metrics in the
+embedded metric format.  The only dimensions are the Region and the outcome: no
+input of an unauthenticated caller becomes one.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ NAMESPACE: Final = "SurrogateCredentials"
 
 _encode: Final = json.JSONEncoder(separators=(",", ":")).encode
 
-# Encoded once: they are the same in every line.
+# Encoded once, as they are the same in every line.
 _EXCHANGE_METRICS: Final = _encode(
     [
         {
@@ -57,7 +56,7 @@ def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
             rest = f"{_exchange(tuple(event.items()))}{at}}}}}"
         else:
             rest = _rest(event, at)
-        # Looked up each time: whoever runs a function may have put another in its place.
+        # Looked up each time, as the runtime may have replaced it.
         out = stream or sys.stdout
         out.write(f"{head}{at[:-3]}.{at[-3:]},{rest}\n")
         out.flush()
@@ -65,9 +64,9 @@ def json_lines(region: str, clock: Clock, stream: TextIO | None = None) -> Emit:
     return emit
 
 
-@lru_cache(REMEMBERED)  # a client's next exchange says what its last one said, but for the time
+@lru_cache(REMEMBERED)  # a client's next event mostly equals its last one
 def _exchange(items: tuple[tuple[str, Any], ...]) -> str:
-    """Return the line of an exchange from its event on, up to the time of its metrics."""
+    """Return the line of an exchange, from its event up to the timestamp of its metrics."""
     event = dict(items)
     counted = f'"exchanges":1,"drift":{int(event["outcome"] in _DRIFT)}'
     about = f'{{"CloudWatchMetrics":{_EXCHANGE_METRICS},"Timestamp":'
@@ -75,7 +74,7 @@ def _exchange(items: tuple[tuple[str, Any], ...]) -> str:
 
 
 def _rest(event: Mapping[str, Any], at: str) -> str:
-    """Return the line of any other event from there on; *at* in milliseconds."""
+    """Return the rest of the line of any other event; *at* in milliseconds."""
     members = _encode(event)[1:]
     if event.get("event") != "reconcile":
         return members
@@ -86,9 +85,9 @@ def _rest(event: Mapping[str, Any], at: str) -> str:
 
 def crash(err: BaseException) -> dict[str, Any]:
     """
-    Return what may be logged of an unexpected error: where it happened, not its text.
+    Return the log event of an unexpected error: its type and place, not its text.
 
-    The text of an error can quote the value that caused it.
+    The text of an error can quote a secret value that caused it.
     """
     frames = traceback.extract_tb(err.__traceback__)
     return {
@@ -105,7 +104,7 @@ def audit_line(
     secret_id: SecretId | None,
     outcome: str,
 ) -> dict[str, Any]:
-    """Return who did what, to which client and secret, and how it ended."""
+    """Return the audit line of an administrative action: caller, client, secret and outcome."""
     return {
         "event": "admin",
         "action": action,

@@ -1,7 +1,7 @@
 """
-Time: call deadline, countdown, rate limiter, circuit breaker, retries.
+Call deadline, countdown, rate limiter, circuit breaker, retries.
 
-`docs/architecture.md` has the table of how long anything may take.
+`docs/architecture.md` has the table of all time limits.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from chalicelib.errors import CallTimedOutError
 from chalicelib.ports import Clock, Pause
 
 WORK_SECONDS: Final = 10.0
-"""No request to AWS starts later than this in an admin API call, but for rollback."""
+"""No AWS request of an admin API call starts later than this, except for rollback."""
 
 CLEAR_UP_SECONDS: Final = 14.0
-"""Rollback may start requests until then."""
+"""Rollback starts no AWS request later than this."""
 
 AT_ONCE: Final = (0.0, 0.0, 0.0)
-"""Pauses of what is repeated without waiting: a compare-and-swap that others won."""
+"""Pauses of repetitions without waiting, as after a lost compare-and-swap."""
 
 _OPEN_SECONDS: Final = 2.0
 
@@ -35,10 +35,10 @@ def retrying(
     pause: Pause | None = None,
 ) -> T:
     """
-    Return the result of *call*, which is repeated after each of *pauses* when it raises *on*.
+    Return the result of *call*; when it raises *on*, repeat it after each of *pauses*.
 
     Raises:
-        Exception: Whatever the last attempt raises, or any attempt besides *on*.
+        Exception: Any error of the last attempt; of earlier ones, errors other than *on*.
     """
     for seconds in pauses:
         try:
@@ -65,22 +65,22 @@ class CallDeadline:
     """
     Time budget of one admin API call.
 
-    An answer is due within 20 seconds (design §5): the gateway gives up after
-    29, and Lambda ends the function before that.  An operation is many requests
-    to AWS, each of up to four seconds: one to connect, three for the answer.
-    So none starts after `WORK_SECONDS`; the first that would is refused, and
-    rollback has until `CLEAR_UP_SECONDS`.  A process answers one call at a
-    time.  Before the first call, and on the schedule, there is no limit.
+    An answer is due within 20 seconds (design §5): the gateway's limit is 29, and
+    Lambda ends the function before that.  An operation makes many AWS requests of up
+    to four seconds each: one to connect, three for the answer.  So no request starts
+    after `WORK_SECONDS`.  The first one later than that is refused, and rollback has
+    until `CLEAR_UP_SECONDS`.  A process answers one call at a time.  Before the first
+    call, and on the schedule, there is no limit.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Tell the time by *clock*, which need not be that of the calendar."""
+        """Measure time with *clock*, which may be monotonic."""
         self._clock = clock
         self._began: float | None = None
         self._limit = WORK_SECONDS
 
     def begin(self) -> None:
-        """Count from now: a call arrived."""
+        """Start the time budget of a new call."""
         self._began = self._clock()
         self._limit = WORK_SECONDS
 
@@ -89,14 +89,14 @@ class CallDeadline:
         Make sure that there is time for one more request.
 
         Raises:
-            CallTimedOutError: If there is not.
+            CallTimedOutError: If there is none.
         """
         if self._began is not None and self._clock() - self._began >= self._limit:
             self._limit = CLEAR_UP_SECONDS
             raise CallTimedOutError
 
     def bounded(self, pause: Pause) -> Pause:
-        """Return *pause*, which waits no longer than there is time."""
+        """Return *pause*, limited to the remaining time budget."""
 
         def wait(seconds: float) -> None:
             left = seconds
@@ -108,7 +108,7 @@ class CallDeadline:
 
 
 class Countdown:
-    """A deadline that counts from its making."""
+    """Deadline that starts when it is constructed."""
 
     def __init__(self, clock: Clock, seconds: float) -> None:
         """Expire *seconds* from now on *clock*."""
@@ -124,7 +124,7 @@ class RateLimiter:
     """Client-side rate limiter: at most *per_second* calls in a second."""
 
     def __init__(self, per_second: float, clock: Clock, pause: Pause) -> None:
-        """Tell the time by *clock*, and wait by *pause*."""
+        """Measure time with *clock*, and wait with *pause*."""
         self._interval = 1 / per_second
         self._clock = clock
         self._pause = pause
@@ -132,7 +132,7 @@ class RateLimiter:
 
     def wait(self) -> None:
         """Return when the next call may start."""
-        # A clock that was set back must not keep anybody waiting for long.
+        # A clock that was set back must not cause a long wait.
         early = min(self._next - self._clock(), self._interval)
         if early > 0:
             self._pause(early)
@@ -143,8 +143,8 @@ class CircuitBreaker:
     """
     Circuit breaker: open for a few seconds after each failure of a dependency.
 
-    So a process spends a bounded part of its time on waiting, and an outage
-    does not become a stampede.
+    It bounds the part of its time that a process spends waiting, and keeps an
+    outage from causing a flood of requests.
     """
 
     def __init__(self, clock: Clock, seconds: float = _OPEN_SECONDS) -> None:
@@ -155,14 +155,14 @@ class CircuitBreaker:
 
     @property
     def closed(self) -> bool:
-        """Whether the dependency may be asked."""
-        # A clock that was set back must not keep it open for longer.
+        """True if the dependency may be called."""
+        # A clock that was set back must not keep the breaker open for longer.
         return not 0 < self._until - self._clock() <= self._seconds
 
     def trip(self) -> None:
-        """Note a failure."""
+        """Open after a failure."""
         self._until = self._clock() + self._seconds
 
     def reset(self) -> None:
-        """Note that the dependency answers after all."""
+        """Close: the dependency answers."""
         self._until = float("-inf")
