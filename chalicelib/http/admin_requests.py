@@ -1,8 +1,7 @@
 """
-What administrators send, checked before anything happens.
+Admin request parsing: validates a request before any operation.
 
-Everything that is wrong with a request is told in one answer that names the
-fields.
+One error reports all invalid fields of a request by name.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class AdminRequest:
-    """What the gateway received; the names of *headers* are in lower case."""
+    """Admin request as the gateway received it; the names of *headers* are in lower case."""
 
     path: Mapping[str, str]
     query: Mapping[str, str]
@@ -62,7 +61,7 @@ class AdminRequest:
 
 @dataclass(frozen=True, slots=True)
 class DenialsRequest:
-    """Whom to deny, and whose denial to take away."""
+    """Clients to add to the deny list, and clients to remove from it."""
 
     deny: tuple[ClientId, ...]
     allow: tuple[ClientId, ...]
@@ -70,10 +69,11 @@ class DenialsRequest:
 
 def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
     """
-    Return the enrollment that *request* asks for.
+    Return the enrollment in *request*.
 
     Raises:
-        ProblemError: If it is not valid; it names every field that is wrong.
+        InvalidFieldsError: If it is not valid.
+        InvalidJsonError, BodyTooLargeError
     """
     fields = _Fields(request)
     enrollment = EnrollmentRequest(
@@ -89,11 +89,12 @@ def parse_enrollment(request: AdminRequest, now: float) -> EnrollmentRequest:
 
 def parse_changes(request: AdminRequest, now: float) -> ClientUpdate:
     """
-    Return the changes that *request* asks for.
+    Return the client changes in *request*.
 
     Raises:
         InvalidFieldsError: If it is not valid.
-        NoChangeError: If it asks for none.
+        NoChangeError: If it has none.
+        InvalidJsonError, BodyTooLargeError
     """
     fields = _Fields(request)
     changes: ClientUpdate = {}
@@ -115,10 +116,10 @@ def parse_changes(request: AdminRequest, now: float) -> ClientUpdate:
 
 def parse_overlap(request: AdminRequest) -> int:
     """
-    Return for how many seconds the previous secret is to stay valid.
+    Return the overlap in seconds: the remaining life of the previous secret.
 
     Raises:
-        ProblemError: If *request* is not valid.
+        InvalidFieldsError, InvalidJsonError, BodyTooLargeError: If *request* is not valid.
     """
     fields = _Fields(request, body_optional=True)
     overlap = fields.optional("overlap_seconds", _whole(0, MAX_OVERLAP_SECONDS))
@@ -128,11 +129,12 @@ def parse_overlap(request: AdminRequest) -> int:
 
 def parse_denials(request: AdminRequest) -> DenialsRequest:
     """
-    Return the changes of this Region's denials that *request* asks for.
+    Return the changes of this Region's deny list in *request*.
 
     Raises:
         InvalidFieldsError: If it is not valid.
-        NoChangeError: If it asks for none.
+        NoChangeError: If it has none.
+        InvalidJsonError, BodyTooLargeError
     """
     fields = _Fields(request)
     denials = DenialsRequest(
@@ -147,10 +149,10 @@ def parse_denials(request: AdminRequest) -> DenialsRequest:
 
 def parse_recovery_days(request: AdminRequest) -> int:
     """
-    Return for how many days a deleted client can be restored (`recovery_days` in the query).
+    Return the recovery window in days (`recovery_days` in the query).
 
     Raises:
-        ProblemError: If *request* is not valid.
+        InvalidFieldsError: If it is not valid.
     """
     return _query(
         request,
@@ -162,13 +164,13 @@ def parse_recovery_days(request: AdminRequest) -> int:
 
 def parse_older_than(request: AdminRequest) -> int:
     """
-    Return the age in seconds from which a Cognito secret is to be rotated.
+    Return the age in seconds from which a Cognito secret is due for rotation.
 
-    Not 0 unless it says so: the Region that was rotated first must not be due
-    again while the other one still is.
+    The default is not 0: the Region that was rotated first must not be due again
+    before the other one is rotated.
 
     Raises:
-        ProblemError: If *request* is not valid.
+        InvalidFieldsError, InvalidJsonError, BodyTooLargeError: If *request* is not valid.
     """
     fields = _Fields(request, body_optional=True)
     older_than = fields.optional("older_than_seconds", _whole(0, MAX_AGE_SECONDS))
@@ -178,10 +180,10 @@ def parse_older_than(request: AdminRequest) -> int:
 
 def parse_page(request: AdminRequest) -> tuple[str | None, int]:
     """
-    Return the cursor, if any, and the size of the page that *request* asks for.
+    Return the cursor, if any, and the page size in *request*.
 
     Raises:
-        ProblemError: If it is not valid.
+        InvalidFieldsError: If one is not valid.
     """
     cursor = _query(request, "cursor", _cursor, default="") or None
     return cursor, _query(request, "limit", _number(1, MAX_PAGE), default=str(MAX_PAGE))
@@ -192,7 +194,7 @@ def parse_flag(request: AdminRequest, name: str) -> bool:
     Return whether the query has *name*=true.
 
     Raises:
-        ProblemError: If it has something else than true or false.
+        InvalidFieldsError: If its value is neither true nor false.
     """
     return _query(request, name, _flag, default="false")
 
@@ -202,10 +204,10 @@ def require_known_query(request: AdminRequest, known: Collection[str]) -> None:
     Make sure that the query has only *known* parameters: a typo must not pass silently.
 
     Raises:
-        ProblemError: If it has others; it names them.
+        InvalidFieldsError: If it has others.
     """
-    told = f"known are {', '.join(sorted(known))}" if known else "there is none here"
-    unknown = {name[:64]: f"is unknown; {told}" for name in request.query if name not in known}
+    valid = f"known are {', '.join(sorted(known))}" if known else "there is none here"
+    unknown = {name[:64]: f"is unknown; {valid}" for name in request.query if name not in known}
     if unknown:
         raise InvalidFieldsError(unknown)
 
@@ -215,7 +217,7 @@ def parse_client_id(request: AdminRequest) -> ClientId:
     Return the client ID in the path.
 
     Raises:
-        ProblemError: If it cannot be one.
+        MalformedClientIdError: If it does not have the form of one.
     """
     text = request.path["client_id"]
     if not is_client_id(text):
@@ -228,8 +230,8 @@ def parse_secret_id(request: AdminRequest) -> SecretId:
     Return the secret ID in the path.
 
     Raises:
-        MalformedSecretIdError: If it cannot be one; what stands there instead may be the
-            secret itself, so it is not quoted.
+        MalformedSecretIdError: If it does not have the form of one.  The error does not
+            quote the text, which may be the secret itself.
     """
     text = request.path["secret_id"]
     if not SECRET_ID.fullmatch(text):
@@ -239,10 +241,10 @@ def parse_secret_id(request: AdminRequest) -> SecretId:
 
 def parse_if_match(request: AdminRequest) -> VersionId | None:
     """
-    Return the version that If-Match names, `None` if any will do.
+    Return the version in If-Match, `None` if any version will do.
 
     Raises:
-        ProblemError: If it is not one entity tag (RFC 9110 §13.1.1).
+        InvalidFieldsError: If it is not one entity tag (RFC 9110 §13.1.1).
     """
     text = request.headers.get("if-match")
     if text is None or text.strip() == "*":
@@ -260,7 +262,7 @@ def _query(request: AdminRequest, name: str, parse: Callable[[str], T], default:
 
 
 class _Fields:
-    """Reads the members of a request one by one, and gathers what is wrong."""
+    """Reads the members of a request one by one, and collects their faults."""
 
     def __init__(self, request: AdminRequest, *, body_optional: bool = False) -> None:
         empty = body_optional and not request.body.strip()
@@ -270,11 +272,11 @@ class _Fields:
         self._wrong: dict[str, str] = {}
 
     def has(self, name: str) -> bool:
-        """Return whether *name* is there at all."""
+        """Return whether the body has the member *name*."""
         return name in self._content
 
     def required(self, name: str, parse: Callable[[Any], T]) -> T | None:
-        """Return what *name* holds; note it if that is missing or wrong."""
+        """Return the value of the member *name*; note a fault if it is missing or invalid."""
         if self._content.get(name) is None:
             self._known.add(name)
             self._wrong[name] = "is required"
@@ -282,13 +284,13 @@ class _Fields:
         return self.optional(name, parse)
 
     def optional(self, name: str, parse: Callable[[Any], T]) -> T | None:
-        """Return what *name* holds, `None` if nothing; note it if that is wrong."""
+        """Return the value of the member *name*, if any; note a fault if it is invalid."""
         self._known.add(name)
         value = self._content.get(name)
         return None if value is None else self._parsed(name, value, parse)
 
     def header(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """Return what the header *name* holds, `None` if it is not there."""
+        """Return the value of the header *name*, if any; note a fault if it is invalid."""
         value = self._headers.get(name.lower())
         return None if value is None else self._parsed(name, value, parse)
 
@@ -300,7 +302,7 @@ class _Fields:
             return None
 
     def finish(self) -> None:
-        """Raise what is wrong, unknown members included: a typo must not pass silently."""
+        """Raise all faults; unknown members are faults, as a typo must not pass silently."""
         for name in self._content.keys() - self._known:
             self._wrong[name[:64]] = f"is unknown; known are {', '.join(sorted(self._known))}"
         if self._wrong:
@@ -355,7 +357,7 @@ def _cidrs(value: object) -> tuple[Network, ...]:
 
 def _network(item: object) -> Network:
     if not isinstance(item, str):
-        raise ValueError("not text")  # noqa: TRY004 - gathered like all that is wrong
+        raise ValueError("not text")  # noqa: TRY004 - collected like other faults
     if "%" in item:
         raise ValueError("a zone means nothing here")
     return ip_network(item)
@@ -378,7 +380,7 @@ def _expiry(now: float) -> Callable[[Any], int | None]:
 
 
 def _integer(value: object) -> int | None:
-    """Return the whole number that *value* is, as JSON Schema sees it (6e1 is one)."""
+    """Return *value* as a whole number, `None` if it is none; as in JSON Schema, 6e1 is one."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -391,7 +393,7 @@ def _idempotency_key(value: str) -> str:
 
 
 def _status(value: object) -> Status:
-    # A tuple: what was sent may have no hash.
+    # A tuple, not a set: *value* may not be hashable.
     if value not in (Status.ACTIVE, Status.DISABLED):
         raise ValueError("must be active or disabled")
     return Status(str(value))

@@ -1,8 +1,7 @@
 """
-The surface that administrators see; every route is signed with IAM (SigV4).
+Admin surface: routes for administrators, each with IAM authentication (SigV4).
 
-Each request leaves one audit line: who, what, which client, which secret ID,
-and how it ended.
+Each request leaves one audit line: caller, action, client, secret ID and outcome.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _ANY = ["*/*"]
 
 @dataclass(frozen=True, slots=True)
 class AdminSurface:
-    """What the routes below need."""
+    """Dependencies of the admin routes."""
 
     enrollment: Enrollment
     clients: ClientService
@@ -61,7 +60,7 @@ class AdminSurface:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a view answers."""
+    """Answer of a view."""
 
     body: Mapping[str, Any] = field(repr=False)
     status_code: int = 200
@@ -72,7 +71,7 @@ class Answer:
 @dataclass(slots=True)
 class Audit:
     """
-    Who asks for what, noted as soon as it is known: whatever becomes of it, the line is left.
+    Content of a request's audit line, noted as soon as it is known, for any outcome.
 
     *caller* is an ARN, empty until the request is known to have one.
     """
@@ -84,17 +83,17 @@ class Audit:
     concerned: dict[str, Iterable[ClientId]] = field(default_factory=dict)
 
     def named(self, client_id: ClientId, secret_id: SecretId) -> None:
-        """Note which client it is about, and which secret."""
+        """Note the client and the secret of the request."""
         self.client_id, self.secret_id = client_id, secret_id
 
     def line(self, outcome: str) -> dict[str, Any]:
-        """Return the line for the log."""
+        """Return the audit line."""
         line = audit_line(self.action, self.caller or None, self.client_id, self.secret_id, outcome)
         return line | {name: sorted(map(loggable, each)) for name, each in self.concerned.items()}
 
 
 View = Callable[[AdminSurface, AdminRequest, Audit], Answer]
-"""Answers a request, and notes for the audit what the path does not say."""
+"""Answers a request, and notes for the audit line the IDs that the path does not have."""
 
 
 def admin_routes(surface: AdminSurface) -> Blueprint:
@@ -127,7 +126,7 @@ def _audited(
             request = _admin_request(routes.current_request, path)
             parse.require_known_query(request, query)
             answered = view(surface, request, audit)
-        except Exception as err:  # noqa: BLE001 - no text of an error leaves this function
+        except Exception as err:  # noqa: BLE001 - the text of an error must not leave this function
             problem = problem_of(err)
             if problem is INTERNAL:
                 surface.emit(crash(err))
@@ -144,7 +143,7 @@ def _audited(
 def _well_formed(
     path: Mapping[str, str], name: str, fits: Callable[[str], object], kind: Callable[[str], T]
 ) -> T | None:
-    """Return what *path* has under *name* if it is that: else it might be a secret."""
+    """Return *path*'s parameter *name* if it is well-formed; if not, it may be a secret."""
     text = path.get(name, "")
     return kind(text) if fits(text) else None
 
@@ -154,7 +153,7 @@ def _caller(request: Request) -> str:
     Return the caller's ARN, which only IAM authentication puts into the event.
 
     Raises:
-        UnsignedRequestError: If there is none, whatever stands in front of this view.
+        UnsignedRequestError: If there is none, however the gateway is configured.
     """
     arn = (request.context.get("identity") or {}).get("userArn")
     if not isinstance(arn, str) or not arn.startswith("arn:"):
@@ -211,7 +210,7 @@ def list_clients(surface: AdminSurface, request: AdminRequest, _audit: Audit) ->
 
 
 def show_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
-    """Show a client; with `last_used=true` also when its secrets were last used."""
+    """Show a client; with `last_used=true` also the last use of its secrets."""
     shown = surface.clients.show(parse.parse_client_id(request))
     body = _client(shown.record) | {"replication": shown.replication}
     if parse.parse_flag(request, "last_used"):
@@ -258,7 +257,7 @@ def restore_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) 
 
 
 def rotate_secret(surface: AdminSurface, request: AdminRequest, audit: Audit) -> Answer:
-    """Give a client a new secret; the previous one stays valid for `overlap_seconds`."""
+    """Rotate a client's secret; the previous one stays valid for `overlap_seconds`."""
     rotated = surface.rotation.rotate(
         parse.parse_client_id(request),
         parse.parse_overlap(request),
@@ -278,7 +277,7 @@ def rotate_secret(surface: AdminSurface, request: AdminRequest, audit: Audit) ->
 
 
 def retire_secret(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
-    """Make one secret stop authenticating; `force=true` without evidence that it is unused."""
+    """Retire one secret; `force=true` even without evidence that it is unused."""
     retired = surface.rotation.retire(
         parse.parse_client_id(request),
         parse.parse_secret_id(request),
@@ -291,7 +290,7 @@ def retire_secret(surface: AdminSurface, request: AdminRequest, _audit: Audit) -
 
 
 def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
-    """Start the rotation of the real Cognito secrets, or take it as far as it goes now."""
+    """Start the rotation of the real Cognito secrets, or advance it as far as possible."""
     client_id = parse.parse_client_id(request)
     older_than = parse.parse_older_than(request)
     due_before = int(surface.clock()) - older_than + 1
@@ -300,7 +299,7 @@ def rotate_app_clients(surface: AdminSurface, request: AdminRequest, _audit: Aud
 
 
 def list_denials(surface: AdminSurface, _request: AdminRequest, _audit: Audit) -> Answer:
-    """Show whom this Region denies."""
+    """List the clients that this Region denies."""
     return _denials(surface, surface.denials.list())
 
 
@@ -319,14 +318,14 @@ def deny_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> 
 
 
 def allow_client(surface: AdminSurface, request: AdminRequest, _audit: Audit) -> Answer:
-    """Take the denial of one client in this Region away."""
+    """Remove one client from this Region's deny list."""
     return _denials(surface, surface.denials.change([], [parse.parse_client_id(request)]))
 
 
 def _denials(
     surface: AdminSurface, denied: Iterable[ClientId], asked: Sequence[ClientId] = ()
 ) -> Answer:
-    # Denied all the same: the record may be out of reach, or on its way here.
+    # Unknown clients are denied too: their record may be unreadable, or not replicated yet.
     unknown = {"unknown": sorted(surface.clients.unknown(asked))} if asked else {}
     return Answer({"region": surface.denials.region, "denied": sorted(denied)} | unknown)
 
@@ -350,7 +349,7 @@ _ROUTES: tuple[tuple[str, str, str, View, tuple[str, ...]], ...] = (
 
 
 def _client(record: ClientRecord) -> dict[str, Any]:
-    """Return what administrators may see of *record*: no hash, nothing of Cognito's."""
+    """Return the JSON members of *record*, without hashes and anything of Cognito's."""
     return {
         "client_id": record.client_id,
         "client_id_issued_at": record.created_at,
@@ -395,4 +394,4 @@ def _summary(summary: ClientSummary) -> dict[str, Any]:
 
 
 def _last_used(uses: Mapping[str, LastUses | None]) -> dict[str, Any]:
-    return {region: "unknown" if seen is None else dict(seen) for region, seen in uses.items()}
+    return {region: "unknown" if last is None else dict(last) for region, last in uses.items()}

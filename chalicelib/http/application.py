@@ -1,8 +1,8 @@
 """
-Our own words for what Chalice answers by itself.
+Replaces Chalice's built-in 404/405/500 bodies with OAuth errors and problem documents.
 
-A path it does not know, a method it was not told, a view that crashed: it
-answers in its own shape.  `CredentialsApp` gives each surface's shape instead.
+Chalice answers unknown paths, unknown methods and crashed views in a format of its
+own; `CredentialsApp` answers in the format of the surface.
 """
 
 from __future__ import annotations
@@ -22,26 +22,26 @@ _ADMIN = ("/clients", "/denials")
 
 
 class CredentialsApp(Chalice):
-    """A Chalice application that answers in our words, and in text only."""
+    """A Chalice application with our error bodies, and without binary media types."""
 
     def __init__(self, app_name: str, **options: Any) -> None:  # noqa: ANN401 - Chalice's own
         """See `Chalice`."""
         super().__init__(app_name, **options)
         # Chalice compares the media types of every request and answer with each of these,
-        # which takes it a third of its time; and nothing here is binary.
+        # which takes a third of its time; no answer here is binary.
         self.api.binary_types = []
 
-    # Not a middleware: Chalice makes a chain of those anew for each request.
+    # Not a middleware: Chalice builds their chain again for each request.
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
-        """Answer *event*; replace what Chalice made up itself."""
+        """Answer *event*, with Chalice's built-in error bodies replaced."""
         answer = super().__call__(event, context)
-        # What we answer ourselves says what it is; Chalice's own errors do not.
-        if "Content-Type" in answer["headers"] or not _is_chalices_own(answer):
+        # Our own answers have a Content-Type; Chalice's built-in errors have none.
+        if "Content-Type" in answer["headers"] or not _is_built_in(answer):
             return answer
-        return _in_our_words(event, answer).to_dict()
+        return _replacement(event, answer).to_dict()
 
 
-def _is_chalices_own(answer: Mapping[str, Any]) -> bool:
+def _is_built_in(answer: Mapping[str, Any]) -> bool:
     try:
         body = json.loads(answer["body"])
     except ValueError:
@@ -49,9 +49,9 @@ def _is_chalices_own(answer: Mapping[str, Any]) -> bool:
     return isinstance(body, dict) and "Code" in body
 
 
-def _in_our_words(event: Mapping[str, Any], answer: Mapping[str, Any]) -> Response:
+def _replacement(event: Mapping[str, Any], answer: Mapping[str, Any]) -> Response:
     allowed = answer["headers"].get("Allow")
-    # No method is allowed: how Chalice answers for a path that is none of its routes.
+    # For a path without a route, Chalice answers that no method is allowed.
     status_code = HTTPStatus.NOT_FOUND if allowed == "" else HTTPStatus(answer["statusCode"])
     path = str(event.get("requestContext", {}).get("resourcePath", ""))
     ours = _answer(path, status_code)

@@ -15,7 +15,7 @@ class Problem:
     """
     A problem that an administrator can act on.
 
-    *slug* names its kind; *fields* maps a request field to its fault;
+    *slug* identifies its type; *fields* maps a request field to its fault;
     *extensions* are further members of the document.
     """
 
@@ -29,7 +29,7 @@ class Problem:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The members of the document."""
+        """Members of the document."""
         document: dict[str, Any] = {
             "type": TYPE_PREFIX + self.slug,
             "title": self.title,
@@ -44,12 +44,12 @@ class Problem:
 
     @property
     def body(self) -> str:
-        """The document as it is sent."""
+        """JSON text of the document."""
         return json.dumps(self.document)
 
     @property
     def headers(self) -> dict[str, str | list[str]]:
-        """The headers of the response that carries it."""
+        """Headers of the response with the document as its body."""
         headers: dict[str, str | list[str]] = {
             "Content-Type": "application/problem+json",
             "Cache-Control": "no-store",

@@ -1,4 +1,4 @@
-"""The one table of problems: from the type of an error to status, slug, title and text."""
+"""Table of problems: maps the type of an error to status, slug, title and text."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ E = TypeVar("E", bound=OperationError)
 
 RETRY_SECONDS: Final = 5
 FENCED_SECONDS: Final = 30
-"""When to try again while no Region writes."""
+"""Retry-After while no Region writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ _problem(
 )
 _problem(
     NoChangeError, 400, "invalid-request", "The request is not valid",
-    lambda _: "It changes nothing.",
+    lambda _: "The request changes nothing.",
 )
 _problem(
     InvalidJsonError, 400, "invalid-json", "The body is not a JSON object",
@@ -115,7 +115,7 @@ _problem(
 )
 _problem(
     BodyTooLargeError, 413, "too-large", "The body is too large",
-    lambda e: f"It exceeds {e.limit} bytes.",
+    lambda e: f"The body exceeds {e.limit} bytes.",
 )
 _problem(
     MalformedClientIdError, 404, "unknown-client", "Unknown client",
@@ -129,7 +129,7 @@ _problem(
 )
 _problem(
     InvalidCursorError, 400, "invalid-cursor", "The cursor is not valid",
-    lambda _: "It is malformed or has expired. Start the list again without one.",
+    lambda _: "The cursor is malformed or has expired. Start the list again without a cursor.",
     fields=lambda _: {"cursor": "malformed or expired"},
 )
 
@@ -144,7 +144,7 @@ _problem(
 _problem(
     NoRegionWritesError, 503, "no-region-writes", "No Region writes at the moment",
     lambda _: "A failover or a failback is under way, and administrators' changes wait for it. "
-    "If it was given up: `surrogatectl failback` finishes it, and "
+    "If it has stopped: `surrogatectl failback` finishes it, and "
     "`surrogatectl failback --abort` undoes it.",
     retry_after=FENCED_SECONDS,
 )
@@ -190,7 +190,7 @@ _problem(
 _problem(
     EnrollmentOutcomeUnknownError, 503, "outcome-unknown",
     "Secrets Manager stopped answering half-way",
-    lambda e: f"Whether {e.client_id} was enrolled is unknown; nobody received its secret. "
+    lambda e: f"It is unknown whether {e.client_id} was enrolled; nobody received its secret. "
     + ("Repeat the request with the same Idempotency-Key within 10 minutes, or r"
        if e.repeatable else "R")
     + "un `surrogatectl reconcile`.",
@@ -199,7 +199,7 @@ _problem(
 )
 _problem(
     DeletionUnfinishedError, 503, "left", "Not all is deleted",
-    lambda e: f"Left: {', '.join(e.left)}.",
+    lambda e: f"Not deleted yet: {', '.join(e.left)}.",
 )
 
 # Client secrets and denials
@@ -211,11 +211,11 @@ _problem(
 )
 _problem(
     OnlySecretError, 409, "only-secret", "The client has no other secret",
-    lambda _: "Rotate it first; or disable or delete the client.",
+    lambda _: "Rotate the secret first; or disable or delete the client.",
 )
 _problem(
     SecretInUseError, 409, "secret-in-use", "The secret may be in use",
-    lambda e: f"{e.why} To retire it all the same, use force.",
+    lambda e: f"{e.why} To retire it anyway, use force.",
     extensions=lambda e: {
         "last_used": {
             region: "unknown" if uses is None else dict(uses)
@@ -269,25 +269,25 @@ _problem(
 )
 _problem(
     TwoCognitoSecretsError, 409, "two-cognito-secrets", "The app client has two secrets",
-    lambda e: f"In {e.region}, one of them is not known here, and the app client was adopted. "
-    "Delete the one that nobody uses in Cognito.",
+    lambda e: f"The record does not know one of them (in {e.region}), and the app client was "
+    "adopted. Delete the unused secret in Cognito.",
 )
 _problem(
     AppClientPendingError, 503, "pending", "Pending",
-    lambda e: f"Its app client in {e.region} could not be made: {e.reason}.",
+    lambda e: f"The app client in {e.region} could not be made: {e.reason}.",
 )
 
 # Secrets Manager
 
 _problem(
     CallTimedOutError, 503, "out-of-time", "There was no time left",
-    lambda e: f"AWS answers too slowly, at the end in {e.region}; the call was given up so that "
-    "it has an answer. Read the client and see, then repeat it.",
+    lambda e: f"AWS answers too slowly, most recently in {e.region}, so the call was ended early. "
+    "Read the client to see what was done, then repeat the call.",
     retry_after=RETRY_SECONDS,
 )
 _problem(
     OutcomeUnknownError, 503, "outcome-unknown", "Secrets Manager stopped answering half-way",
-    lambda e: f"Whether the change was made in {e.region} is unknown. Read the client and see.",
+    lambda e: f"It is unknown whether the change was made in {e.region}. Read the client to see.",
     retry_after=RETRY_SECONDS,
 )
 _problem(
@@ -306,11 +306,11 @@ _problem(
 
 # fmt: on
 
-INTERNAL: Final = Problem(500, "internal", "The service failed", "The log says where.")
+INTERNAL: Final = Problem(500, "internal", "The service failed", "The log has the details.")
 
 
 def problem_of(error: BaseException) -> Problem:
-    """Return *error* as a problem: `INTERNAL` if the table does not have its type."""
+    """Return *error* as a problem; `INTERNAL` if its type is not in the table."""
     kind = _kind_of(error)
     if kind is None or not isinstance(error, OperationError):
         return INTERNAL
@@ -334,17 +334,17 @@ def problem_of(error: BaseException) -> Problem:
 
 
 def slug_of(error: OperationError) -> str:
-    """Return the slug of *error*, as logs have it."""
+    """Return the slug of *error*, for logs."""
     return problem_of(error).slug
 
 
 def explain(error: OperationError) -> str:
-    """Return the text of *error* for people."""
+    """Return the text of *error* for administrators."""
     return problem_of(error).detail if _kind_of(error) else str(error) or type(error).__name__
 
 
 def reports(problem_type: str, error: type[OperationError]) -> bool:
-    """Return whether a document of *problem_type* reports *error*."""
+    """Return whether *problem_type* is the `type` of documents about *error*."""
     return problem_type == TYPE_PREFIX + KINDS[error].slug
 
 

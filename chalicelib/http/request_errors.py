@@ -1,4 +1,4 @@
-"""Faults of administrators' requests, as types with data; `problems` has their texts."""
+"""Errors in administrators' requests, as types with data; `problems` has their texts."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class UnsignedRequestError(OperationError):
 
 @dataclass(eq=False)
 class InvalidFieldsError(OperationError):
-    """*fields* maps each field that is not valid to its fault."""
+    """Some fields are not valid; *fields* maps each to its fault."""
 
     fields: Mapping[str, str]
 
@@ -35,8 +35,8 @@ class BodyTooLargeError(OperationError):
 
 
 class MalformedClientIdError(OperationError):
-    """The path has no client ID; it is not quoted, as it may be a secret."""
+    """The path has no valid client ID; it is not quoted, as it may be a secret."""
 
 
 class MalformedSecretIdError(OperationError):
-    """The path has no secret ID; it is not quoted, as it may be the secret itself."""
+    """The path has no valid secret ID; it is not quoted, as it may be the secret itself."""

@@ -1,4 +1,4 @@
-"""The surface that clients and verifiers see: token endpoint, metadata, health."""
+"""Token surface: token endpoint, metadata, key set and health, for clients and verifiers."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class TokenExchange(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class TokenSurface:
-    """What the routes below need."""
+    """Dependencies of the token routes."""
 
     exchange: TokenExchange
     health: Health
@@ -66,13 +66,12 @@ def token_routes(surface: TokenSurface) -> Blueprint:
     metadata = json.dumps(oauth.metadata(surface.public_url))
 
     def route(path: str, methods: list[str]) -> Callable[[View], View]:
-        """Register a view for any media type; Chalice would refuse one in its own words."""
+        """Register a view for any media type, as Chalice's own refusal is no OAuth error."""
         return lambda view: routes.route(path, methods=methods, content_types=_ANY)(
             _guarded(view, surface.emit)
         )
 
-    # Every method, or API Gateway and Chalice would answer in their own words
-    # before this function is asked.
+    # For every method: API Gateway's and Chalice's own refusals are no OAuth errors.
     @route("/oauth2/token", _METHODS)
     def token() -> Response:
         """RFC 6749 §3.2."""
@@ -90,12 +89,12 @@ def token_routes(surface: TokenSurface) -> Blueprint:
 
     @route("/health", ["GET"])
     def health() -> Response:
-        """Whether this function runs; asks nobody."""
+        """Answer 200 while the function runs; no dependency is checked."""
         return _health(200, {"status": "ok", "region": surface.region})
 
     @route("/health/ready", ["GET"])
     def ready() -> Response:
-        """Whether what this Region's exchange depends on answers."""
+        """Answer 200 if the dependencies of this Region's exchange answer."""
         readiness = surface.health.readiness()
         return _health(
             200 if readiness.ready else _UNAVAILABLE,
@@ -108,7 +107,7 @@ def token_routes(surface: TokenSurface) -> Blueprint:
 
     @route("/health/takeover", ["GET"])
     def takeover() -> Response:
-        """200 only when this Region has taken the traffic over; the routing follows it."""
+        """Answer 200 only if this Region has taken the traffic over; the routing depends on it."""
         took_over = surface.health.took_over()
         return _health(200 if took_over else _UNAVAILABLE, {"took_over": took_over})
 
@@ -116,13 +115,13 @@ def token_routes(surface: TokenSurface) -> Blueprint:
 
 
 def _guarded(view: View, emit: Emit) -> View:
-    """Answer a crash of *view* and tell of it: Chalice would log the error's text."""
+    """Answer and log a crash of *view*; Chalice would log the error's text."""
 
     @wraps(view)
     def guarded() -> Response:
         try:
             return view()
-        except Exception as err:  # noqa: BLE001 - whatever happened, an OAuth answer
+        except Exception as err:  # noqa: BLE001 - every failure gets an OAuth error
             emit(crash(err))
             return _response(oauth.render_error(OAuthServerError()))
 
@@ -153,7 +152,7 @@ def _keys(surface: TokenSurface, request: Request) -> Response:
 
 
 def _has(request: Request, etag: str) -> bool:
-    """Return whether the caller has what *etag* names (RFC 9110 §13.1.2: weak comparison)."""
+    """Return whether the caller has the version *etag* (RFC 9110 §13.1.2: weak comparison)."""
     known = str(request.headers.get("if-none-match") or "")
     return etag in {each.strip().removeprefix("W/") for each in known.split(",")}
 
