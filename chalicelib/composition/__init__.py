@@ -1,8 +1,7 @@
 """
-Composition root: the one place where adapters are constructed and wired.
+Composition root: the only place that constructs and wires adapters.
 
-`token` wires the exchange, `admin` the administrators' side, `admin_function`
-what only the function serves of it, `stores` what both keep in Secrets Manager.
-The function (`app.py`) and the command line use it alike.  A function that
-serves only tokens never imports `admin`.
+`token` wires the exchange, `admin` the administrators' parts, `admin_function` the
+admin surface and the schedule, `stores` the stores in Secrets Manager.  Both `app.py`
+and the command line use it.  A function that serves only tokens never imports `admin`.
 """

@@ -1,4 +1,4 @@
-"""The administrators' side, wired, for the function and for the command line."""
+"""Wiring of the admin surface and the schedule, for the function and the command line."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def app_clients_of(
 
 @dataclass(frozen=True, kw_only=True)
 class AdminParts:
-    """What administrators' operations in *settings*' own Region are made of."""
+    """Parts of administrators' operations in *settings*' own Region."""
 
     settings: Settings
     here: Connections
@@ -59,7 +59,7 @@ class AdminParts:
 
     @cached_property
     def repository(self) -> ClientRepository:
-        """Reads and changes records."""
+        """Repository of the client records."""
         return ClientRepository(
             region=self.settings.own.name,
             other_region=self.settings.other.name,
@@ -81,7 +81,7 @@ class AdminParts:
 
     @property
     def _secondary(self) -> bool:
-        """Whether this is the secondary Region, which writes only while it stands alone."""
+        """True in the secondary Region, which writes only while it stands alone."""
         return self.settings.own == self.settings.secondary
 
     @property
@@ -90,7 +90,7 @@ class AdminParts:
 
     @cached_property
     def app_clients(self) -> AppClientPair:
-        """Makes, aligns and removes app clients."""
+        """App clients of both Regions."""
         return AppClientPair(
             repository=self.repository,
             pools={
@@ -107,7 +107,7 @@ class AdminParts:
 
     @cached_property
     def app_client_rotation(self) -> AppClientRotation:
-        """Rotates the real Cognito secrets."""
+        """Rotation of the real Cognito secrets."""
         return AppClientRotation(
             repository=self.repository,
             app_clients=self.app_clients,
@@ -127,12 +127,12 @@ class AdminParts:
 
     @cached_property
     def deletion(self) -> DeletionAndRestore:
-        """Deletes and restores clients."""
+        """Deletion and restoring of clients."""
         return DeletionAndRestore(repository=self.repository, app_clients=self.app_clients)
 
     @cached_property
     def key_refresh(self) -> KeyRefresh:
-        """Refreshes the snapshot of both pools' keys."""
+        """Refresh of the snapshot of both pools' keys."""
         return KeyRefresh(
             store=key_set(
                 self.here.admin_secrets,
@@ -149,7 +149,7 @@ class AdminParts:
 
     @cached_property
     def survey(self) -> Survey:
-        """Looks for drift."""
+        """Survey of drift."""
         return Survey(
             repository=self.repository,
             app_clients=self.app_clients,
@@ -166,7 +166,7 @@ class AdminParts:
 
     @cached_property
     def reconcile(self) -> Reconciler:
-        """Looks for drift and repairs it."""
+        """Survey and repair of drift."""
         repository = self.repository
         return Reconciler(
             survey=self.survey,

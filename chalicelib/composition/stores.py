@@ -10,17 +10,17 @@ from chalicelib.settings import RegionSettings, Settings
 
 
 def state_store(client: Connect, *, settings: Settings, random_bytes: RandomBytes) -> StateSecret:
-    """Return the state of the Region that *client* connects to."""
+    """Return the store of the Region state in the Region that *client* connects to."""
     return StateSecret(client=client, prefix=settings.secret_prefix, random_bytes=random_bytes)
 
 
 def deployment_key(client: Connect, *, settings: Settings) -> DeploymentKeySecret:
-    """Return the deployment key, as that Region has it."""
+    """Return the store of the deployment key in the Region that *client* connects to."""
     return DeploymentKeySecret(client=client, prefix=settings.secret_prefix)
 
 
 def record_reader(client: Connect, *, settings: Settings) -> ClientSecretsReader:
-    """Return the client records of that Region, to be read."""
+    """Return a reader of the client records in the Region that *client* connects to."""
     return ClientSecretsReader(client=client, prefix=settings.secret_prefix)
 
 
@@ -34,7 +34,7 @@ def record_store(  # noqa: PLR0913 - both Regions' clients and settings
     random_bytes: RandomBytes,
     promotes: bool = False,
 ) -> ClientSecrets:
-    """Return the client records of *own*, whose replicas are in *other*; see `ClientSecrets`."""
+    """Return the store of *own*'s client records, with replicas in *other*."""
     return ClientSecrets(
         here=here,
         there=there,
@@ -50,7 +50,7 @@ def record_store(  # noqa: PLR0913 - both Regions' clients and settings
 def key_set(
     client: Connect, *, region: RegionSettings, settings: Settings, random_bytes: RandomBytes
 ) -> KeySetSecret:
-    """Return the snapshot of both pools' keys, as *region* has it."""
+    """Return the store of the snapshot of both pools' keys in *region*."""
     return KeySetSecret(
         client=client,
         region=region.name,

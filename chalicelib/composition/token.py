@@ -1,4 +1,4 @@
-"""The exchange, wired: it only reads, and only in its own Region."""
+"""Wiring of the exchange, which only reads, and only in its own Region."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from chalicelib.token.token_cache import TokenCache
 
 KEYS_FRESH_SECONDS: Final = 300
 KEYS_STALE_SECONDS: Final = 86_400
-"""Keys change rarely and none is ever wrong because it is old: an outage leaves verifiers alone."""
+"""Keys change rarely, and an old key is never a wrong one: so verifiers survive an outage."""
 
 
-def token_surface(  # noqa: PLR0913 - what a process has only one of
+def token_surface(  # noqa: PLR0913 - one of each for the process
     *,
     settings: Settings,
     here: Connections,
@@ -36,7 +36,7 @@ def token_surface(  # noqa: PLR0913 - what a process has only one of
     emit: Emit,
 ) -> TokenSurface:
     """Return the token surface of *settings*' own Region, which *here* connects to."""
-    here.exchange_secrets()  # made while Lambda initializes, not in the first request
+    here.exchange_secrets()  # constructed during Lambda's initialization, not in a request
     own, secrets = settings.own, here.exchange_secrets
     fresh, stale = settings.fresh_seconds, settings.stale_seconds
     state = state_store(secrets, settings=settings, random_bytes=random_bytes)

@@ -1,8 +1,8 @@
 """
-The keys that verify tokens of both pools: what counts as one, and how long it is kept.
+Key set of both pools: validation of keys, merging, retirement, JSON.
 
-A key belongs to one issuer, and a verifier must refuse it for another one; so
-the issuer goes with it wherever it goes.
+A key belongs to one issuer, and a verifier must refuse it for another one; so each
+key is stored and published with its issuer.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _LEAST_EXPONENT: Final = 65_537
 _MOST_EXPONENT_BYTES: Final = 8
 
 MOST_KEYS: Final = 24
-"""As many keys one issuer may name; Cognito's pools have two."""
+"""Most keys in one issuer's set; Cognito's pools have two."""
 
 RETIRED_SECONDS: Final = 86_400
-"""A key that its issuer does not name any more is kept for the longest life of a token."""
+"""How long a key that its issuer no longer publishes is kept: the longest life of a token."""
 
 HEARTBEAT_SECONDS: Final = 21_600
-"""How old the stored word that an issuer was seen may get; a version less for each run between."""
+"""Least age at which a new *seen_at* alone is worth a version of the secret."""
 
 _SCHEMA: Final = 1
 _KEY_ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
@@ -44,7 +44,7 @@ class SigningKey:
     """
     An RSA key of one issuer, for RS256; *modulus* and *exponent* as in a JWK (RFC 7518 §6.3).
 
-    *missing_since* is when its issuer was first found not to name it any more.
+    *missing_since* is the first time that its issuer's set was read without it.
     """
 
     key_id: str
@@ -58,7 +58,7 @@ class KeySnapshot:
     """
     The keys of each issuer.
 
-    *seen_at* is when an issuer last named its keys, give or take a heartbeat.
+    *seen_at* is when an issuer last published its keys, exact to `HEARTBEAT_SECONDS`.
     """
 
     keys: Mapping[str, tuple[SigningKey, ...]]
@@ -67,7 +67,7 @@ class KeySnapshot:
 
 @dataclass(frozen=True, slots=True)
 class KeyDocument:
-    """What `/.well-known/jwks.json` answers, and the strong validator of it (RFC 9110 §8.8.3)."""
+    """Body of `/.well-known/jwks.json`, and its strong validator (RFC 9110 §8.8.3)."""
 
     body: str
     etag: str
@@ -78,14 +78,14 @@ EMPTY: Final = KeySnapshot({}, {})
 
 def keys_of(content: object) -> tuple[SigningKey, ...]:
     """
-    Return the keys that an issuer's JWK set (RFC 7517 §5) holds, of the kind that we publish.
+    Return the RS256 keys of at least `LEAST_BITS` in an issuer's JWK set (RFC 7517 §5).
 
     Raises:
-        KeysUnavailableError: If it holds none, or is no JWK set.
+        KeysUnavailableError: If it has none, or is not a JWK set.
     """
     listed = content.get("keys") if isinstance(content, dict) else None
     if not isinstance(listed, list) or len(listed) > MOST_KEYS:
-        raise KeysUnavailableError("It is no set of keys.")
+        raise KeysUnavailableError("It is not a JWK set.")
     found = [key for key in map(_key_of, listed) if key is not None]
     if not found:
         raise KeysUnavailableError(f"It has no RS256 key of at least {LEAST_BITS} bits.")
@@ -95,7 +95,7 @@ def keys_of(content: object) -> tuple[SigningKey, ...]:
 
 
 def _key_of(jwk: object) -> SigningKey | None:
-    """Return what *jwk* is, `None` if it is for something else, or too weak."""
+    """Return *jwk* as a key, `None` if it has another purpose or is too weak."""
     if not isinstance(jwk, dict):
         return None
     if (jwk.get("kty"), jwk.get("alg"), jwk.get("use")) != ("RSA", "RS256", "sig"):
@@ -117,7 +117,7 @@ def _is_sound(key: SigningKey) -> bool:
 
 
 def _number(text: object) -> int:
-    """Return the number that *text* is the one Base64urlUInt of (RFC 7518 §2), else 0."""
+    """Return the number whose Base64urlUInt (RFC 7518 §2) is *text*, 0 if there is none."""
     if not isinstance(text, str) or not _BASE64URL.fullmatch(text):
         return 0
     try:
@@ -132,11 +132,11 @@ def merged(
     before: KeySnapshot, answers: Mapping[str, tuple[SigningKey, ...] | None], now: int
 ) -> KeySnapshot:
     """
-    Return the snapshot after the issuers gave *answers*, `None` where there was none.
+    Return the snapshot after the issuers' *answers*, `None` for an issuer without one.
 
-    An issuer that did not answer keeps all its keys.  A key that is missing
-    from an answer stays for `RETIRED_SECONDS`; so does every key of an issuer
-    that nobody asks any more, because its pool was replaced.
+    An issuer that did not answer keeps all its keys.  A key that is missing from an
+    answer stays for `RETIRED_SECONDS`; so does every key of an issuer that is not in
+    *answers*, because its pool was replaced.
     """
     keys: dict[str, tuple[SigningKey, ...]] = {}
     seen_at = {issuer: at for issuer, at in before.seen_at.items() if issuer in answers}
@@ -168,7 +168,7 @@ def _sorted(keys: Iterable[SigningKey]) -> tuple[SigningKey, ...]:
 
 
 def worth_writing(before: KeySnapshot, after: KeySnapshot) -> bool:
-    """Return whether *after* says something new: versions of a secret are limited."""
+    """Return whether *after* is worth a new version of the secret, as versions are limited."""
     if before.keys != after.keys or before.seen_at.keys() != after.seen_at.keys():
         return True
     return any(
@@ -178,7 +178,7 @@ def worth_writing(before: KeySnapshot, after: KeySnapshot) -> bool:
 
 def document(snapshot: KeySnapshot) -> KeyDocument:
     """
-    Return the JWK set of all keys in *snapshot*; the member `iss` names a key's issuer.
+    Return the JWK set of all keys in *snapshot*; the member `iss` is a key's issuer.
 
     Raises:
         MalformedSecretError: If there are none.
@@ -203,7 +203,7 @@ def document(snapshot: KeySnapshot) -> KeyDocument:
 
 
 def snapshot_to_json(snapshot: KeySnapshot) -> str:
-    """Return *snapshot* as it is stored."""
+    """Return *snapshot* as stored JSON."""
     content = {
         "schema": _SCHEMA,
         "seen_at": dict(snapshot.seen_at),
@@ -228,7 +228,7 @@ def snapshot_from_json(text: str) -> KeySnapshot:
     Return the snapshot that *text* holds.
 
     Raises:
-        MalformedSecretError: If it holds none, or anything that we would not have stored.
+        MalformedSecretError: If it is not valid in every part.
     """
     try:
         content = json.loads(text)
@@ -240,7 +240,7 @@ def snapshot_from_json(text: str) -> KeySnapshot:
         }
         seen_at = {_issuer(issuer): _time(at) for issuer, at in content["seen_at"].items()}
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
-        raise MalformedSecretError(f"It is no snapshot of keys: {type(err).__name__}.") from None
+        raise MalformedSecretError(f"It is not a key snapshot: {type(err).__name__}.") from None
     return KeySnapshot(keys, seen_at)
 
 

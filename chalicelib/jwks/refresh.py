@@ -1,8 +1,8 @@
 """
-Keeps the snapshot of both pools' keys up to date, in the Region that writes.
+Refresh of the snapshot of both pools' keys, in the writer Region.
 
-What it asks for is built from the configured pools, never from a document; an
-issuer that does not answer, or answers nonsense, keeps the keys that it had.
+The URLs are built from the configured pools, never read from a document.  An issuer
+without a valid answer keeps its stored keys.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from chalicelib.model import Versioned, VersionId
 from chalicelib.ports import Clock
 
 FetchKeys = Callable[[], tuple[SigningKey, ...]]
-"""Asks one issuer for its keys; raises `KeysUnavailableError`."""
+"""Fetches one issuer's keys; raises `KeysUnavailableError`."""
 
 
 class KeyStore(Protocol):
-    """Keeps the snapshot in this Region."""
+    """Reads and writes the snapshot in this Region."""
 
     def read(self) -> Versioned[KeySnapshot]:
         """
         Return the snapshot and its version.
 
         Raises:
-            MalformedSecretError: If it is missing, or not what we wrote.
+            MalformedSecretError: If it is missing, or not a valid snapshot.
             StoreUnavailableError, StoreRefusedError
         """
 
     def writable(self) -> bool:
         """
-        Return whether it may be written in this Region: a replica may not.
+        Return whether this Region can write it: a replica is read-only.
 
         Raises:
             StoreUnavailableError, StoreRefusedError
@@ -52,7 +52,7 @@ class KeyStore(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class KeyRefresh:
-    """Asks the *issuers*, and stores what is new."""
+    """Fetches the keys of all *issuers*, and stores a changed snapshot."""
 
     store: KeyStore
     issuers: Mapping[str, FetchKeys] = field(repr=False)
@@ -60,12 +60,12 @@ class KeyRefresh:
 
     def refresh(self) -> dict[str, Any]:
         """
-        Refresh the snapshot; return what was done, for the log.
+        Refresh the snapshot; return the event for the log.
 
-        *outcome*: `written`, `unchanged`, `replica` (it cannot be written in
-        this Region), or the name of an error.  *failed*: the issuers that gave
-        no keys, and why.  *age*: for how many seconds the stored snapshot has
-        not seen one of the issuers, `None` if the snapshot cannot be read.
+        *outcome*: `written`, `unchanged`, `replica` (read-only in this Region), or the
+        name of an error.  *failed*: the issuers without an answer, and why.  *age*:
+        seconds since the stored snapshot last saw the issuer that answered least
+        recently, `None` if the snapshot cannot be read.
         """
         answers: dict[str, tuple[SigningKey, ...] | None] = {}
         failed: dict[str, str] = {}

@@ -1,1 +1,1 @@
-"""One token request, from its parsing to Cognito's answer."""
+"""Token request: parsing, exchange, caches and health."""

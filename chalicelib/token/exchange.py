@@ -1,10 +1,10 @@
 """
-The main path: a client's credentials in, Cognito's access token out.
+Exchange, the main path: a client's credentials in, Cognito's access token out.
 
-The order is the design's, and it matters: parse, checksum (both in `oauth`),
-the Region's state, the record, its status, expiry and addresses, the secret,
-the scope, the token.  Everything that makes a client invalid is looked at on
-every request, however warm the caches, and answered alike after the same work.
+The order of the steps matters: parse, checksum (both in `oauth`), the Region's state,
+the record, the secret, denial, status, expiry and addresses, the scope, the token.
+Every request checks all reasons that make a client invalid, however warm the caches;
+they get the same answer after the same work.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ from chalicelib.token.request_memo import MemoEntry, RequestMemo, TokenKey
 from chalicelib.token.token_cache import TokenCache
 
 TOTAL_SECONDS: Final = 4.5
-"""An answer is given within this time, if only a 503."""
+"""Deadline of an answer, even if it is a 503."""
 
 STORE_SECONDS: Final = 3.5
-"""What one read from Secrets Manager takes at worst (see `aws`)."""
+"""Longest time of one read from Secrets Manager (see `aws.connections`)."""
 
 _REREAD_SECONDS: Final = 5
 _REGION: Final = "region"
@@ -64,7 +64,7 @@ Invalidity = Literal["denied", "disabled", "expired", "address"]
 
 @dataclass(slots=True)
 class Trace:
-    """What an exchange found out on its way, for the one log line it leaves."""
+    """Findings of an exchange, for its one log line."""
 
     client: str | None = None
     secret_id: SecretId | None = None
@@ -73,7 +73,7 @@ class Trace:
     needs_rehash: bool = False
 
     def event(self, outcome: str) -> dict[str, object]:
-        """Return the line's content."""
+        """Return the event for the log."""
         return {
             "event": "exchange",
             "outcome": outcome,
@@ -85,13 +85,13 @@ class Trace:
         }
 
     def repeated(self) -> Trace:
-        """Return what the same request finds that is answered from what is known."""
+        """Return the trace of the same request answered from the caches."""
         return replace(self, cached=True, cognito_requests=0)
 
 
 @dataclass(frozen=True, slots=True)
 class Authenticated:
-    """A record whose client proved to hold *secret*."""
+    """A record whose client authenticated with *secret*."""
 
     record: ClientRecord
     version: VersionId
@@ -121,8 +121,8 @@ class Exchange:
         """
         Return the cached token if exactly *sent* authenticated its client before.
 
-        Whatever can have changed since then is looked at.  `None` says that it
-        has to be exchanged in full; nobody is refused here.
+        It checks everything that can have changed since then.  `None` means that the
+        request needs a full exchange; it refuses no request.
         """
         known = self.request_memo.get(sent)
         if known is None:
@@ -145,13 +145,13 @@ class Exchange:
         """
         Return a token for the client that *request* authenticates.
 
-        It is recognized (see `exchange_repeated`) if it comes again as it was *sent*.
+        It remembers the bytes of *sent*, if given, for `exchange_repeated`.
 
         Raises:
-            InvalidClientError: If it does not, whatever the reason.
-            InvalidScopeError: If it asks for more than it was granted.
-            TemporarilyUnavailableError: If this Region cannot say or do it now.
-            OAuthServerError: If records and Cognito disagree (drift).
+            InvalidClientError: If it authenticates none, for any reason.
+            InvalidScopeError: If the requested scope exceeds the granted one.
+            TemporarilyUnavailableError: If a dependency in this Region does not answer.
+            OAuthServerError: If record and Cognito disagree (drift), or the record is malformed.
         """
         trace = Trace(client=loggable(request.client_id))
         try:
@@ -172,7 +172,7 @@ class Exchange:
         try:
             return caller, self._token(caller, request, deadline, trace)
         except AppClientRefusedError:
-            # A rotation may just have happened; the record knows.
+            # A rotation may just have happened: the record then has a newer app client secret.
             if not self._reread(request.client_id, deadline):
                 raise _drift(caller.record, self.region) from None
         caller = self._authenticate(request, deadline, trace)
@@ -182,15 +182,15 @@ class Exchange:
             raise _drift(caller.record, self.region) from None
 
     def _reread(self, client_id: ClientId, deadline: Countdown) -> bool:
-        """Read a record once more, unless that was done just now; return whether it was."""
+        """Read a record again, unless that was done just now; return whether it was read."""
         if not _time_to_read(deadline):
             raise TemporarilyUnavailableError(reason="drift:out_of_time")
         try:
             return self.records.refresh(client_id, at_least=_REREAD_SECONDS) is not None
         except UnknownClientError:
-            return True  # deleted, and its app client with it: that is no drift
+            return True  # client and app client were deleted: no drift
         except StoreUnavailableError:
-            # What is known may be old, and Cognito right.
+            # The known record may be outdated, so this need not be drift.
             raise TemporarilyUnavailableError(reason="drift:unknown") from None
         except (StoreRefusedError, MalformedSecretError):
             return False
@@ -201,8 +201,8 @@ class Exchange:
         state = self._state(deadline)
         found = self._record(request.client_id, deadline)
         stored = found.value.secrets if found else ()
-        # Verified even where the answer is known by now: the time it takes
-        # must not tell a disabled or denied client from an unknown one.
+        # Verified even if the client is already known to be invalid: the time must not
+        # distinguish a disabled or denied client from an unknown one.
         verified = self.hasher.verify(request.client_id, request.client_secret, stored)
         if found is None:
             raise InvalidClientError(reason="invalid_client:unknown")
@@ -225,7 +225,7 @@ class Exchange:
         record: ClientRecord,
         secret: StoredSecret,
     ) -> Invalidity | None:
-        """Say what makes a client invalid that knows its secret; on every request."""
+        """Return why a client with the right secret is invalid; checked on every request."""
         if client_id in state.denied:
             return "denied"
         if record.status is not Status.ACTIVE:
@@ -241,7 +241,7 @@ class Exchange:
         try:
             return self.states.get(_REGION, load=_time_to_read(deadline))
         except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
-            # Never "nobody is denied".
+            # An unreadable state never means "nobody is denied".
             raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
 
     def _record(self, client_id: ClientId, deadline: Countdown) -> Versioned[ClientRecord] | None:
@@ -285,7 +285,7 @@ class Exchange:
         try:
             return self.endpoint.request_token(app_client, scope, metadata, deadline)
         except TokenNotIssuedError:
-            return None  # one client's trouble must not become the others'
+            return None  # one client's failure must not trip the breaker for the others
         except TokenEndpointUnavailableError:
             self.endpoint_breaker.trip()
             return None
@@ -296,7 +296,7 @@ def _token_key(caller: Authenticated, scope: str) -> TokenKey:
 
 
 def _drift(record: ClientRecord, region: str) -> OAuthError:
-    """Return the answer to Cognito refusing what the record says is right."""
+    """Return the error for an app client or scope in the record that Cognito refuses."""
     app_client = record.app_clients.get(region)
     if isinstance(app_client, AppClient) and app_client.outdated:
         return TemporarilyUnavailableError(reason="pending", retry_after=60)
@@ -308,7 +308,7 @@ def _time_to_read(deadline: Countdown) -> bool:
 
 
 def _narrow(requested: frozenset[str] | None, record: ClientRecord) -> str:
-    """Return the scope to ask Cognito for: what was requested, else all that was granted."""
+    """Return the scope for Cognito: the requested one, or all that was granted."""
     if requested is None:
         return " ".join(sorted(record.scopes))
     if not requested <= frozenset(record.scopes):

@@ -1,4 +1,4 @@
-"""Whether this Region can serve tokens, and whether it has taken the traffic over."""
+"""Health of this Region: readiness to serve tokens, and takeover of the traffic."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TOTAL_SECONDS = 4.0
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """What the exchange depends on, and whether each answers."""
+    """Availability of the exchange's dependencies."""
 
     secrets_manager: bool
     token_endpoint: bool
 
     @property
     def ready(self) -> bool:
-        """Whether tokens can be served without what is cached."""
+        """True if tokens can be served without caches."""
         return self.secrets_manager and self.token_endpoint
 
 
@@ -34,7 +34,7 @@ class Health:
     """Answers `/health/ready` and `/health/takeover`."""
 
     def __init__(self, state: StateStore, endpoint: TokenEndpoint, clock: Clock) -> None:
-        """Ask *state* and *endpoint*, each at most every *CACHED_SECONDS*."""
+        """Check *state* and *endpoint*, each at most once in `CACHED_SECONDS`."""
         self._state = state
         self._endpoint = endpoint
         self._clock = clock
@@ -52,10 +52,10 @@ class Health:
         with self._lock:
             cached = self._cached.get(None)
             if cached is None:
-                cached = self._cached[None] = self._ask()
+                cached = self._cached[None] = self._check()
         return cached
 
-    def _ask(self) -> Readiness:
+    def _check(self) -> Readiness:
         deadline = Countdown(self._clock, _TOTAL_SECONDS)
         return Readiness(
             secrets_manager=self._secrets_manager(),
@@ -66,17 +66,17 @@ class Health:
         try:
             self._state.read()
         except StoreThrottledError:
-            return True  # it answers
+            return True  # throttling is an answer
         except ServiceError:
             return False
         return True
 
     def took_over(self) -> bool:
         """
-        Return whether this Region has taken the traffic; `False` if nobody can say.
+        Return whether this Region has taken the traffic; `False` if that is unknown.
 
-        What was last known counts for long: traffic must not move because
-        Secrets Manager is out of order here.
+        The last known answer counts for a day: traffic must not move because of an
+        outage of Secrets Manager here.
         """
         try:
             return self._took_over.get(None)

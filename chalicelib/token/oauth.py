@@ -1,7 +1,7 @@
 """
-The token endpoint's language: requests in, responses out.  Pure.
+OAuth requests and responses of the token endpoint, as pure functions.
 
-Strict to RFC 6749; what the standard leaves open is decided in ADR 3.
+They are strict to RFC 6749; ADR 3 decides the questions that it leaves open.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _MAX_PARAMETERS = 32
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 6749 §3.3: tokens of NQCHAR, a single space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
-# What may only stand in the body or the header; a URI ends up in logs (§2.3.1).
+# Parameters for the body or the header only, as logs record URIs (§2.3.1).
 _NEVER_IN_URI = frozenset(
     {"client_id", "client_secret", "client_assertion", "access_token", "grant_type", "scope"}
 )
@@ -47,11 +47,10 @@ _NEVER_IN_URI = frozenset(
 @dataclass(slots=True)  # one is made for every request, which takes a frozen one four times as long
 class HttpRequest:
     """
-    What the gateway received, before anything was made of it.
+    Unparsed request, as the gateway received it.
 
-    *authorization* holds the values of all `Authorization` headers, *query*
-    the names of all query parameters.  *source_ip* is the gateway's own word,
-    never a header's.
+    *authorization* holds the values of all `Authorization` headers, *query* the names
+    of all query parameters.  *source_ip* comes from the gateway, never from a header.
     """
 
     content_type: str | None
@@ -63,7 +62,7 @@ class HttpRequest:
 
 @dataclass(frozen=True, slots=True)
 class HttpResponse:
-    """What is sent back."""
+    """Response for the gateway."""
 
     status_code: int
     headers: Mapping[str, str]
@@ -72,12 +71,12 @@ class HttpResponse:
 
 def parse(request: HttpRequest) -> TokenRequest:
     """
-    Return the token request that *request* carries, its caller not authenticated.
+    Return the token request in *request*; its caller is not authenticated yet.
 
-    A secret whose checksum is wrong is refused here: a typo costs no hash.
+    It refuses a secret with a wrong checksum: a typo costs no hash.
 
     Raises:
-        OAuthError: As RFC 6749 §5.2 says.
+        OAuthError: As in RFC 6749 §5.2.
     """
     if request.query and _NEVER_IN_URI.intersection(request.query):
         raise InvalidRequestError("Parameters belong in the body, never in the URI.")
@@ -126,7 +125,7 @@ def _parse_form(request: HttpRequest) -> dict[str, str]:
 
 
 def _check_content_type(content_type: str) -> None:
-    """Refuse *content_type* unless it says what is expected, in other words."""
+    """Refuse *content_type* unless it is a form in UTF-8, however it is spelled."""
     media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
     if media_type != FORM:
         raise InvalidRequestError(f"The Content-Type must be {FORM}.")
@@ -137,7 +136,7 @@ def _check_content_type(content_type: str) -> None:
 
 
 def _is_encoded(text: str) -> bool:
-    """Whether decoding *text* can change it, or has to refuse it."""
+    """Return whether decoding *text* can change it, or has to refuse it."""
     return "%" in text or "+" in text or "\0" in text
 
 
@@ -181,18 +180,18 @@ def _client_authentication(
         client_id, client_secret = form["client_id"], form["client_secret"]
     if not (_is_vschar(client_id) and _is_vschar(client_secret)):
         raise InvalidRequestError("The client credentials have characters that none can have.")
-    # Neither our secrets nor Cognito's have a space: one that arrives was a
-    # plus sign, sent by a client that does not form-encode what it should.
+    # Neither our secrets nor Cognito's have a space: it was a plus sign, sent by a
+    # client that does not form-encode its credentials.
     return client_id, client_secret.replace(" ", "+")
 
 
 def _is_vschar(text: str) -> bool:
-    """Whether *text* is of visible ASCII characters and spaces (RFC 6749 Appendix A.1, A.2)."""
+    """Return whether *text* is visible ASCII and spaces (RFC 6749 Appendix A.1, A.2)."""
     return text.isascii() and text.isprintable()
 
 
 def _parse_basic(header: str) -> tuple[str, str]:
-    """Return the two halves of Basic credentials (RFC 7617, RFC 6749 §2.3.1)."""
+    """Return client ID and client secret of Basic credentials (RFC 7617, RFC 6749 §2.3.1)."""
     scheme, _, encoded = header.strip(" \t").partition(" ")
     if scheme.lower() != "basic":
         raise InvalidClientError(
@@ -205,7 +204,7 @@ def _parse_basic(header: str) -> tuple[str, str]:
     except (binascii.Error, ValueError):
         raise InvalidRequestError("The Authorization header is not well-formed.") from None
     client_id, colon, client_secret = decoded.partition(":")
-    # Python lets bits that nobody sees pass even when it is strict.
+    # Python's strict mode accepts unused trailing bits: the encoding must be canonical.
     if not colon or binascii.b2a_base64(raw, newline=False) != encoded.encode():
         raise InvalidRequestError("The Authorization header is not well-formed.")
     if not _is_encoded(decoded):
@@ -223,13 +222,13 @@ def _parse_scope(text: str | None) -> frozenset[str] | None:
 
 
 def is_scope(text: str) -> bool:
-    """Whether *text* is one or more scope tokens with single spaces between."""
+    """Return whether *text* is one or more scope tokens with single spaces between."""
     return bool(_SCOPE.fullmatch(text))
 
 
 def render(response: TokenResponse) -> HttpResponse:
     """Return the successful response (RFC 6749 §5.1)."""
-    # A token has nothing that JSON escapes, and looking for that is a tenth of an exchange's time.
+    # A token needs no JSON escapes; searching for them takes a tenth of an exchange's time.
     body = (
         f'{{"access_token":"{response.access_token}","token_type":"Bearer",'
         f'"expires_in":{response.expires_in},"scope":{_encode(response.scope)}}}'
@@ -243,7 +242,7 @@ def render_error(error: OAuthError) -> HttpResponse:
     return _error_response(error.status_code, error.error, error.description, retry_after)
 
 
-@lru_cache(maxsize=64)  # there are not many, and none says anything of its request
+@lru_cache(maxsize=64)  # there are few, and none depends on the content of its request
 def _error_response(
     status_code: int, error: str, description: str, retry_after: int | None
 ) -> HttpResponse:
@@ -263,8 +262,8 @@ def metadata(public_url: str) -> dict[str, object]:
     """
     Return the authorization server metadata (RFC 8414) of *public_url*.
 
-    The tokens are Cognito's and name Cognito as their issuer: validate them
-    against the pools, not against this document.
+    The tokens are Cognito's, and so is their issuer: verifiers use the pools' metadata,
+    not this document.
     """
     return {
         "issuer": public_url,

@@ -1,9 +1,9 @@
 """
-Requests that came before, byte for byte, and what was found out about them.
+Memo of authenticated requests, keyed by a MAC of their bytes.
 
-A machine client sends the same bytes every time.  What they say, and that
-their secret fits the stored hash, does not change with the hour: it is worked
-out once.  Everything that can change is looked at again (`Exchange.exchange_repeated`).
+A machine client sends the same bytes every time.  Their meaning, and the match of
+secret and stored hash, do not change: they are computed once.  Everything that can
+change is checked again (`Exchange.exchange_repeated`).
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ TokenKey = tuple[ClientId, SecretId, VersionId, str]
 @dataclass(frozen=True, slots=True)
 class MemoEntry:
     """
-    What the bytes of a request proved when they were looked at in full.
+    Result of one full exchange.
 
-    It holds neither the bytes nor the secret in them.  *secret* is the stored
-    one that they fitted, *event* what is logged each time.
+    It holds neither the request's bytes nor the secret in them.  *secret* is the
+    stored one that matched, *event* the log event of each repetition.
     """
 
     token_key: TokenKey
@@ -42,12 +42,11 @@ class MemoEntry:
 
 class RequestMemo:
     """
-    A bounded memory of requests whose client was authenticated in this process.
+    A bounded memo of requests whose client was authenticated in this process.
 
-    They are found by Python's hash, which costs a new request next to nothing,
-    and told apart by a MAC whose key never leaves the process (BLAKE2b's, RFC
-    7693; an HMAC takes twice its time).  No request without a right secret
-    enters it.
+    Python's hash finds an entry, and costs a new request next to nothing.  A MAC whose
+    key never leaves the process identifies it (BLAKE2b's, RFC 7693; an HMAC takes
+    twice its time).  Only requests with a right secret enter the memo.
     """
 
     def __init__(self, random_bytes: RandomBytes, remembered: int = REMEMBERED) -> None:
@@ -58,7 +57,7 @@ class RequestMemo:
         self._lock = Lock()
 
     def get(self, request: HttpRequest) -> MemoEntry | None:
-        """Return what is known of *request*'s bytes, `None` if they are new."""
+        """Return the entry of *request*'s bytes, `None` if they are new."""
         key = _hash(request)
         if key is None:
             return None
@@ -69,7 +68,7 @@ class RequestMemo:
         return known[1]
 
     def put(self, request: HttpRequest, found: MemoEntry) -> None:
-        """Remember what was *found* out about *request*'s bytes."""
+        """Remember *found* as the entry of *request*'s bytes."""
         key = _hash(request)
         if key is not None:
             known = self._mac(request), found
@@ -77,9 +76,9 @@ class RequestMemo:
                 self._requests[key] = known
 
     def _mac(self, request: HttpRequest) -> bytes:
-        """Return a MAC of all that is parsed."""
+        """Return a MAC of all parts of *request* that are parsed."""
         if self._process_key is None:
-            # Not at import: a SnapStart snapshot must not share it.
+            # Not made at import: processes must not share it through a SnapStart snapshot.
             self._process_key = self._random_bytes(32)
         authorization = request.authorization[0] if request.authorization else ""
         content_type = request.content_type or ""
@@ -94,7 +93,7 @@ class RequestMemo:
 
 
 def _hash(request: HttpRequest) -> int | None:
-    """Return Python's hash of all that is parsed, `None` for what is unusual."""
+    """Return Python's hash of all parts that are parsed, `None` for an unusual request."""
     if request.query or len(request.authorization) > 1 or len(request.body) > MAX_BODY_BYTES:
         return None
     return hash((*request.authorization, request.content_type, request.body))
