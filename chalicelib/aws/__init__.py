@@ -1,1 +1,1 @@
-"""AWS: the only importer of botocore and requests; implements the ports."""
+"""AWS: implementations of the ports; the only importer of botocore and requests."""

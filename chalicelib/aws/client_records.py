@@ -1,4 +1,4 @@
-"""Client records, the Region's state and the deployment key in Secrets Manager."""
+"""Client records in Secrets Manager."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class _Encryption(TypedDict, total=False):
 
 
 Connect = Callable[[], "SecretsManagerClient"]
-"""Returns an AWS client, made when it is first asked for."""
+"""Returns an AWS client, constructed at the first call."""
 
 
 def client_secret_name(prefix: str, client_id: ClientId) -> str:
@@ -71,18 +71,18 @@ def client_secret_name(prefix: str, client_id: ClientId) -> str:
 
 
 def encrypted_with(kms_key: str | None) -> _Encryption:
-    """Return the argument that has a new secret encrypted with *kms_key*, if there is one."""
+    """Return the argument for a new secret's encryption with *kms_key*, if there is one."""
     return {} if kms_key is None else {"KmsKeyId": kms_key}
 
 
 def replicas_in(region: str, kms_key: str | None) -> list[ReplicaRegionTypeTypeDef]:
-    """Return the argument that has a secret replicated to *region*, encrypted with *kms_key*."""
+    """Return the argument for a secret's replica in *region*, encrypted with *kms_key*."""
     return [{"Region": region, **encrypted_with(kms_key)}]
 
 
 @dataclass(frozen=True, slots=True)
 class ClientSecretsReader:
-    """`RecordReader` on Secrets Manager: all that the exchange may do."""
+    """`RecordReader` on Secrets Manager, with the permissions of the exchange."""
 
     client: Connect = field(repr=False)
     prefix: str
@@ -101,11 +101,10 @@ class ClientSecrets:
     """
     `RecordStore` on Secrets Manager.
 
-    *here* connects to this Region, *there* to the other one, whose name is
-    *other_region*.  With *promotes*, for the Region that stands in for the
-    other one, a replica becomes a secret of its own when it is first written.
-    New secrets are encrypted with *kms_key*, their replicas with
-    *replica_kms_key*, by default with the Region's `aws/secretsmanager`.
+    *here* connects to this Region, *there* to *other_region*.  With *promotes*, for
+    the secondary Region, the first write to a replica promotes it.  *kms_key*
+    encrypts new secrets, *replica_kms_key* their replicas; `None` means the Region's
+    `aws/secretsmanager`.
     """
 
     here: Connect = field(repr=False)
@@ -139,7 +138,7 @@ class ClientSecrets:
             if code(err) == "ResourceExistsException":
                 raise ClientExistsError from None
             if code(err) == "InvalidRequestException":
-                # A secret of that name is still being deleted.
+                # Secrets Manager is still deleting a secret of that name.
                 raise StoreUnavailableError("Secrets Manager: InvalidRequestException") from None
             raise refused(err) from None
         return VersionId(answer["VersionId"])
@@ -159,23 +158,23 @@ class ClientSecrets:
         return version
 
     def _write(self, name: str, call: Callable[[], T], shows: str | None = "ARN") -> T:
-        """Make a *call* that writes the secret *name*; if that is a replica, promote it first."""
+        """Make a *call* that writes the secret *name*; if that is a replica, promote it."""
         try:
             return ask(call, shows)
         except ClientError as err:
-            # AWS says the same of a replica, and of parameters that are wrong.
+            # AWS's code for a write to a replica is that for wrong parameters.
             if not (self.promotes and code(err) == NOT_ON_A_REPLICA and self._promote(name)):
                 raise
         try:
             return ask(call, shows)
         except ClientError as err:
             if code(err) == NOT_ON_A_REPLICA:
-                # Promoted a moment ago; how soon that is known everywhere is not documented.
+                # Promoted a moment ago; AWS does not document how soon that takes effect.
                 raise StoreUnavailableError("Secrets Manager: being promoted") from None
             raise
 
     def _promote(self, name: str) -> bool:
-        """Make the replica *name* a secret of its own; return whether it was one."""
+        """Promote the replica *name*; return whether it was a replica."""
         try:
             ask(lambda: self.here().stop_replication_to_replica(SecretId=name))
         except ClientError as err:
@@ -185,11 +184,11 @@ class ClientSecrets:
         return True
 
     def _update_listing(self, record: ClientRecord) -> None:
-        """Bring what lists show up to date; it follows the record and never leads it."""
-        for tell in (self._tag, self._rename):
-            # The record is written, and it alone decides; `reconcile` mends the rest.
+        """Update tags and description after the record, never before it."""
+        for update in (self._tag, self._rename):
+            # The record is written and authoritative; `reconcile` repairs the listing.
             try:
-                tell(record)
+                update(record)
             except ClientError:
                 continue
             except NO_ANSWER:
@@ -197,14 +196,14 @@ class ClientSecrets:
 
     def _tag(self, record: ClientRecord) -> None:
         name = self._name(record.client_id)
-        # There is nothing in the answer.
+        # The answer is empty.
         self._write(
             name, lambda: self.here().tag_resource(SecretId=name, Tags=tags(record)), shows=None
         )
 
     def _rename(self, record: ClientRecord) -> None:
-        name, shown = self._name(record.client_id), description(record)
-        self._write(name, lambda: self.here().update_secret(SecretId=name, Description=shown))
+        name, text = self._name(record.client_id), description(record)
+        self._write(name, lambda: self.here().update_secret(SecretId=name, Description=text))
 
     def describe(self, client_id: ClientId) -> Versioned[ClientSummary]:
         """See `RecordStore.describe`."""
@@ -234,7 +233,7 @@ class ClientSecrets:
                 lambda: self.here().delete_secret(
                     SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
                 ),
-                # What is answered where there is no secret is not documented.
+                # AWS does not document the answer for a secret that does not exist.
                 shows=None,
             )
         except ClientError as err:
@@ -244,7 +243,7 @@ class ClientSecrets:
     def replicate(self, client_id: ClientId) -> None:
         """See `RecordStore.replicate`."""
         if self._replica_status(client_id) is not None:
-            # Asking again for a replica that exists is an error, or adds a second status.
+            # A second request for a replica is an error, or adds a second status.
             return
         try:
             ask(
@@ -257,7 +256,7 @@ class ClientSecrets:
             raise refused(err) from None
 
     def _replica_status(self, client_id: ClientId) -> str | None:
-        """Return what this Region says of the replica, `None` if there is none."""
+        """Return the replica's status as this Region has it, `None` if there is no replica."""
         try:
             here = ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
         except ClientError as err:
@@ -302,7 +301,7 @@ class ClientSecrets:
         summaries = (
             _summary(secret["Name"].removeprefix(start), secret)
             for secret in answer["SecretList"]
-            # The filter ignores case; our prefix does not.
+            # Secrets Manager's filter ignores case.
             if secret["Name"].startswith(start) and "DeletedDate" not in secret
         )
         return Page(tuple(summaries), answer.get("NextToken"))
@@ -333,7 +332,7 @@ class ClientSecrets:
                     record = record_json.record_from_json(value.get("SecretString", ""))
                     found[client_id] = Versioned(record, VersionId(value["VersionId"]))
                 else:
-                    # It was written in this moment, while labels moved.
+                    # Its labels were moving: somebody was writing it.
                     found[client_id] = self.read(client_id)
             except UnknownClientError:
                 continue
@@ -363,7 +362,7 @@ class ClientSecrets:
                 )
             )
         except ClientError as err:
-            # InvalidRequestException: marked already.
+            # InvalidRequestException: already marked.
             if code(err) not in {"ResourceNotFoundException", "InvalidRequestException"}:
                 raise refused(err) from None
 
@@ -375,7 +374,7 @@ class ClientSecrets:
         except ClientError as err:
             if code(err) == "ResourceNotFoundException":
                 raise UnknownClientError from None
-            # InvalidRequestException: there is no mark.
+            # InvalidRequestException: not marked.
             if code(err) != "InvalidRequestException":
                 raise refused(err) from None
 
@@ -386,19 +385,19 @@ class ClientSecrets:
 def _summary(
     client_id: str, secret: SecretListEntryTypeDef | DescribeSecretResponseTypeDef
 ) -> ClientSummary:
-    shown = {tag.get("Key", ""): tag.get("Value", "") for tag in secret.get("Tags", [])}
+    values = {tag.get("Key", ""): tag.get("Value", "") for tag in secret.get("Tags", [])}
     return ClientSummary(
         client_id=ClientId(client_id),
         client_name=secret.get("Description", ""),
-        status=shown.get("surrogate:status", "unknown"),
-        origin=shown.get("surrogate:origin", "unknown"),
-        created_at=_number(shown.get("surrogate:created-at")) or 0,
-        expires_at=_number(shown.get("surrogate:expires-at")),
+        status=values.get("surrogate:status", "unknown"),
+        origin=values.get("surrogate:origin", "unknown"),
+        created_at=_number(values.get("surrogate:created-at")) or 0,
+        expires_at=_number(values.get("surrogate:expires-at")),
     )
 
 
 def _number(text: str | None) -> int | None:
-    """Return the number that a tag holds; people can edit tags, so it may be none."""
+    """Return the number in a tag; `None` if it is 0, or if somebody edited the tag."""
     return int(text) or None if text and text.isdecimal() else None
 
 
@@ -408,12 +407,12 @@ def description(record: ClientRecord) -> str:
 
 
 def tags(record: ClientRecord) -> Sequence[TagTypeDef]:
-    """Return what lists show of *record*, so that listing decrypts nothing."""
-    shown = {
+    """Return the tags of *record*'s secret, so that lists need no decryption."""
+    values = {
         "surrogate:kind": "client",
         "surrogate:status": record.status,
         "surrogate:origin": record.origin,
         "surrogate:created-at": str(record.created_at),
         "surrogate:expires-at": str(record.expires_at or 0),
     }
-    return [{"Key": key, "Value": value} for key, value in shown.items()]
+    return [{"Key": key, "Value": value} for key, value in values.items()]

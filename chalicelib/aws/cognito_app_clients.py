@@ -1,4 +1,4 @@
-"""Cognito's app clients: one per surrogate and Region, named after the surrogate."""
+"""App clients in Cognito: one per surrogate and Region, named after the surrogate."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ if TYPE_CHECKING:
 _THROTTLED = frozenset(
     {"TooManyRequestsException", "ThrottlingException", "Throttling", "RequestLimitExceeded"}
 )
-# What botocore raises over an answer that is not UTF-8, or JSON but no object;
-# and what we do over one that lacks a member.
-_TRIPPED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+# Errors of botocore about an answer that is not UTF-8, or not a JSON object, and our
+# errors about one that lacks a member.
+_UNUSABLE_ANSWER = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _RESOURCE_SERVERS_PER_PAGE = 50
@@ -70,12 +70,12 @@ T = TypeVar("T")
 
 
 def app_client_name(prefix: str, client_id: ClientId) -> str:
-    """Return the name of *client_id*'s app client: the mark of what is ours."""
+    """Return the name of *client_id*'s app client: our mark."""
     return f"{prefix}-{client_id}"
 
 
 def _ask(call: Callable[[], T]) -> T:
-    """Make an AWS call, and take from its answer what must be in it."""
+    """Make an AWS call, and translate its errors."""
     try:
         return call()
     except ClientError as err:
@@ -86,13 +86,13 @@ def _ask(call: Callable[[], T]) -> T:
         if status >= _SERVER_ERROR or code == "InternalErrorException":
             raise AppClientsUnreachableError(code) from None
         raise AppClientsRefusedError(code) from None
-    except (BotoCoreError, ResponseParserError, *_TRIPPED) as err:
-        # Unreachable, or an answer that is none.
+    except (BotoCoreError, ResponseParserError, *_UNUSABLE_ANSWER) as err:
+        # Unreachable, or an unusable answer.
         raise AppClientsUnreachableError(type(err).__name__) from None
 
 
 Connect = Callable[[], "CognitoIdentityProviderClient"]
-"""Returns an AWS client, made when it is first asked for."""
+"""Returns an AWS client, constructed at the first call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +100,7 @@ class PoolAppClients:
     """
     `AppClients` of one user pool.
 
-    *client* may repeat a call, *once* never does.
+    *client* may retry a call, *once* never does.
     """
 
     client: Connect = field(repr=False)
@@ -134,8 +134,8 @@ class PoolAppClients:
                 UserPoolId=self.user_pool_id,
                 ClientName=app_client_name(self.prefix, client_id),
                 GenerateSecret=True,
-                # Left out, Cognito switches on flows for users; this one is of
-                # no use to anybody who has no user's refresh token.
+                # Without this parameter, Cognito enables flows for users; this flow is
+                # useless without a user's refresh token.
                 ExplicitAuthFlows=["ALLOW_REFRESH_TOKEN_AUTH"],
                 PreventUserExistenceErrors="ENABLED",
                 AllowedOAuthFlows=_FLOWS,
@@ -147,7 +147,7 @@ class PoolAppClients:
         )
         app_client_id, client_secret = made.get("ClientId"), made.get("ClientSecret")
         if not app_client_id or not client_secret:
-            raise AppClientsUnreachableError("an answer that is none")
+            raise AppClientsUnreachableError("an unusable answer")
         return AppClientId(app_client_id), client_secret
 
     def delete(self, app_client_id: AppClientId) -> None:
@@ -166,7 +166,7 @@ class PoolAppClients:
         """See `AppClients.describe`."""
         described = self._described(app_client_id)
         unit = described.get("TokenValidityUnits", {}).get("AccessToken", "hours")
-        # The flows are there, and of no effect, while the switch for them all is off.
+        # The flows have no effect while the switch for them all is off.
         flows = described.get("AllowedOAuthFlows", [])
         enabled = described.get("AllowedOAuthFlowsUserPoolClient", False)
         return AppClientView(
@@ -188,7 +188,7 @@ class PoolAppClients:
 
     def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:
         """See `AppClients.align`."""
-        # What is left out is reset: read, modify, write.
+        # UpdateUserPoolClient resets omitted parameters: read, modify, write.
         described = self._described(app_client_id)
         wanted: dict[str, Any] = {
             name: value for name, value in described.items() if name in _UPDATABLE
@@ -277,7 +277,7 @@ class PoolAppClients:
 
 
 def _of_app_client(call: Callable[[], T]) -> T:
-    """Make a call that names one app client."""
+    """Make an AWS call about one app client."""
     try:
         return _ask(call)
     except AppClientsRefusedError as err:

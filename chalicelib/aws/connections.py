@@ -1,9 +1,10 @@
 """
-AWS clients with bounded patience, and no proxy from the environment.
+AWS clients with short timeouts, and without proxies from the environment.
 
-The worst case of a call for the exchange is two tries, each of 0.25 seconds for
-every address that the name has and 0.75 for the answer, and up to one second of
-botocore's backoff between.  Up to five addresses that is `exchange.STORE_SECONDS`.
+A call of the exchange makes at most two attempts, with botocore's pause of up to one
+second in between.  An attempt takes up to 0.25 seconds for each address of the name,
+and 0.75 for the answer: in all 3 seconds with one address, 3.5 with five that do not
+connect (`exchange.STORE_SECONDS`).
 """
 
 from __future__ import annotations
@@ -27,8 +28,7 @@ if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-# `retries` in standard mode come with botocore's retry quota: when many calls
-# fail, retrying stops before it becomes a stampede.
+# Standard mode includes botocore's retry quota: when many calls fail, retries stop.
 _EXCHANGE = Config(
     connect_timeout=0.25,
     read_timeout=0.75,
@@ -41,34 +41,33 @@ _ADMIN = Config(
     retries={"mode": "standard", "total_max_attempts": 2},
     proxies={},
 )
-# For what must not be repeated blindly: a second CreateUserPoolClient makes a
-# second app client.
+# For calls without retries: a second CreateUserPoolClient makes a second app client.
 _ADMIN_ONCE = _ADMIN.merge(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
 
 UNREACHABLE: Final = (NoConnectionError, HTTPClientError)
-"""What botocore raises where nobody answers: neither of the two is the other's base."""
+"""botocore's errors for an unreachable endpoint; neither is the base of the other."""
 
 LOST_SECONDS: Final = 5.0
-"""How long a Region that did not answer is taken for lost by administrators' calls."""
+"""How long the circuit breaker of admin calls is open after a Region did not answer."""
 
 C = TypeVar("C", bound=BaseClient)
 
-# botocore's own session: boto3 adds resources and transfers, which nothing here uses and
-# which a cold start would import.  One for all, since each reads AWS's endpoints for itself.
+# botocore's session: boto3 adds resources and transfers, which nothing here uses, to a
+# cold start's imports.  One for all clients, as each session loads AWS's endpoints.
 _session: Final = cache(get_session)
 
 
 class Connections:
     """
-    The AWS clients of one Region, each made when it is first asked for.
+    The AWS clients of one Region, each constructed at its first use.
 
-    With *lost*, administrators' calls fail together: when one finds the Region
-    out of reach, those of the next seconds do not wait for it again, so that an
+    With the circuit breaker *lost*, administrators' calls fail together: after one
+    does not reach the Region, those of the next seconds fail at once, so that an
     operation of many calls ends in time.
 
-    *require_time* is called before each of their requests, repeated ones as
-    well; what it raises ends the call.
+    They call *require_time* before each of their requests, retries included; an
+    error of it ends the call.
     """
 
     def __init__(
@@ -93,11 +92,11 @@ class Connections:
         def require_time(**_: object) -> None:
             self._require_time()
 
-        # Not before-call, which comes once however often a request is repeated.
+        # Not before-call, which botocore emits once, however many retries follow.
         client.meta.events.register("before-send", require_time)
-        return self._together(client)
+        return self._with_breaker(client)
 
-    def _together(self, client: C) -> C:
+    def _with_breaker(self, client: C) -> C:
         lost = self._lost
         if lost is None:
             return client
@@ -110,7 +109,7 @@ class Connections:
             if isinstance(caught_exception, UNREACHABLE):
                 lost.trip()
             elif caught_exception is None:
-                lost.reset()  # the second try arrived
+                lost.reset()  # the second attempt got an answer
 
         client.meta.events.register("before-call", refuse_if_lost)
         client.meta.events.register("needs-retry", note_if_lost)

@@ -1,4 +1,4 @@
-"""HTTP to Cognito, for what the SDK does not do: pooled, without a proxy, bounded."""
+"""HTTP client for Cognito's public endpoints: pooled, without a proxy, bounded."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _CHUNK_BYTES = 4_096
 
 
 class TooMuchError(Exception):
-    """An answer is longer, or takes longer, than it may."""
+    """An answer exceeds its size limit or its deadline."""
 
 
 class SharedContextAdapter(HTTPAdapter):
     """
     An adapter whose connections share one TLS context.
 
-    requests would load the CA bundle anew for every connection (15 ms), and
-    widen the context's trust by it; the hooks below leave the context alone.
+    requests would load its CA bundle into the context for every connection, which
+    takes 15 ms and widens the context's trust; the hooks below leave it unchanged.
     """
 
     def __init__(self, context: ssl.SSLContext, retry: Retry) -> None:
@@ -33,20 +33,20 @@ class SharedContextAdapter(HTTPAdapter):
         super().__init__(max_retries=retry)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - as requests
-        """Have connections use the context."""
+        """Construct a pool manager whose connections use the context."""
         super().init_poolmanager(*args, ssl_context=self._context, **kwargs)
 
     def build_connection_pool_key_attributes(self, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-        """Keep a connection by its host and the context, and nothing else."""
+        """Return the host and the context as the only key of a pooled connection."""
         host, _ = super().build_connection_pool_key_attributes(*args, **kwargs)
         return host, {"ssl_context": self._context}
 
     def cert_verify(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
-        """Leave the connection alone: the context verifies certificate and host name."""
+        """Do nothing: the context verifies certificate and host name."""
 
 
 def wary_session(retry: Retry) -> requests.Session:
-    """Return a session that takes nothing from the environment and keeps no cookies."""
+    """Return a session without settings from the environment, and without cookies."""
     session = requests.Session()
     session.trust_env = False  # no proxy, no .netrc, no other CA bundle
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
@@ -64,8 +64,8 @@ def bounded_body(response: requests.Response, most_bytes: int, deadline: Deadlin
         TooMuchError: If it is longer than *most_bytes*, or *deadline* ends first.
     """
     content = bytearray()
-    # `iter_content` would wait until a chunk is full, however slowly it comes;
-    # `read1` returns with what is there.
+    # `iter_content` would wait until a chunk is full, however slowly it arrives;
+    # `read1` returns the bytes that have arrived.
     while chunk := response.raw.read1(_CHUNK_BYTES, decode_content=True):
         content += chunk
         if len(content) > most_bytes or not deadline.remaining():

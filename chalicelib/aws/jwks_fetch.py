@@ -1,4 +1,4 @@
-"""A user pool's keys, from where Cognito publishes them."""
+"""Key set of a user pool, fetched from Cognito."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from chalicelib.errors import KeysUnavailableError
 from chalicelib.jwks import document as jwks
 from chalicelib.jwks.document import SigningKey
 from chalicelib.ports import Clock
+from chalicelib.timing import Countdown
 
 _CONNECT_SECONDS = 1.0
 _READ_SECONDS = 2.0
@@ -29,20 +30,11 @@ _RETRY = Retry(
 )
 
 
-class _Patience:
-    def __init__(self, clock: Clock) -> None:
-        self._clock = clock
-        self._ends = clock() + _TOTAL_SECONDS
-
-    def remaining(self) -> float:
-        return max(0.0, self._ends - self._clock())
-
-
 class PoolKeys:
-    """`FetchKeys` at *url*, which the settings made of a Region and a pool."""
+    """`FetchKeys` at *url*, which the settings derive from a Region and a pool."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        """Ask *url*."""
+        """Fetch from *url*."""
         self._url = url
         self._clock = clock
 
@@ -55,9 +47,9 @@ class PoolKeys:
         Return the pool's keys.
 
         Raises:
-            KeysUnavailableError: If they do not come, or are not what they should be.
+            KeysUnavailableError: If there is no valid answer in time.
         """
-        deadline = _Patience(self._clock)
+        deadline = Countdown(self._clock, _TOTAL_SECONDS)
         try:
             with self._session.get(
                 self._url,
@@ -76,4 +68,4 @@ class PoolKeys:
         try:
             return jwks.keys_of(json.loads(content))
         except (ValueError, RecursionError):
-            raise KeysUnavailableError("It is no JSON.") from None
+            raise KeysUnavailableError("It is not JSON.") from None

@@ -1,4 +1,4 @@
-"""The snapshot of both pools' keys in Secrets Manager, replicated like the records."""
+"""Snapshot of both pools' keys in Secrets Manager, replicated like the records."""
 
 from __future__ import annotations
 

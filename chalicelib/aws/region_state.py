@@ -1,4 +1,4 @@
-"""A Region's state and the deployment key in Secrets Manager."""
+"""Region state and deployment key in Secrets Manager."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """
-Calls to Secrets Manager: what they raise, and the two that everything is made of.
+Calls to Secrets Manager: translation of errors, reading, and compare-and-swap.
 
-Everything is read with `VersionStage=AWSCURRENT`, spelled out: what is read
-without it differs between Secrets Manager and its emulators while labels move.
+Reads pass `VersionStage=AWSCURRENT` explicitly: without it, Secrets Manager and its
+emulators read different versions while labels move.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
 
 CURRENT = "AWSCURRENT"
-# The one label under which a new version waits to become current.  Not
-# AWSPENDING: PutSecretValue moves that one by itself.
+# Our label for a new version that is not current yet.  Not AWSPENDING, which
+# PutSecretValue moves by itself.
 STAGED = "STAGED"
 
 _THROTTLED = frozenset(
@@ -58,8 +58,8 @@ _UNAVAILABLE = frozenset(
         "RequestTimeoutException",
     }
 )
-# What botocore raises over an answer that is not UTF-8, or JSON but no object.
-_TRIPPED = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
+# Errors of botocore about an answer that is not UTF-8, or not a JSON object.
+_UNUSABLE_ANSWER = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 NOT_ON_A_REPLICA = "InvalidParameterException"
 GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
 _SERVER_ERROR = 500
@@ -73,9 +73,9 @@ Write = Callable[[Callable[[], Any]], Any]
 
 def ask(call: Callable[[], T], shows: str | None = "ARN") -> T:
     """
-    Make an AWS call; translate what goes wrong for every operation alike.
+    Make an AWS call, and translate the errors that all operations share.
 
-    An answer without the member *shows* is none, whatever its status says.
+    An answer without the member *shows* is unusable, whatever its status.
     """
     try:
         answer = call()
@@ -87,16 +87,16 @@ def ask(call: Callable[[], T], shows: str | None = "ARN") -> T:
         raise
     except ParamValidationError:
         raise
-    except (BotoCoreError, ResponseParserError, *_TRIPPED) as err:
-        # Unreachable, or an answer that is none.
+    except (BotoCoreError, ResponseParserError, *_UNUSABLE_ANSWER) as err:
+        # Unreachable, or an unusable answer.
         raise StoreUnavailableError(f"Secrets Manager: {type(err).__name__}") from None
     if shows is not None and not (isinstance(answer, Mapping) and shows in answer):
-        raise StoreUnavailableError("Secrets Manager: an answer that is none")
+        raise StoreUnavailableError("Secrets Manager: an unusable answer")
     return answer
 
 
 def outage(error_code: str, status: int) -> StoreUnavailableError | None:
-    """Return what AWS's *error_code* with *status* means, `None` if it is a refusal."""
+    """Return the error for AWS's *error_code* with *status*, `None` if it is a refusal."""
     if error_code in _THROTTLED or status == _TOO_MANY_REQUESTS:
         return StoreThrottledError(f"Secrets Manager: {error_code}")
     if error_code in _UNAVAILABLE or status >= _SERVER_ERROR:
@@ -110,12 +110,12 @@ def code(err: ClientError) -> str:
 
 
 def refused(err: ClientError) -> StoreRefusedError:
-    """Return what a refusal means that nobody understands better."""
+    """Return the error for a refusal without a more specific type."""
     return StoreRefusedError(f"Secrets Manager refused: {code(err)}")
 
 
 def new_version(random_bytes: RandomBytes) -> VersionId:
-    """Return the ID of a version that is to be written."""
+    """Return an ID for a new version."""
     return VersionId(str(UUID(bytes=random_bytes(16), version=4)))
 
 
@@ -140,7 +140,7 @@ def read_value(client: SecretsManagerClient, name: str, parse: Callable[[str], T
     return Versioned(parse(text), VersionId(version))
 
 
-def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
+def replace_value(  # noqa: PLR0913, PLR0917 - all of them differ between callers
     client: SecretsManagerClient,
     name: str,
     text: str,
@@ -151,7 +151,7 @@ def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
     """
     Make *text* the current value if *read* still is (compare-and-swap).
 
-    *write* makes the first call, which is refused if the secret is a replica.
+    *write* makes the first call, which Secrets Manager refuses for a replica.
 
     Raises:
         VersionConflictError, UnknownClientError, OutcomeUnknownError,
@@ -177,8 +177,8 @@ def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
             )
         )
     except (ClientError, *NO_ANSWER) as err:
-        # A move that arrived is refused when the SDK repeats it, and an answer
-        # can get lost: only what is current now tells who won.
+        # The answer can get lost, and AWS refuses the SDK's retry of a move that
+        # succeeded: only the current version shows the outcome.
         if _current_version(client, name) != new:
             raise _not_moved(err) from None
     return new
@@ -186,7 +186,7 @@ def replace_value(  # noqa: PLR0913, PLR0917 - as many things are needed
 
 def _current_version(client: SecretsManagerClient, name: str) -> str | None:
     """
-    Return which version of the secret *name* is current, `None` if we may not know.
+    Return the current version of the secret *name*, `None` if Secrets Manager refuses.
 
     Raises:
         UnknownClientError: If there is no such secret any more.
@@ -203,11 +203,11 @@ def _current_version(client: SecretsManagerClient, name: str) -> str | None:
 
 
 def _not_moved(err: ClientError | StoreUnavailableError | CallTimedOutError) -> ServiceError:
-    """Return what *err* of a move means whose version is not current."""
+    """Return the error for a move that failed with *err*, when its version is not current."""
     if isinstance(err, (StoreThrottledError, CallTimedOutError)):
         return err
     if isinstance(err, StoreUnavailableError):
-        # It may still arrive, or ours was current and somebody else's came after it.
+        # The move may still arrive, or a later write may already have replaced it.
         return OutcomeUnknownError()
     if code(err) == "InvalidRequestException":
         return UnknownClientError()
@@ -217,6 +217,6 @@ def _not_moved(err: ClientError | StoreUnavailableError | CallTimedOutError) -> 
 
 
 def current_of(described: DescribeSecretResponseTypeDef) -> str | None:
-    """Return which version a secret that was *described* has as its current one."""
+    """Return the current version in an answer of DescribeSecret, `None` if it has none."""
     stages = described.get("VersionIdsToStages", {})
     return next((version for version, labels in stages.items() if CURRENT in labels), None)

@@ -1,8 +1,8 @@
 """
-Cognito's token endpoint, over one pooled connection with one TLS context.
+Cognito's token endpoint, over pooled connections with one TLS context.
 
-Whatever it answers is bounded, checked, and translated; nothing of it is passed
-on but a token and its lifetime.
+The adapter bounds, checks and translates its answers, and passes on only a token and
+its lifetime.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from chalicelib.errors import (
 from chalicelib.model import AccessToken, AppClient
 from chalicelib.ports import Clock, Deadline
 
-_CONNECT_SECONDS = 0.25  # for each address that the name has
+_CONNECT_SECONDS = 0.25  # for each address of the name
 _READ_SECONDS = 1.5
 _LEAST_SECONDS = 0.2
 _MAX_ANSWER_BYTES = 65_536
@@ -34,11 +34,10 @@ _REFUSED = frozenset({400, 401})  # RFC 6749 §5.2
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
-# What Cognito says when the app client, its secret or its scope is not (any
-# more) what the record says.
+# Cognito's errors when the app client, its secret or its scope differs from the record.
 _REFUSALS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"})
-# One more try, at most, and never when Cognito asks to slow down.  A repeated
-# request costs one token's price at worst.
+# At most one retry, and none when Cognito throttles.  A retry costs at most the price
+# of one token.
 _RETRY = Retry(
     total=1,
     redirect=0,
@@ -53,7 +52,7 @@ class CognitoTokenEndpoint:
     """`TokenEndpoint` at *url*."""
 
     def __init__(self, url: str, clock: Clock) -> None:
-        """Ask *url*; lifetimes count from *clock*."""
+        """Request tokens from *url*; lifetimes count from *clock*."""
         self._url = url
         self._clock = clock
 
@@ -84,7 +83,7 @@ class CognitoTokenEndpoint:
         raise TokenEndpointUnavailableError(f"The token endpoint answered {status}.")
 
     def reachable(self, deadline: Deadline) -> bool:
-        """See `TokenEndpoint.reachable`.  An empty form is refused, and only tokens are billed."""
+        """See `TokenEndpoint.reachable`.  Cognito refuses an empty form, and bills only tokens."""
         try:
             status, _ = self._post({}, deadline)
         except TokenEndpointUnavailableError:
@@ -93,10 +92,10 @@ class CognitoTokenEndpoint:
 
     def _post(self, form: Mapping[str, str], deadline: Deadline) -> tuple[int, object]:
         left = deadline.remaining()
-        # Two tries to connect and read fit in what is left.
+        # Two attempts to connect and read fit into the remaining time.
         connect, read = min(_CONNECT_SECONDS, left / 8), min(_READ_SECONDS, left * 3 / 8)
         if read < _LEAST_SECONDS:
-            raise TokenNotIssuedError("There is no time left to ask.")
+            raise TokenNotIssuedError("There is no time left.")
         try:
             with self._session.post(
                 self._url,
@@ -108,12 +107,12 @@ class CognitoTokenEndpoint:
             ) as response:
                 return response.status_code, _body(response, deadline)
         except (requests.RequestException, HTTPError, OSError) as err:
-            # The cause may hold the request, and so the secret.
+            # The cause may contain the request, and so the secret.
             raise TokenEndpointUnavailableError(type(err).__name__) from None
 
 
 def _body(response: requests.Response, deadline: Deadline) -> object:
-    """Return the JSON of *response*, `None` if it is none; neither too long nor too slow."""
+    """Return the JSON of *response*, `None` if it is not JSON, within size limit and deadline."""
     try:
         content = bounded_body(response, _MAX_ANSWER_BYTES, deadline)
     except TooMuchError as err:
@@ -125,7 +124,7 @@ def _body(response: requests.Response, deadline: Deadline) -> object:
 
 
 def _refusal(answer: object) -> str | None:
-    """Return the error that blames the app client or its scope, `None` if there is none."""
+    """Return the error code if it concerns the app client or its scope, else `None`."""
     error = answer.get("error") if isinstance(answer, dict) else None
     return error if isinstance(error, str) and error in _REFUSALS else None
 

@@ -1,9 +1,8 @@
 """
-When a secret was last used, read on demand from a Region's structured log lines.
+Last use of a secret, read on demand from a Region's structured log lines.
 
-Nothing is written for it per request.  The log is searched from its newest
-part backwards, within a few seconds; what cannot be searched in that time is
-not known.
+No request writes anything for it.  The search goes backwards from the newest part of
+the log, and raises an error if it does not end within a few seconds.
 """
 
 from __future__ import annotations
@@ -54,38 +53,38 @@ class CloudWatchUseLog:
     def _issued(
         self, client_id: ClientId, start: float, end: float, stop_at: float
     ) -> Iterator[tuple[int, SecretId]]:
-        shown = loggable(client_id)
+        name = loggable(client_id)
         more: dict[str, Any] = {}
         while True:
             if self.clock() > stop_at:
                 raise LogUnavailableError("The log cannot be searched in time.")
-            answer = self._page(shown, start, end, more)
+            answer = self._page(name, start, end, more)
             for event in answer["events"]:
-                found = _use(event.get("message", ""), shown)
-                if found is not None:
-                    yield int(event["timestamp"] / 1000), found
+                secret_id = _use(event.get("message", ""), name)
+                if secret_id is not None:
+                    yield int(event["timestamp"] / 1000), secret_id
             if not answer.get("nextToken"):
                 return
             more = {"nextToken": answer["nextToken"]}
 
-    def _page(self, shown: str, start: float, end: float, more: dict[str, Any]) -> Any:  # noqa: ANN401 - botocore
+    def _page(self, name: str, start: float, end: float, more: dict[str, Any]) -> Any:  # noqa: ANN401 - botocore
         try:
             return self.client().filter_log_events(
                 logGroupName=self.log_group,
                 startTime=int(start * 1000),
                 endTime=int(end * 1000),
-                filterPattern=f'"{shown}" "issued"',
+                filterPattern=f'"{name}" "issued"',
                 **more,
             )
         except (ClientError, BotoCoreError) as err:
             raise LogUnavailableError(type(err).__name__) from None
 
 
-def _use(message: str, shown: str) -> SecretId | None:
-    """Return which secret of the client *shown* got a token by this line, if it says so."""
+def _use(message: str, name: str) -> SecretId | None:
+    """Return the secret of the client *name* that got a token, if *message* reports that."""
     try:
         line = json.loads(message)
         issued = line["event"] == "exchange" and line["outcome"] == "issued"
-        return SecretId(line["secret_id"]) if issued and line["client_id"] == shown else None
+        return SecretId(line["secret_id"]) if issued and line["client_id"] == name else None
     except (ValueError, KeyError, TypeError):
         return None
