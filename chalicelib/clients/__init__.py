@@ -1,1 +1,1 @@
-"""The life of a client: enrollment, changes, rotation, denial, deletion."""
+"""Life of a client: enrollment, changes, rotation, denial, deletion."""

@@ -1,16 +1,15 @@
 """
-Rotation of the real Cognito secrets, without any client noticing.
+Rotation of the real Cognito secrets, which clients do not notice.
 
-One half at a time, in steps that can each be the last for a while:
+One regional app client at a time, in steps; the rotation may stop after any of them,
+and `advance` continues it:
 
-1. a second secret for the app client, of our own making;
-2. a real token with it, from that Region's token endpoint;
-3. the record: the new secret, and the old one as *retiring*;
-4. the replica shows a version that has the new secret: noted in the record;
-5. both freshness bounds have passed since: nobody reads the old one any more;
-6. the old secret is deleted, and the record forgets it.
-
-Whatever stops in between is taken up again by `advance`.
+1. Cognito: add a second secret, generated here, to the app client.
+2. Token endpoint of that Region: get a token with it.
+3. Record: store the new secret, and the old one as *retiring*.
+4. Replica: wait until it has the new secret, and note that in the record.
+5. Wait for both freshness bounds: no process uses the old secret any more.
+6. Cognito and record: delete the old secret.
 """
 
 from __future__ import annotations
@@ -58,21 +57,21 @@ from chalicelib.timing import Countdown, retrying
 
 _SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
 _TOKEN_SECONDS: Final = 4.0
-# A new secret takes a moment until the token endpoint knows it.
+# The token endpoint accepts a new secret only after a moment.
 _TOKEN_PAUSES: Final = (0.5, 1.5)
 _CLOCK_SECONDS: Final = 60
-# Longer than an admin call takes: a younger second secret may be in the record
-# by now, or in a moment.
-_UNDER_WAY_SECONDS: Final = 60
+# Longer than an admin call: another rotation may still be writing a younger second
+# secret to the record.
+_IN_PROGRESS_SECONDS: Final = 60
 
 
 class Step(StrEnum):
-    """How far the rotation in one Region has come."""
+    """Step that the rotation in one Region has reached."""
 
     IDLE = "idle"  # one secret, and not due
     STARTED = "started"  # the new secret is in use
     REPLICATING = "replicating"  # until the other Region has the new secret
-    WAITING = "waiting"  # until nobody can be using the old one
+    WAITING = "waiting"  # until no process can use the old one
     FINISHED = "finished"  # the old secret was deleted
     PENDING = "pending"  # there is no app client yet
 
@@ -87,7 +86,7 @@ class AppClientRotation:
 
     *endpoints* maps both Regions' names to their token endpoints;
     *wait_seconds* is the sum of both freshness bounds; *require_time* raises
-    `CallTimedOutError` when there is no time for another token.
+    `CallTimedOutError` when there is no time for another token request.
     """
 
     repository: ClientRepository
@@ -99,18 +98,18 @@ class AppClientRotation:
 
     def advance(self, client_id: ClientId, *, due_before: int) -> dict[str, Step]:
         """
-        Take the rotation of *client_id* as far as it goes now; return each Region's step.
+        Advance the rotation of *client_id* as far as possible; return each Region's step.
 
         A Region is due if its Cognito secret was made before *due_before*.  The
-        second Region starts when the first one has finished.
+        second Region starts after the first one has finished.
 
         Raises:
-            OperationError: If a step is not possible; repeat it later.
+            OperationError: If a step is not possible; call again later.
         """
         self.repository.require_writer()
         steps: dict[str, Step] = {}
         for region in self.app_clients.regions:
-            # Read afresh: the Region before may have written.
+            # Read again: the step in the first Region may have written the record.
             found = self.repository.find(client_id)
             require_live(found.value)
             busy = not _AT_REST.issuperset(steps.values())
@@ -135,10 +134,10 @@ class AppClientRotation:
         retiring = RetiringSecret(old.cognito_secret_id, now)
         renewed = replace(app_client, client_secret=value, secret_since=now, retiring=retiring)
         try:
-            self._try_out(found.value, region, renewed)
+            self._require_token(found.value, region, renewed)
             self._write(found, region, renewed)
         except OutcomeUnknownError:
-            raise  # it may be in the record by now; `advance` sees
+            raise  # the record may have the new secret: keep it
         except OperationError as err:
             with concerning(region):
                 try:
@@ -156,19 +155,19 @@ class AppClientRotation:
         with concerning(region):
             in_use, *others = pool.secrets(app_client.app_client_id)
             for other in others:
-                _require_leftover(record, region)
-                if self.repository.clock() - other.created_at < _UNDER_WAY_SECONDS:
+                _require_enrolled(record, region)
+                if self.repository.clock() - other.created_at < _IN_PROGRESS_SECONDS:
                     raise ConcurrentChangeError
-                # An earlier start ended between adding it and writing it down.
+                # An earlier rotation ended after step 1.
                 pool.delete_secret(app_client.app_client_id, other.cognito_secret_id)
             try:
                 return in_use, pool.add_secret(app_client.app_client_id, value)
             except AppClientsRefusedError as err:
                 if err.code == "LimitExceededException":
-                    raise ConcurrentChangeError from None  # another rotation was quicker
+                    raise ConcurrentChangeError from None  # another rotation added one first
                 raise
 
-    def _try_out(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
+    def _require_token(self, record: ClientRecord, region: str, app_client: AppClient) -> None:
         scope = " ".join(sorted(record.scopes))
         metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
 
@@ -216,6 +215,6 @@ class AppClientRotation:
             raise ConcurrentChangeError from None
 
 
-def _require_leftover(record: ClientRecord, region: str) -> None:
+def _require_enrolled(record: ClientRecord, region: str) -> None:
     if record.origin is Origin.ADOPTED:
         raise TwoCognitoSecretsError(region)

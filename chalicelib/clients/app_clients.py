@@ -1,8 +1,8 @@
 """
-The pair of app clients behind a client: one in each Region's user pool.
+App client pair of a client: one app client in each Region's user pool.
 
-With the other Region out of reach an app client stays *pending* and the operation
-goes on; with the own Region's Cognito out of reach it does not.
+If Cognito in the other Region does not answer, its app client stays *pending* and the
+operation continues.  If Cognito in this Region does not answer, the operation fails.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from chalicelib.timing import retrying
 
 
 def unchanged(record: ClientRecord) -> ClientRecord:
-    """Return *record* as it is."""
+    """Return *record* unchanged."""
     return record
 
 
 @dataclass(frozen=True, slots=True)
 class AppClientPair:
-    """Makes, aligns and removes app clients; *pools* maps both Regions' names to theirs."""
+    """Makes, aligns and deletes app clients; *pools* maps both Regions' names to theirs."""
 
     repository: ClientRepository
     pools: Mapping[str, AppClients]
@@ -48,7 +48,7 @@ class AppClientPair:
 
     @property
     def regions(self) -> tuple[str, str]:
-        """Both Regions, the own one first."""
+        """Names of both Regions, this one first."""
         return self.repository.region, self.repository.other_region
 
     def key(self) -> bytes:
@@ -63,11 +63,11 @@ class AppClientPair:
 
     def require_known_scopes(self, scopes: tuple[str, ...]) -> None:
         """
-        Make sure that both pools define *scopes*, as far as they can be asked.
+        Make sure that both pools define *scopes*; skip the other Region's if unavailable.
 
         Raises:
             UnknownScopeError: If one does not.
-            ServiceError: If this Region's cannot be asked.
+            ServiceError: If this Region's pool cannot be read.
         """
         for region in self.regions:
             with concerning(region):
@@ -76,7 +76,7 @@ class AppClientPair:
                 except (AppClientsUnreachableError, AppClientsThrottledError):
                     if region == self.repository.region:
                         raise
-                    continue  # that app client will be pending
+                    continue  # its app client will be pending
             if unknown:
                 raise UnknownScopeError(region, unknown)
 
@@ -87,7 +87,7 @@ class AppClientPair:
         Make the app client of *record* in *region*, and note it in *made* for `undo`.
 
         Raises:
-            ServiceError: If it cannot be made, and that cannot wait.
+            ServiceError: If it cannot be made, and must not stay pending.
         """
         now = int(self.repository.clock())
         with concerning(region):
@@ -109,11 +109,13 @@ class AppClientPair:
         change: Callable[[ClientRecord], ClientRecord] = unchanged,
     ) -> Versioned[ClientRecord]:
         """
-        Make new app clients of *found* in *regions*, and write that, with *change*; or undo it.
+        Make new app clients of *found* in *regions*, and write the record with *change*.
+
+        A failure deletes the new app clients.
 
         Raises:
             ConcurrentChangeError: If somebody else changed the record meanwhile.
-            OperationError: If they cannot be made, or the record not be written.
+            OperationError: If they cannot be made, or the record cannot be written.
         """
         made: dict[str, AppClientId] = {}
         app_clients = dict(found.value.app_clients)
@@ -127,7 +129,7 @@ class AppClientPair:
             record = change(replace(found.value, app_clients=app_clients))
             return self.repository.update(record.client_id, found.version, lambda _: record)
         except OutcomeUnknownError:
-            raise  # undoing could break what was written after all
+            raise  # the record may have been written: undo nothing
         except PreconditionFailedError:
             raise ConcurrentChangeError().leaving(self.undo(made)) from None
         except OperationError as err:
@@ -141,12 +143,11 @@ class AppClientPair:
         keep_more: bool = False,
     ) -> None:
         """
-        Give the app clients of *found* in *regions* what the record grants, and nothing more.
+        Set the scopes of *found*'s app clients in *regions* to those that the record grants.
 
-        With *keep_more* they keep further scopes that they have.  Somebody else
-        may change the record meanwhile, and whoever is last at the app clients
-        must not leave them with less than it grants: so this looks again until
-        nobody did.
+        With *keep_more* they keep further scopes.  Somebody else may change the record
+        meanwhile, and the last writer must not leave the app clients with less than it
+        grants.  So this repeats until the record is unchanged.
 
         Raises:
             OperationError: If Cognito does not do it, or the record cannot be written.
@@ -156,7 +157,9 @@ class AppClientPair:
             nonlocal found
             aligned = self._aligned(found.value, regions, keep_more=keep_more)
             try:
-                self.repository.update(aligned.client_id, found.version, partial(_instead, aligned))
+                self.repository.update(
+                    aligned.client_id, found.version, partial(_replaced, aligned)
+                )
             except PreconditionFailedError:
                 found = self.repository.find(aligned.client_id)
                 raise
@@ -169,7 +172,7 @@ class AppClientPair:
     def _aligned(
         self, record: ClientRecord, regions: Collection[str], *, keep_more: bool
     ) -> ClientRecord:
-        """Align the app clients of *record*; return it with nothing *outdated* there."""
+        """Align the app clients of *record*; return it without *outdated* in *regions*."""
         adopted, app_clients = record.origin is Origin.ADOPTED, dict(record.app_clients)
         for region in regions:
             app_client, pool = app_clients.get(region), self.pools[region]
@@ -185,7 +188,7 @@ class AppClientPair:
         return replace(record, app_clients=app_clients)
 
     def undo(self, made: Mapping[str, AppClientId]) -> list[str]:
-        """Delete what was *made*; return what could not be deleted, in words."""
+        """Delete the app clients *made*; return those that could not be deleted, in words."""
         left = []
         for region, app_client_id in made.items():
             try:
@@ -195,5 +198,5 @@ class AppClientPair:
         return left
 
 
-def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+def _replaced(record: ClientRecord, _: ClientRecord) -> ClientRecord:
     return record

@@ -1,4 +1,4 @@
-"""Changes of a client: its name, scopes, addresses, expiry, and whether it is enabled."""
+"""Changes of a client: name, scopes, addresses, expiry and status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from chalicelib.ports import BATCH
 
 
 class ClientUpdate(TypedDict, total=False):
-    """What is to be changed of a record; what is left out stays."""
+    """New values for a record; absent members stay."""
 
     client_name: str
     scopes: tuple[str, ...]
@@ -66,10 +66,10 @@ class ClientService:
 
     def unknown(self, client_ids: Sequence[ClientId]) -> tuple[ClientId, ...]:
         """
-        Return which of *client_ids* have no record, or one that was deleted.
+        Return those of *client_ids* that have no record, or one that was deleted.
 
-        Where the records cannot be read, or not in time, nobody is called
-        unknown: no answer is no record missing.
+        It leaves out clients whose records cannot be read (in time): no answer does not
+        mean no record.
         """
         unknown: tuple[ClientId, ...] = ()
         for start in range(0, len(client_ids), BATCH):
@@ -83,7 +83,7 @@ class ClientService:
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         """
-        Return some of the clients.
+        Return a page of clients.
 
         Raises:
             InvalidCursorError: If *cursor* is not one of ours, or has expired.
@@ -121,8 +121,8 @@ class ClientService:
         """
         Widen the app clients, change the record, narrow the app clients.
 
-        So an app client always has at least what the record grants; what it
-        has beyond that nobody can ask for, and `reconcile` takes away.
+        So an app client always has at least the scopes of the record.  Further ones
+        cannot be requested, and `reconcile` removes them.
         """
         self.app_clients.require_known_scopes(scopes)
         found = self.repository.find(client_id, if_match)
@@ -143,9 +143,9 @@ class ClientService:
                 raise ConcurrentChangeError from None
             raise
         for region, app_client in app_clients.items():
-            # Also if nothing is narrowed: somebody else may be narrowing at this moment.
+            # Even without narrowing: somebody else may be narrowing at the same time.
             if isinstance(app_client, AppClient) and app_client.outdated is None:
-                with suppress(OperationError):  # `reconcile` finds it
+                with suppress(OperationError):  # `reconcile` repairs it
                     self.app_clients.align(changed, [region])
         return changed
 

@@ -1,20 +1,19 @@
 """
-Deletion, and restoring what was deleted.
+Deletion and restoring of clients.
 
-The steps are ordered so that the record, a tombstone by then, tells what is
-left to do until all of it is done:
+Until the last step, the tombstone shows the steps that remain:
 
-1. the record becomes `deleted`: from now on it authenticates nobody;
-2. the app clients go (adopted ones stay: they are their owner's);
-3. the record forgets them;
-4. the replica goes, then the secret itself, after its recovery window.
+1. Record: set the status `deleted`; it authenticates nobody any more.
+2. Cognito: delete the app clients, except adopted ones, which belong to their owner.
+3. Record: remove them.
+4. Secrets Manager: delete the replica, and schedule the deletion of the secret.
 
-With the other Region out of reach, its app client and the tombstone stay;
-`reconcile` goes on from there.  Where the secondary Region writes, the tombstone
-stays until failback.
+If the other Region does not answer, its app client and the tombstone stay, and
+`reconcile` continues.  If the secondary Region writes, the tombstone stays until
+failback.
 
-Restoring makes new app clients even where a tombstone still refers to one: it
-may be being deleted at this moment.
+`restore` makes new app clients even if the tombstone still refers to one, which
+somebody may be deleting at the same time.
 """
 
 from __future__ import annotations
@@ -62,13 +61,13 @@ MIN_RECOVERY_DAYS: Final = 7
 MAX_RECOVERY_DAYS: Final = 30
 
 _DELETED: Final = "deleted"
-# The replica goes a moment after it was told to.
+# Secrets Manager removes a replica a moment after the request.
 _UNREPLICATION_PAUSES: Final = (0.3, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A deleted client; *left* says, in words, what `reconcile` has yet to remove."""
+    """A deleted client; *left* names, in words, the parts that `reconcile` has yet to delete."""
 
     record: ClientRecord
     left: tuple[str, ...]
@@ -87,10 +86,10 @@ class DeletionAndRestore:
         """
         Delete *client_id*; for *recovery_days* (7 to 30) it can be restored.
 
-        Repeating it is safe, and goes on with what is left.
+        A repetition is safe, and continues an unfinished deletion.
 
         Raises:
-            OperationError: If there is no such client, or it cannot be marked.
+            OperationError: If there is no such client, or its record cannot be written.
         """
         self.repository.require_writer()
         now = int(self.repository.clock())
@@ -107,7 +106,7 @@ class DeletionAndRestore:
 
     def finish(self, found: Versioned[ClientRecord]) -> Deleted:
         """
-        Go on with the deletion of *found*, a tombstone, as far as possible.
+        Continue the deletion of *found*, a tombstone, as far as possible.
 
         Raises:
             ConcurrentChangeError: If somebody restores it at the same time.
@@ -119,7 +118,7 @@ class DeletionAndRestore:
             record, left = self._remove_app_clients(found.value)
             try:
                 found = self.repository.update(
-                    record.client_id, found.version, partial(_instead, record)
+                    record.client_id, found.version, partial(_replaced, record)
                 )
                 return Deleted(found.value, tuple(left or self._schedule_deletion(found)))
             except ClientNotFoundError:
@@ -154,7 +153,7 @@ class DeletionAndRestore:
     def _schedule_deletion(self, tombstone: Versioned[ClientRecord]) -> list[str]:
         """Remove the replica and schedule the record's deletion; return what is left."""
         if self.repository.secondary:
-            return []  # until failback: the other Region has to learn of the tombstone
+            return []  # kept until failback, which copies the tombstone to the other Region
 
         def attempt() -> bool:
             record, records = tombstone.value, self.repository.records
@@ -163,13 +162,13 @@ class DeletionAndRestore:
                 return False
             records.unreplicate(record.client_id)
             records.schedule_deletion(record.client_id, days)
-            # Secrets Manager schedules the deletion of whatever stands there.
+            # Secrets Manager schedules the deletion of any version; so check it again.
             return records.describe(record.client_id).version == tombstone.version
 
         try:
             scheduled = retrying(
                 attempt,
-                on=StoreRefusedError,  # while the replica is still on its way out
+                on=StoreRefusedError,  # while Secrets Manager is removing the replica
                 pauses=_UNREPLICATION_PAUSES,
                 pause=self.repository.pause,
             )
@@ -178,7 +177,7 @@ class DeletionAndRestore:
         except (StoreRefusedError, *NO_ANSWER):
             return ["the record and its replica"]
         if not scheduled:
-            # Somebody restored it; an earlier round may have removed the replica.
+            # Somebody restored it; an earlier attempt may have removed the replica.
             self._cancel_deletion(tombstone.value.client_id)
             raise ConcurrentChangeError
         return []
@@ -209,7 +208,7 @@ class DeletionAndRestore:
         if found.value.status is Status.DELETED:
             found = self._revive(found, key)
         else:
-            # Live already: nothing to write, unless this Region cannot know it (see `update`).
+            # Live already: `update` writes it only in the secondary Region.
             found = self.repository.update(client_id, found.version, lambda record: record)
         require_live(found.value)
         replication = self.repository.replicate(client_id, found.version)
@@ -230,17 +229,17 @@ class DeletionAndRestore:
         revived = self.app_clients.renew(
             found, missing, key, lambda record: replace(record, status=was, deletion=None)
         )
-        self.app_clients.undo(old)  # what cannot be deleted now, `reconcile` finds
+        self.app_clients.undo(old)  # `reconcile` deletes the remaining ones
         return revived
 
 
 def is_undone(record: ClientRecord) -> bool:
-    """Return whether *record* is the tombstone of an enrollment that was undone."""
+    """Return whether *record* is the tombstone of an undone enrollment."""
     return record.status is Status.DELETED and record.deletion is None
 
 
 def is_done(tombstone: ClientRecord) -> bool:
-    """Return whether nothing but the burial of *tombstone* is left to do."""
+    """Return whether *tombstone* has no app client of ours left, only its own secret."""
     return tombstone.origin is Origin.ADOPTED or not any(
         isinstance(app_client, AppClient) for app_client in tombstone.app_clients.values()
     )
@@ -248,9 +247,9 @@ def is_done(tombstone: ClientRecord) -> bool:
 
 def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
     """
-    Return whether a record that cannot be read is marked for deletion without being a tombstone.
+    Return whether a record that cannot be read is scheduled for deletion, but no tombstone.
 
-    A deletion that ends just when somebody restores the client may leave that.
+    A deletion and a restoration at the same time may leave such a record.
 
     Raises:
         StoreUnavailableError, StoreRefusedError
@@ -261,5 +260,5 @@ def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
         return False
 
 
-def _instead(record: ClientRecord, _: ClientRecord) -> ClientRecord:
+def _replaced(record: ClientRecord, _: ClientRecord) -> ClientRecord:
     return record

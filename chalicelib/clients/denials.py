@@ -1,9 +1,9 @@
 """
-Denials: this Region's own list of clients that get no token, whatever their record says.
+Denials: this Region's own list of clients that get no token, regardless of their records.
 
-The list is in the Region's state, which is not replicated, so it can be
-written when the other Region is gone.  It is in force within the freshness of
-the state, and does not revoke tokens that were issued before.
+The list is in the Region state, which is not replicated, so it stays writable during
+an outage of the other Region.  A denial takes effect within the freshness of the
+state, and revokes no token that was issued before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from chalicelib.record_json import state_to_json
 from chalicelib.timing import AT_ONCE, retrying
 
 MAX_DENIED: Final = 1_500
-"""How many denials a Region's state holds, however long their IDs are."""
+"""Most denials in a Region state, however long their IDs are."""
 
 _MAX_CHARACTERS: Final = 65_536  # Secrets Manager's limit
 
@@ -29,14 +29,14 @@ ClientIds = frozenset[ClientId]
 
 @dataclass(frozen=True, slots=True)
 class Denials:
-    """Changes and shows the denials of *region*."""
+    """Lists and changes the denials of *region*."""
 
     region: str
     state: StateStore
 
     def list(self) -> ClientIds:
         """
-        Return who is denied.
+        Return the denied clients.
 
         Raises:
             ServiceError: If the Region's state cannot be read.
@@ -46,7 +46,7 @@ class Denials:
 
     def change(self, deny: Collection[ClientId], allow: Collection[ClientId]) -> ClientIds:
         """
-        Deny *deny* and take the denial of *allow* away, all or nothing; return who is denied now.
+        Add *deny* to the list and remove *allow*, all or nothing; return the new list.
 
         Raises:
             DenialsFullError: If the list would be too long.
@@ -74,13 +74,13 @@ def changed(state: RegionState, deny: ClientIds, allow: ClientIds) -> RegionStat
     """
     Return *state* with *deny* denied and *allow* not.
 
-    A Region that stands alone notes whom it allowed: the other one may deny
-    them, and failback must not bring that back.
+    A Region that stands alone records the clients that it allowed: the other one may
+    deny them, and failback must not restore that denial.
     """
-    noted = state.allowed | (allow - deny) if state.took_over else state.allowed
-    return replace(state, denied=(state.denied - allow) | deny, allowed=noted - deny)
+    allowed = state.allowed | (allow - deny) if state.took_over else state.allowed
+    return replace(state, denied=(state.denied - allow) | deny, allowed=allowed - deny)
 
 
 def is_full(state: RegionState) -> bool:
-    """Return whether *state* is longer than Secrets Manager takes, or we allow."""
+    """Return whether *state* exceeds Secrets Manager's limit, or `MAX_DENIED`."""
     return len(state.denied) > MAX_DENIED or len(state_to_json(state)) > _MAX_CHARACTERS

@@ -1,15 +1,15 @@
 """
 Enrollment: one surrogate, two app clients, one replicated record.
 
-The steps are ordered so that a crash after any of them leaves something that
-a repeat finishes, or that `reconcile` finds:
+After a crash at any step, a repeat of the request or `reconcile` completes or undoes
+the enrollment:
 
-1. the record, `enrolling`, both app clients pending: the lock on the client ID;
-2. an app client in each Region's pool (the other Region's may stay pending);
-3. the record again, `active`, with what was made (compare-and-swap);
-4. the replica.
+1. Create the record, `enrolling`, both app clients pending: the lock on the client ID.
+2. Create an app client in each Region's pool (the other Region's may stay pending).
+3. Replace the record by an `active` one with the app clients (compare-and-swap).
+4. Replicate the record.
 
-Until step 3 the credentials authenticate nobody; a failure there undoes all.
+Until step 3 the credentials authenticate nobody; a failure there undoes all steps.
 """
 
 from __future__ import annotations
@@ -56,12 +56,12 @@ from chalicelib.model import (
 from chalicelib.ports import OnIdentified, ignore
 
 REPEAT_SECONDS: Final = 600
-"""How long a repeat with the same idempotency key replaces what nobody received."""
+"""Time in which a repeat with the same idempotency key replaces the secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrollmentRequest:
-    """What an administrator asks for, validated; *idempotency_key* is `None` if not given."""
+    """Validated enrollment request; *idempotency_key* is `None` if not given."""
 
     client_name: str
     scopes: tuple[str, ...]
@@ -70,7 +70,7 @@ class EnrollmentRequest:
     idempotency_key: str | None
 
     def mark(self, caller: str, secret_id: SecretId) -> EnrollmentRequestMark | None:
-        """Return what tells a repeat of this request from another one with its key."""
+        """Return the mark that distinguishes a repeat from other requests with its key."""
         if self.idempotency_key is None:
             return None
         return EnrollmentRequestMark(caller, self._digest(), secret_id)
@@ -87,7 +87,7 @@ class EnrollmentRequest:
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """An enrolled client; the secret is in *issued*, and nowhere else from now on."""
+    """An enrolled client; *issued* holds the only copy of its secret."""
 
     issued: IssuedCredentials
     record: ClientRecord
@@ -110,11 +110,11 @@ class Enrollment:
         """
         Enroll a client for *caller* (an ARN).
 
-        *named* is told both IDs before anything is written.
+        It calls *named* with both IDs before anything is written.
 
         Raises:
-            OperationError: If it is not possible; nothing is left behind, or the
-                error says what `reconcile` has to clear up.
+            OperationError: If it is not possible; its *left_behind* names remains for
+                `reconcile`, if any.
         """
         self.repository.require_writer()
         key = self.app_clients.key()
@@ -150,7 +150,7 @@ class Enrollment:
         """
         Return the stored reservation of *record*, and whether it is new.
 
-        A repeat finds the first one, and goes on with it under the new secret.
+        A repeat continues with the first reservation, but with the new secret.
         """
         try:
             return Versioned(record, self.repository.records.create(record)), True
@@ -191,12 +191,12 @@ class Enrollment:
             with concerning(self.repository.region):
                 version = self.repository.records.replace(record, reserved.version)
         except OutcomeUnknownError:
-            # Undoing could break what was written after all; `reconcile` looks.
+            # The record may have been written: undo nothing; `reconcile` checks it.
             raise EnrollmentOutcomeUnknownError(
                 record.client_id, repeatable=record.enrollment is not None
             ) from None
         except (VersionConflictError, UnknownClientError):
-            # The record is somebody else's now: a repeat of this very request.
+            # A repeat of this request has taken the record over.
             raise self._undone(ConcurrentChangeError(), None, made) from None
         except OperationError as err:
             undo = reserved if undo_record else None
@@ -211,20 +211,20 @@ class Enrollment:
         reserved: Versioned[ClientRecord] | None,
         made: Mapping[str, AppClientId],
     ) -> OperationError:
-        """Remove what this attempt made; return *failure*, with what could not be removed."""
+        """Undo this attempt; return *failure* with the remains in *left_behind*."""
         left = self.app_clients.undo(made)
         if reserved is not None:
             try:
                 self._remove(reserved)
             except (VersionConflictError, UnknownClientError):
-                pass  # a repeat of this request went on with it
+                pass  # a repeat of this request has taken it over
             except ServiceError:
                 left.append(f"the record of {reserved.value.client_id} in {self.repository.region}")
         return failure.leaving(left)
 
     def _remove(self, reserved: Versioned[ClientRecord]) -> None:
-        # Secrets Manager deletes whatever stands there; so first make sure of
-        # what that is, and that no repeat can go on with it.
+        # Secrets Manager deletes any version; so first make sure of the version, and
+        # that no repeat can continue with it.
         tombstone = replace(reserved.value, status=Status.DELETED)
         self.repository.records.replace(tombstone, reserved.version)
         self.repository.records.delete_now(tombstone.client_id)

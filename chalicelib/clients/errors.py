@@ -1,4 +1,4 @@
-"""Failures of administrators' operations, as types with data; `http.problems` has their texts."""
+"""Errors of administrators' operations, as types with data; `http.problems` has their texts."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ClientNotFoundError(OperationError):
 
 @dataclass(eq=False)
 class ClientGoneError(OperationError):
-    """There is no such client that could be restored."""
+    """There is no such client to restore."""
 
     client_id: ClientId
 
@@ -48,12 +48,12 @@ class PreconditionFailedError(OperationError):
 
 
 class ConcurrentChangeError(OperationError):
-    """A write lost against others; nothing was changed."""
+    """A compare-and-swap lost to other writers; nothing was changed."""
 
 
 @dataclass(eq=False)
 class EnrollmentOutcomeUnknownError(OperationError):
-    """It is unknown whether *client_id* was enrolled; *repeatable*: with its Idempotency-Key."""
+    """It is unknown whether *client_id* was enrolled; *repeatable*: it has an Idempotency-Key."""
 
     client_id: ClientId
     repeatable: bool
@@ -61,7 +61,7 @@ class EnrollmentOutcomeUnknownError(OperationError):
 
 @dataclass(eq=False)
 class IdempotencyKeyReusedError(OperationError):
-    """An Idempotency-Key was used before, and this is no repeat of that request; *why* not."""
+    """An Idempotency-Key was used before, and not for a repeat of this request; *why* not."""
 
     why: str
 
@@ -83,7 +83,7 @@ class NewSecretRefusedError(OperationError):
 
 @dataclass(eq=False)
 class TwoCognitoSecretsError(OperationError):
-    """An adopted app client in *region* has a second secret, which is its owner's."""
+    """An adopted app client in *region* has a second secret, which belongs to its owner."""
 
     region: str
 
@@ -102,7 +102,7 @@ class OnlySecretError(OperationError):
 @dataclass(eq=False)
 class SecretInUseError(OperationError):
     """
-    A secret may be in use; *why* that is assumed.
+    A secret may be in use; *why* is the evidence, in words.
 
     *last_used* maps each Region to its secrets' last uses, `None` if unknown.
     """
@@ -113,7 +113,7 @@ class SecretInUseError(OperationError):
 
 @dataclass(eq=False)
 class TwoSecretsLiveError(OperationError):
-    """The client has two live secrets, which is all that it may have."""
+    """The client already has two live secrets, the most that it may have."""
 
     secret_ids: Sequence[SecretId]
 
@@ -136,6 +136,6 @@ class AppClientPendingError(OperationError):
 
 @dataclass(eq=False)
 class DeletionUnfinishedError(OperationError):
-    """*left*, parts of a client in words, could not be deleted yet."""
+    """Parts of a client could not be deleted yet; *left* names them in words."""
 
     left: Sequence[str]

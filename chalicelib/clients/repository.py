@@ -1,4 +1,4 @@
-"""What every administrators' use case shares: who may write, how records change, how it fails."""
+"""Repository of client records: writer check, reading, compare-and-swap, replication."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from chalicelib.model import (
 from chalicelib.ports import Clock, Pause, RecordStore, StateStore
 from chalicelib.timing import AT_ONCE, polling, retrying
 
-# Replication mostly takes seconds; who needs to know asks again.
+# Short: replication usually takes seconds, and administrators can read its status later.
 _REPLICATION_PAUSES: Final = (0.1, 0.4, 1.0)
 
 
 @dataclass(frozen=True, slots=True)
 class ClientView:
-    """A client as it stands, and how far its replica has come."""
+    """A client's record, its version, and its replication status."""
 
     record: ClientRecord
     version: VersionId
@@ -46,12 +46,12 @@ class ClientRepository:
     """
     Reads and changes client records from *region*.
 
-    Every change is compare-and-swap.  With an *if_match* (the version that the
-    administrator saw) a change that somebody else made meanwhile is an error;
-    without one, the change is made to what stands there now.
+    Every change is a compare-and-swap.  With an *if_match* (the version that the
+    administrator saw), an intermediate change by somebody else is an error; without
+    one, the change applies to the current version.
 
-    *secondary*: this is the secondary Region.  What it writes, it writes
-    because it took over, and alone: nothing is replicated, nothing is buried.
+    *secondary*: this is the secondary Region.  It writes only after a takeover, and
+    alone: it replicates nothing, and schedules no deletion.
     """
 
     region: str
@@ -65,15 +65,15 @@ class ClientRepository:
 
     def require_writer(self) -> None:
         """
-        Make sure that administrators' changes are made here.
+        Make sure that this Region is the writer.
 
-        A Region that comes back from an outage still says that it writes.  So
-        the other one is asked, too; if that does not answer, this one's word
-        is all there is.
+        A Region that comes back from an outage still has its writer flag.  So this
+        reads the other Region's state too; if that does not answer, this Region's own
+        state decides.
 
         Raises:
-            NotTheWriterError: If they are made in the other Region.
-            NoRegionWritesError: If a failover or failback is under way.
+            NotTheWriterError: If the other Region is, or is presumed to be.
+            NoRegionWritesError: If neither is: a failover or failback is under way.
             ServiceError: If this Region's state cannot be read.
         """
         with concerning(self.region):
@@ -91,7 +91,7 @@ class ClientRepository:
         raise NotTheWriterError(self.region, self.other_region)
 
     def outranks(self, own: RegionState, other: RegionState) -> bool:
-        """Return whether, if both Regions say that they write, this one does."""
+        """Return whether this Region is the writer if both Regions have the writer flag."""
         if self.secondary:
             return not outranks(other, own)
         return outranks(own, other)
@@ -123,19 +123,19 @@ class ClientRepository:
         change: Callable[[ClientRecord], ClientRecord],
     ) -> Versioned[ClientRecord]:
         """
-        Replace the record of *client_id* by what *change* makes of it.
+        Replace the record of *client_id* by the result of *change*.
 
-        *change* may be called several times, with what others wrote meanwhile.  What
-        changes nothing is not written, except in the secondary Region: there the
-        record may be older than the one in the Region that is gone, and what an
-        operator confirmed must not be undone by failback without a question.
+        It may call *change* several times, with the versions that others wrote
+        meanwhile.  It skips the write of an unchanged record, except in the secondary
+        Region: there the record may be older than the lost Region's, and failback must
+        not silently undo an operator's confirmation.
 
         Raises:
             ClientNotFoundError: If there is no such record.
             PreconditionFailedError: If it is not the version that *if_match* names.
-            ConcurrentChangeError: If others were quicker, again and again.
+            ConcurrentChangeError: If others wrote first in every attempt.
             OutcomeUnknownError, ServiceError: If Secrets Manager does not do it.
-            OperationError: Whatever *change* raises.
+            OperationError: Any error of *change*.
         """
 
         def attempt() -> Versioned[ClientRecord]:
@@ -157,14 +157,14 @@ class ClientRepository:
 
     def replication(self, client_id: ClientId, version: VersionId) -> Replication:
         """
-        Return whether the replica of *client_id* has *version*, or how far it has come.
+        Return the replication status of *version* of *client_id*.
 
         Raises:
             ClientNotFoundError: If there is no such record any more.
-            ServiceError: If nobody can say.
+            ServiceError: If Secrets Manager in this Region does not answer.
         """
         with concerning(self.region):
-            # As the standby it has what is replicated to it.
+            # While the secondary Region does not write, it has replicas as usual.
             if self.secondary and self.state.read().value.writer:
                 return Replication.SUSPENDED
             try:
@@ -174,11 +174,11 @@ class ClientRepository:
 
     def replicate(self, client_id: ClientId, version: VersionId) -> Replication:
         """
-        Start the replication if it is not, wait for it a little, return how far it came.
+        Start the replication if necessary, wait for it briefly, return its status.
 
-        It never fails: what was written must be answered, and `reconcile`
-        replicates what is not.  From the secondary Region nothing is ever
-        replicated: failback copies what was written there.
+        It raises nothing: the write succeeded and must be answered, and `reconcile`
+        replicates the record later.  The secondary Region never replicates: failback
+        copies its records.
         """
         if self.secondary:
             return Replication.SUSPENDED
@@ -196,19 +196,19 @@ class ClientRepository:
 
 def outranks(primary: RegionState, secondary: RegionState) -> bool:
     """
-    Return whether, of two Regions that both say that they write, the *primary* one does.
+    Return whether *primary* is the writer if both Regions have the writer flag.
 
-    With equal epochs it does not: the secondary one writes only if it took over.
+    With equal epochs it is not: the secondary Region writes only after a takeover.
     """
     return primary.epoch > secondary.epoch
 
 
 def require_live(record: ClientRecord) -> None:
     """
-    Make sure that *record* is a client's whose life has begun and not ended.
+    Make sure that *record* is neither being enrolled nor deleted.
 
     Raises:
-        ClientEnrollingError, ClientDeletedError: If it is not.
+        ClientEnrollingError, ClientDeletedError: If it is.
     """
     if record.status is Status.ENROLLING:
         raise ClientEnrollingError

@@ -1,8 +1,8 @@
 """
-Rotation of a surrogate's secret: a new one now, the previous one for an overlap.
+Rotation of a surrogate's secret: a new secret, and an overlap with the previous one.
 
-The overlap ends by itself: each stored secret carries its own expiry, which the
-exchange looks at on every request.
+The overlap ends automatically: each stored secret has its own expiry, which the
+exchange checks on every request.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ from chalicelib.ports import LastUses, OnIdentified, UseLog, ignore
 DEFAULT_OVERLAP_SECONDS: Final = 7 * 86_400
 MAX_OVERLAP_SECONDS: Final = 90 * 86_400
 LATELY_SECONDS: Final = 7 * 86_400
-"""A secret that was used within this time is in use."""
+"""A secret whose last use is at most this long ago counts as in use."""
 
 _MAX_LIVE: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Rotated:
-    """A client with a new secret, which is in *issued* and nowhere else from now on."""
+    """A client with a new secret; *issued* holds its only copy."""
 
     issued: IssuedCredentials
     record: ClientRecord
@@ -55,7 +55,7 @@ class Rotation:
     """
     Rotates and retires client secrets.
 
-    *logs* maps both Regions' names to what their logs say of the secrets' use.
+    *logs* maps both Regions' names to their logs of the secrets' use.
     """
 
     repository: ClientRepository
@@ -71,9 +71,9 @@ class Rotation:
         named: OnIdentified = ignore,
     ) -> Rotated:
         """
-        Give *client_id* a new secret; the previous one stays valid for *overlap_seconds*.
+        Rotate the secret of *client_id*; the previous one stays valid for *overlap_seconds*.
 
-        *named* is told the new secret's ID before anything is written.
+        It calls *named* with the new secret's ID before anything is written.
 
         Raises:
             TwoSecretsLiveError: If two secrets are live already.
@@ -106,14 +106,14 @@ class Rotation:
         if_match: VersionId | None = None,
     ) -> ClientView:
         """
-        Make *secret_id* of *client_id* stop authenticating.
+        Retire *secret_id* of *client_id*: it stops authenticating.
 
-        Without *force* there must be evidence that nobody is cut off: both
-        Regions' logs can be read, the secret was not used lately, and it is not
-        the only one ever seen in use.
+        Without *force* there must be evidence that the client does not need it: both
+        Regions' logs are readable, nobody used it within `LATELY_SECONDS`, and another
+        secret was used, unless this one never was.
 
         Raises:
-            SecretInUseError: If there is none.
+            SecretInUseError: If there is no such evidence.
             UnknownSecretError, OnlySecretError: If there is no such secret, or no other one.
             OperationError: If it is not possible.
         """
@@ -134,7 +134,7 @@ class Rotation:
         return ClientView(retired.value, retired.version, replication)
 
     def last_uses(self, record: ClientRecord) -> dict[str, LastUses | None]:
-        """Return per Region when each secret was last used; `None` where nobody can say."""
+        """Return each secret's last use per Region; `None` for a Region with an unreadable log."""
         secret_ids = [secret.secret_id for secret in record.secrets]
         uses: dict[str, LastUses | None] = {}
         for region, log in self.logs.items():
@@ -167,19 +167,17 @@ def _require_replaceable(record: ClientRecord, secret_id: SecretId, now: int) ->
 
 
 def _require_unused(secret_id: SecretId, uses: Mapping[str, LastUses | None], now: int) -> None:
-    unknown = [region for region, seen in uses.items() if seen is None]
+    unknown = [region for region, last_uses in uses.items() if last_uses is None]
     if unknown:
-        raise SecretInUseError(
-            f"The log of {' and '.join(unknown)} cannot be read, so nobody knows.", uses
-        )
-    seen: dict[SecretId, int] = {}
+        raise SecretInUseError(f"The log of {' and '.join(unknown)} cannot be read.", uses)
+    latest: dict[SecretId, int] = {}
     for last_uses in uses.values():
         for each, at in (last_uses or {}).items():
-            seen[each] = max(seen.get(each, 0), at or 0)
-    used = seen.get(secret_id, 0)
+            latest[each] = max(latest.get(each, 0), at or 0)
+    used = latest.get(secret_id, 0)
     if used and now - used <= LATELY_SECONDS:
         raise SecretInUseError(
             f"It was used within the last {LATELY_SECONDS // 86_400} days.", uses
         )
-    if used and not any(at for each, at in seen.items() if each != secret_id):
-        raise SecretInUseError("It is the only one that was ever seen in use.", uses)
+    if used and not any(at for each, at in latest.items() if each != secret_id):
+        raise SecretInUseError("It is the only secret with a use in the logs.", uses)
