@@ -1,1 +1,1 @@
-"""Drift: its survey, its repair, and the schedule that looks for it."""
+"""Reconciliation: survey and repair of drift, and the schedule."""

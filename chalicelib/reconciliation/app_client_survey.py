@@ -1,9 +1,8 @@
 """
-The part of the survey that concerns app clients.
+Survey of app clients.
 
-Those that carry our mark are listed once; the records then claim theirs, and
-what nobody claims is looked at again, by the name of the client that it is
-named after.
+It lists the app clients with our mark once, and the records then claim theirs.  For
+an unclaimed one, it reads the record of the client in the app client's name.
 """
 
 from __future__ import annotations
@@ -30,22 +29,22 @@ from chalicelib.reconciliation.bulk_reads import COGNITO, BulkReader, NoAnswerEr
 from chalicelib.reconciliation.drift import Drift, Kind
 
 SETTLED_SECONDS: Final = 900
-"""What is younger may be the work of an operation that has not ended."""
+"""An operation in progress may have made anything younger than this."""
 
 Records = Mapping[ClientId, Versioned[ClientRecord] | None]
-"""What was read; `None` for what cannot be, nothing for what is gone."""
+"""Records by client; `None` for an unreadable one, no entry for one that is gone."""
 
 
 def settled(at: int, now: float) -> bool:
-    """Return whether what was made *at* that time is nobody's work in progress."""
+    """Return whether something made *at* that time belongs to no operation in progress."""
     return now - at >= SETTLED_SECONDS
 
 
 def differences(
     record: ClientRecord, view: AppClientView, aligned: Callable[[Sequence[str]], bool]
 ) -> list[str]:
-    """Return in which ways *view* is not *aligned* with *record*."""
-    # What an adopted app client may beyond the record is its owner's business.
+    """Return the settings in which *view* is not *aligned* with *record*."""
+    # The further scopes of an adopted app client belong to its owner.
     more = view.scopes if record.origin is Origin.ADOPTED else ()
     wanted = frozenset((*record.scopes, *more))
     if aligned(tuple(wanted)):
@@ -59,7 +58,7 @@ def differences(
 def may_refer(
     client_id: ClientId, found: Versioned[ClientRecord] | None, app_client_id: AppClientId
 ) -> bool:
-    """Return whether *client_id*'s record refers to that app client, or nobody can say."""
+    """Return whether *client_id*'s record refers to that app client, or is unreadable."""
     if found is None or found.value.client_id != client_id:
         return True
     return any(
@@ -69,7 +68,7 @@ def may_refer(
 
 
 def batches(client_ids: Mapping[ClientId, object]) -> Iterator[Sequence[ClientId]]:
-    """Yield all of *client_ids*, as many at once as can be read at once."""
+    """Yield all of *client_ids* in batches of `BATCH`."""
     ordered = list(client_ids)
     for start in range(0, len(ordered), BATCH):
         yield ordered[start : start + BATCH]
@@ -86,7 +85,7 @@ class AppClientSurvey:
         *,
         thorough: bool,
     ) -> None:
-        """See `Survey` for what *thorough* means."""
+        """See `Survey.run` for *thorough*."""
         self._app_clients = app_clients
         self._reader = reader
         self._now = now
@@ -94,7 +93,7 @@ class AppClientSurvey:
         self._unclaimed: dict[str, dict[AppClientId, ClientId]] = {}
 
     def list(self) -> None:
-        """Note every app client that carries our mark."""
+        """List every app client with our mark."""
         for region in self._app_clients.regions:
             pool, wait = (
                 self._app_clients.pools[region],
@@ -110,7 +109,7 @@ class AppClientSurvey:
                 continue
 
     def claim(self, record: ClientRecord) -> frozenset[str]:
-        """Note what *record* refers to; return the Regions where Cognito lists that."""
+        """Claim *record*'s app clients; return the Regions where Cognito lists them."""
         return frozenset(
             region
             for region, app_client in record.app_clients.items()
@@ -119,7 +118,7 @@ class AppClientSurvey:
         )
 
     def of(self, record: ClientRecord, listed: frozenset[str]) -> Iterator[Drift]:
-        """Yield what is wrong with the app clients of *record*, some of them *listed*."""
+        """Yield the drift of *record*'s app clients; Cognito lists those in *listed* Regions."""
         for region in self._app_clients.regions:
             app_client, pool = record.app_clients.get(region), self._app_clients.pools[region]
             if app_client is None or isinstance(app_client, Pending):
@@ -129,9 +128,9 @@ class AppClientSurvey:
                 detail = "The app client is in another user pool than the configured one."
                 yield _drift(Kind.APP_CLIENT_GONE, region, record, detail, repairable=False)
             elif self._thorough or app_client.outdated or region not in listed:
-                yield from self._look_at(region, record, app_client)
+                yield from self._compare(region, record, app_client)
 
-    def _look_at(self, region: str, record: ClientRecord, app_client: AppClient) -> Iterator[Drift]:
+    def _compare(self, region: str, record: ClientRecord, app_client: AppClient) -> Iterator[Drift]:
         pool, adopted = self._app_clients.pools[region], record.origin is Origin.ADOPTED
         try:
             view = self._reader.read(
@@ -141,7 +140,7 @@ class AppClientSurvey:
                 COGNITO, region, lambda: pool.secrets(app_client.app_client_id)
             )
         except UnknownAppClientError:
-            # An adopted one is its owner's, who may have meant it.
+            # The owner of an adopted one may have deleted it on purpose.
             detail = "The app client is gone."
             yield _drift(Kind.APP_CLIENT_GONE, region, record, detail, repairable=not adopted)
             return
@@ -153,7 +152,7 @@ class AppClientSurvey:
         if app_client.outdated or wrong:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
-        # What no record in a Region that stands alone knows, one in the other may know.
+        # A record in the other Region may know a secret that no record here knows.
         alone = self._app_clients.repository.secondary
         unknown = app_client.retiring is None and len(secrets) > 1 and not alone
         if unknown and settled(secrets[-1].created_at, self._now()):
@@ -161,7 +160,7 @@ class AppClientSurvey:
             yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=not adopted)
 
     def orphans(self, read: Callable[[Sequence[ClientId]], Records | None]) -> Iterator[Drift]:
-        """Yield what no record claimed, having *read* those that should have."""
+        """Yield the unclaimed app clients to which no record that *read* returns refers."""
         for region, unclaimed in self._unclaimed.items():
             named: dict[ClientId, list[AppClientId]] = defaultdict(list)
             for app_client_id, client_id in unclaimed.items():

@@ -1,4 +1,4 @@
-"""Asks AWS about thousands of clients: at a pace, with patience, noting who does not answer."""
+"""Bulk reads of thousands of clients, with rate limits, retries and a list of failures."""
 
 from __future__ import annotations
 
@@ -22,24 +22,23 @@ from chalicelib.timing import RateLimiter, retrying
 
 COGNITO, SECRETS_MANAGER = "Cognito", "Secrets Manager"
 PER_SECOND: Final = {
-    COGNITO: 8.0,  # of 15 reads of app clients, which everything in a Region shares
+    COGNITO: 8.0,  # of 15 reads of app clients, a quota of the whole account in a Region
     SECRETS_MANAGER: 20.0,  # of 100 BatchGetSecretValue
 }
 
-# A Region that does not answer now may do so in a moment; `aws` takes it for
-# lost for five seconds.
+# An outage may be short; the circuit breaker in `aws` is open for five seconds.
 _PAUSES: Final = (1.0, 6.0)
 
 T = TypeVar("T")
 
 
 class NoAnswerError(Exception):
-    """Whoever was asked does not answer; that is noted."""
+    """A read failed; `BulkReader.unanswered` reports it."""
 
 
 @dataclass(slots=True)
 class _Missed:
-    """What was not looked at, and why; *silent*: it is of no use to go on asking."""
+    """Reads that failed, and why; *silent*: further reads would fail, too."""
 
     why: str
     silent: bool
@@ -47,15 +46,15 @@ class _Missed:
 
 
 class BulkReader:
-    """What is asked in one survey."""
+    """Reader of one survey."""
 
     def __init__(
         self, repository: ClientRepository, before_each: Callable[[], object] = at_once
     ) -> None:
         """
-        Tell the time, and wait, as *admin* does.
+        Use the clock and the pause of *repository*.
 
-        *before_each* is called before each request; what it raises ends the survey.
+        It calls *before_each* before each request; an error of it ends the survey.
         """
         self._repository = repository
         self._before_each = before_each
@@ -63,7 +62,7 @@ class BulkReader:
         self._missed: dict[tuple[str, str], _Missed] = {}
 
     def wait(self, service: str, region: str) -> None:
-        """Return when *service* in *region* may be asked again."""
+        """Wait until the rate limit of *service* in *region* permits the next request."""
         self._before_each()
         key = (service, region)
         if key not in self._limiters:
@@ -74,10 +73,10 @@ class BulkReader:
 
     def read(self, service: str, region: str, call: Callable[[], T], *, about: int = 1) -> T:
         """
-        Return what *call* does; it is about so many clients or app clients.
+        Return the result of *call*, which concerns *about* clients or app clients.
 
         Raises:
-            NoAnswerError: If it cannot be known now.
+            NoAnswerError: If *service* in *region* gives no usable answer.
         """
         missed = self._missed.get((service, region))
         if missed is None or not missed.silent:
@@ -109,7 +108,7 @@ class BulkReader:
         )
 
     def unanswered(self) -> Iterator[Drift]:
-        """Yield what nobody knows."""
+        """Yield a finding for each service whose reads failed."""
         for (service, region), missed in self._missed.items():
             detail = f"{service} {missed.why}: {missed.count} not looked at."
             yield Drift(Kind.UNKNOWN, region, None, detail, repairable=False)

@@ -1,4 +1,4 @@
-"""Drift: what is not as the records say, and what became of it."""
+"""Drift: findings of the survey, and results of their repair."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Kind(StrEnum):
     MALFORMED = "malformed_secret"
     DENIALS = "denials"
     WRITER = "writer"
-    UNKNOWN = "unknown"  # what could not be looked at
+    UNKNOWN = "unknown"  # a part that the survey could not read
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,7 @@ class Drift:
     """
     One finding, in *region*, of *client_id* unless it concerns a whole Region.
 
-    *repairable* says whether `Reconciler.repair` mends it; what it does not is
-    for people.
+    If it is not *repairable*, `Reconciler.repair` leaves it to an operator.
     """
 
     kind: Kind
@@ -46,17 +45,17 @@ class Drift:
 
 
 class Result(StrEnum):
-    """What became of a finding."""
+    """Result of a finding's repair."""
 
     REPAIRED = "repaired"
-    NOTHING_TO_DO = "nothing_to_do"  # looked at again, it is no drift any more
-    LEFT_ALONE = "left_alone"  # it is for people
+    NOTHING_TO_DO = "nothing_to_do"  # no drift any more
+    LEFT_ALONE = "left_alone"  # left to an operator
     FAILED = "failed"
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of *drift*, and why."""
+    """Result of the repair of *drift*, with *detail* in words."""
 
     drift: Drift
     result: Result
@@ -64,6 +63,6 @@ class Outcome:
 
 
 def count_by_kind(drifts: Iterable[Drift]) -> dict[str, int]:
-    """Return how many there are of each kind; of those that there are none of, too."""
-    counted = Counter(drift.kind for drift in drifts)
-    return {kind.value: counted[kind] for kind in Kind}
+    """Return the number of findings of each kind, 0 included."""
+    counts = Counter(drift.kind for drift in drifts)
+    return {kind.value: counts[kind] for kind in Kind}

@@ -1,14 +1,14 @@
 """
-Reconciliation: finds and mends what crashes, lost answers and hands in the console leave.
+Repair of drift that crashes, lost answers and manual changes in the console cause.
 
-The survey finds, `repair` mends one finding.  It looks again first: what is no
-drift any more it leaves.  It writes records by compare-and-swap, and it deletes
-only what carries our mark and is not young (`SETTLED_SECONDS`); so it is safe
-beside any other operation, safe to crash, and safe to repeat.
+`repair` handles one finding of the survey, and first checks that it still is drift.
+It writes records by compare-and-swap, and deletes only resources of ours that are not
+young (`SETTLED_SECONDS`).  So it is safe beside any other operation, after a crash,
+and when repeated.
 
-An app client that no record refers to is deleted, even if the record of its
-name has one pending, of which it may be the lost answer: a new app client
-costs nothing, and who else may have seen the old one's secret nobody knows.
+It deletes an app client to which no record refers, even if the record of its name has
+a pending one, whose lost answer it may be: a new app client costs nothing, and
+somebody else may have seen the old one's secret.
 """
 
 from __future__ import annotations
@@ -41,30 +41,33 @@ from chalicelib.model import (
     Status,
     Versioned,
 )
-from chalicelib.reconciliation.app_client_survey import may_refer, settled
+from chalicelib.reconciliation.app_client_survey import SETTLED_SECONDS, may_refer, settled
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.survey import Progress, Survey
 from chalicelib.timing import RateLimiter, retrying
 
 REPAIRS_PER_SECOND: Final = 3.0
-"""Cognito takes 5 changes of each kind in a second, from everybody."""
+"""Cognito's quota is 5 changes of each kind in a second, for the whole account."""
+
+
+_YOUNG: Final = f"less than {SETTLED_SECONDS // 60} minutes old"
 
 
 class _NothingToDoError(Exception):
-    """Looked at again, it is no drift any more."""
+    """The finding is no drift any more."""
 
 
 class _LeftAloneError(Exception):
-    """It is for people, or for later; why, in words."""
+    """The finding is left to an operator or a later run; the message is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reconciler:
     """
-    Surveys both Regions, and repairs what is found from the one that writes.
+    Surveys both Regions, and repairs drift from the writer Region.
 
-    *denials* maps both Regions' names to theirs; *pace* is that of the repairs;
-    *explain* puts an error into words.
+    *denials* maps both Regions' names to theirs; *limiter* limits the rate of repairs;
+    *explain* returns the text of an error.
     """
 
     survey: Survey
@@ -74,25 +77,24 @@ class Reconciler:
     explain: Callable[[OperationError], str]
 
     def run(self, progress: Progress) -> Iterator[Outcome]:
-        """Survey, and repair what is found as it is found."""
+        """Survey, and repair each finding at once."""
         for drift in self.survey.run(progress):
             yield self.repair(drift)
 
     def repair(self, drift: Drift) -> Outcome:
         """
-        Mend *drift*, if it still is one.
+        Repair *drift*, if it still is drift.
 
-        It raises nothing: what is wrong with one finding is no reason to leave
-        the others as they are.
+        It raises no domain error: a failure of one repair must not prevent the others.
         """
-        mend = _REPAIRS.get(drift.kind)
-        if mend is None or not drift.repairable:
+        repair = _REPAIRS.get(drift.kind)
+        if repair is None or not drift.repairable:
             return Outcome(drift, Result.LEFT_ALONE, "It is not repaired automatically.")
         try:
             self.limiter.wait()
             self._require_sole_writer()
             with concerning(drift.region):
-                mend(self, drift)
+                repair(self, drift)
         except (_NothingToDoError, UnknownClientError):
             return Outcome(drift, Result.NOTHING_TO_DO)
         except _LeftAloneError as err:
@@ -111,30 +113,30 @@ class Reconciler:
 
     def _require_sole_writer(self) -> None:
         """
-        Make sure that this Region writes, and that the other one does not claim to.
+        Make sure that this Region is the writer, and the only one with the writer flag.
 
-        If that one does not answer, this one's word is all there is.
+        If the other one does not answer, this Region's own state decides.
         """
         self._repository.require_writer()
         if self._repository.secondary:
-            return  # the other one may not know yet that this one took over
+            return  # after an outage, the other one may still have its writer flag
         try:
             both = self.survey.other_state.read().value.writer
         except ServiceError:
             return
         if both:
-            raise _LeftAloneError("Both Regions claim to write: settle that first.")
+            raise _LeftAloneError("Both Regions claim to write. Correct that first.")
 
     def _require_both_regions_records(self) -> None:
-        """Delete nothing to which a record may refer that only the other Region has."""
+        """Refuse a deletion if a record that only the other Region has may refer to it."""
         if self._repository.secondary:
-            raise _LeftAloneError("A record in the other Region may know it: fail back first.")
+            raise _LeftAloneError("A record in the other Region may refer to it. Fail back first.")
 
     def _settled(self, at: int) -> bool:
         return settled(at, self._repository.clock())
 
     def _live(self, drift: Drift) -> Versioned[ClientRecord]:
-        """Return the record, of a client whose life has begun and not ended."""
+        """Return the record of a client that is active or disabled."""
         found = self._read(drift)
         if found.value.status not in {Status.ACTIVE, Status.DISABLED}:
             raise _NothingToDoError
@@ -157,14 +159,14 @@ class Reconciler:
         except UnknownAppClientError:
             raise _NothingToDoError from None
         if not pool.is_marked(view, client_id) or not self._settled(view.created_at):
-            raise _LeftAloneError("It is young, or does not carry our mark any more.")
+            raise _LeftAloneError(f"It is {_YOUNG}, or does not carry our mark any more.")
         try:
             found = self._repository.records.read(client_id)
             if may_refer(client_id, found, app_client_id):
                 raise _NothingToDoError
         except UnknownClientError:
             if is_scheduled_but_alive(self._repository.records, client_id):
-                raise _LeftAloneError("Its client is marked for deletion, but alive.") from None
+                raise _LeftAloneError("Its client is not deleted, but scheduled to be.") from None
         except MalformedSecretError:
             raise _LeftAloneError("The record that may refer to it cannot be read.") from None
         pool.delete(app_client_id)
@@ -174,7 +176,7 @@ class Reconciler:
         app_client, pool = found.value.app_clients.get(region), self._app_clients.pools[region]
         if isinstance(app_client, AppClient):
             if app_client.user_pool_id != pool.user_pool_id or found.value.origin is Origin.ADOPTED:
-                raise _LeftAloneError("It is in another user pool, or its owner's.")
+                raise _LeftAloneError("It is in another user pool, or adopted.")
             try:
                 pool.describe(app_client.app_client_id)
             except UnknownAppClientError:
@@ -189,7 +191,7 @@ class Reconciler:
         found = self._live(drift)
         if not isinstance(found.value.app_clients.get(drift.region), AppClient):
             raise _NothingToDoError
-        # What an adopted one may beyond the record is its owner's business.
+        # The further scopes of an adopted app client belong to its owner.
         adopted = found.value.origin is Origin.ADOPTED
         self._app_clients.align(found, [drift.region], keep_more=adopted)
 
@@ -200,8 +202,8 @@ class Reconciler:
         if not isinstance(app_client, AppClient) or app_client.retiring is not None:
             raise _NothingToDoError
         if found.value.origin is Origin.ADOPTED:
-            raise _LeftAloneError("It is its owner's.")
-        # The record knows one, and no rotation is under way: it is the older one.
+            raise _LeftAloneError("It belongs to the owner of the adopted app client.")
+        # Without a rotation in progress, the record's secret is the older one.
         try:
             _, *later = pool.secrets(app_client.app_client_id)
         except UnknownAppClientError:
@@ -209,7 +211,7 @@ class Reconciler:
         if not later:
             raise _NothingToDoError
         if not self._settled(later[0].created_at):
-            raise _LeftAloneError("It is young.")
+            raise _LeftAloneError(f"It is {_YOUNG}.")
         pool.delete_secret(app_client.app_client_id, later[0].cognito_secret_id)
 
     # Records
@@ -219,9 +221,9 @@ class Reconciler:
         if not (found.value.status is Status.ENROLLING or is_undone(found.value)):
             raise _NothingToDoError
         if not self._settled(found.value.created_at):
-            raise _LeftAloneError("It is young.")
-        # Secrets Manager deletes whatever stands there; so first make sure of
-        # what that is, and that no repeat can go on with it.
+            raise _LeftAloneError(f"It is {_YOUNG}.")
+        # Secrets Manager deletes any version; so first make sure of the version, and
+        # that no repeat can continue with it.
         tombstone = replace(found.value, status=Status.DELETED)
         self._repository.records.replace(tombstone, found.version)
         self._repository.records.unreplicate(tombstone.client_id)
@@ -250,7 +252,7 @@ class Reconciler:
         def attempt() -> None:
             found = self._live(drift)
             records.update_listing(found.value)
-            # Another writer meanwhile may have updated the listing before this did.
+            # Another writer may have updated the listing in between.
             if records.describe(found.value.client_id).version != found.version:
                 raise ConcurrentChangeError
 
@@ -260,7 +262,7 @@ class Reconciler:
 
     def _deny(self, drift: Drift) -> None:
         if self._repository.secondary:
-            raise _LeftAloneError("Failback brings the Regions' denials together.")
+            raise _LeftAloneError("Failback merges the Regions' denials.")
         denied = {region: denials.list() for region, denials in self.denials.items()}
         missing = frozenset[ClientId]().union(*denied.values()) - denied[drift.region]
         if not missing:
@@ -284,11 +286,11 @@ _REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], None]]] = {
 
 def _client_id(drift: Drift) -> ClientId:
     if drift.client_id is None:
-        raise _LeftAloneError("It names no client.")
+        raise _LeftAloneError("The finding has no client ID.")
     return drift.client_id
 
 
 def _app_client_id(drift: Drift) -> AppClientId:
     if drift.app_client_id is None:
-        raise _LeftAloneError("It names no app client.")
+        raise _LeftAloneError("The finding has no app client ID.")
     return drift.app_client_id

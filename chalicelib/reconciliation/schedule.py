@@ -1,11 +1,9 @@
 """
-What is done on a schedule, in the Region that writes: refresh the keys that
-verify tokens, look for drift, rotate what is due.
+Scheduled work of the writer Region: key refresh, survey, rotation of Cognito secrets.
 
-It repairs nothing.  It reports drift as a metric, for an alarm to page
-somebody, and then takes the rotation of real Cognito secrets a step further.
-What there is no time for is left for the next run; rotation comes last, for
-there may be more of it than fits into any run.
+It repairs nothing, but reports drift as a metric, for an alarm.  Then it advances the
+rotations that are due.  The next run continues when the time is up; rotation comes
+last, as it may need more time than any run has.
 """
 
 from __future__ import annotations
@@ -27,31 +25,31 @@ from chalicelib.telemetry import audit_line
 from chalicelib.timing import RateLimiter
 
 ROTATIONS_PER_SECOND: Final = 0.5
-"""A step of a rotation makes up to five calls to Cognito, whose quotas others share."""
+"""A step of a rotation makes up to five calls to Cognito, within the account's quotas."""
 
 SCHEDULE: Final = "schedule"
-"""Who is said to have done what is done on a schedule."""
+"""Caller in the audit lines of scheduled work."""
 
 _PAGE: Final = 100
 _DAY: Final = 86_400
-# What a step of a rotation, or a question of the survey with its patience and
-# the wait for replicas that are behind, takes at worst.
+# Longest time of a rotation step, or of one read of the survey with its retries and
+# the wait for replicas.
 _RESERVE_SECONDS: Final = 75.0
 
 Remaining = Callable[[], float]
-"""How many seconds are left."""
+"""Returns the remaining seconds."""
 
 
 class _OutOfTimeError(Exception):
-    """The rest is for the next run."""
+    """The time is up; the next run continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class Upkeep:
     """
-    The scheduled work.
+    Scheduled work.
 
-    Cognito secrets older than *rotate_after_days* are rotated; 0: none are.
+    It rotates Cognito secrets older than *rotate_after_days*, none if that is 0.
     """
 
     repository: ClientRepository
@@ -64,7 +62,7 @@ class Upkeep:
     emit: Emit = field(repr=False)
 
     def run(self, remaining: Remaining) -> None:
-        """Do what there is time for, and report it."""
+        """Do the work for which *remaining* leaves time, and log it."""
         try:
             self.repository.require_writer()
         except OperationError as err:
@@ -73,7 +71,7 @@ class Upkeep:
         self.emit(self.keys.refresh())
         self._look_for_drift(remaining)
         if not self.repository.secondary:
-            # A rotation does not end before the other Region has the new secret.
+            # A rotation cannot end before the other Region has the new secret.
             self._rotate(remaining)
 
     def _look_for_drift(self, remaining: Remaining) -> None:
@@ -84,8 +82,8 @@ class Upkeep:
         found = []
         complete = True
         try:
-            for drift in self.survey.run(_unseen, thorough=False, before_each=require_time):
-                found.append(drift)  # noqa: PERF402 - what was found before it ended counts
+            for drift in self.survey.run(_no_progress, thorough=False, before_each=require_time):
+                found.append(drift)  # noqa: PERF402 - findings before an early end count
         except _OutOfTimeError:
             complete = False
         counts = count_by_kind(found)
@@ -99,7 +97,7 @@ class Upkeep:
         for record in self._records():
             if remaining() < _RESERVE_SECONDS:
                 break
-            if _concerned(record, due_before):
+            if _needs_rotation(record, due_before):
                 steps.update(self._advance(record.client_id, due_before))
         self.emit({"event": "upkeep", "outcome": "done", "steps": dict(steps)})
 
@@ -115,7 +113,7 @@ class Upkeep:
         return list(steps.values())
 
     def _audit(self, client_id: ClientId, outcome: str, steps: Mapping[str, str]) -> None:
-        """Leave the line that an administrator's call would."""
+        """Log the same audit line as an administrator's call."""
         line = audit_line("rotate-app-clients", SCHEDULE, client_id, None, outcome)
         self.emit(line | {"app_clients": dict(steps)})
 
@@ -124,10 +122,10 @@ class Upkeep:
         try:
             while True:
                 page = self.repository.records.list(cursor, _PAGE)
-                names = [summary.client_id for summary in page.items]
-                for start in range(0, len(names), BATCH):
-                    read = self.repository.records.read_many(names[start : start + BATCH])
-                    yield from (found.value for found in read.values() if found)
+                ids = [summary.client_id for summary in page.items]
+                for start in range(0, len(ids), BATCH):
+                    records = self.repository.records.read_many(ids[start : start + BATCH])
+                    yield from (found.value for found in records.values() if found)
                 cursor = page.cursor
                 if cursor is None:
                     return
@@ -135,8 +133,8 @@ class Upkeep:
             self.emit({"event": "upkeep", "outcome": type(err).__name__})
 
 
-def _concerned(record: ClientRecord, due_before: int) -> bool:
-    """Return whether an app client of *record* is due, or on its way."""
+def _needs_rotation(record: ClientRecord, due_before: int) -> bool:
+    """Return whether an app client of *record* is due for rotation, or being rotated."""
     app_clients = [
         app_client
         for app_client in record.app_clients.values()
@@ -148,5 +146,5 @@ def _concerned(record: ClientRecord, due_before: int) -> bool:
     )
 
 
-def _unseen(_done: int, _total: int | None) -> None:
-    """Nobody watches."""
+def _no_progress(_done: int, _total: int | None) -> None:
+    """Report no progress."""

@@ -1,15 +1,15 @@
 """
-The survey: everything that is not as the records say, in both Regions.
+Survey: finds the drift of both Regions from the records.
 
-It changes nothing.  Of each client it keeps a few words in memory, however
-many there are; records are read in batches and forgotten.
+It changes nothing.  It keeps little more than each client's list entry in memory, and
+reads records in batches.
 
-Where the secondary Region writes, the other one's records may be newer or older,
-and failback settles which: so replicas and denials are not compared, and what no
-record here refers to may be referred to there.
+While the secondary Region writes, the other one's records may be newer or older, until
+failback.  So the survey then compares no replicas and no denials, and reports no
+orphans, as a record in the other Region may refer to them.
 
-A list can be minutes old (ListSecrets says so itself).  What a list lacks is
-looked at by name before anybody is told that it is not there.
+A list can be minutes old (documentation of ListSecrets).  So the survey reads a
+resource that a list lacks by its name before it reports it as missing.
 """
 
 from __future__ import annotations
@@ -40,19 +40,19 @@ from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, BulkReader, No
 from chalicelib.reconciliation.drift import Drift, Kind
 
 BEHIND_SECONDS: Final = 30
-"""How long a replica may take without being drift."""
+"""A replica that is behind for longer is drift."""
 
 _PAGE: Final = 100
 _NAMED: Final = 5
 
 Progress = Callable[[int, int | None], object]
-"""Takes how many clients were listed, then how many of them were looked at."""
+"""Takes (listed, `None`) while clients are listed, then (surveyed, listed)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
     """
-    Looks at all clients, from the Region that writes.
+    Survey of all clients, from the writer Region.
 
     *other_state* is the other Region's state, *replicas* reads the records there.
     """
@@ -70,20 +70,20 @@ class Survey:
         before_each: Callable[[], object] = at_once,
     ) -> Iterator[Drift]:
         """
-        Yield what is found, as it is found.
+        Yield each finding at once.
 
-        Unless *thorough*, an app client that Cognito lists is taken to be as
-        the record says: two calls less for each, and so an hour less for ten
-        thousand.  What cannot be looked at is told as unknown, at the end.
+        Unless *thorough*, an app client in Cognito's list counts as matching its record:
+        that saves two calls for each, and so an hour for ten thousand.  The last
+        findings, of kind `unknown`, are parts that the survey could not read.
 
-        *before_each* is called before each request, and may end the survey by
-        raising: whoever has a limit learns of it even if nothing is found.
+        It calls *before_each* before each request; an error of it ends the survey, even
+        while there are no findings.
         """
         return _Run(self, progress, before_each, thorough=thorough).findings()
 
 
 class _Run:
-    """One survey, and what it has to remember."""
+    """State of one survey."""
 
     def __init__(
         self,
@@ -107,19 +107,19 @@ class _Run:
         self._alive: set[ClientId] = set()
 
     def findings(self) -> Iterator[Drift]:
-        """Yield what is found."""
+        """Yield all findings."""
         states: dict[str, RegionState] = {}
-        yield from self._steering(states)
+        yield from self._region_states(states)
         if self._writes(states):
             yield from self._clients()
         else:
-            # Its records may be old, and what is not replicated is missing.
+            # Its records may be outdated or missing.
             detail = f"{self._region} is not known to write: its clients were not looked at."
             yield Drift(Kind.UNKNOWN, self._region, None, detail, repairable=False)
         yield from self._reader.unanswered()
 
-    def _steering(self, states: dict[str, RegionState]) -> Iterator[Drift]:
-        """Compare the Regions' states, and leave them in *states*."""
+    def _region_states(self, states: dict[str, RegionState]) -> Iterator[Drift]:
+        """Compare the Regions' states, and put them into *states*."""
         for region, store in self._states.items():
             try:
                 states[region] = self._reader.read(SECRETS_MANAGER, region, store.read).value
@@ -143,7 +143,7 @@ class _Run:
                 yield Drift(Kind.DENIALS, region, None, detail, repairable=True)
 
     def _writes(self, states: dict[str, RegionState]) -> bool:
-        """Return whether this Region writes; one that came back from an outage only says so."""
+        """Return whether this Region is the writer; its flag may be outdated after an outage."""
         own, other = states.get(self._region), states.get(self._other)
         if own is None or not own.writer:
             return False
@@ -168,12 +168,12 @@ class _Run:
                 done += 1
                 self._progress(done, len(listed))
         if not self._repository.secondary:
-            yield from self._app_clients.orphans(self._read_or_spare)
-        yield from self._buried_alive()
+            yield from self._app_clients.orphans(self._read_for_orphans)
+        yield from self._scheduled_but_alive()
         yield from self._still_behind()
 
     def _list(self) -> dict[ClientId, ClientSummary]:
-        """Return all that is listed: no page changes while somebody repairs what was found."""
+        """Return the list as a whole, so that repairs of findings change none of its pages."""
         listed: dict[ClientId, ClientSummary] = {}
         cursor: str | None = None
         while True:
@@ -186,35 +186,35 @@ class _Run:
                 return listed
 
     def _read(self, client_ids: Sequence[ClientId]) -> Records | None:
-        """Return the records, or `None` if nobody answers."""
+        """Return the records, `None` if Secrets Manager does not answer."""
         read = partial(_read_each, self._records, client_ids)
         try:
             return self._reader.read(SECRETS_MANAGER, self._region, read, about=len(client_ids))
         except NoAnswerError:
             return None
 
-    def _read_or_spare(self, client_ids: Sequence[ClientId]) -> Records | None:
-        """Read, and of what is gone note what is buried alive; nobody can read that."""
+    def _read_for_orphans(self, client_ids: Sequence[ClientId]) -> Records | None:
+        """Return the records; `None` for one that is scheduled for deletion, but alive."""
         found = self._read(client_ids)
         if found is None:
             return None
-        spared: dict[ClientId, Versioned[ClientRecord] | None] = {}
+        unreadable: dict[ClientId, Versioned[ClientRecord] | None] = {}
         for client_id in client_ids:
             if client_id not in found:
                 read = partial(is_scheduled_but_alive, self._records, client_id)
                 try:
                     if self._reader.read(SECRETS_MANAGER, self._region, read):
-                        spared[client_id] = None
+                        unreadable[client_id] = None
                         self._alive.add(client_id)
                 except NoAnswerError:
-                    spared[client_id] = None
-        return {**found, **spared}
+                    unreadable[client_id] = None
+        return {**found, **unreadable}
 
-    def _buried_alive(self) -> Iterator[Drift]:
+    def _scheduled_but_alive(self) -> Iterator[Drift]:
         for client_id in sorted(self._alive):
             detail = (
-                "It is marked for deletion, but shown as not deleted. Bring it back with "
-                "`surrogatectl restore`, unless it is to go."
+                "The deletion of its record is scheduled, but the client is not deleted. "
+                "Run `surrogatectl restore`, unless it is to be deleted."
             )
             yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=False)
 
@@ -243,7 +243,7 @@ class _Run:
                 detail = "An enrollment ended half-way; nobody received its secret."
                 yield Drift(Kind.ENROLLMENT, self._region, client_id, detail, repairable=True)
         elif record.status is Status.DELETED:
-            # Failback buries what was deleted in the secondary Region.
+            # Failback schedules the deletion of the secondary Region's tombstones.
             if not (self._repository.secondary and is_done(record)):
                 detail = "A deletion ended half-way."
                 yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=True)
@@ -271,50 +271,50 @@ class _Run:
             yield from self._unreplicated(client_id, state)
 
     def _still_behind(self) -> Iterator[Drift]:
-        """Look again at the replicas that were behind, after a while."""
+        """Check the replicas that were behind again, after `BEHIND_SECONDS`."""
         seconds = self._behind_at + BEHIND_SECONDS - self._repository.clock()
         if self._behind and seconds > 0:
             self._repository.pause(min(seconds, BEHIND_SECONDS))
         for client_id, version in self._behind:
             try:
                 state = self._replication(client_id, version)
-                if state is Replication.IN_PROGRESS and version != self._peek(client_id).version:
-                    continue  # it was written meanwhile
+                if state is Replication.IN_PROGRESS and version != self._entry(client_id).version:
+                    continue  # somebody wrote it meanwhile
             except (UnknownClientError, NoAnswerError):
                 continue
             yield from self._unreplicated(client_id, state)
 
     def _unreplicated(self, client_id: ClientId, state: Replication) -> Iterator[Drift]:
-        told = {
+        details = {
             Replication.MISSING: "The record has no replica.",
-            Replication.FAILED: "The replication of the record failed; DescribeSecret says why.",
+            Replication.FAILED: "The replication of the record failed; DescribeSecret shows why.",
             Replication.IN_PROGRESS: f"The replica is behind for {BEHIND_SECONDS} s or more.",
         }
-        if state in told:
+        if state in details:
             repairable = state is Replication.MISSING
-            yield Drift(Kind.REPLICA, self._other, client_id, told[state], repairable)
+            yield Drift(Kind.REPLICA, self._other, client_id, details[state], repairable)
 
     def _listing(self, record: ClientRecord) -> Iterator[Drift]:
-        """Compare what lists will show; what this one showed may be old."""
+        """Compare the current list entry; the one in the list may be old."""
         try:
-            shown = self._peek(record.client_id).value
+            entry = self._entry(record.client_id).value
         except (UnknownClientError, NoAnswerError):
             return
-        if shown != ClientSummary.of(record):
-            detail = "Lists show something else than the record."
+        if entry != ClientSummary.of(record):
+            detail = "The client's list entry differs from its record."
             yield Drift(Kind.LISTING, self._region, record.client_id, detail, repairable=True)
 
     def _replication(self, client_id: ClientId, version: VersionId) -> Replication:
         read = partial(self._records.replication, client_id, version)
         return self._reader.read(SECRETS_MANAGER, self._region, read)
 
-    def _peek(self, client_id: ClientId) -> Versioned[ClientSummary]:
+    def _entry(self, client_id: ClientId) -> Versioned[ClientSummary]:
         read = partial(self._records.describe, client_id)
         return self._reader.read(SECRETS_MANAGER, self._region, read)
 
 
 def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:
-    """Read many; where one of them makes Secrets Manager refuse, read the others all the same."""
+    """Return the records; after a refusal, read them one by one, `None` for a refused one."""
     try:
         return reader.read_many(client_ids)
     except StoreRefusedError as err:
