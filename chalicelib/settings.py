@@ -170,7 +170,7 @@ def _refuse_foreign_region(environ: Mapping[str, str], app_region: str) -> None:
     actual = environ.get("AWS_REGION")
     if "AWS_LAMBDA_FUNCTION_NAME" in environ and actual != app_region:
         raise SettingsError(
-            f"APP_REGION: the stage says {app_region}, but this function runs in {actual}."
+            f"APP_REGION: the stage's is {app_region}, but this function runs in {actual}."
         )
 
 

@@ -196,7 +196,7 @@ def test_a_snapshot_shares_nothing_random_secret_or_connected() -> None:
         ({"APP_REGION": "eu-central-1"}, "APP_REGION: eu-central-1 is neither"),
         (
             {"AWS_LAMBDA_FUNCTION_NAME": "surrogate", "AWS_REGION": "us-west-2"},
-            "APP_REGION: the stage says us-east-1, but this function runs in us-west-2.",
+            "APP_REGION: the stage's is us-east-1, but this function runs in us-west-2.",
         ),
     ],
 )
