@@ -1,5 +1,5 @@
 """
-What only the function makes of the administrators' parts: the admin API and the scheduled work.
+Admin surface and scheduled work: the parts that only the function serves.
 
 It is apart from `admin`, which the command line imports where there is no Chalice.
 """

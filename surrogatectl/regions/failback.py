@@ -18,15 +18,18 @@ from functools import partial
 from typing import Final
 
 from chalicelib.clients.denials import is_full
-from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
+from chalicelib.errors import ServiceError
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
+from chalicelib.timing import polling, retrying
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.failback_pass import ClientPasses
 from surrogatectl.regions.failback_plan import Choices
 from surrogatectl.regions.failback_summary import Left, Split, Summary, sum_counts
 from surrogatectl.regions.failover import Check
 from surrogatectl.regions.state import (
+    LOST_WRITE,
+    WRITE_PAUSES,
     Announce,
     Name,
     NoAnswerError,
@@ -39,7 +42,6 @@ from surrogatectl.regions.state import (
     writing,
 )
 
-_ATTEMPTS: Final = 6
 _CANARY_PAUSES: Final = (5.0, 10.0, 20.0)
 _NAMED: Final = 5
 
@@ -135,13 +137,13 @@ class Failback:
         return summary.counts
 
     def _try_out(self, *, force: bool) -> None:
-        problem = self.try_canary(self.primary.region)
-        for seconds in _CANARY_PAUSES:
-            if problem is None or not problem.refused:
-                break
+        problem = polling(
+            lambda: self.try_canary(self.primary.region),
             # The exchange there may know its record as it was seconds ago.
-            self.pause(seconds)
-            problem = self.try_canary(self.primary.region)
+            until=lambda problem: problem is None or not problem.refused,
+            pauses=_CANARY_PAUSES,
+            pause=self.pause,
+        )
         if problem is None:
             return
         if not force:
@@ -220,25 +222,27 @@ class Failback:
 
     def _release(self) -> None:
         """Let go of the traffic, in the very state whose denials the primary Region has."""
-        for _ in range(_ATTEMPTS):
-            try:
-                found = self.secondary.state.read()
-                if found.value.writer:
-                    raise NotAllowedError(
-                        f"{self.secondary.region} writes again: another failback was given up "
-                        "meanwhile. The traffic stays where it is; repeat this."
-                    )
-                if not found.value.took_over and not found.value.allowed:
-                    return
+
+        def attempt() -> None:
+            found = self.secondary.state.read()
+            if found.value.writer:
+                raise NotAllowedError(
+                    f"{self.secondary.region} writes again: another failback was given up "
+                    "meanwhile. The traffic stays where it is; repeat this."
+                )
+            if found.value.took_over or found.value.allowed:
                 denied = self.primary.update_state(partial(_merged, found.value)).denied
                 released = replace(found.value, took_over=False, denied=denied, allowed=frozenset())
                 self.secondary.state.replace(released, found.version)
-            except (VersionConflictError, OutcomeUnknownError):
-                continue
-            except ServiceError as err:
-                raise NoAnswerError(f"The state of {self.secondary.region}: {err}") from None
-            return
-        raise NoAnswerError(f"The state of {self.secondary.region} cannot be written.")
+
+        try:
+            retrying(attempt, on=LOST_WRITE, pauses=WRITE_PAUSES)
+        except LOST_WRITE:
+            raise NoAnswerError(
+                f"The state of {self.secondary.region} cannot be written."
+            ) from None
+        except ServiceError as err:
+            raise NoAnswerError(f"The state of {self.secondary.region}: {err}") from None
 
     # From then on
 

@@ -21,14 +21,14 @@ from chalicelib.errors import OperationError, UnknownClientError, VersionConflic
 from chalicelib.http.problems import explain
 from chalicelib.model import AppClient, ClientId, ClientRecord, Pending, Status, Versioned
 from chalicelib.ports import Pause
+from chalicelib.timing import polling
 from surrogatectl.regions.failback_facts import ClientFacts
 from surrogatectl.regions.failback_plan import Action
 from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.stored_record import StoredRecord
 
-_ATTEMPTS: Final = 3
 # A replica goes a moment after it was told to.
-_FORGET_PAUSES: Final = (0.0, 0.3, 1.0, 2.0, 4.0, 8.0)
+_FORGET_PAUSES: Final = (0.3, 1.0, 2.0, 4.0, 8.0)
 
 
 class CannotApplyError(Exception):
@@ -74,13 +74,16 @@ class FailbackActions:
         """Take the primary's record out of its deletion, since its owner wants it, and copy."""
         there = self._finished(client)
         self.primary.cancel_deletion(client.client_id)
-        for _ in range(_ATTEMPTS):
-            here = self.primary.stored([client.client_id]).get(client.client_id)
-            if here is not None:
-                if here.version != there.version:
-                    self._make_current(client.client_id, here, there)
-                return
-        raise VersionConflictError
+        here = polling(
+            lambda: self.primary.stored([client.client_id]).get(client.client_id),
+            until=lambda here: here is not None,
+            pauses=(0.0, 0.0),
+            pause=self.pause,
+        )
+        if here is None:
+            raise VersionConflictError
+        if here.version != there.version:
+            self._make_current(client.client_id, here, there)
 
     def put_behind(self, client: ClientFacts) -> None:
         """Put the secondary's version behind the primary's: people can look it up there."""
@@ -146,12 +149,14 @@ class FailbackActions:
     def forget_replica(self, client: ClientFacts) -> None:
         """Have the primary forget the replica that it once had, within seconds."""
         self.primary.unreplicate(client.client_id)
-        for seconds in _FORGET_PAUSES:
-            self.pause(seconds)
-            described = self.primary.describe(client.client_id)
-            if described is None or described.replica is None:
-                return
-        raise CannotApplyError("Its replication: the old replica is not forgotten yet; repeat.")
+        described = polling(
+            lambda: self.primary.describe(client.client_id),
+            until=lambda described: described is None or described.replica is None,
+            pauses=_FORGET_PAUSES,
+            pause=self.pause,
+        )
+        if described is not None and described.replica is not None:
+            raise CannotApplyError("Its replication: the old replica is not forgotten yet; repeat.")
 
     def finish_deletion(self, client: ClientFacts) -> None:
         """Finish the deletion of the primary's record."""

@@ -15,9 +15,11 @@ from chalicelib.clients.repository import outranks
 from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
 from chalicelib.model import ClientId, ClientSummary, Page, RegionState
 from chalicelib.ports import BATCH, Clock, Pause, StateStore
-from chalicelib.timing import RateLimiter
+from chalicelib.timing import AT_ONCE, RateLimiter, retrying
 
-_ATTEMPTS: Final = 6
+LOST_WRITE: Final = (VersionConflictError, OutcomeUnknownError)
+"""Errors of a write of a state that is worth repeating: it finds what it did already."""
+WRITE_PAUSES: Final = (*AT_ONCE, 0.0, 0.0)
 _PAGE: Final = 100
 _POLL_SECONDS: Final = 0.25
 
@@ -77,21 +79,19 @@ class Side:
         Raises:
             NoAnswerError: If it cannot be written.
         """
-        last: ServiceError = VersionConflictError()
-        for _ in range(_ATTEMPTS):
-            try:
-                found = self.state.read()
-                state = change(found.value)
-                if state != found.value:
-                    self.state.replace(state, found.version)
-            except (VersionConflictError, OutcomeUnknownError) as err:
-                last = err
-                continue
-            except ServiceError as err:
-                last = err
-                break
+
+        def attempt() -> RegionState:
+            found = self.state.read()
+            state = change(found.value)
+            if state != found.value:
+                self.state.replace(state, found.version)
             return state
-        raise NoAnswerError(f"The state of {self.region} cannot be written: {_told(last)}")
+
+        try:
+            return retrying(attempt, on=LOST_WRITE, pauses=WRITE_PAUSES)
+        except ServiceError as err:
+            told = f"The state of {self.region} cannot be written: {_told(err)}"
+            raise NoAnswerError(told) from None
 
 
 class Lister(Protocol):
