@@ -18,7 +18,7 @@ from chalicelib.aws.secrets_calls import (
     code,
     current_of,
     new_version,
-    outage,
+    read_batch,
     read_value,
     refused,
     replace_value,
@@ -29,7 +29,6 @@ from chalicelib.errors import (
     ClientExistsError,
     InvalidCursorError,
     MalformedSecretError,
-    StoreRefusedError,
     StoreUnavailableError,
     UnknownClientError,
 )
@@ -313,19 +312,8 @@ class ClientSecrets:
         names = {self._name(client_id): client_id for client_id in client_ids}
         if not names:
             return {}
-        try:
-            answer = ask(
-                lambda: self.here().batch_get_secret_value(SecretIdList=list(names)),
-                shows="SecretValues",
-            )
-        except ClientError as err:
-            raise refused(err) from None
-        for failure in answer.get("Errors", []):
-            why = failure.get("ErrorCode", "")
-            if why not in GONE:
-                raise outage(why, 0) or StoreRefusedError(f"Secrets Manager refused: {why}")
         found: dict[ClientId, Versioned[ClientRecord] | None] = {}
-        for value in answer.get("SecretValues", []):
+        for value in read_batch(self.here(), names):
             client_id = names[value["Name"]]
             try:
                 if CURRENT in value.get("VersionStages", []):

@@ -45,6 +45,18 @@ class SharedContextAdapter(HTTPAdapter):
         """Do nothing: the context verifies certificate and host name."""
 
 
+def retry_once(method: str) -> Retry:
+    """Return the retries of *method*: one, and none if the answer is a request to slow down."""
+    return Retry(
+        total=1,
+        redirect=0,
+        allowed_methods=[method],
+        status_forcelist=(500, 502, 503, 504),
+        raise_on_status=False,
+        respect_retry_after_header=False,
+    )
+
+
 def wary_session(retry: Retry) -> requests.Session:
     """Return a session without settings from the environment, and without cookies."""
     session = requests.Session()

@@ -7,9 +7,8 @@ from functools import cached_property
 
 import requests
 from urllib3.exceptions import HTTPError
-from urllib3.util.retry import Retry
 
-from chalicelib.aws.http_session import TooMuchError, bounded_body, wary_session
+from chalicelib.aws.http_session import TooMuchError, bounded_body, retry_once, wary_session
 from chalicelib.errors import KeysUnavailableError
 from chalicelib.jwks import document as jwks
 from chalicelib.jwks.document import SigningKey
@@ -21,13 +20,6 @@ _READ_SECONDS = 2.0
 _TOTAL_SECONDS = 5.0
 _MAX_ANSWER_BYTES = 65_536
 _OK = 200
-_RETRY = Retry(
-    total=1,
-    redirect=0,
-    status_forcelist=(500, 502, 503, 504),
-    raise_on_status=False,
-    respect_retry_after_header=False,
-)
 
 
 class PoolKeys:
@@ -40,7 +32,7 @@ class PoolKeys:
 
     @cached_property
     def _session(self) -> requests.Session:
-        return wary_session(_RETRY)
+        return wary_session(retry_once("GET"))
 
     def fetch(self) -> tuple[SigningKey, ...]:
         """

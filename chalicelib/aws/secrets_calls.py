@@ -7,7 +7,7 @@ emulators read different versions while labels move.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
@@ -31,7 +31,10 @@ from chalicelib.model import Versioned, VersionId
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
-    from mypy_boto3_secretsmanager.type_defs import DescribeSecretResponseTypeDef
+    from mypy_boto3_secretsmanager.type_defs import (
+        DescribeSecretResponseTypeDef,
+        SecretValueEntryTypeDef,
+    )
 
 CURRENT = "AWSCURRENT"
 # Our label for a new version that is not current yet.  Not AWSPENDING, which
@@ -138,6 +141,30 @@ def read_value(client: SecretsManagerClient, name: str, parse: Callable[[str], T
     if not isinstance(text, str) or not isinstance(version, str):
         raise MalformedSecretError("The secret holds no text.")
     return Versioned(parse(text), VersionId(version))
+
+
+def read_batch(
+    client: SecretsManagerClient, names: Iterable[str]
+) -> Sequence[SecretValueEntryTypeDef]:
+    """
+    Return the secrets of *names*; those that are gone are left out.
+
+    A secret whose labels are moving may come in another version than its current one.
+
+    Raises:
+        StoreUnavailableError, StoreRefusedError
+    """
+    try:
+        answer = ask(
+            lambda: client.batch_get_secret_value(SecretIdList=list(names)), shows="SecretValues"
+        )
+    except ClientError as err:
+        raise refused(err) from None
+    for failure in answer.get("Errors", []):
+        why = failure.get("ErrorCode", "")
+        if why not in GONE:
+            raise outage(why, 0) or StoreRefusedError(f"Secrets Manager refused: {why}")
+    return answer.get("SecretValues", [])
 
 
 def replace_value(  # noqa: PLR0913, PLR0917 - all of them differ between callers

@@ -14,9 +14,8 @@ from functools import cached_property
 
 import requests
 from urllib3.exceptions import HTTPError
-from urllib3.util.retry import Retry
 
-from chalicelib.aws.http_session import TooMuchError, bounded_body, wary_session
+from chalicelib.aws.http_session import TooMuchError, bounded_body, retry_once, wary_session
 from chalicelib.errors import (
     AppClientRefusedError,
     TokenEndpointUnavailableError,
@@ -36,16 +35,6 @@ _TOO_MANY_REQUESTS = 429
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
 # Cognito's errors when the app client, its secret or its scope differs from the record.
 _REFUSALS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"})
-# At most one retry, and none when Cognito throttles.  A retry costs at most the price
-# of one token.
-_RETRY = Retry(
-    total=1,
-    redirect=0,
-    allowed_methods=None,
-    status_forcelist=(500, 502, 503, 504),
-    raise_on_status=False,
-    respect_retry_after_header=False,
-)
 
 
 class CognitoTokenEndpoint:
@@ -58,7 +47,7 @@ class CognitoTokenEndpoint:
 
     @cached_property
     def _session(self) -> requests.Session:
-        return wary_session(_RETRY)
+        return wary_session(retry_once("POST"))  # a retry costs at most the price of one token
 
     def request_token(
         self, app_client: AppClient, scope: str, metadata: Mapping[str, str], deadline: Deadline

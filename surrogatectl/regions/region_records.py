@@ -29,13 +29,12 @@ from chalicelib.aws.secrets_calls import (
     ask,
     code,
     current_of,
-    outage,
+    read_batch,
     refused,
 )
 from chalicelib.errors import (
     OutcomeUnknownError,
     ServiceError,
-    StoreRefusedError,
     StoreUnavailableError,
     UnknownClientError,
     VersionConflictError,
@@ -68,19 +67,8 @@ class RegionRecords:
     def stored(self, client_ids: Sequence[ClientId]) -> Mapping[ClientId, StoredRecord]:
         """Return the records of at most `BATCH` clients; what is gone is left out."""
         names = {self._name(client_id): client_id for client_id in client_ids}
-        try:
-            answer = ask(
-                lambda: self._client.batch_get_secret_value(SecretIdList=list(names)),
-                shows="SecretValues",
-            )
-        except ClientError as err:
-            raise refused(err) from None
-        for failure in answer.get("Errors", []):
-            why = failure.get("ErrorCode", "")
-            if why not in GONE:
-                raise outage(why, 0) or StoreRefusedError(f"Secrets Manager refused: {why}")
         found = {}
-        for value in answer.get("SecretValues", []):
+        for value in read_batch(self._client, names):
             client_id = names[value["Name"]]
             if CURRENT in value.get("VersionStages", []):
                 stored: StoredRecord | None = _stored(value)

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.aws.http_session import SharedContextAdapter
-from chalicelib.aws.jwks_fetch import _RETRY, PoolKeys
+from chalicelib.aws.http_session import SharedContextAdapter, retry_once
+from chalicelib.aws.jwks_fetch import PoolKeys
 from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
 from chalicelib.errors import (
     KeysUnavailableError,
@@ -179,7 +179,9 @@ def test_an_absent_silent_or_slow_host_times_out(serve: Serve) -> None:
 def test_a_host_with_an_invalid_certificate_is_refused(authority: Authority, serve: Serve) -> None:
     server = serve(always(answer(200, KEYS)), tls=authority.server("another.example"))
     keys = pool_keys(server.url)
-    keys._session.mount("https://", SharedContextAdapter(authority.trusting_client(), _RETRY))
+    keys._session.mount(
+        "https://", SharedContextAdapter(authority.trusting_client(), retry_once("GET"))
+    )
     with pytest.raises(KeysUnavailableError, match="SSLError"):
         keys.fetch()
     adapter: Any = pool_keys("https://cognito-idp.us-east-1.amazonaws.com")._session.get_adapter(

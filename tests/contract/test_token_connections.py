@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from chalicelib.aws.http_session import SharedContextAdapter
-from chalicelib.aws.token_endpoint import _RETRY, CognitoTokenEndpoint
+from chalicelib.aws.http_session import SharedContextAdapter, retry_once
+from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.errors import TokenEndpointUnavailableError
 from chalicelib.ports import Deadline
 from tests.contract.certificates import Authority
@@ -176,7 +176,7 @@ def test_no_connection_is_made_before_it_is_needed(serve: Serve) -> None:
 def trusting(authority: Authority, url: str) -> tuple[CognitoTokenEndpoint, ssl.SSLContext]:
     """Return an adapter whose context trusts only the test's authority."""
     endpoint, context = endpoint_at(url), authority.trusting_client()
-    endpoint._session.mount("https://", SharedContextAdapter(context, _RETRY))
+    endpoint._session.mount("https://", SharedContextAdapter(context, retry_once("POST")))
     return endpoint, context
 
 
