@@ -1,1 +1,1 @@
-"""Shared by all commands: options, output, failures, configuration, the admin API."""
+"""Shared parts of all commands: options, output, failures, configuration, the admin API."""

@@ -1,4 +1,4 @@
-"""Talks to the admin API, signed with IAM (SigV4)."""
+"""Client of the admin API; requests are signed with IAM (SigV4)."""
 
 from __future__ import annotations
 
@@ -18,18 +18,17 @@ from chalicelib.http.problems import reports
 
 _SECONDS = (3.05, 30)
 _FORBIDDEN = 403
-# What deployment/templates.py calls what the gateway answers by itself.
+# Problem type of the gateway's own answers, from deployment/templates.py.
 _GATEWAY = "gateway"
 UNREACHABLE_API = "unreachable"
-"""The type of the document that stands for no answer."""
+"""Problem type of a missing answer."""
 
 
 class AdminApiError(Exception):
     """
-    The admin API did not do what was asked.
+    Failed call of the admin API.
 
-    *problem* is its problem document (RFC 9457), or an own one if it did not
-    answer.
+    *problem* is the API's problem document (RFC 9457), or a local one without an answer.
     """
 
     def __init__(self, problem: Mapping[str, Any]) -> None:
@@ -42,20 +41,20 @@ class AdminApiError(Exception):
 
     @property
     def status(self) -> int:
-        """The HTTP status, 0 if there was no answer."""
+        """HTTP status; 0 without an answer."""
         return int(self.problem.get("status", 0))
 
 
 class NoAnswerFromApiError(AdminApiError):
-    """The admin API does not answer."""
+    """Missing answer of the admin API."""
 
 
 class GatewayError(AdminApiError):
-    """The gateway answered by itself."""
+    """Answer of the gateway itself, not of the function behind it."""
 
 
 class AdminClient:
-    """The admin API at *base_url* in *region*, called with the SDK's own credentials."""
+    """Client of the admin API at *base_url* in *region*, with the SDK's credentials."""
 
     def __init__(self, base_url: str, region: str) -> None:
         """Call the API below *base_url*."""
@@ -72,10 +71,10 @@ class AdminClient:
         query: Mapping[str, str] | None = None,
     ) -> dict[str, Any]:
         """
-        Return the JSON that the API answers.
+        Return the API's JSON answer.
 
         Raises:
-            AdminApiError: If it answers a problem, or not at all.
+            AdminApiError: If the API answers with a problem, or not at all.
         """
         url = self._base_url + quote(path)
         if query:
@@ -97,7 +96,7 @@ class AdminClient:
                     "type": UNREACHABLE_API,
                     "title": "No answer",
                     "detail": f"The admin API in {self._region} does not answer "
-                    f"({type(err).__name__}). `surrogatectl status` tells what is ill.",
+                    f"({type(err).__name__}). Run `surrogatectl status`.",
                 }
             ) from None
         return _content(answer, self._region)
@@ -127,7 +126,7 @@ class AdminClient:
 
 
 def _as_signed(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Leave the signature alone: requests would put what a .netrc has in its place."""
+    """Keep the signature, which requests would replace with credentials from a .netrc."""
     return request
 
 
@@ -142,20 +141,20 @@ def _content(answer: requests.Response, region: str) -> dict[str, Any]:
         return content
     slug = str(content.get("type", _GATEWAY)).rpartition(":")[2]
     if slug.startswith(_GATEWAY):
-        raise GatewayError(_told_by_the_gateway(answer, content, region))
+        raise GatewayError(_gateway_problem(answer, content, region))
     raise AdminApiError({**content, "status": answer.status_code})
 
 
-def _told_by_the_gateway(
+def _gateway_problem(
     answer: requests.Response, content: Mapping[str, Any], region: str
 ) -> Mapping[str, Any]:
-    """Return the gateway's own answer as a problem that says how to mend it."""
-    words = ("detail", "message", "Message", "error_description")
-    said = next((content[each] for each in words if content.get(each)), answer.reason)
+    """Return the gateway's own answer as a problem with a remedy."""
+    members = ("detail", "message", "Message", "error_description")
+    reason = next((content[each] for each in members if content.get(each)), answer.reason)
     if answer.status_code == _FORBIDDEN:
         title = "Refused by the gateway"
-        said = f"{said} Does your IAM policy allow execute-api:Invoke on this API?"
+        reason = f"{reason} Does your IAM policy allow execute-api:Invoke on this API?"
     else:
         title = f"The gateway answered {answer.status_code}"
-    detail = f"{region}: {said}"
+    detail = f"{region}: {reason}"
     return {"type": _GATEWAY, "title": title, "detail": detail, "status": answer.status_code}

@@ -1,9 +1,9 @@
 """
-The audit of what is done with the operator's own role, past the admin API.
+Audit of actions with the operator's own role, past the admin API.
 
-Like the API's function it leaves one JSON line for each action: who, what,
-which client, which secret IDs, and how it ended.  Where those lines go the
-operator says; CloudTrail has every single call in any case (ADR 19).
+Like the API's function, it writes one JSON line for each action: who, what,
+which client, which secret IDs, and the outcome.  The operator names the file;
+CloudTrail records every single call in any case (ADR 19).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ audit_option = click.option(
     type=click.Path(dir_okay=False, path_type=Path),
     envvar="SURROGATECTL_AUDIT_FILE",
     show_envvar=True,
-    help="Append a JSON line to this file for each thing that is done: who, what, how it ended.",
+    help="Append a JSON line to this file for each action: who, what, and the outcome.",
 )
 
 
 class Audit(Protocol):
-    """What is told of each thing that was done."""
+    """Recorder of actions."""
 
     def __call__(
         self,
@@ -44,13 +44,13 @@ class Audit(Protocol):
         outcome: str,
         **more: str | int,
     ) -> None:
-        """Note what was done to a client, `None` for the deployment, and how it ended."""
+        """Record an action on a client, `None` for the deployment, and its outcome."""
 
 
 def unaudited(
     client_id: ClientId | None, secret_ids: Sequence[SecretId], outcome: str, **more: str | int
 ) -> None:
-    """Write nothing down."""
+    """Record nothing."""
 
 
 @contextmanager
@@ -58,16 +58,16 @@ def audited(
     path: Path | None, action: str, region: RegionSettings, connected: Connect = connect
 ) -> Iterator[Audit]:
     """
-    Append what is done to *path*, if there is one, by whom STS in *region* says it is.
+    Append actions to *path*, if given, with the caller that STS in *region* reports.
 
     Raises:
-        click.ClickException: If the file cannot be written; nothing was done then.
+        click.ClickException: If the file cannot be written, before any action.
     """
     if path is None:
         yield unaudited
         return
     try:
-        # Opened first: what cannot be written down is not done.
+        # Opened first: no action without its audit line.
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     except OSError as err:
         raise click.ClickException(f"--audit-file {path}: {err.strerror}.") from None
@@ -80,12 +80,12 @@ def audited_run(
     path: Path | None, action: str, region: RegionSettings, connected: Connect = connect
 ) -> Iterator[None]:
     """
-    Append a line before what concerns the deployment as a whole, and one after it.
+    Append a line before an action on the whole deployment, and one after it.
 
-    A run that is killed has the first one only.
+    A killed run leaves only the first line.
 
     Raises:
-        click.ClickException: If the file cannot be written; nothing was done then.
+        click.ClickException: If the file cannot be written, before any action.
     """
     with audited(path, action, region, connected) as audit:
         audit(None, (), "begun")
@@ -128,7 +128,7 @@ def caller(
     connected: Connect = connect,
     credentials: Callable[[], Credentials | None] = _credentials,
 ) -> str:
-    """Return the ARN of whose AWS credentials are used; their access key's ID if STS is silent."""
+    """Return the ARN of the AWS credentials' owner; the access key ID if STS does not answer."""
     try:
         return str(call_aws(connected("sts", region).get_caller_identity)["Arn"])
     except NoAnswerError:

@@ -1,4 +1,4 @@
-"""What the commands share: failures with exit codes, options, and asking the admin API."""
+"""Shared parts of the commands: failures with exit codes, options, and admin API calls."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _BAD_GATEWAY = 502
 _TOO_MANY_REQUESTS = 429
 _SERVER_ERROR = 500
 
-# What the API's fields are called here.
+# Options for the API's fields.
 _OPTIONS = {
     "allowed_cidrs": "--allow-cidr",
     "client_name": "--name",
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class Commands(click.Group):
-    """Commands in sections; with `--output json`, a failure is the one JSON document."""
+    """Command group with sections; with `--output json`, a failure is the one JSON document."""
 
     def __init__(self, *args: Any, **options: Any) -> None:  # noqa: ANN401 - click's own
         """See `click.Group`."""
@@ -62,7 +62,7 @@ class Commands(click.Group):
             self.add_command(command)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write the sections, with no line cut off."""
+        """Write the sections with untruncated lines."""
         for title, commands in self._sections.items():
             with formatter.section(title):
                 formatter.write_dl(
@@ -76,24 +76,23 @@ class Commands(click.Group):
         except click.UsageError:
             raise
         except click.Abort:
-            _tell(ctx, Failure("It was not confirmed. For scripts: --yes."))
+            _print_failure(ctx, Failure("Not confirmed. Scripts need --yes."))
             raise
         except click.ClickException as err:
-            _tell(ctx, err if isinstance(err, Failure) else Failure(err.message))
+            _print_failure(ctx, err if isinstance(err, Failure) else Failure(err.message))
             raise
 
 
-def _tell(context: click.Context, failed: Failure) -> None:
+def _print_failure(context: click.Context, failed: Failure) -> None:
     if output.is_awaited(context):
         output.print_json(failed.document)
 
 
 class Failure(click.ClickException):
     """
-    What went wrong and how to mend it.
+    Failure with its remedy.
 
-    *problem* is the admin API's problem document (RFC 9457), if that is whose
-    answer it is.
+    *problem* is the problem document (RFC 9457), if the admin API reported one.
     """
 
     title = "It failed"
@@ -104,20 +103,20 @@ class Failure(click.ClickException):
 
     @property
     def document(self) -> dict[str, Any]:
-        """The failure for programs: the problem document, or one in its form."""
+        """Problem document for programs: the API's, or one in its form."""
         own = {"type": "about:blank", "title": self.title, "detail": self.message}
         return self.problem or own
 
 
 class Conflict(Failure):
-    """The state of things does not allow it, or somebody else was faster."""
+    """Conflict with the current state or with a concurrent change."""
 
     exit_code = 3
     title = "Not as things are"
 
 
 class Unavailable(Failure):
-    """Something does not answer; try again later."""
+    """Missing answer of a dependency; try again later."""
 
     exit_code = 4
     title = "Try again later"
@@ -151,15 +150,14 @@ region_option = click.option(
     "--region",
     "role",
     type=click.Choice(ROLES),
-    help="Ask this Region's admin API.  Default: the Region that writes.",
+    help="Call this Region's admin API.  Default: the Region that writes.",
 )
 read_region_option = click.option(
     "--region",
     "role",
     type=click.Choice(ROLES),
-    help="Ask this Region's admin API.  Default: the primary's, or the secondary's if that does "
-    "not answer.  While the secondary Region writes, what the primary shows may be old: ask "
-    "the secondary.",
+    help="Call this Region's admin API.  Default: the primary's, or the secondary's if that does "
+    "not answer.  While the secondary Region writes, name it: the primary may show old records.",
 )
 
 
@@ -181,7 +179,7 @@ output_option = click.option(
 
 
 class Length(click.FloatRange):
-    """A length of time: a number within bounds, so neither NaN nor infinite."""
+    """Length of time: a number within bounds, so neither NaN nor infinite."""
 
     name = "number"
 
@@ -195,7 +193,7 @@ class Length(click.FloatRange):
         return number
 
 
-yes_option = click.option("--yes", is_flag=True, help="Do not ask for confirmation.")
+yes_option = click.option("--yes", is_flag=True, help="Skip the confirmation.")
 secret_file_option = click.option(
     "--secret-file",
     type=click.Path(dir_okay=False, path_type=Path),
@@ -204,7 +202,7 @@ secret_file_option = click.option(
 if_match_option = click.option(
     "--if-match",
     "version",
-    help="Only if the client is this version (the `version` that `show` prints).",
+    help="Require this version of the client; `show` prints it.",
 )
 
 
@@ -213,33 +211,33 @@ def deployment() -> Deployment:
     Return the deployment that the environment or this directory describes.
 
     Raises:
-        Failure: If neither does, or there are no AWS credentials to use it with.
+        Failure: If neither describes one, or AWS credentials are missing.
     """
     try:
         found = find_deployment(os.environ, Path.cwd())
     except ConfigurationError as err:
         raise Failure(str(err)) from None
     if boto3.Session().get_credentials() is None:
-        # Found out only by a call, it would look like a Region that is lost.
+        # A call without credentials would look like a lost Region.
         raise Failure('No AWS credentials. For the local cloud: eval "$(make -s env)".')
     return found
 
 
-def call_admin_api(role: str | None, question: Callable[[AdminClient], T]) -> T:
+def call_admin_api(role: str | None, call: Callable[[AdminClient], T]) -> T:
     """
-    Put *question* to the admin API of *role*; without one, to the Region's that writes.
+    Return *call*'s result from the admin API of *role*, by default of the Region that writes.
 
-    Where one Region does not answer, the other one is asked: it may have taken over.
+    If one Region does not answer, call the other one: it may have taken over.
 
     Raises:
-        Failure: If it does not do what was asked.
+        Failure: If the API refuses, or does not answer.
     """
     found = deployment()
     roles = [role] if role else list(ROLES)
     silent: Failure | None = None
     for each in roles:
         try:
-            return question(AdminClient(found.admin_url(each), found.region(each).name))
+            return call(AdminClient(found.admin_url(each), found.region(each).name))
         except ConfigurationError as err:
             raise silent or Failure(str(err)) from None
         except AdminApiError as err:
@@ -267,21 +265,21 @@ def _is_silent(err: AdminApiError) -> bool:
 
 def _nobody_writes(found: Deployment, silent: Failure) -> Failure:
     standby = found.region("secondary").name
-    # What does not answer at all cannot be asked to stop writing.
+    # A Region that does not answer at all cannot be fenced.
     force = " --force" if silent.problem.get("type") == UNREACHABLE_API else ""
     return Unavailable(
         f"{silent.message}\n{standby} answers, and is the standby. If the other Region stays "
-        f"away: `surrogatectl failover --to secondary{force}`, then repeat this.",
+        f"down: `surrogatectl failover --to secondary{force}`, then repeat this command.",
         silent.problem,
     )
 
 
 def failure(err: AdminApiError) -> Failure:
-    """Return *err* as a failure with the exit code that fits."""
+    """Return *err* as a failure with its exit code."""
     message = f"{err.problem.get('title', 'It failed')}. {err}{_options(err)}"
     if err.status in _CONFLICTS:
         return Conflict(message, err.problem)
-    # The gateway's own 502 is a function that broke; ours is a pool that refuses.
+    # The gateway's own 502 means a crashed function; the API's means a refusal by Cognito.
     broken = isinstance(err, GatewayError) and err.status == _BAD_GATEWAY
     if err.status in _UNAVAILABLE or broken:
         return Unavailable(message, err.problem)
@@ -289,21 +287,21 @@ def failure(err: AdminApiError) -> Failure:
 
 
 def operation_failure(err: OperationError) -> Failure:
-    """Return *err*, of an operation with the operator's own role, as the API would tell it."""
+    """Return *err*, of an operation with the operator's own role, as the API would report it."""
     problem = problem_of(err)
-    told = {"title": problem.title, "detail": problem.detail, "status": problem.status}
-    return failure(AdminApiError(told))
+    document = {"title": problem.title, "detail": problem.detail, "status": problem.status}
+    return failure(AdminApiError(document))
 
 
 def _options(err: AdminApiError) -> str:
-    """Return which options the fields are that the API names."""
+    """Return the options for the fields that the API names."""
     fields = [each.get("field") for each in err.problem.get("errors", [])]
     named = [_OPTIONS[each] for each in fields if each in _OPTIONS]
     return f" (Options: {', '.join(named)}.)" if named else ""
 
 
 def aws_failure(service: str, err: ClientError | BotoCoreError) -> Failure:
-    """Return what *service* answered, or that it did not, as a failure that says which it was."""
+    """Return *err* of *service* as a failure: unavailable if throttled, broken or unreachable."""
     message = f"{service}: {err}"
     if isinstance(err, ClientError):
         status = err.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
@@ -315,23 +313,23 @@ def aws_failure(service: str, err: ClientError | BotoCoreError) -> Failure:
 
 
 def together(failures: Sequence[Failure], message: str) -> Failure:
-    """Return *failures* as one with *message*, and the exit code of the worst."""
+    """Combine *failures* into one with *message* and the worst exit code."""
     code = worst(each.exit_code for each in failures)
     kind = next(type(each) for each in failures if each.exit_code == code)
     return kind(message)
 
 
 def worst(exit_codes: Iterable[int]) -> int:
-    """Return the one of *exit_codes* that a repetition is least likely to mend: 1, 3, then 4."""
+    """Return the exit code that a repetition is least likely to change: 1, 3, then 4."""
     return min(exit_codes)
 
 
 def confirm(question: str, *, yes: bool) -> None:
     """
-    Ask before something that cannot be undone.
+    Ask for confirmation of an irreversible action.
 
     Raises:
-        click.Abort: If the answer is no, or there is nobody to ask.
+        click.Abort: If the answer is no or missing.
     """
     if not yes:
         click.confirm(question, abort=True, err=True)

@@ -1,8 +1,8 @@
 """
-Where the deployment is: the stages' settings, and the admin API of each Region.
+Configuration of the deployment: the stages' settings, and each Region's API URLs.
 
-They come from the environment (`eval "$(make -s env)"` for the local cloud),
-or from `.chalice/config.json` and what `chalice deploy` left beside it.
+Its source is the environment (`eval "$(make -s env)"` for the local cloud),
+or `.chalice/config.json` and the files of `chalice deploy` beside it.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ ROLES = ("primary", "secondary")
 
 
 class ConfigurationError(Exception):
-    """The deployment cannot be found; the message says how to name it."""
+    """Missing or malformed configuration; the message contains the remedy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
     """
-    A deployment in two Regions.
+    Deployment in two Regions.
 
     *admin_urls* and *token_urls* map a role to the base URL of its admin and
-    its token API, as far as they are known; in a combined stage both are one.
+    token API, as far as known; a combined stage has one URL for both.
     """
 
     settings: Settings
@@ -43,15 +43,15 @@ class Deployment:
         Return the base URL of *role*'s admin API.
 
         Raises:
-            ConfigurationError: If it is not known.
+            ConfigurationError: If it is unknown.
         """
         try:
             return self.admin_urls[role]
         except KeyError:
             raise ConfigurationError(
-                f"The admin API of the {role} Region is not known: set "
-                f"ADMIN_URL_{role.upper()}, or run this where `make deploy STAGE={role}-admin` "
-                "left its .chalice/deployed."
+                f"The URL of the {role} Region's admin API is unknown. Set "
+                f"ADMIN_URL_{role.upper()}, or run this in the directory of "
+                f"`make deploy STAGE={role}-admin`."
             ) from None
 
 
@@ -60,10 +60,10 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
     Return the deployment that *environ*, or else *directory*'s `.chalice`, describes.
 
     Raises:
-        ConfigurationError: If neither does, or something in it is wrong.
+        ConfigurationError: If neither describes one, or a setting is malformed.
     """
     variables = dict(environ) if "REGION_PRIMARY" in environ else _stage_variables(directory)
-    # The command line is at home in both Regions; the primary is as good as the other.
+    # The command line belongs to neither Region; the settings require one.
     variables["APP_REGION"] = variables.get("REGION_PRIMARY", "")
     variables.pop("AWS_LAMBDA_FUNCTION_NAME", None)
     try:
@@ -73,7 +73,7 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
     return Deployment(
         settings,
         admin_urls=_urls(environ, directory, "admin", ("ADMIN_URL",)),
-        # Where only one API is named, as by the local cloud, it serves both.
+        # Without a token URL, as on the local cloud, the admin API's stage serves both surfaces.
         token_urls=_urls(environ, directory, "token", ("TOKEN_URL", "ADMIN_URL")),
     )
 
@@ -81,7 +81,7 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
 def _urls(
     environ: Mapping[str, str], directory: Path, surface: str, variables: Sequence[str]
 ) -> dict[str, str]:
-    """Return where *surface* is: what the environment says, or else a split or combined stage."""
+    """Return *surface*'s URLs: the environment's, or else those of split or combined stages."""
     urls = {}
     for role in ROLES:
         names = [f"{variable}_{role.upper()}" for variable in variables]
@@ -98,7 +98,7 @@ def _urls(
 
 
 def _checked(name: str, url: str) -> str:
-    # New client secrets come over it.
+    # Answers from this URL contain new client secrets.
     try:
         return base_url(url)
     except ValueError as err:
@@ -112,10 +112,9 @@ def _stage_variables(directory: Path) -> dict[str, str]:
         return dict(config["environment_variables"])
     except FileNotFoundError:
         raise ConfigurationError(
-            f"No deployment is configured here: REGION_PRIMARY is not set, and there is no {path}. "
-            "Run this in the project's directory, or set in the environment what its "
-            ".chalice/config.json has in environment_variables, and ADMIN_URL_PRIMARY and "
-            "ADMIN_URL_SECONDARY."
+            f"No deployment is configured here: REGION_PRIMARY is not set, and {path} is missing. "
+            "Run this in the project's directory. Or set the environment_variables of its "
+            ".chalice/config.json, ADMIN_URL_PRIMARY and ADMIN_URL_SECONDARY."
         ) from None
     except (ValueError, KeyError, TypeError) as err:
         raise ConfigurationError(f"{path} is not readable: {err}") from None

@@ -1,4 +1,4 @@
-"""What `doctor` finds: each with how to mend it."""
+"""Findings of `doctor`, each with its remedy."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import StrEnum
 
 
 class Level(StrEnum):
-    """How bad it is."""
+    """Severity of a finding."""
 
     OK = "ok"
     WARNING = "warning"
@@ -16,7 +16,7 @@ class Level(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found in *region*; `None` for what concerns both."""
+    """Finding of one check in *region*; `None` stands for both Regions."""
 
     check: str
     region: str | None
@@ -26,15 +26,15 @@ class Finding:
 
 
 def ok(check: str, region: str | None, detail: str) -> Finding:
-    """Return that all is well."""
+    """Return a finding without a problem."""
     return Finding(check, region, Level.OK, detail)
 
 
 def warning(check: str, region: str | None, detail: str, remedy: str) -> Finding:
-    """Return that something will go wrong, or cannot be seen."""
+    """Return a finding about a future problem, or an incomplete check."""
     return Finding(check, region, Level.WARNING, detail, remedy)
 
 
 def failed(check: str, region: str | None, detail: str, remedy: str) -> Finding:
-    """Return that something is wrong."""
+    """Return a finding about a present problem."""
     return Finding(check, region, Level.FAILED, detail, remedy)

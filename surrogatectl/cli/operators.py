@@ -1,4 +1,4 @@
-"""AWS clients with the operator's own role, for what the Lambda never asks."""
+"""AWS clients with the operator's own role, for calls that the Lambda never makes."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from chalicelib.aws.connections import UNREACHABLE
 from chalicelib.settings import RegionSettings
 
 Connect = Callable[[str, RegionSettings], Any]
-"""Returns a client of a service in a Region."""
+"""Function that returns a client of a service in a Region."""
 
-_PATIENT = Config(
+_CONFIG = Config(
     connect_timeout=2,
     read_timeout=5,
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 
 class NoAnswerError(Exception):
-    """AWS did not do what was asked; the message says what it said."""
+    """Failed AWS call; the message quotes AWS."""
 
 
 class UnreachableError(NoAnswerError):
-    """Nobody answered at all."""
+    """AWS call without any answer."""
 
 
 class AbsentError(NoAnswerError):
-    """AWS answered that there is no such thing."""
+    """AWS call about a resource that does not exist."""
 
 
 _ABSENT = frozenset(
@@ -48,17 +48,17 @@ def connect(service: str, region: RegionSettings) -> Any:  # noqa: ANN401 - one 
         service,  # type: ignore[call-overload]
         region_name=region.name,
         endpoint_url=region.endpoint_url,
-        config=_PATIENT,
+        config=_CONFIG,
     )
 
 
 def call_aws(call: Callable[[], T]) -> T:
     """
-    Return what *call* does.
+    Return the result of *call*.
 
     Raises:
-        AbsentError: If there is no such thing.
-        UnreachableError: If nobody answers.
+        AbsentError: If the resource does not exist.
+        UnreachableError: If AWS does not answer.
         NoAnswerError: If AWS refuses.
     """
     try:

@@ -1,4 +1,4 @@
-"""Tables for people, one JSON document for programs, and secrets where they are wanted."""
+"""Tables for people, one JSON document for programs, and files for secrets."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-# What a column's borders take, and how narrow prose may become.
+# Width of a column's borders, and least width of prose.
 _FRAME: Final = 3
 _READABLE: Final = 24
 _UNBOUNDED: Final = 10_000
@@ -24,12 +24,12 @@ _AWAITED: Final = "surrogatectl.json-document-awaited"
 
 
 def choose(context: click.Context, output_format: str) -> None:
-    """Note that the command of *context* and its parents is to print in *output_format*."""
+    """Set the output format of *context*'s command and of its parents."""
     context.meta[_AWAITED] = output_format == "json"
 
 
 def is_awaited(context: click.Context) -> bool:
-    """Return whether a program still waits for its one JSON document."""
+    """Return whether the one JSON document is still to be printed."""
     return bool(context.meta.get(_AWAITED))
 
 
@@ -43,10 +43,9 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 def printable(text: str) -> str:
     """
-    Return *text* without what a terminal would obey.
+    Return *text* without control characters.
 
-    Names and errors come from elsewhere, and an escape sequence among them could hide
-    or forge what an operator reads.
+    Names and errors are untrusted: an escape sequence in them could hide or forge output.
     """
     return "".join(each if each.isprintable() or each == "\n" else "\ufffd" for each in text)
 
@@ -63,16 +62,16 @@ def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]
     """
     Print rows under *columns*, for people.
 
-    Where the screen is too narrow for that, each row is a block of lines.
+    On a screen too narrow for the table, each row becomes a block of lines.
     """
     rows = [[printable(cell) for cell in row] for row in rows]
     table = Table()
     last = len(columns) - 1
     for number, column in enumerate(columns):
-        # Only the last column is prose, and can do with less than it has.
+        # Only the last column is prose, which may be folded.
         table.add_column(column, overflow="fold", no_wrap=number != last)
     for row in rows:
-        table.add_row(*map(Text, row))  # what people typed is no markup
+        table.add_row(*map(Text, row))  # user input is not markup
     console = _console(table)
     if _fits(columns, rows, console.width):
         _print(title, table)
@@ -89,8 +88,8 @@ def _fits(columns: Sequence[str], rows: Sequence[Sequence[str]], width: int) -> 
 def _blocks(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     table = _names_and_values()
     for row in rows:
-        told = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
-        for column, cell in told:
+        filled = [(column, cell) for column, cell in zip(columns, row, strict=True) if cell]
+        for column, cell in filled:
             table.add_row(column, Text(cell))
         table.add_section()
     return table
@@ -110,7 +109,7 @@ def _print(title: str, table: Table) -> None:
 
 
 def _console(table: Table) -> Console:
-    """Return a console as wide as the screen; where there is none, a line is not folded."""
+    """Return a console as wide as the screen; without a screen, it folds no line."""
     console = Console()
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console = Console(width=_UNBOUNDED)
@@ -128,12 +127,12 @@ def date(at: int, zero: str = "") -> str:
 @contextmanager
 def secret_file(path: Path | None) -> Iterator[TextIO | None]:
     """
-    Open a new file that only its owner can read, before there is a secret to lose.
+    Open a new file that only its owner can read, before a secret exists.
 
-    It is removed again if no secret came.
+    Remove the file again if no secret is written.
 
     Raises:
-        click.ClickException: If the file exists already, or cannot be made.
+        click.ClickException: If the file exists already, or cannot be created.
     """
     if path is None:
         yield None
@@ -142,7 +141,7 @@ def secret_file(path: Path | None) -> Iterator[TextIO | None]:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     except OSError as err:
         raise click.ClickException(
-            f"--secret-file {path}: {err.strerror}. Nothing was done; name a file that does not "
+            f"--secret-file {path}: {err.strerror}. Nothing was done. Name a file that does not "
             "exist yet."
         ) from None
     try:
@@ -153,8 +152,8 @@ def secret_file(path: Path | None) -> Iterator[TextIO | None]:
     except OSError as err:
         path.unlink(missing_ok=True)
         raise click.ClickException(
-            f"--secret-file {path}: {err.strerror}. The secret is lost; `surrogatectl rotate` "
-            "makes a new one, and `surrogatectl retire` ends the one that nobody has."
+            f"--secret-file {path}: {err.strerror}. The secret is lost. Create a new one with "
+            "`surrogatectl rotate`. End the lost one with `surrogatectl retire`."
         ) from None
     except BaseException:
         path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The administrators' parts at work with the operator's own role, from the Region that writes."""
+"""Admin parts with the operator's own role, in the Region that writes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from surrogatectl.cli.common import Failure, Unavailable, operation_failure
 
 
 def operators_parts(settings: Settings, *, here: Connections, there: Connections) -> AdminParts:
-    """Return the parts of *settings*' own Region, at work with the operator's own role."""
+    """Return the admin parts of *settings*' own Region, with the operator's own role."""
     return AdminParts(
         settings=settings,
         here=here,
@@ -28,11 +28,11 @@ def operators_parts(settings: Settings, *, here: Connections, there: Connections
 
 def writing_parts(settings: Settings) -> AdminParts:
     """
-    Return the parts of the Region that writes.
+    Return the admin parts of the Region that writes.
 
     Raises:
-        Failure: If neither says that it does.
-        Unavailable: If that cannot be found out.
+        Failure: If neither Region writes.
+        Unavailable: If the writer is unknown.
     """
     failures: list[OperationError] = []
     for each in (settings, settings.seen_from_the_other_region()):

@@ -1,4 +1,4 @@
-"""What is printed for people and other programs, as templates in its own language."""
+"""Templates of output for people and other programs, each in its own language."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 @cache
 def environment(package: str, finalize: Callable[[object], object] | None = None) -> Environment:
     """
-    Return the templates of *package*.
+    Return the template environment of *package*.
 
-    A name that they were not given is an error.  What they were given is made harmless: by
-    *finalize*, in the language of the template, or else as HTML is.
+    An undefined name is an error.  Values are escaped by *finalize*, or else as HTML.
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined  # noqa: PLC0415 - 30 ms
 
