@@ -1,4 +1,4 @@
-"""`app-clients`: which surrogate each app client is of, for backends of pools without the claim."""
+"""`app-clients`: the map from app clients to surrogates, for pools without the claim."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure, Unavailable, deployment, output_option
 from surrogatectl.cli.parts import writing_parts
 
-# BatchGetSecretValue has 100 requests/s in a Region, which the schedule shares.
+# The quota of BatchGetSecretValue, 100 requests/s in a Region, is shared with the schedule.
 BATCHES_PER_SECOND: Final = 20.0
 _PAGE: Final = 100
 
@@ -33,9 +33,9 @@ def map_of(
     records: RecordStore, settings: Settings, limiter: RateLimiter
 ) -> tuple[AppClientMap, list[ClientId]]:
     """
-    Return the map of every client that is not deleted, and the clients that cannot be read.
+    Return the map of all clients except deleted ones, and the clients with unreadable records.
 
-    It holds no secrets.
+    The map contains no secrets.
 
     Raises:
         StoreUnavailableError, StoreRefusedError
@@ -70,7 +70,7 @@ def _records(
 def _add(found: AppClientMap, record: ClientRecord, regions: dict[str, RegionSettings]) -> None:
     for name, app_client in record.app_clients.items():
         region = regions.get(name)
-        # An app client of a pool that was replaced since says nothing of this one's tokens.
+        # A replaced pool's app client is in none of this pool's tokens.
         if (
             region
             and isinstance(app_client, AppClient)
@@ -80,7 +80,7 @@ def _add(found: AppClientMap, record: ClientRecord, regions: dict[str, RegionSet
 
 
 def write(path: Path, document: dict[str, Any]) -> None:
-    """Put *document* in the place of the file *path*, whole or not at all."""
+    """Replace the file *path* with *document*, atomically."""
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "w") as file:
@@ -100,15 +100,15 @@ def write(path: Path, document: dict[str, Any]) -> None:
     "--file",
     "path",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the map to this file, whole or not at all, instead of printing it.",
+    help="Replace this file with the map, atomically, instead of printing it.",
 )
 @output_option
 def app_clients(path: Path | None, output_format: str) -> None:
     """
-    Tell which client each app client belongs to, in both pools.
+    Print the map from app clients to surrogates.
 
     For backends of pools that do not stamp surrogate_client_id into tokens.
-    The map has no secrets in it, and no clients that are deleted.
+    The map contains no secrets and no deleted clients.
     """
     parts = writing_parts(deployment().settings)
     limiter = RateLimiter(BATCHES_PER_SECOND, time.time, time.sleep)
@@ -118,8 +118,8 @@ def app_clients(path: Path | None, output_format: str) -> None:
         raise Unavailable(f"Secrets Manager: {err or type(err).__name__}") from None
     if unreadable:
         raise Failure(
-            f"The records of {', '.join(unreadable)} cannot be read; nothing was written. "
-            "`surrogatectl reconcile` says more."
+            f"The records of {', '.join(unreadable)} cannot be read. Nothing was written. "
+            "For the causes: `surrogatectl reconcile`."
         )
     document = {"clients": found}
     if path is not None:

@@ -1,4 +1,4 @@
-"""The commands that concern one client, or list them; all go over the admin API."""
+"""Commands about one client, and the list of clients; all use the admin API."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ _NOT_FOUND = 404
 
 
 @click.command()
-@click.option("--name", required=True, help="What people call the client.")
-@click.option("--scope", required=True, help="Scopes with spaces between: 'demo/read demo/write'.")
-@click.option("--allow-cidr", "cidrs", multiple=True, help="Source addresses; may be repeated.")
-@click.option("--expires", type=_DATE, help="When the client stops getting tokens (UTC).")
+@click.option("--name", required=True, help="Name of the client, for people.")
+@click.option("--scope", required=True, help="Scopes, separated by spaces: 'demo/read demo/write'.")
+@click.option("--allow-cidr", "cidrs", multiple=True, help="Allowed source addresses; repeatable.")
+@click.option("--expires", type=_DATE, help="Expiry of the client (UTC).")
 @click.option(
     "--idempotency-key",
-    help="Repeat a call with the same key within 10 minutes if its answer got lost.",
+    help="After a lost answer, repeat the call with the same key within 10 minutes.",
 )
 @secret_file_option
 @region_option
@@ -56,7 +56,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Enroll a client; its secret is shown once, here."""
+    """Enroll a client and show its secret once."""
     body: dict[str, Any] = {"client_name": name, "scope": scope}
     if cidrs:
         body["allowed_cidrs"] = list(cidrs)
@@ -69,16 +69,16 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
                 role, lambda api: api.call("POST", "/clients", body, {"Idempotency-Key": key})
             )
         except Unavailable as unavailable:
-            repeat = f"To repeat this very request: --idempotency-key {key}"
-            told = unavailable.document | {"idempotency_key": key}
-            raise Unavailable(f"{unavailable.message}\n{repeat}", told) from None
+            repeat = f"To repeat this request: --idempotency-key {key}"
+            problem = unavailable.document | {"idempotency_key": key}
+            raise Unavailable(f"{unavailable.message}\n{repeat}", problem) from None
         if file:
             print(answer.pop("client_secret"), file=file)
     _show_secret(f"Enrolled: {answer['client_name']}", answer, secret_file, output_format)
 
 
 @click.command("list")
-@click.option("--limit", type=click.IntRange(1), help="Show at most so many.  Default: all.")
+@click.option("--limit", type=click.IntRange(1), help="Show at most this many.  Default: all.")
 @read_region_option
 @output_option
 def list_clients(limit: int | None, role: str | None, output_format: str) -> None:
@@ -118,7 +118,9 @@ def _all_clients(api: AdminClient, limit: int | None) -> list[dict[str, Any]]:
 
 @click.command()
 @client_id_argument
-@click.option("--last-used", is_flag=True, help="Read both Regions' logs for the secrets' use.")
+@click.option(
+    "--last-used", is_flag=True, help="Show the secrets' last use, from both Regions' logs."
+)
 @read_region_option
 @output_option
 def show(client_id: str, last_used: bool, role: str | None, output_format: str) -> None:  # noqa: FBT001 - click
@@ -135,19 +137,19 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
     type=Length(0, 90),
     default=7,
     show_default=True,
-    help="How long the previous secret stays valid; 0 ends it now.",
+    help="Overlap: the days that the previous secret stays valid; 0 ends it now.",
 )
 @click.option(
     "--app-clients",
     is_flag=True,
-    help="Rotate the real Cognito secrets instead, or go on with that; clients notice nothing.",
+    help="Start or continue a rotation of the real Cognito secrets; surrogates stay valid.",
 )
 @click.option(
     "--older-than-hours",
     type=Length(0, 10 * 366 * 24),
     default=1,
     show_default=True,
-    help="With --app-clients: leave younger Cognito secrets alone.",
+    help="With --app-clients: keep younger Cognito secrets.",
 )
 @secret_file_option
 @if_match_option
@@ -167,13 +169,13 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Give a client a new secret, which is shown once; the previous one ends by itself."""
+    """Rotate a client's secret and show the new one once."""
     if app_clients:
         _refuse_given(context, "Not with --app-clients", "overlap_days", "secret_file", "version")
         _rotate_app_clients(client_id, older_than_hours, role, output_format)
         return
     _refuse_given(context, "Only with --app-clients", "older_than_hours")
-    # What is sent decides, not what was typed.
+    # The transmitted value decides, not the typed one.
     overlap_seconds = int(overlap_days * _DAY)
     if overlap_seconds == 0:
         confirm(f"End every other secret of {client_id} now?", yes=yes)
@@ -213,7 +215,7 @@ def _rotate_app_clients(
         return
     output.print_facts(f"Cognito secrets of {client_id}", list(answer["app_clients"].items()))
     if set(answer["app_clients"].values()) == {"idle"}:
-        young = "Both secrets are younger than --older-than-hours; nothing was done."
+        young = "Nothing was done: both secrets are younger than --older-than-hours."
         click.echo(young, err=True)
     else:
         click.echo("Repeat this until both are finished, or leave it to the schedule.", err=True)
@@ -222,7 +224,7 @@ def _rotate_app_clients(
 @click.command()
 @client_id_argument
 @secret_id_argument
-@click.option("--force", is_flag=True, help="Even if it may be in use.")
+@click.option("--force", is_flag=True, help="Retire a secret that may be in use.")
 @if_match_option
 @yes_option
 @region_option
@@ -236,7 +238,7 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Make one secret of a client stop authenticating."""
+    """Retire one secret of a client."""
     confirm(f"Retire the secret {secret_id} of {client_id}? That cannot be undone.", yes=yes)
     answer = call_admin_api(
         role,
@@ -251,20 +253,20 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
     ends = [each["expires_at"] for each in answer["secrets"]]
     if ends and all(ends):
         click.echo(
-            f"The secret that is left ends {output.date(max(ends))} UTC, as the rotation said: "
-            "rotate before, or the client gets no tokens then.",
+            f"The remaining secret ends {output.date(max(ends))} UTC. Rotate it before then, or "
+            "the client gets no more tokens.",
             err=True,
         )
 
 
 @click.command()
 @client_id_argument
-@click.option("--name", help="What people call the client.")
-@click.option("--scope", help="All the scopes it may have from now on.")
-@click.option("--allow-cidr", "cidrs", multiple=True, help="All its source addresses.")
+@click.option("--name", help="New name, for people.")
+@click.option("--scope", help="New list of scopes, separated by spaces.")
+@click.option("--allow-cidr", "cidrs", multiple=True, help="New source addresses; repeatable.")
 @click.option("--any-address", is_flag=True, help="Allow every source address.")
-@click.option("--expires", type=_DATE, help="When it stops getting tokens (UTC).")
-@click.option("--never-expires", is_flag=True, help="Take its expiry away.")
+@click.option("--expires", type=_DATE, help="New expiry (UTC).")
+@click.option("--never-expires", is_flag=True, help="Remove the expiry.")
 @if_match_option
 @region_option
 @output_option
@@ -295,7 +297,7 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
     if expires or never_expires:
         body["client_secret_expires_at"] = _timestamp(expires) if expires else 0
     if not body:
-        raise click.UsageError("Say what to change; see --help.")
+        raise click.UsageError("Nothing to change was given; see --help.")
     _change(client_id, body, version, role, output_format)
 
 
@@ -305,7 +307,7 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
 @region_option
 @output_option
 def disable(client_id: str, version: str | None, role: str | None, output_format: str) -> None:
-    """Stop a client from getting tokens, in both Regions, until it is enabled."""
+    """Disable a client in both Regions until it is enabled."""
     _change(client_id, {"status": "disabled"}, version, role, output_format)
 
 
@@ -315,7 +317,7 @@ def disable(client_id: str, version: str | None, role: str | None, output_format
 @region_option
 @output_option
 def enable(client_id: str, version: str | None, role: str | None, output_format: str) -> None:
-    """Let a disabled client get tokens again."""
+    """Enable a disabled client."""
     _change(client_id, {"status": "active"}, version, role, output_format)
 
 
@@ -339,7 +341,7 @@ def _change(
     type=click.IntRange(7, 30),
     default=30,
     show_default=True,
-    help="For how long it can be restored.",
+    help="Recovery window, in which `restore` brings the client back.",
 )
 @if_match_option
 @yes_option
@@ -353,7 +355,7 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Delete a client, with its app clients in both Regions."""
+    """Delete a client and its app clients in both Regions."""
     confirm(f"Delete {client_id}? It can be restored for {recovery_days} days.", yes=yes)
     answer = call_admin_api(
         role,
@@ -384,7 +386,7 @@ def restore(client_id: str, role: str | None, output_format: str) -> None:
     """Restore a deleted client, with new app clients."""
     path = f"/clients/{client_id}"
     there = call_admin_api(role, lambda api: _is_there(api, path))
-    # Where it is there, this goes on with a restoration that ended half-way, if there was one.
+    # For an existing client, this completes an interrupted restoration, if any.
     answer = call_admin_api(role, lambda api: api.call("POST", f"{path}/restore"))
     done = "It was not deleted" if there else "Restored"
     _show(f"{done}: {answer['client_name']}", answer, output_format)
@@ -413,7 +415,7 @@ def _show_secret(
     ]
     output.print_facts(title, [*facts, *_facts(answer)])
     if not secret_file:
-        click.echo("The client secret is stored nowhere and cannot be shown again.", err=True)
+        click.echo("The client secret is not stored. It cannot be shown again.", err=True)
 
 
 def _show(title: str, answer: Mapping[str, Any], output_format: str) -> None:

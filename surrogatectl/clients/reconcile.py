@@ -1,4 +1,4 @@
-"""`reconcile`: look for drift in both Regions, and repair it; with the operator's own role."""
+"""`reconcile`: find and repair drift in both Regions, with the operator's own role."""
 
 from __future__ import annotations
 
@@ -16,17 +16,16 @@ from chalicelib.reconciliation.drift import Outcome, Result
 from chalicelib.reconciliation.survey import Progress as Report
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited
-from surrogatectl.cli.common import Failure, deployment, output_option, yes_option
-from surrogatectl.cli.common import confirm as confirmed
+from surrogatectl.cli.common import Failure, confirm, deployment, output_option, yes_option
 from surrogatectl.cli.parts import writing_parts
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what is found, as it is found.")
+@click.option("--repair", is_flag=True, help="Repair drift as it is found.")
 @click.option(
     "--quick",
     is_flag=True,
-    help="Take what Cognito lists to be as the records say: minutes for 10,000, not an hour.",
+    help="Trust Cognito's lists of app clients: minutes instead of an hour for 10,000 clients.",
 )
 @audit_option
 @yes_option
@@ -39,20 +38,20 @@ def reconcile(
     output_format: str,
 ) -> None:
     """
-    Find what is not as the records say, in both Regions.
+    Find drift in both Regions; `--repair` repairs it.
 
-    Exit code 0: there is none, or all of it was repaired; 1: some is left.
+    Exit code 0: no drift is left; 1: some is left.
     """
     settings = deployment().settings
     parts = writing_parts(settings)
     if repair:
-        confirmed(
-            "Repair deletes app clients that carry our mark and that no record refers to. Go on?",
+        confirm(
+            "Repair deletes orphans: app clients with our mark and without a record. Go on?",
             yes=yes,
         )
     outcomes: list[Outcome] = []
-    told = audited(audit_file if repair else None, "reconcile", settings.primary)
-    with told as audit, _progress(output_format) as report:
+    recorder = audited(audit_file if repair else None, "reconcile", settings.primary)
+    with recorder as audit, _progress(output_format) as report:
         for drift in parts.survey.run(report, thorough=not quick):
             outcome = Outcome(drift, Result.LEFT_ALONE)
             if repair:
@@ -67,7 +66,7 @@ def reconcile(
         _print(outcomes, repair=repair)
     left = [each for each in outcomes if each.result in {Result.LEFT_ALONE, Result.FAILED}]
     if left:
-        advice = "" if repair else " To mend what can be mended: surrogatectl reconcile --repair."
+        advice = "" if repair else " To repair them: surrogatectl reconcile --repair."
         raise Failure(f"{len(left)} findings are left.{advice}")
 
 
@@ -97,7 +96,7 @@ def _print(outcomes: list[Outcome], *, repair: bool) -> None:
                 each.drift.client_id or "-",
                 each.drift.kind,
                 each.drift.region,
-                _told(each, repair=repair),
+                _repair_text(each, repair=repair),
                 each.drift.detail,
             )
             for each in outcomes
@@ -107,7 +106,7 @@ def _print(outcomes: list[Outcome], *, repair: bool) -> None:
     click.echo(", ".join(f"{count} {kind}" for kind, count in sorted(counts.items())))
 
 
-def _told(outcome: Outcome, *, repair: bool) -> str:
+def _repair_text(outcome: Outcome, *, repair: bool) -> str:
     if not repair:
         return "possible" if outcome.drift.repairable else "by hand"
     return f"{outcome.result}. {outcome.detail}".rstrip(". ")
@@ -117,11 +116,11 @@ def _told(outcome: Outcome, *, repair: bool) -> str:
 def _progress(output_format: str) -> Iterator[Report]:
     console = Console(stderr=True)
     if output_format == "json" or not console.is_terminal:
-        yield _unseen
+        yield _no_progress
         return
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("looking at clients", total=None)
+        task = bar.add_task("surveying clients", total=None)
 
         def report(done: int, total: int | None) -> None:
             bar.update(task, completed=done, total=total)
@@ -129,5 +128,5 @@ def _progress(output_format: str) -> Iterator[Report]:
         yield report
 
 
-def _unseen(_done: int, _total: int | None) -> None:
-    """Nobody watches."""
+def _no_progress(_done: int, _total: int | None) -> None:
+    """Report nothing."""
