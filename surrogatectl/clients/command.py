@@ -282,7 +282,7 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str | None,
     output_format: str,
 ) -> None:
-    """Change a client's name, scopes, source addresses or expiry."""
+    """Change a client's name, scopes, addresses or expiry."""
     if cidrs and any_address:
         raise click.UsageError("--allow-cidr and --any-address exclude each other.")
     if expires and never_expires:

@@ -1,4 +1,4 @@
-"""`status`: both Regions side by side, and what needs somebody's attention."""
+"""`status`: both Regions side by side, and open problems."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from surrogatectl.cli import output
 from surrogatectl.cli.common import deployment, output_option
 from surrogatectl.doctor.web import Internet
 from surrogatectl.status.findings import attention, should_lead_to, the_writer
-from surrogatectl.status.look import IMPATIENT, WEB_SECONDS, RegionSeen, Seen, StatusReader
+from surrogatectl.status.reader import ONE_ATTEMPT, WEB_SECONDS, RegionSeen, Seen, StatusReader
 from surrogatectl.status.replication import ReplicationReader, ReplicationSeen
 
 DRILL_REPORT: Final = Path("drill-report") / "drill.json"
 
 
 @click.command("status")
-@click.option("--quick", is_flag=True, help="Do not compare the Regions' records.")
+@click.option("--quick", is_flag=True, help="Skip the comparison of the Regions' records.")
 @click.option(
     "--drill-report",
     type=click.Path(dir_okay=False, path_type=Path),
     default=DRILL_REPORT,
     show_default=True,
-    help="The report of the last drill.",
+    help="Report of the last drill.",
 )
 @output_option
 @click.pass_context
 def status(context: click.Context, quick: bool, drill_report: Path, output_format: str) -> None:  # noqa: FBT001 - click
     """
-    Show both Regions side by side; works with either one gone.
+    Show both Regions side by side, even if one is lost.
 
-    Exit code 0: all is well; 1: something needs your attention, and is named.
+    Exit code 0: nothing needs attention; 1: the output names a problem.
     """
     found = deployment()
     settings = found.settings
@@ -64,7 +64,7 @@ def _connect(service: str, region: RegionSettings) -> Any:  # noqa: ANN401 - one
         service,  # type: ignore[call-overload]
         region_name=region.name,
         endpoint_url=region.endpoint_url,
-        config=IMPATIENT,
+        config=ONE_ATTEMPT,
     )
 
 
@@ -79,7 +79,7 @@ def _replication(settings: Settings, seen: Seen) -> ReplicationSeen | None:
 
 
 def last_drill(path: Path) -> dict[str, Any] | None:
-    """Return what the report in *path* says of the last drill, `None` if there is none."""
+    """Return the last drill's result from the report *path*; `None` without a report."""
     try:
         found = json.loads(path.read_text())
         return {key: found[key] for key in ("finished_at", "kept", "broken")}
@@ -93,7 +93,7 @@ def document(
     drill: dict[str, Any] | None,
     problems: list[str],
 ) -> dict[str, Any]:
-    """Return all of it as JSON."""
+    """Return the JSON document."""
     writer = the_writer(seen)
     return {
         "name": {"leads_to": seen.name_leads_to, "should_lead_to": should_lead_to(seen)},
@@ -150,21 +150,21 @@ def _print(
         ("drift, last reported", *(_drift(each) for each in seen.both)),
     ]
     output.print_table(settings.public_url, rows[0], rows[1:])
-    click.echo(f"Replication: {_replication_told(replication, quick=quick)}")
-    click.echo(f"Last drill: {_drill_told(drill)}")
+    click.echo(f"Replication: {_replication_text(replication, quick=quick)}")
+    click.echo(f"Last drill: {_drill_text(drill)}")
 
 
-def _yes(value: bool) -> str:  # noqa: FBT001 - a word for it
+def _yes(value: bool) -> str:  # noqa: FBT001 - named by its value
     return "yes" if value else "no"
 
 
-def _state(seen: RegionSeen, tell: Callable[[RegionState], str]) -> str:
-    return tell(seen.state) if seen.state else "not known"
+def _state(seen: RegionSeen, text: Callable[[RegionState], str]) -> str:
+    return text(seen.state) if seen.state else "unknown"
 
 
 def _writes(seen: RegionSeen) -> str:
     if seen.state is None:
-        return "not known"
+        return "unknown"
     return _yes(seen.state.writer) + (f" (epoch {seen.state.epoch})" if seen.state.epoch else "")
 
 
@@ -174,30 +174,30 @@ def _health(seen: RegionSeen) -> str:
 
 def _ready(seen: RegionSeen) -> str:
     if seen.ready is None:
-        return "not known"
-    ill = [part.replace("_", " ") for part, ok in seen.ready.items() if not ok]
-    return f"no: {', '.join(ill)}" if ill else "yes"
+        return "unknown"
+    failing = [part.replace("_", " ") for part, ok in seen.ready.items() if not ok]
+    return f"no: {', '.join(failing)}" if failing else "yes"
 
 
 def _drift(seen: RegionSeen) -> str:
     if seen.drift is None:
         return "no report"
     kinds = ", ".join(f"{count} {kind}" for kind, count in seen.drift.kinds.items())
-    partly = "" if seen.drift.complete else ", not all looked at"
+    partly = "" if seen.drift.complete else ", incomplete"
     return f"{kinds or 'none'} at {output.date(seen.drift.at)}{partly}"
 
 
-def _replication_told(replication: ReplicationSeen | None, *, quick: bool) -> str:
+def _replication_text(replication: ReplicationSeen | None, *, quick: bool) -> str:
     if quick:
-        return "not looked at (--quick)."
+        return "not compared (--quick)."
     if replication is None:
         return "cannot be compared now."
     partly = "" if replication.complete else " There was no time for the others."
     return f"{replication.in_sync} of {replication.looked_at} records in sync.{partly}"
 
 
-def _drill_told(drill: dict[str, Any] | None) -> str:
+def _drill_text(drill: dict[str, Any] | None) -> str:
     if drill is None:
-        return "no report here; run surrogatectl drill."
+        return "no report. For one: surrogatectl drill."
     promises = f"{drill['kept']} promises kept, {drill['broken']} broken"
     return f"{output.date(int(drill['finished_at']))}: {promises}."

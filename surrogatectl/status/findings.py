@@ -1,16 +1,16 @@
-"""What `status` concludes from what it sees: which Region writes, and what needs attention."""
+"""Conclusions of `status`: the Region that writes, and open problems."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from surrogatectl.regions.state import writes
-from surrogatectl.status.look import RegionSeen, Seen
+from surrogatectl.status.reader import RegionSeen, Seen
 from surrogatectl.status.replication import ReplicationSeen
 
 
 def the_writer(seen: Seen) -> RegionSeen | None:
-    """Return the Region that writes; `None` if none does, or it cannot be said."""
+    """Return the Region that writes; `None` if none does, or the writer is unknown."""
     primary, secondary = seen.both
     if secondary.state is None:
         return primary if primary.state and primary.state.writer else None
@@ -19,15 +19,15 @@ def the_writer(seen: Seen) -> RegionSeen | None:
 
 
 def attention(seen: Seen, replication: ReplicationSeen | None, *, quick: bool) -> Iterator[str]:
-    """Yield what somebody should look at, most urgent first."""
+    """Yield open problems, most urgent first."""
     yield from _lost(seen)
     yield from _may_take_over(seen)
     yield from _where_it_leads(seen)
     yield from _writers(seen)
     for each in seen.both:
         if each.answers and each.health is not None and not each.is_ready:
-            ill = [part.replace("_", " ") for part, ok in (each.ready or {}).items() if not ok]
-            yield f"{each.name} is not ready: {' and '.join(ill) or 'it does not say why'}."
+            failing = [part.replace("_", " ") for part, ok in (each.ready or {}).items() if not ok]
+            yield f"{each.name} is not ready: {' and '.join(failing) or 'cause unknown'}."
         if each.drift and each.drift.kinds:
             yield f"{each.name} last reported drift: see surrogatectl reconcile."
     if not quick and all(each.answers for each in seen.both):
@@ -54,7 +54,7 @@ def _may_take_over(seen: Seen) -> Iterator[str]:
         return
     if secondary.is_ready:
         yield (
-            f"{secondary.name} is ready to take over, if somebody decides that: "
+            f"{secondary.name} is ready to take over. For a failover: "
             "surrogatectl failover --to secondary --force (docs/runbook.md)."
         )
 
@@ -64,11 +64,11 @@ def _where_it_leads(seen: Seen) -> Iterator[str]:
     if seen.name_leads_to is None:
         yield "The name does not answer."
     elif wanted and seen.name_leads_to != wanted:
-        yield f"The name leads to {seen.name_leads_to}, and should lead to {wanted}."
+        yield f"The name leads to {seen.name_leads_to} instead of {wanted}."
 
 
 def should_lead_to(seen: Seen) -> str | None:
-    """Return the Region that the takeover switch says; `None` if that is not known."""
+    """Return the Region that the takeover switch selects; `None` if it is unknown."""
     switch = seen.secondary.state
     if switch is None:
         return None
@@ -80,19 +80,19 @@ def _writers(seen: Seen) -> Iterator[str]:
     writer = the_writer(seen)
     if writer is secondary:
         yield (
-            f"{secondary.name} writes, since a failover. When {primary.name} is well: "
+            f"{secondary.name} writes since a failover. When {primary.name} works again: "
             "surrogatectl failback."
         )
     elif primary.state and secondary.state:
         if writer is None:
-            yield "No Region writes: repeat the failover or failback that was interrupted."
+            yield "No Region writes: repeat the interrupted failover or failback."
         elif secondary.state.writer:
             yield "Both Regions claim to write: see surrogatectl doctor."
 
 
 def _replicas(replication: ReplicationSeen | None) -> Iterator[str]:
     if replication is None:
-        yield "How far the replicas are cannot be seen."
+        yield "The replication cannot be compared."
     elif replication.behind:
         counts = ", ".join(f"{n} {status.value}" for status, n in replication.behind.items())
         yield f"Of {replication.looked_at} records, not in sync: {counts}."

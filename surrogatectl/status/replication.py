@@ -1,9 +1,9 @@
 """
-How far the replicas are, of every record: two lists compared, and the differences looked at.
+Replication of all records: a comparison of both Regions' lists.
 
-A list holds the versions of 100 secrets and decrypts nothing: 10,000 clients are
-200 requests.  Lists may lag by minutes, so what they say differs is asked for
-one by one, up to a limit.
+A page lists the versions of 100 secrets and decrypts nothing: 10,000 clients are
+200 requests.  Lists may lag by minutes, so differences are confirmed one by one,
+up to a limit.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _MOST_CONFIRMED: Final = 100
 @dataclass(frozen=True, slots=True)
 class ReplicationSeen:
     """
-    How many records were *looked_at*, and how many are not in sync, by how.
+    Number of compared records (*looked_at*), and counts of those *behind*, by status.
 
-    *complete*: whether there was time for all of them.
+    *complete*: the comparison covers all records.
     """
 
     looked_at: int
@@ -47,13 +47,13 @@ class ReplicationSeen:
 
     @property
     def in_sync(self) -> int:
-        """How many are."""
+        """Number of records in sync."""
         return self.looked_at - sum(self.behind.values())
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicationReader:
-    """Compares the records of the Region that writes with the other one's."""
+    """Reader of the replication from the Region that writes to the other one."""
 
     settings: Settings
     connect: Connect = field(repr=False)
@@ -61,7 +61,7 @@ class ReplicationReader:
     pause: Pause
 
     def compare(self, writer: RegionSettings, other: RegionSettings) -> ReplicationSeen | None:
-        """Return how far *other* is; `None` if a Region does not answer."""
+        """Return the replication from *writer* to *other*; `None` if a Region does not answer."""
         with ThreadPoolExecutor() as pool:
             try:
                 here, there = pool.map(self._versions, (writer, other))
@@ -81,7 +81,7 @@ class ReplicationReader:
             try:
                 status = store.replication(client_id, store.describe(client_id).version)
             except UnknownClientError:
-                gone += 1  # since it was listed
+                gone += 1  # deleted since the list
                 continue
             if status is not Replication.IN_SYNC:
                 behind[status] += 1
@@ -128,7 +128,7 @@ class ReplicationReader:
 
 @dataclass(frozen=True, slots=True)
 class _Versions:
-    """The current version of each secret that was listed."""
+    """Current version of each listed secret."""
 
     found: Mapping[str, str]
     complete: bool

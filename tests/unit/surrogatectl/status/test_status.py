@@ -15,7 +15,7 @@ from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.model import ClientId, RegionState, Replication
 from surrogatectl.status.command import document, last_drill
 from surrogatectl.status.findings import attention, should_lead_to, the_writer
-from surrogatectl.status.look import DriftReport, RegionSeen, Seen, StatusReader
+from surrogatectl.status.reader import DriftReport, RegionSeen, Seen, StatusReader
 from surrogatectl.status.replication import ReplicationReader, ReplicationSeen
 from tests.aws_worlds import AwsWorld, Operators
 from tests.operator_fakes import FakeConnect, FakeWeb, refusal, settings
@@ -146,7 +146,7 @@ def test_with_the_primary_gone_it_says_how_to_go_on_only_if_that_helps(deployed:
 
 def test_after_a_failover_the_name_should_lead_to_the_secondary(deployed: Deployed) -> None:
     deployed.update_state(WEST, took_over=True)
-    assert deployed.attention() == [f"The name leads to {EAST}, and should lead to {WEST}."]
+    assert deployed.attention() == [f"The name leads to {EAST} instead of {WEST}."]
     deployed.leads_to(WEST)
     assert deployed.attention() == []
 
@@ -164,7 +164,7 @@ def test_a_name_that_does_not_answer_needs_attention(deployed: Deployed) -> None
     assert deployed.attention() == ["The name does not answer."]
 
 
-FAIL_BACK = f"{WEST} writes, since a failover. When {EAST} is well: surrogatectl failback."
+FAIL_BACK = f"{WEST} writes since a failover. When {EAST} works again: surrogatectl failback."
 
 
 def test_while_the_secondary_writes_a_failback_is_due(deployed: Deployed) -> None:
@@ -185,7 +185,7 @@ def test_no_writer_needs_attention(deployed: Deployed) -> None:
         deployed.update_state(region)
     assert the_writer(deployed.seen()) is None
     assert deployed.attention() == [
-        "No Region writes: repeat the failover or failback that was interrupted."
+        "No Region writes: repeat the interrupted failover or failback."
     ]
 
 
@@ -283,7 +283,7 @@ def test_with_a_region_gone_replication_is_not_known(deployed: Deployed) -> None
 def test_quick_looks_at_no_records_and_does_not_complain(deployed: Deployed) -> None:
     assert list(attention(deployed.seen(), None, quick=True)) == []
     assert list(attention(deployed.seen(), None, quick=False)) == [
-        "How far the replicas are cannot be seen."
+        "The replication cannot be compared."
     ]
 
 

@@ -1,8 +1,8 @@
 """
-What `status` sees of a deployment, both Regions at once; it changes nothing.
+Reader of both Regions' status, in parallel; it changes nothing.
 
-Every question has a limit of seconds and no second try, so that a Region that
-hangs is shown as one that does not answer before anybody loses patience.
+Each request has a limit of seconds and no retry, so that a Region that hangs
+soon counts as one that does not answer.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from surrogatectl.cli.configuration import ROLES
 from surrogatectl.cli.operators import Connect
 from surrogatectl.doctor.web import Web
 
-IMPATIENT: Final = Config(
+ONE_ATTEMPT: Final = Config(
     connect_timeout=1,
     read_timeout=3,
     retries={"mode": "standard", "total_max_attempts": 1},
@@ -41,7 +41,7 @@ _PAGES: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class DriftReport:
-    """What the last scheduled look for drift found: how much of each kind."""
+    """Result of the last scheduled survey: the count of each kind of drift."""
 
     at: int
     kinds: Mapping[str, int]
@@ -51,12 +51,12 @@ class DriftReport:
 @dataclass(frozen=True, slots=True)
 class RegionSeen:
     """
-    One Region, as far as it could be seen.
+    Status of one Region, as far as it is readable.
 
-    *answers*: whether Secrets Manager there does.  *state* is `None` if it could
-    not be read, for the reason *problem*.  *health* is the Region in whose name
-    `/health` answers.  *ready* maps what the exchange depends on to whether it
-    answers, `None` if nobody says.  *drift* is what was last reported there.
+    *answers*: Secrets Manager there answers.  *state* is `None` if it is unreadable,
+    for the reason *problem*.  *health* is the Region that `/health` names.  *ready*
+    maps each dependency of the exchange to its readiness, `None` without an answer.
+    *drift* is the last report there.
     """
 
     role: str
@@ -70,13 +70,13 @@ class RegionSeen:
 
     @property
     def is_ready(self) -> bool:
-        """Whether it says that it can serve tokens."""
+        """The Region's readiness to serve tokens, by its own report."""
         return self.ready is not None and all(self.ready.values())
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Both Regions, and the Region in whose name the public name answers."""
+    """Status of both Regions, and the Region to which the public name leads."""
 
     primary: RegionSeen
     secondary: RegionSeen
@@ -90,7 +90,7 @@ class Seen:
 
 @dataclass(frozen=True, slots=True)
 class StatusReader:
-    """What `status` looks with; *token_urls* maps a role to the base URL of its token API."""
+    """Reader of the status; *token_urls* maps a role to the base URL of its token API."""
 
     settings: Settings
     token_urls: Mapping[str, str]
@@ -99,10 +99,10 @@ class StatusReader:
     clock: Clock
 
     def read(self) -> Seen:
-        """Look at everything at once."""
+        """Read everything in parallel."""
         regions = dict(zip(ROLES, (self.settings.primary, self.settings.secondary), strict=True))
         with ThreadPoolExecutor() as pool:
-            steered = {role: pool.submit(self._steered, regions[role]) for role in ROLES}
+            states = {role: pool.submit(self._state, regions[role]) for role in ROLES}
             drift = {role: pool.submit(self._drift, regions[role]) for role in ROLES}
             urls = {
                 (role, path): pool.submit(self._get, role, path)
@@ -112,7 +112,7 @@ class StatusReader:
             name = pool.submit(self.web.get, f"{self.settings.public_url}/health")
             seen = {}
             for role in ROLES:
-                answers, state, problem = steered[role].result()
+                answers, state, problem = states[role].result()
                 seen[role] = RegionSeen(
                     role=role,
                     name=regions[role].name,
@@ -129,7 +129,7 @@ class StatusReader:
         url = self.token_urls.get(role)
         return self.web.get(url + path) if url else (0, {})
 
-    def _steered(self, region: RegionSettings) -> tuple[bool, RegionState | None, str]:
+    def _state(self, region: RegionSettings) -> tuple[bool, RegionState | None, str]:
         client = self.connect("secretsmanager", region)
         store = state_store(
             lambda: client, settings=self.settings, random_bytes=secrets.token_bytes
@@ -142,7 +142,7 @@ class StatusReader:
             return True, None, str(err)
 
     def _drift(self, region: RegionSettings) -> DriftReport | None:
-        """Return the last report of the scheduled look for drift, of the last day."""
+        """Return the last report of the scheduled survey within a day."""
         logs = self.connect("logs", region)
         found = [_last(self._lines(logs, group)) for group in _scheduled(region.log_group)]
         return max((each for each in found if each), key=lambda each: each.at, default=None)
@@ -163,15 +163,15 @@ class StatusReader:
                     break
                 more = {"nextToken": page["nextToken"]}
         except (ClientError, BotoCoreError):
-            return []  # there is no such group, or nobody says
+            return []  # no such group, or no answer
         return found
 
 
 def _scheduled(log_group: str) -> tuple[str, str]:
     """
-    Return the log groups of the scheduled function, beside that of the token surface.
+    Return the possible log groups of the scheduled function, from that of the token surface.
 
-    It belongs to the stage that serves administrators: the same one, or its other half.
+    The function belongs to the stage with the admin surface: the combined or a split one.
     """
     stage = log_group.removesuffix("-token")
     return f"{stage}-upkeep", f"{stage}-admin-upkeep"
