@@ -1,9 +1,9 @@
 """
-`attach-trigger`: the function that stamps machine tokens, to a pool that we did not make.
+`attach-trigger`: attach the function that stamps machine tokens to an existing pool.
 
-`UpdateUserPool` sets whatever a request leaves out to its default.  So all that
-the pool has is sent back, the trigger with it, and compared afterwards.  A
-trigger that is there already is never replaced.
+`UpdateUserPool` resets omitted settings to their defaults.  So the request
+contains all the pool's settings, and a comparison follows.  An existing trigger
+is never replaced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from surrogatectl.cli.configuration import ROLES
 from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, call_aws, connect
 
 LAMBDA_VERSION: Final = "V3_0"
-"""The version of the event that Cognito sends for machines."""
+"""Version of Cognito's event for machine tokens."""
 
 APP_NAME: Final = "surrogate-credentials"
 _CONFIG: Final = "PreTokenGenerationConfig"
@@ -44,32 +44,32 @@ _ADMIN: Final = "AdminCreateUserConfig"
 
 
 def trigger_name(role: str, app_name: str = APP_NAME) -> str:
-    """Return what `infra/region.yaml` calls the function in the Region that is *role*."""
+    """Return the function's name from `infra/region.yaml` for the Region with *role*."""
     return f"{app_name}-{role}-trigger"
 
 
 def attached(pool: Mapping[str, Any]) -> str | None:
-    """Return the ARN of the function that the *pool*'s machine tokens go through."""
+    """Return the ARN of the function that stamps the *pool*'s machine tokens."""
     config = (pool.get("LambdaConfig") or {}).get(_CONFIG) or {}
     arn = config.get("LambdaArn")
     return str(arn) if arn and config.get("LambdaVersion") == LAMBDA_VERSION else None
 
 
 def in_the_way(pool: Mapping[str, Any]) -> str | None:
-    """Return the trigger that *pool* has in our place, whatever its version."""
+    """Return the *pool*'s existing pre token generation trigger, of any version."""
     config = pool.get("LambdaConfig") or {}
     found = (config.get(_CONFIG) or {}).get("LambdaArn") or config.get(_OLD_CONFIG)
     return str(found) if found else None
 
 
 def request_for(cognito: Any, pool: Mapping[str, Any], arn: str) -> dict[str, Any]:  # noqa: ANN401
-    """Return the UpdateUserPool that attaches *arn* and leaves everything else of *pool* alone."""
+    """Return the UpdateUserPool request that attaches *arn* and keeps *pool*'s other settings."""
     members = cognito.meta.service_model.operation_model("UpdateUserPool").input_shape.members
     kept = {name: value for name, value in pool.items() if name in members}
     if "TemporaryPasswordValidityDays" in (kept.get("Policies") or {}).get("PasswordPolicy", {}):
         admin = {k: v for k, v in (kept.get(_ADMIN) or {}).items() if k != _SUPERSEDED}
         kept[_ADMIN] = admin
-    # What is empty is not sent: an empty text is refused where a text has a least length.
+    # Empty values are omitted: Cognito refuses an empty text with a minimum length.
     kept = {name: value for name, value in kept.items() if value not in ("", None, {})}
     kept["UserPoolId"] = pool["Id"]
     if "UserPoolTags" in members and pool.get("UserPoolTags"):
@@ -82,7 +82,7 @@ def request_for(cognito: Any, pool: Mapping[str, Any], arn: str) -> dict[str, An
 
 
 def may_invoke(policy: Mapping[str, Any], pool_arn: str) -> bool:
-    """Return whether a function's resource *policy* lets Cognito invoke it for that pool."""
+    """Return whether a function's resource *policy* lets Cognito invoke it for the pool."""
     for each in policy.get("Statement", []):
         condition = each.get("Condition", {})
         arns = condition.get("ArnLike", {}) | condition.get("ArnEquals", {})
@@ -105,12 +105,12 @@ def attach(
     """
     Attach the function *name* to the pool of *region*; return its ARN, and whether it is new.
 
-    *agree* is asked before anything is changed, and raises if the answer is no.
+    *agree* asks for confirmation before the change, and raises if the answer is no.
 
     Raises:
-        Conflict: If the pool has a trigger, or was changed while *agree* was being asked.
-        Failure: If it cannot have one, or was changed in more than that.
-        NoAnswerError: If AWS does not do what it is asked.
+        Conflict: If the pool has a trigger, or changed while *agree* asked.
+        Failure: If the pool cannot have a trigger, or another setting changed too.
+        NoAnswerError: If AWS refuses or does not answer.
     """
     cognito, functions = connect("cognito-idp", region), connect("lambda", region)
     pool = _described(cognito, region)
@@ -129,7 +129,7 @@ def attach(
     if other is not None:
         raise Conflict(
             f"The pool {region.user_pool_id} has a pre token generation trigger already, {other}, "
-            "which is never replaced. Have that function add the claim as trigger/index.py does, "
+            "which is never replaced. Add the claim in that function as trigger/index.py does, "
             "or give backends the map that `surrogatectl app-clients` prints."
         )
     if pool.get("UserPoolTier") == "LITE":
@@ -139,7 +139,7 @@ def attach(
         )
     _check_permission(functions, arn, str(pool["Arn"]))
     agree(f"Attach {arn} to the pool {region.user_pool_id}?")
-    # An update sends every setting back: those of now, not those of before the question.
+    # The update contains every setting: a concurrent change must not be undone.
     _require_unchanged(pool, _described(cognito, region))
     try:
         call_aws(lambda: cognito.update_user_pool(**request_for(cognito, pool, arn)))
@@ -162,7 +162,7 @@ def _check_permission(functions: Any, arn: str, pool_arn: str) -> None:  # noqa:
     except AbsentError:
         policy = {}
     if not may_invoke(policy, pool_arn):
-        # Attached like this it would cost every token.
+        # Attached without permission, it would make every token request fail.
         raise Failure(
             f"{arn} does not let Cognito invoke it for {pool_arn}: deploy infra/region.yaml with "
             "ExistingUserPoolId, which gives that permission."
@@ -175,8 +175,8 @@ def _require_unchanged(before: Mapping[str, Any], now: Mapping[str, Any]) -> Non
         different.append("LambdaConfig")
     if different:
         raise Conflict(
-            f"Meanwhile somebody changed the pool's {', '.join(different)}. Nothing was changed "
-            "here: look at it, and repeat this."
+            f"Meanwhile somebody changed the pool's {', '.join(different)}. This command changed "
+            "nothing. Check that change, then repeat this command."
         )
 
 
@@ -187,12 +187,12 @@ def _compare(before: Mapping[str, Any], after: Mapping[str, Any], arn: str) -> N
     if different:
         raise Failure(
             f"The trigger was attached, but the pool's {', '.join(different)} changed with it. "
-            "Set that again (aws cognito-idp update-user-pool, with every setting it has)."
+            "Restore that with aws cognito-idp update-user-pool and all the pool's settings."
         )
 
 
 def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
-    """Return which settings differ, triggers apart."""
+    """Return the names of differing settings, except triggers."""
     passing = {"LambdaConfig", "LastModifiedDate", "EstimatedNumberOfUsers"}
     names = (before.keys() | after.keys()) - passing
     return sorted(name for name in names if _plain(before, name) != _plain(after, name))
@@ -200,12 +200,12 @@ def _different(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]
 
 def _other_triggers(pool: Mapping[str, Any]) -> dict[str, Any]:
     config = pool.get("LambdaConfig") or {}
-    # Cognito may show ours under both names.
+    # Cognito may show our trigger under both names.
     return {name: each for name, each in config.items() if name not in {_CONFIG, _OLD_CONFIG}}
 
 
 def _plain(pool: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
-    """Return a setting; empty is as good as absent, and the superseded one does not count."""
+    """Return a setting without its superseded member; empty counts as absent."""
     value = pool.get(name) or None
     if name == _ADMIN and isinstance(value, dict):
         value = {k: v for k, v in value.items() if k != _SUPERSEDED} or None
@@ -218,9 +218,9 @@ def _plain(pool: Mapping[str, Any], name: str) -> Any:  # noqa: ANN401 - JSON
     "roles",
     type=click.Choice(ROLES),
     multiple=True,
-    help="Only to this Region's pool.  Default: to both, one after the other.",
+    help="Attach to this Region's pool only.  Default: both, one after the other.",
 )
-@click.option("--function", "name", help="Default: surrogate-credentials-<role>-trigger.")
+@click.option("--function", "name", help="Name; default: surrogate-credentials-<role>-trigger.")
 @audit_option
 @yes_option
 @output_option
@@ -233,10 +233,10 @@ def attach_trigger(
     yes: bool,
 ) -> None:
     """
-    Have a pool that you brought stamp surrogate_client_id into machine tokens.
+    Attach the stamping trigger to your own pools.
 
-    Its other settings stay as they are.  A pool that has a pre token generation
-    trigger already is left alone, and so is one on the Lite plan.
+    Other settings stay as they are.  The command refuses a pool with a pre token
+    generation trigger, and a pool on the Lite plan.
     """
     found = deployment()
     agree = partial(confirm, yes=yes)
@@ -252,6 +252,6 @@ def attach_trigger(
     if output_format == "json":
         output.print_json(done)
         return
-    for region_name, said in done.items():
-        word = "attached" if said["attached"] else "attached already"
-        click.echo(f"{region_name}: {said['function']} {word}.")
+    for region_name, result in done.items():
+        outcome = "attached" if result["attached"] else "attached already"
+        click.echo(f"{region_name}: {result['function']} {outcome}.")

@@ -1,9 +1,9 @@
 """
-What a deployment needs before its first client: two Region states, the
+Secrets of a deployment before its first client: two Region states, the
 deployment key, and the snapshot of both pools' signing keys.
 
-Nothing that exists is changed, so this can be repeated, and finishes what a
-crash left.
+Existing secrets stay unchanged, so a repetition is safe, and completes an
+interrupted run.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from surrogatectl.setup import own_secrets
 
 def initialize(deployment: Deployment) -> dict[str, str]:
     """
-    Make what is missing; return what was done, by name.
+    Create the missing secrets; return each secret's outcome.
 
-    The primary Region is the one that writes, until a failover changes that.
+    The primary Region writes until a failover.
     """
     done: dict[str, str] = {}
     prefix = deployment.settings.secret_prefix
@@ -57,12 +57,12 @@ def initialize(deployment: Deployment) -> dict[str, str]:
 
 
 def _signing_keys(deployment: Deployment) -> dict[str, str]:
-    """Take the first snapshot, or a newer one; a pool that does not answer is no failure."""
+    """Write the first snapshot, or a newer one; tolerate a pool that does not answer."""
     here, there = deployment.settings.primary, deployment.settings.secondary
     parts = operators_parts(deployment.settings, here=Connections(here), there=Connections(there))
     done = parts.key_refresh.refresh()
-    said = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
-    return {"signing keys": str(done["outcome"]), **said}
+    failed = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
+    return {"signing keys": str(done["outcome"]), **failed}
 
 
 def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""`cleanup`: remove everything of ours from both Regions, replicas first."""
+"""`cleanup`: remove the deployment's secrets and app clients from both Regions."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ _STAGES: Final = ("primary", "secondary")
 
 
 @click.command("cleanup")
-@click.option("--dry-run", is_flag=True, help="List what would go, and remove nothing.")
-@click.option("--yes", is_flag=True, help="Do not ask for the prefix.")
+@click.option("--dry-run", is_flag=True, help="List the resources; remove nothing.")
+@click.option("--yes", is_flag=True, help="Skip the confirmation by typing the prefix.")
 @audit_option
 @output_option
 def cleanup(output_format: str, *, dry_run: bool, yes: bool, audit_file: Path | None) -> None:
     """
-    Remove every client, both Regions' states, the deployment key and our app clients.
+    Remove all clients and secrets of the deployment.
 
-    It is for the end: nothing of it can be restored.  Ours is what carries the
-    prefix; pools and adopted app clients stay.  It may be repeated, and needs
-    both Regions.
+    The command removes secrets and app clients with the prefix: clients, Region states,
+    deployment key, key set.  Pools and adopted app clients stay.  Nothing can be restored.
+    It needs both Regions, and may be repeated.
     """
     settings = deployment().settings
     steps: list[str] = []
@@ -66,15 +66,15 @@ def cleanup(output_format: str, *, dry_run: bool, yes: bool, audit_file: Path | 
     except NoAnswerError as err:
         raise Unavailable(f"{_done(steps)}AWS: {err}.  Run it again when both answer.") from None
     except AppClientsError as err:
-        what = str(err) or type(err).__name__
-        raise Unavailable(f"{_done(steps)}Cognito: {what}.  Run it again.") from None
+        reason = str(err) or type(err).__name__
+        raise Unavailable(f"{_done(steps)}Cognito: {reason}.  Run it again.") from None
     rest = remaining_steps(settings, stages(Path.cwd()))
     if output_format == "json":
         output.print_json(
             _document(found) | {"removed": steps, "dry_run": dry_run, "remaining_steps": rest}
         )
     else:
-        click.echo("What is left for you to remove, in this order:")
+        click.echo("To remove by hand, in this order:")
         for number, line in enumerate(rest, 1):
             click.echo(f"  {number}. {line}")
 
@@ -83,13 +83,13 @@ def _confirm(prefix: str, count: int, *, yes: bool) -> None:
     if yes:
         return
     typed = click.prompt(
-        f"{count} things go, for good.  Type the prefix ({prefix}) to go on",
+        f"{count} resources will be removed for good.  Type the prefix ({prefix}) to go on",
         default="",
         show_default=False,
         err=True,
     )
     if typed != prefix:
-        raise Failure("That is not the prefix.  Nothing was removed.")
+        raise Failure("The prefix does not match.  Nothing was removed.")
 
 
 def _done(steps: list[str]) -> str:
@@ -104,11 +104,11 @@ def _print(found: Inventory, *, named: bool) -> None:
     rows += [(each.region, "app client", each.client_id, "") for each in found.app_clients]
     counted = Counter((region, kind) for region, kind, _, _ in rows)
     if rows and named:
-        output.print_table("Ours", ("Region", "What", "Name", ""), rows)
+        output.print_table("Resources", ("Region", "Kind", "Name", ""), rows)
     for (region, kind), count in sorted(counted.items()):
         click.echo(f"{region}: {count} {kind}")
     if not rows:
-        click.echo("There is nothing of ours in either Region.")
+        click.echo("Neither Region has resources of this deployment.")
 
 
 def _document(found: Inventory) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _document(found: Inventory) -> dict[str, Any]:
 
 
 def stages(project: Path) -> list[str]:
-    """Return the stages that `chalice deploy` deployed from *project*, both if none is known."""
+    """Return the stages that `chalice deploy` deployed from *project*; both if none is known."""
     deployed = sorted(path.stem for path in (project / ".chalice" / "deployed").glob("*.json"))
     named = [name for name in deployed if _resources(project, name)]
     return named or list(_STAGES)
@@ -144,22 +144,22 @@ def _resources(project: Path, stage: str) -> bool:
 
 
 def remaining_steps(settings: Settings, stages: list[str]) -> list[str]:
-    """Return what this command does not remove, in the order in which it goes."""
+    """Return the steps that remain after this command, in their order."""
     return [
         (
-            "Secrets Manager's lists can be five minutes old: run this once more then.  It should "
-            "find nothing."
+            "surrogatectl cleanup, after five minutes: Secrets Manager's lists can be that old.  "
+            "It should find nothing."
         ),
-        "aws cloudformation delete-stack: the stack of infra/routing.yaml, so that the name ends.",
+        "aws cloudformation delete-stack: the stack of infra/routing.yaml, with the public name.",
         *(f".venv/bin/chalice delete --stage {stage}" for stage in stages),
         (
             "aws cloudformation delete-stack: the stacks of infra/region.yaml in "
-            f"{settings.secondary.name} and {settings.primary.name}.  A pool that they made is "
-            "protected: update them with UserPoolDeletionProtection=INACTIVE first."
+            f"{settings.secondary.name} and {settings.primary.name}.  Their pools are "
+            "protected: update the stacks with UserPoolDeletionProtection=INACTIVE first."
         ),
         (
-            "What these stacks keep: a KMS key of yours (schedule its deletion), the validation "
-            "record of the certificate, log groups of functions that were made without them."
+            "Resources that the stacks keep: your KMS key (schedule its deletion), the "
+            "validation record of the certificate, log groups that Lambda created."
         ),
-        "The operators' policy, from the role that you gave it to.",
+        "The operators' policy, from its role.",
     ]

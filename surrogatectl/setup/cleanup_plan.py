@@ -1,12 +1,12 @@
 """
-Everything of ours in both Regions, and its removal in an order that always works.
+Inventory of the deployment's secrets and app clients, and their removal in a safe order.
 
-Ours is what carries the mark: secrets `<prefix>/clients/<client ID>`,
-`<prefix>/region`, `<prefix>/deployment`, `<prefix>/jwks`, and others below the prefix with the
-tag `surrogate:kind`; app clients named `<prefix>-<client ID>`.  Nothing else is
-touched: no pool, no other secret, no app client that was adopted.
+The inventory contains the secrets `<prefix>/clients/<client ID>`, `<prefix>/region`,
+`<prefix>/deployment`, `<prefix>/jwks`, and others below the prefix with the tag
+`surrogate:kind`; app clients named `<prefix>-<client ID>`.  Pools, other secrets
+and adopted app clients stay.
 
-Each step may be repeated, and what a crash leaves is found by the next run.
+Each step may be repeated, and the next run completes an interrupted one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SECRETS_PER_SECOND: Final = 10.0  # of 50 writes
 APP_CLIENTS_PER_SECOND: Final = 3.0  # of 5 deletions
 _PAGE: Final = 100
 _KIND: Final = "surrogate:kind"
-# Replicas are removed before what they are replicas of, and what steers the exchange last.
+# Replicas are removed before their primary secrets, and clients before the deployment's secrets.
 _ORDER: Final = ("client", "state", "deployment-key", "jwks")
 _GONE_POLLS: Final = 30
 _POLL_SECONDS: Final = 2.0
@@ -38,7 +38,7 @@ _POLL_SECONDS: Final = 2.0
 
 @dataclass(frozen=True, slots=True)
 class OurSecret:
-    """A secret of ours in *region*; *replica_of* is the Region that it is a replica of."""
+    """Secret of the deployment in *region*; *replica_of* is the Region of its primary secret."""
 
     region: str
     name: str
@@ -48,7 +48,7 @@ class OurSecret:
 
 @dataclass(frozen=True, slots=True)
 class OurAppClient:
-    """An app client of ours in *region*, named after *client_id*."""
+    """App client of the deployment in *region*, named after *client_id*."""
 
     region: str
     client_id: ClientId
@@ -57,23 +57,23 @@ class OurAppClient:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """All of it."""
+    """Secrets and app clients of the deployment in both Regions."""
 
     secrets: tuple[OurSecret, ...]
     app_clients: tuple[OurAppClient, ...]
 
     def __len__(self) -> int:
-        """Return how many things there are."""
+        """Return the number of secrets and app clients."""
         return len(self.secrets) + len(self.app_clients)
 
 
 class Cleanup:
-    """Lists and removes, with the operator's role."""
+    """Inventory and removal, with the operator's own role."""
 
     def __init__(
         self, settings: Settings, connect: Connect, secrets: RateLimiter, cognito: RateLimiter
     ) -> None:
-        """Ask no more often than *secrets* and *cognito* let one."""
+        """Limit calls to Secrets Manager with *secrets*, calls to Cognito with *cognito*."""
         self._prefix = settings.secret_prefix
         self._single = {
             state_secret_name(self._prefix): "state",
@@ -95,10 +95,10 @@ class Cleanup:
 
     def inventory(self) -> Inventory:
         """
-        Return everything of ours, in both Regions.
+        Return the inventory of both Regions.
 
         Raises:
-            NoAnswerError, AppClientsError: If one of them does not say.
+            NoAnswerError, AppClientsError: If a Region refuses or does not answer.
         """
         secrets = [each for region in self._regions for each in self._list(region)]
         app_clients = [
@@ -131,7 +131,7 @@ class Cleanup:
             more = {"NextToken": page["NextToken"]}
 
     def _kind(self, entry: Mapping[str, Any]) -> str | None:
-        """Return what kind of ours a listed secret is, `None` if it is not ours."""
+        """Return the kind of a listed secret; `None` for a secret of others."""
         name = entry["Name"]
         # The filter ignores case; our prefix does not.
         if not name.startswith(f"{self._prefix}/"):
@@ -146,16 +146,16 @@ class Cleanup:
 
     def remove(self, found: Inventory, pause: Callable[[float], object]) -> Iterator[str]:
         """
-        Remove all that was *found*; yield a word about each thing done.
+        Remove the *found* resources; yield a message for each step.
 
         Raises:
-            NoAnswerError, AppClientsError: If it cannot go on; run it again.
+            NoAnswerError, AppClientsError: If a step fails; a repetition completes the removal.
         """
         own = sorted((each for each in found.secrets if each.replica_of is None), key=_order)
         for secret in own:
             if self._unreplicate(secret):
                 yield f"{secret.region}: replica of {secret.name} removed"
-        # An own secret cannot be deleted as long as a replica is on its way out.
+        # A primary secret cannot be deleted while the removal of a replica is in progress.
         self._await_gone((each for each in found.secrets if each.replica_of), pause)
         for secret in own:
             self._secrets_limiter.wait()
@@ -196,10 +196,10 @@ class Cleanup:
 
     def _await_gone(self, secrets: Iterable[OurSecret], pause: Callable[[float], object]) -> None:
         """
-        Wait until *secrets* are gone, by name: lists are minutes late.
+        Wait until *secrets* are gone; describe each, since lists are minutes late.
 
         Raises:
-            NoAnswerError: If they do not go.
+            NoAnswerError: If one remains.
         """
         left = list(secrets)
         for _ in range(_GONE_POLLS):

@@ -1,9 +1,9 @@
 """
-`configure`: the stages' settings and their IAM policies, from what is really there.
+`configure`: write the stages' settings and their IAM policies.
 
-What is not an option comes from the Regions' stacks, then from the present
-configuration, which is asked about.  Nothing is written that the live pools
-contradict, or that was not shown before.
+Settings come from options, then from the Regions' stacks, then from prompts with
+the present configuration as default.  The live pools must agree with them, and
+the operator sees each change first.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FROM_STACK: Final = {
     "PublicUrl": "PUBLIC_URL",
     "KmsKeyArn": "KMS_KEY_ID_{role}",
 }
-"""Which output of `infra/region.yaml` is which setting; the role is compared."""
+"""Setting for each output of `infra/region.yaml`; the role is only compared."""
 
 CONFIG: Final = Path(".chalice/config.json")
 _ASKED: Final = (
@@ -51,7 +51,7 @@ Config = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A file, what stands in it, and what should."""
+    """File with its present and its new content."""
 
     path: Path
     before: str
@@ -59,7 +59,7 @@ class Changed:
 
     @property
     def diff(self) -> str:
-        """The difference, for people."""
+        """Unified diff, for people."""
         name = str(self.path)
         lines = difflib.unified_diff(
             self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), name, name
@@ -69,10 +69,10 @@ class Changed:
 
 def from_stack(outputs: Mapping[str, str], role: str, stack: str) -> dict[str, str]:
     """
-    Return the settings that the *outputs* of the stack of *role* tell.
+    Return the settings from the *outputs* of the stack of *role*.
 
     Raises:
-        Failure: If it is another kind of stack, or that of the other Region.
+        Failure: If the stack is of another kind, or of the other Region.
     """
     if outputs.get("Role") != role:
         raise Failure(f"The stack {stack} is not one of infra/region.yaml with Role={role}.")
@@ -84,7 +84,7 @@ def from_stack(outputs: Mapping[str, str], role: str, stack: str) -> dict[str, s
 
 
 def with_settings(config: Config, settings: Mapping[str, str]) -> dict[str, Any]:
-    """Return *config* with *settings*; every stage keeps its role, and whatever else is in it."""
+    """Return *config* with *settings*; every stage keeps its role and its other members."""
     changed = copy.deepcopy(dict(config))
     before = config["environment_variables"]
     common = changed["environment_variables"] = {**before, **settings}
@@ -120,7 +120,7 @@ def checked(config: Config) -> Settings:
 
 
 def live_problems(settings: Settings, connect: Connect, post: Post) -> list[str]:
-    """Return in what the live pools contradict *settings*."""
+    """Return the contradictions between the live pools and *settings*."""
     regions = (settings.primary, settings.secondary)
     return [
         f"{region.name}: {each}" for region in regions for each in problems(region, connect, post)
@@ -137,7 +137,7 @@ def scopes_that_differ(settings: Settings, connect: Connect) -> list[str]:
 
 
 def changes(project: Path, config: Config) -> list[Changed]:
-    """Return the files of *project* that differ from what *config* makes of them."""
+    """Return the files of *project* that *config* changes."""
     wanted = {CONFIG: json.dumps(config, indent=2) + "\n"}
     wanted |= {path: text(document) for path, document in all_policies(config).items()}
     found = []
@@ -150,7 +150,7 @@ def changes(project: Path, config: Config) -> list[Changed]:
 
 
 def write(project: Path, changed: Changed) -> None:
-    """Put the new text in the file's place, whole or not at all."""
+    """Replace the file with its new content, atomically."""
     path = project / changed.path
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
@@ -193,7 +193,7 @@ def _answers(common: Mapping[str, str], given: Mapping[str, str]) -> Iterator[tu
 
 
 def _endpoints(settings: Settings, environ: Mapping[str, str]) -> Settings:
-    """Ask where the environment says that AWS is: the local cloud's endpoints are not written."""
+    """Return *settings* with the environment's AWS endpoints, which are never written."""
     primary, secondary = (
         replace(region, endpoint_url=environ.get(f"ENDPOINT_URL_{role.upper()}") or None)
         for role, region in zip(ROLES, (settings.primary, settings.secondary), strict=True)
@@ -208,14 +208,14 @@ def _endpoints(settings: Settings, environ: Mapping[str, str]) -> Settings:
 @click.option("--stack-secondary", help="The stack of infra/region.yaml in the secondary Region.")
 @click.option("--user-pool-id-primary", "USER_POOL_ID_PRIMARY", help="Instead of a stack.")
 @click.option("--user-pool-id-secondary", "USER_POOL_ID_SECONDARY", help="Instead of a stack.")
-@click.option("--token-endpoint-primary", "OAUTH_HOST_PRIMARY", help="The URL; same purpose.")
-@click.option("--token-endpoint-secondary", "OAUTH_HOST_SECONDARY", help="The URL; same purpose.")
-@click.option("--kms-key-id-primary", "KMS_KEY_ID_PRIMARY", help="A key's ID or ARN, or alias/….")
-@click.option("--kms-key-id-secondary", "KMS_KEY_ID_SECONDARY", help="The same there.")
-@click.option("--public-url", "PUBLIC_URL", help="What clients call: https://auth.example.com.")
-@click.option("--secret-prefix", "SECRET_PREFIX", help="Names of secrets and app clients start so.")
-@click.option("--dry-run", is_flag=True, help="Check and show, write nothing.")
-@click.option("--skip-live-checks", is_flag=True, help="Do not ask the live pools.")
+@click.option("--token-endpoint-primary", "OAUTH_HOST_PRIMARY", help="URL, instead of a stack.")
+@click.option("--token-endpoint-secondary", "OAUTH_HOST_SECONDARY", help="URL, instead of a stack.")
+@click.option("--kms-key-id-primary", "KMS_KEY_ID_PRIMARY", help="Key ID, ARN, or alias/….")
+@click.option("--kms-key-id-secondary", "KMS_KEY_ID_SECONDARY", help="Key ID, ARN, or alias/….")
+@click.option("--public-url", "PUBLIC_URL", help="Clients' URL: https://auth.example.com.")
+@click.option("--secret-prefix", "SECRET_PREFIX", help="Prefix of secrets' and app clients' names.")
+@click.option("--dry-run", is_flag=True, help="Check and show; write nothing.")
+@click.option("--skip-live-checks", is_flag=True, help="Skip the checks against the live pools.")
 @yes_option
 @output_option
 def configure(  # noqa: PLR0913 - one argument per option
@@ -229,11 +229,11 @@ def configure(  # noqa: PLR0913 - one argument per option
     **options: str | None,
 ) -> None:
     """
-    Write .chalice/config.json and the IAM policies for your Regions and pools.
+    Write .chalice/config.json and the IAM policies.
 
-    The settings come from the outputs of the two Regions' stacks, or from
-    options; what neither tells is asked, unless --yes is given.  They are
-    checked against the live pools, and shown before anything is written.
+    The settings come from options, or from the outputs of the two Regions' stacks.
+    The command asks for missing ones, unless --yes is given.  It checks all of them
+    against the live pools, and shows the changes first.
     """
     project = Path.cwd()
     config = _read(project)
@@ -257,7 +257,7 @@ def configure(  # noqa: PLR0913 - one argument per option
         confirm("Write this?", yes=yes)
         for each in files:
             write(project, each)
-    _tell([str(each.path) for each in files], output_format, dry_run=dry_run)
+    _report([str(each.path) for each in files], output_format, dry_run=dry_run)
 
 
 def _check_live(settings: Settings) -> None:
@@ -267,16 +267,16 @@ def _check_live(settings: Settings) -> None:
     different = scopes_that_differ(settings, connect)
     if different:
         click.echo(
-            f"Note: only one of the two pools has {', '.join(different)}; "
-            "nobody can be enrolled with these.",
+            f"Note: only one of the two pools has {', '.join(different)}. "
+            "No client can be enrolled with these.",
             err=True,
         )
 
 
-def _tell(paths: list[str], output_format: str, *, dry_run: bool) -> None:
+def _report(paths: list[str], output_format: str, *, dry_run: bool) -> None:
     if output_format == "json":
         output.print_json({"written": [] if dry_run else paths, "differ": paths})
     elif not paths:
-        click.echo("Everything is as it should be.")
+        click.echo("Nothing differs.")
     elif not dry_run:
-        click.echo(f"Written: {', '.join(paths)}.  Deploy both stages for it to take effect.")
+        click.echo(f"Written: {', '.join(paths)}.  Deploy both stages to apply it.")

@@ -1,4 +1,4 @@
-"""`init`: makes the secrets of a deployment."""
+"""`init`: create the secrets of a deployment."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from surrogatectl.setup.bootstrap import initialize
 @audit_option
 @output_option
 def init(audit_file: Path | None, output_format: str) -> None:
-    """Make the deployment's secrets: Region states, deployment key, key set."""
+    """Create the deployment's secrets; existing ones stay."""
     found = deployment()
     try:
         with audited(audit_file, "init", found.settings.primary) as audit:
@@ -29,4 +29,4 @@ def init(audit_file: Path | None, output_format: str) -> None:
         output.print_json(done)
     else:
         output.print_facts("Secrets of the deployment", list(done.items()))
-        click.echo("When both stages are deployed: surrogatectl canary --scope 'a scope of yours'.")
+        click.echo("After deploying both stages: surrogatectl canary --scope 'a scope of yours'.")

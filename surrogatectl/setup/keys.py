@@ -1,4 +1,4 @@
-"""`refresh-jwks`: the snapshot of both pools' signing keys, now."""
+"""`refresh-jwks`: refresh the snapshot of both pools' signing keys."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _DONE = {
 @output_option
 def refresh_jwks(output_format: str) -> None:
     """
-    Ask both pools for their signing keys; store what is new.
+    Refresh the snapshot of both pools' signing keys.
 
-    The scheduled function does it every 15 minutes.  A pool that does not
-    answer keeps the keys that it had.
+    The scheduled function does so every 15 minutes.  The snapshot keeps the keys of
+    a pool that does not answer.
     """
     done = writing_parts(deployment().settings).key_refresh.refresh()
     outcome = done["outcome"]
     if outcome == "replica":
         raise Failure(
-            "This Region writes, but holds a replica of the snapshot: after a failover, refresh "
-            "it when the primary Region writes again. Until then it answers with what it has."
+            "After a failover, the Region that writes holds only a replica of the snapshot. "
+            "Refresh it when the primary Region writes again. Until then the present keys serve."
         )
     if outcome not in _DONE:
         raise Unavailable(f"The snapshot of keys in Secrets Manager: {outcome}.")
@@ -37,4 +37,4 @@ def refresh_jwks(output_format: str) -> None:
         return
     click.echo(_DONE[outcome])
     for issuer, why in done["failed"].items():
-        click.echo(f"Kept as they were: the keys of {issuer}. {why}")
+        click.echo(f"Unchanged: the keys of {issuer}. {why}")

@@ -1,4 +1,4 @@
-"""The deployment's own secrets, other than clients' records: made once, and replicated."""
+"""The deployment's own secrets, without clients' records: creation and replication."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ def create(
     client: SecretsManagerClient, name: str, text: str, kind: str, kms_key: str | None
 ) -> bool:
     """
-    Make the secret *name*, unless it exists; return whether it was made.
+    Create the secret *name*, unless it exists; return whether it is new.
 
     Raises:
-        ClientError, BotoCoreError: If Secrets Manager does not do it.
+        ClientError, BotoCoreError: If Secrets Manager refuses or does not answer.
     """
     try:
         client.create_secret(
@@ -41,7 +41,7 @@ def replicate(client: SecretsManagerClient, name: str, other: RegionSettings) ->
     Start the replication of the secret *name* to the *other* Region, unless it is replicated.
 
     Raises:
-        ClientError, BotoCoreError: If Secrets Manager does not do it.
+        ClientError, BotoCoreError: If Secrets Manager refuses or does not answer.
     """
     rows = client.describe_secret(SecretId=name).get("ReplicationStatus", [])
     if not any(row.get("Region") == other.name for row in rows):

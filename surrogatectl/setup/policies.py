@@ -1,10 +1,10 @@
 """
-The IAM policies, all written in this one place.
+IAM policies of the stages and of the operators.
 
-`.chalice/policy-*.json` (one per stage) and `infra/operators-policy.json` are
-what the functions below make of `.chalice/config.json`; a test compares them.
-`python -m surrogatectl.setup.policies` writes them anew after an edit by hand, as
-`surrogatectl configure` does.  Why each wildcard: `infra/policies.md`.
+The functions below derive `.chalice/policy-*.json` (one per stage) and
+`infra/operators-policy.json` from `.chalice/config.json`; a test compares them.
+After an edit by hand, `python -m surrogatectl.setup.policies` writes them, as
+`surrogatectl configure` does.  `infra/policies.md` explains each wildcard.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _SURFACES = "token admin"
 @dataclass(frozen=True, slots=True)
 class Names:
     """
-    What a deployment's resources are called.
+    Names of a deployment's resources.
 
     *pools* maps a Region to its user pool's ID, *kms_keys* to its KMS key if one is configured.
     """
@@ -42,7 +42,7 @@ class Names:
 
     @classmethod
     def of(cls, config: Config) -> Names:
-        """Read them from the Chalice configuration."""
+        """Read the names from the Chalice configuration."""
         common = config["environment_variables"]
         primary, secondary = common["REGION_PRIMARY"], common["REGION_SECONDARY"]
         return cls(
@@ -78,7 +78,7 @@ class Names:
         return [self._secret(region, "clients/*") for region in regions]
 
     def state(self, *regions: str, maybe: bool = False) -> list[str]:
-        """Return the ARNs of the Regions' states; with *maybe* also if they do not exist yet."""
+        """Return the ARNs of the Region states; *maybe* includes states that do not exist yet."""
         return self._one("region", regions, maybe=maybe)
 
     def deployment_key(self, *regions: str, maybe: bool = False) -> list[str]:
@@ -91,11 +91,11 @@ class Names:
 
     def canary(self, *regions: str) -> list[str]:
         """Return the ARNs of the canary's credential, with its suffix and without."""
-        # One each: the operators' policy has to fit into a managed one.
+        # One ARN per Region: the operators' policy has to fit into a managed policy.
         return [self._secret(region, "canary*") for region in regions]
 
     def _one(self, name: str, regions: Sequence[str], *, maybe: bool) -> list[str]:
-        # AWS appends a hyphen and six characters that nobody knows before.
+        # AWS appends a hyphen and six random characters.
         endings = ("", "-??????") if maybe else ("-??????",)
         return [self._secret(region, name + end) for region in regions for end in endings]
 
@@ -103,7 +103,7 @@ class Names:
         return f"arn:aws:secretsmanager:{region}:*:secret:{self.prefix}/{name}"
 
     def own_logs(self, region: str, stage: str, surfaces: Sequence[str]) -> list[str]:
-        """Return the ARNs of the log groups of *stage*'s own functions, and no other's."""
+        """Return the ARNs of the log groups of *stage*'s own functions."""
         functions = [stage, f"{stage}-upkeep"] if "admin" in surfaces else [stage]
         # The group itself, and its streams.
         return [
@@ -122,13 +122,13 @@ class Names:
         return f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{self.app_name}-{stage}"
 
     def user_pools(self, *regions: str) -> list[str]:
-        """Return the ARNs of the user pools, any pool's while the configured one is an example."""
+        """Return the ARNs of the user pools; an example pool becomes a wildcard."""
         return [
             f"arn:aws:cognito-idp:{region}:*:userpool/{self._pool(region)}" for region in regions
         ]
 
     def kms_key(self, region: str) -> str:
-        """Return the ARN of the KMS key of *region*; an alias stands for whatever it leads to."""
+        """Return the ARN of the KMS key of *region*; an alias becomes a wildcard."""
         named = self.kms_keys[region]
         if named.startswith("arn:"):
             return named
@@ -153,7 +153,7 @@ def all_policies(config: Config) -> dict[Path, Document]:
 
 
 def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) -> Document:
-    """Return what the functions of *stage* in the Region *own* may do, serving *surfaces*."""
+    """Return the policy of *stage*'s functions in the Region *own*, serving *surfaces*."""
     statements = [
         _allow(
             "Logs",
@@ -162,7 +162,7 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
         )
     ]
     if "admin" in surfaces:
-        # The admin surface reads all that the exchange reads.
+        # The admin surface also reads the secrets of the exchange.
         statements.extend(_administration(names, own, surfaces))
     else:
         statements.append(
@@ -189,7 +189,7 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         ],
     )
     yield _LIST_SECRETS
-    # The secondary Region makes a replica its own when it first writes it.
+    # The secondary Region promotes a replica at its first write.
     stands_in = [_PROMOTE] if own == names.secondary else []
     yield _allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own))
     yield _allow("WriteState", _WRITE_STATE, names.state(own))
@@ -208,9 +208,9 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
 
 def _use_keys(names: Names, needed: Mapping[str, Sequence[str]]) -> Iterator[Statement]:
     """
-    Allow the actions on the Regions' own keys, if they have any, over Secrets Manager only.
+    Allow actions on the Regions' configured KMS keys, over Secrets Manager only.
 
-    For the Region's `aws/secretsmanager` nobody needs permissions.
+    The AWS managed key `aws/secretsmanager` needs no permissions.
     """
     for region, actions in needed.items():
         if region in names.kms_keys:
@@ -235,7 +235,7 @@ def _over_secrets_manager(
 
 
 def operators_policy(names: Names) -> Document:
-    """Return what the role of those who run `surrogatectl` may do, in both Regions."""
+    """Return the policy of the operators' role, in both Regions."""
     both = names.both
     stacks = [f"arn:aws:cloudformation:{region}:*:stack/*" for region in both]
     functions = [f"arn:aws:lambda:{region}:*:function:{names.app_name}-*" for region in both]
@@ -298,8 +298,8 @@ def operators_policy(names: Names) -> Document:
                 ],
                 names.user_pools(*both),
             ),
-            # In one statement, for the whole has to fit into a managed policy; none of the actions
-            # can be done to another kind of resource.
+            # One statement, since the policy has to fit into a managed policy; each action applies
+            # to one kind of resource only.
             _allow(
                 "LookAtTheDeployment",
                 [
@@ -312,15 +312,15 @@ def operators_policy(names: Names) -> Document:
                 ],
                 [*certificates, *domains, *stacks, *functions, *logs],
             ),
-            # With an app client that does not exist: whether it adds the claim.
+            # Test of the claim, with an app client that does not exist.
             _allow("AskTriggers", ["lambda:InvokeFunction"], triggers),
             _allow(
                 "LookAtTheirRoles",
                 ["iam:GetRolePolicy", "iam:ListRolePolicies"],
-                # Roles that CloudFormation makes are named after the stack.
+                # CloudFormation names roles after the stack.
                 ["arn:aws:iam::*:role/*"],
             ),
-            # Take this one away when nothing is left to adopt.
+            # Remove this statement after the last adoption.
             _allow(
                 "AdoptFromTable",
                 ["dynamodb:Scan"],
@@ -332,7 +332,7 @@ def operators_policy(names: Names) -> Document:
 
 
 def _operators_keys(names: Names) -> Iterator[Statement]:
-    """Allow them both Regions' keys, in few words: the policy has to fit into a managed one."""
+    """Allow both Regions' KMS keys tersely: the policy has to fit into a managed policy."""
     if not names.kms_keys:
         return
     by_alias = {each for each, key in names.kms_keys.items() if key.startswith(_ALIAS)}
@@ -360,7 +360,7 @@ _WRITE_RECORDS = [
 ]
 _PROMOTE = "secretsmanager:StopReplicationToReplica"
 _FAIL_BACK = ["secretsmanager:ListSecretVersionIds", _PROMOTE]
-# What AWS documents for CreateSecret and PutSecretValue, and for the key of a replica.
+# As AWS documents for CreateSecret and PutSecretValue, and for a replica's key.
 _ENCRYPT_HERE = ["kms:Decrypt", "kms:GenerateDataKey"]
 _ENCRYPT_REPLICAS = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
 _WRITE_STATE = [
@@ -399,7 +399,7 @@ def _document(statements: Sequence[Statement]) -> Document:
 
 
 def text(document: Document) -> str:
-    """Return *document* as it stands in its file."""
+    """Return *document* as the text of its file."""
     return json.dumps(document, indent=2) + "\n"
 
 

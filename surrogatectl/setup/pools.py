@@ -1,4 +1,4 @@
-"""A live user pool: whether machines can get tokens from it as it is configured."""
+"""Checks of a live user pool: its scopes, its domain, and its token endpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _SECONDS = 5.0
 _PER_PAGE = 50
 
 Post = Callable[[str], int]
-"""Posts an empty form to a URL; returns the status, 0 if nobody answers."""
+"""Function that posts an empty form to a URL; returns the status, 0 without an answer."""
 
 
 def post_nothing(url: str) -> int:
@@ -32,7 +32,7 @@ def post_nothing(url: str) -> int:
 
 
 def problems(region: RegionSettings, connect: Connect, post: Post) -> list[str]:
-    """Return what is wrong with the pool of *region* and its domain, and how to mend it."""
+    """Return the problems of *region*'s pool and its domain, with their remedies."""
     try:
         cognito = connect("cognito-idp", region)
         pool = call_aws(lambda: cognito.describe_user_pool(UserPoolId=region.user_pool_id))[
@@ -44,20 +44,20 @@ def problems(region: RegionSettings, connect: Connect, post: Post) -> list[str]:
     wrong = []
     if not scopes:
         wrong.append(
-            f"The user pool {region.user_pool_id} has no resource server with a scope, and "
-            "client_credentials needs one: make it in infra/region.yaml or in the console."
+            f"The user pool {region.user_pool_id} has no resource server with a scope, which "
+            "client_credentials needs. Create it in infra/region.yaml or in the console."
         )
     host = urlsplit(region.token_endpoint).hostname or ""
     if host != _LOOPBACK and host not in _hosts(pool, region.name):
         wrong.append(
             f"{host} is not the domain of the user pool {region.user_pool_id}: "
-            f"{' or '.join(_hosts(pool, region.name)) or 'it has none; make one'}."
+            f"{' or '.join(_hosts(pool, region.name)) or 'it has none; create one'}."
         )
     status = post(region.token_endpoint)
     if status != _EMPTY_FORM_REFUSED:
-        said = f"answers {status}" if status else "does not answer"
+        outcome = f"answers {status}" if status else "does not answer"
         wrong.append(
-            f"{region.token_endpoint} {said}; a token endpoint answers an empty form with 400. "
+            f"{region.token_endpoint} {outcome}. A token endpoint answers an empty form with 400. "
             "Check the domain (a new one takes minutes) and name resolution."
         )
     return wrong
@@ -68,7 +68,7 @@ def scopes_of(cognito: Any, user_pool_id: str) -> frozenset[str]:  # noqa: ANN40
     Return the scopes that the resource servers of a pool define.
 
     Raises:
-        NoAnswerError: If Cognito does not say.
+        NoAnswerError: If Cognito refuses or does not answer.
     """
     found: set[str] = set()
     more: dict[str, str] = {}
