@@ -55,7 +55,7 @@ def credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("NETRC", str(netrc))
 
 
-def test_the_signature_is_not_replaced_by_what_a_netrc_has(
+def test_a_netrc_does_not_replace_the_signature(
     recorder: tuple[type[Recorder], str],
 ) -> None:
     handler, url = recorder
@@ -65,7 +65,7 @@ def test_the_signature_is_not_replaced_by_what_a_netrc_has(
     assert authorization.startswith("AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/")
 
 
-def test_a_problem_is_raised_and_says_which_error_it_reports(
+def test_a_problem_is_raised_with_the_error_that_it_reports(
     recorder: tuple[type[Recorder], str],
 ) -> None:
     handler, url = recorder
@@ -78,7 +78,7 @@ def test_a_problem_is_raised_and_says_which_error_it_reports(
     assert raised.value.status == 409
 
 
-def test_the_gateways_own_refusal_says_what_to_look_at(
+def test_the_gateways_refusal_names_the_iam_policy(
     recorder: tuple[type[Recorder], str],
 ) -> None:
     handler, url = recorder
@@ -101,7 +101,7 @@ def test_the_gateways_own_refusal_says_what_to_look_at(
         },
     ],
 )
-def test_a_gateway_that_is_busy_or_ill_is_not_blamed_on_the_policy(
+def test_a_busy_or_failing_gateway_does_not_blame_the_iam_policy(
     recorder: tuple[type[Recorder], str], body: dict[str, str], status: int
 ) -> None:
     handler, url = recorder
@@ -112,7 +112,7 @@ def test_a_gateway_that_is_busy_or_ill_is_not_blamed_on_the_policy(
     assert failure(raised.value).exit_code == 4
 
 
-def test_a_region_that_does_not_answer_is_named() -> None:
+def test_a_missing_answer_names_the_region() -> None:
     enable_socket()
     with pytest.raises(AdminApiError, match="us-west-2") as raised:
         AdminClient("http://127.0.0.1:9", "us-west-2").call("GET", "/clients")

@@ -51,7 +51,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "audit.jsonl"
 
 
-def test_each_action_is_a_line_as_the_admin_api_leaves_it(path: Path) -> None:
+def test_an_audit_line_has_the_admin_apis_form(path: Path) -> None:
     with audited(path, "reconcile", PRIMARY, Sts()) as audit:
         audit(OURS, (), "repaired", kind="replica")
         audit(ADOPTED, [SecretId("abcdefgh"), SecretId("bcdefghi")], "done")
@@ -72,7 +72,7 @@ def test_each_action_is_a_line_as_the_admin_api_leaves_it(path: Path) -> None:
     assert ADOPTED not in path.read_text()
 
 
-def test_lines_are_appended_and_only_their_owner_reads_them(path: Path) -> None:
+def test_audit_lines_are_appended_and_only_their_owner_reads_them(path: Path) -> None:
     for action in ("init", "adopt"):
         with audited(path, action, PRIMARY, Sts()) as audit:
             audit(None, (), "done")
@@ -80,7 +80,7 @@ def test_lines_are_appended_and_only_their_owner_reads_them(path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_link_to_somewhere_else_is_not_followed(tmp_path: Path) -> None:
+def test_the_audit_follows_no_symbolic_link(tmp_path: Path) -> None:
     (tmp_path / "audit").symlink_to(tmp_path / "theirs")
     with (
         pytest.raises(click.ClickException, match="--audit-file"),
@@ -90,7 +90,7 @@ def test_a_link_to_somewhere_else_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "theirs").exists()
 
 
-def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
+def test_an_unwritable_audit_file_prevents_the_action(tmp_path: Path) -> None:
     missing = tmp_path / "missing" / "audit.jsonl"
     done = []
     with (
@@ -101,14 +101,14 @@ def test_what_cannot_be_written_down_is_not_done(tmp_path: Path) -> None:
     assert not done
 
 
-def test_without_an_answer_of_sts_the_access_key_says_who_it_was() -> None:
+def test_the_caller_is_the_access_key_if_sts_does_not_answer() -> None:
     silent = Sts(answers=False)
     credentials = Credentials("AKIDEXAMPLE", "never-to-be-seen")
     assert caller(PRIMARY, silent, lambda: credentials) == "access key AKIDEXAMPLE"
     assert caller(PRIMARY, silent, lambda: None) == "unknown"
 
 
-def test_adoption_leaves_a_line_for_each_client_that_it_tried(path: Path, tmp_path: Path) -> None:
+def test_adoption_writes_an_audit_line_for_each_client(path: Path, tmp_path: Path) -> None:
     world = AdoptionWorld()
     rows = [world.row("row 1"), world.row("row 2")]
     world.store.failures["create"] = [None, StoreRefusedError("Secrets Manager refused: no")]
@@ -127,14 +127,14 @@ def test_adoption_leaves_a_line_for_each_client_that_it_tried(path: Path, tmp_pa
         assert row.primary.app_client_id not in path.read_text()
 
 
-def test_without_a_file_nothing_is_written(tmp_path: Path) -> None:
+def test_no_audit_file_means_no_audit(tmp_path: Path) -> None:
     audit: Audit
     with audited(None, "adopt", PRIMARY, Sts()) as audit:
         audit(OURS, (), "done")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_run_leaves_a_line_before_and_one_after(path: Path) -> None:
+def test_an_audited_run_writes_a_line_before_and_one_after(path: Path) -> None:
     with audited_run(path, "failover", PRIMARY, Sts()):
         (begun,) = lines(path)
     with pytest.raises(KeyboardInterrupt), audited_run(path, "failover", PRIMARY, Sts()):
@@ -143,7 +143,7 @@ def test_a_run_leaves_a_line_before_and_one_after(path: Path) -> None:
     assert (begun["caller"], begun["action"], begun["client_id"]) == (CALLER, "failover", None)
 
 
-def test_every_command_that_changes_something_past_the_admin_api_has_an_audit() -> None:
+def test_every_change_past_the_admin_api_has_an_audit_option() -> None:
     audited_ones = {
         name
         for name, command in main.commands.items()

@@ -47,7 +47,7 @@ def regions() -> Iterator[TwoRegions]:
 
 
 @pytest.mark.parametrize("days", ["0", "0.0", "0.00001", "1e-9"])
-def test_an_overlap_of_nothing_is_asked_for_first(regions: TwoRegions, days: str) -> None:
+def test_a_rotation_without_overlap_asks_for_confirmation(regions: TwoRegions, days: str) -> None:
     """However it is written: less than a second ends the other secrets now."""
     unasked = regions.run("rotate", CLIENT, "--overlap-days", days)
     assert (unasked.exit_code, regions.primary.seen) == (1, [])
@@ -56,7 +56,7 @@ def test_an_overlap_of_nothing_is_asked_for_first(regions: TwoRegions, days: str
     assert (asked.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 0}])
 
 
-def test_an_overlap_of_a_second_or_more_is_not_asked_for(regions: TwoRegions) -> None:
+def test_a_rotation_with_overlap_asks_for_no_confirmation(regions: TwoRegions) -> None:
     rotated = regions.run("rotate", CLIENT, "--overlap-days", "0.5")
     assert (rotated.exit_code, regions.primary.asked("POST")) == (0, [{"overlap_seconds": 43_200}])
 
@@ -106,7 +106,7 @@ def outcome(result: Result) -> Any:
     return json.loads(result.stdout)
 
 
-def test_both_regions_are_asked_at_once(regions: TwoRegions) -> None:
+def test_denials_are_written_to_both_regions_at_once(regions: TwoRegions) -> None:
     """The kill switch does not wait for a Region that is lost."""
     released, asked = threading.Event(), threading.Event()
 
@@ -152,7 +152,7 @@ UNAVAILABLE = problem(503, "store-unavailable", retry_after=5)
         (None, None, 0),
     ],
 )
-def test_what_no_repetition_mends_decides_how_denying_ends(
+def test_the_exit_code_of_deny_is_the_worst_of_both_regions(
     regions: TwoRegions,
     primary: tuple[int, str] | None,
     secondary: tuple[int, str] | None,
@@ -168,7 +168,7 @@ def test_what_no_repetition_mends_decides_how_denying_ends(
     assert len(outcome(ended)["failed"]) == len(failed)
 
 
-def test_a_denial_in_one_region_says_that_it_is_done_there(regions: TwoRegions) -> None:
+def test_a_denial_in_one_region_only_names_that_region(regions: TwoRegions) -> None:
     denying(regions)
     ended = regions.run("deny", CLIENT, ADMIN_URL_PRIMARY="http://127.0.0.1:9")
     assert ended.exit_code == 4
@@ -181,7 +181,7 @@ def test_a_denial_in_one_region_says_that_it_is_done_there(regions: TwoRegions) 
 NOT_HERE = problem(409, "not-the-writing-region")
 
 
-def test_while_the_region_that_writes_is_gone_it_says_which_failover_works(
+def test_a_lost_writer_suggests_the_failover_that_works(
     regions: TwoRegions,
 ) -> None:
     regions.secondary.answer = lambda *_: NOT_HERE
@@ -195,7 +195,7 @@ def test_while_the_region_that_writes_is_gone_it_says_which_failover_works(
     assert "`surrogatectl failover --to secondary`" in ill.stderr
 
 
-def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
+def test_a_full_deny_list_is_shown(regions: TwoRegions) -> None:
     """The Region says no to the change, and still says whom it denies."""
     denying(regions)
     regions.primary.answer = lambda method, _: FULL if method == "POST" else done(denied=[OTHER])
@@ -204,7 +204,7 @@ def test_a_list_that_is_full_is_shown(regions: TwoRegions) -> None:
     assert "us-east-1" in ended.stderr
 
 
-def test_a_client_that_no_region_knows_is_told(regions: TwoRegions) -> None:
+def test_denying_an_unknown_client_is_reported(regions: TwoRegions) -> None:
     """A client of a moment ago may have no replica yet: one Region that knows it is enough."""
     regions.primary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[OTHER])
     regions.secondary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[CLIENT, OTHER])
@@ -220,7 +220,7 @@ def test_a_client_that_no_region_knows_is_told(regions: TwoRegions) -> None:
 
 
 @pytest.mark.parametrize(("ends", "told"), [([86_400], True), ([0], False), ([0, 86_400], False)])
-def test_the_end_of_the_only_secret_that_is_left_is_told(
+def test_retire_warns_of_the_end_of_the_only_remaining_secret(
     regions: TwoRegions,
     ends: list[int],
     told: bool,  # noqa: FBT001
@@ -255,7 +255,7 @@ def test_the_end_of_the_only_secret_that_is_left_is_told(
     ],
     ids=str,
 )
-def test_the_exit_code_says_what_kind_of_failure_it_was(
+def test_the_exit_code_depends_on_the_kind_of_failure(
     regions: TwoRegions, told: tuple[int, str], code: int
 ) -> None:
     regions.primary.answer = lambda *_: told
@@ -278,9 +278,7 @@ def test_a_failure_is_a_document_for_programs(regions: TwoRegions) -> None:
         assert (people.exit_code, people.stdout) == (3, "")
 
 
-def test_a_failure_that_is_none_of_the_admin_apis_is_a_document_in_the_same_form(
-    regions: TwoRegions, tmp_path: Path
-) -> None:
+def test_a_local_failure_is_a_problem_document_too(regions: TwoRegions, tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.touch()
     ended = regions.run("rotate", CLIENT, "--secret-file", str(taken), "--output", "json")
@@ -289,13 +287,13 @@ def test_a_failure_that_is_none_of_the_admin_apis_is_a_document_in_the_same_form
     assert set(outcome(ended)) == {"type", "title", "detail"}
 
 
-def test_what_nobody_confirmed_is_a_document_for_programs(regions: TwoRegions) -> None:
+def test_a_missing_confirmation_is_a_document_for_programs(regions: TwoRegions) -> None:
     ended = regions.run("delete", CLIENT, "--output=json")
     assert (ended.exit_code, regions.primary.seen) == (1, [])
     assert "--yes" in outcome(ended)["detail"]
 
 
-def test_a_lost_enrolment_tells_programs_how_to_repeat_it(regions: TwoRegions) -> None:
+def test_a_lost_enrollment_gives_programs_the_idempotency_key(regions: TwoRegions) -> None:
     for double in (regions.primary, regions.secondary):
         double.answer = lambda *_: UNAVAILABLE
     ended = regions.run("enroll", "--name=n", "--scope=demo/read", "--output=json")
@@ -303,7 +301,7 @@ def test_a_lost_enrolment_tells_programs_how_to_repeat_it(regions: TwoRegions) -
     assert outcome(ended)["idempotency_key"] in ended.stderr
 
 
-def test_there_is_one_document_however_it_ends(regions: TwoRegions) -> None:
+def test_a_command_prints_one_document_even_if_it_fails(regions: TwoRegions) -> None:
     """What a command told before it failed is not followed by another document."""
     denying(regions)
     regions.primary.answer = lambda *_: FORBIDDEN
@@ -312,7 +310,7 @@ def test_there_is_one_document_however_it_ends(regions: TwoRegions) -> None:
     assert set(outcome(ended)) == {"denied", "failed", "unknown"}
 
 
-def test_every_command_has_a_document_for_programs() -> None:
+def test_every_command_has_an_output_option() -> None:
     without = {
         name
         for name, command in main.commands.items()
@@ -327,7 +325,7 @@ def test_a_region_out_of_reach_is_unavailable(regions: TwoRegions) -> None:
     assert "us-east-1" in ended.stderr
 
 
-def test_the_first_secrets_of_a_deployment_wait_for_a_region_out_of_reach(
+def test_init_without_a_reachable_region_is_unavailable(
     regions: TwoRegions,
 ) -> None:
     nobody = {f"ENDPOINT_URL_{role}": "http://127.0.0.1:9" for role in ("PRIMARY", "SECONDARY")}
@@ -336,5 +334,5 @@ def test_the_first_secrets_of_a_deployment_wait_for_a_region_out_of_reach(
     assert "Secrets Manager" in ended.stderr
 
 
-def test_the_worst_failure_is_the_one_that_no_repetition_mends() -> None:
+def test_the_worst_exit_code_is_the_least_repeatable() -> None:
     assert [worst(codes) for codes in ([4, 3, 1], [4, 3], [4], [3, 1])] == [1, 3, 4, 1]

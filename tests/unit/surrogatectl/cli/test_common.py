@@ -15,7 +15,7 @@ from tests.stages import PROJECT
 @pytest.mark.parametrize(
     "command", [["list"], ["doctor"], ["reconcile"], ["failover", "--to", "secondary"], ["init"]]
 )
-def test_without_aws_credentials_no_region_is_taken_for_lost(
+def test_missing_aws_credentials_are_not_reported_as_a_lost_region(
     command: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE", "REGION_PRIMARY"):
@@ -29,7 +29,7 @@ def test_without_aws_credentials_no_region_is_taken_for_lost(
     assert raised.value.exit_code == 1
 
 
-def test_a_field_that_the_api_names_is_named_as_the_option_too() -> None:
+def test_a_failure_names_the_options_for_the_apis_fields() -> None:
     told = {
         "title": "Invalid request",
         "detail": "allowed_cidrs is no network; x is unknown.",
@@ -41,7 +41,7 @@ def test_a_field_that_the_api_names_is_named_as_the_option_too() -> None:
     assert message.endswith("(Options: --allow-cidr.)")
 
 
-def test_every_field_that_is_named_as_an_option_is_one_of_the_api() -> None:
+def test_every_field_with_an_option_exists_in_the_api() -> None:
     document = (PROJECT / "docs" / "openapi.yaml").read_text()
     options = {
         name for command in main.commands.values() for each in command.params for name in each.opts
@@ -51,5 +51,5 @@ def test_every_field_that_is_named_as_an_option_is_one_of_the_api() -> None:
         assert option in options
 
 
-def test_without_fields_no_option_is_named() -> None:
+def test_a_failure_without_fields_names_no_option() -> None:
     assert "Options" not in failure(AdminApiError({"title": "No", "detail": "x"})).message

@@ -34,20 +34,20 @@ def test_split_stages_are_found(tmp_path: Path) -> None:
         found.admin_url("secondary")
 
 
-def test_a_combined_stage_is_both(tmp_path: Path) -> None:
+def test_a_combined_stage_serves_both_surfaces(tmp_path: Path) -> None:
     url = deployed(tmp_path, "secondary")
     found = find_deployment(environment("primary"), tmp_path)
     assert found.admin_urls == found.token_urls == {"secondary": url}
 
 
-def test_who_moves_to_split_stages_uses_them(tmp_path: Path) -> None:
+def test_split_stages_take_precedence_over_a_combined_stage(tmp_path: Path) -> None:
     deployed(tmp_path, "primary")
     token, admin = deployed(tmp_path, "primary-token"), deployed(tmp_path, "primary-admin")
     found = find_deployment(environment("primary"), tmp_path)
     assert (found.admin_urls["primary"], found.token_urls["primary"]) == (admin, token)
 
 
-def test_the_environment_says_more_than_what_is_deployed(tmp_path: Path) -> None:
+def test_the_environment_takes_precedence_over_deployed_stages(tmp_path: Path) -> None:
     deployed(tmp_path, "primary-token")
     named = {"ADMIN_URL_PRIMARY": "https://a.example", "TOKEN_URL_PRIMARY": "https://t.example/"}
     found = find_deployment({**environment("primary"), **named}, tmp_path)
@@ -55,13 +55,13 @@ def test_the_environment_says_more_than_what_is_deployed(tmp_path: Path) -> None
     assert found.token_urls == {"primary": "https://t.example"}
 
 
-def test_where_only_the_admin_api_is_named_tokens_are_asked_for_there(tmp_path: Path) -> None:
+def test_a_lone_admin_url_serves_tokens_too(tmp_path: Path) -> None:
     named = {"ADMIN_URL_PRIMARY": "https://a.example"}
     found = find_deployment({**environment("primary"), **named}, tmp_path)
     assert found.token_urls == {"primary": "https://a.example"}
 
 
-def test_no_token_is_asked_for_at_what_else_is_deployed_from_here(tmp_path: Path) -> None:
+def test_the_environment_excludes_deployed_token_urls(tmp_path: Path) -> None:
     """The local cloud's environment names one API per Region; AWS must not get its canary."""
     for stage in ("primary", "primary-token"):
         deployed(tmp_path, stage)
@@ -71,18 +71,18 @@ def test_no_token_is_asked_for_at_what_else_is_deployed_from_here(tmp_path: Path
 
 
 @pytest.mark.parametrize("name", ["ADMIN_URL_PRIMARY", "TOKEN_URL_PRIMARY"])
-def test_a_url_that_is_none_is_named(tmp_path: Path, name: str) -> None:
+def test_a_malformed_url_is_named(tmp_path: Path, name: str) -> None:
     with pytest.raises(ConfigurationError, match=name):
         find_deployment({**environment("primary"), name: "ftp://a.example"}, tmp_path)
 
 
-def test_a_record_of_a_deployment_that_is_broken_is_none(tmp_path: Path) -> None:
+def test_a_broken_deployment_record_is_ignored(tmp_path: Path) -> None:
     deployed(tmp_path, "primary")
     (tmp_path / ".chalice" / "deployed" / "primary-admin.json").write_text("{")
     assert find_deployment(environment("primary"), tmp_path).admin_urls.keys() == {"primary"}
 
 
-def test_where_no_deployment_is_configured_it_says_where_it_looked_and_what_to_set(
+def test_a_missing_configuration_names_the_file_and_the_variables(
     tmp_path: Path,
 ) -> None:
     with pytest.raises(ConfigurationError) as refused:

@@ -10,7 +10,7 @@ from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure
 
 
-def test_what_people_typed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+def test_user_input_is_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table("[red]title", ("name",), [("[/bold] [link]x",)])
     output.print_facts("title", [("name", "[/x]")])
     shown = capsys.readouterr().out
@@ -22,7 +22,7 @@ def test_what_people_typed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> N
 ESCAPES = "x\x1b]0;forged\x07\x1b[2J\x9b1mé"
 
 
-def test_nothing_that_is_shown_is_obeyed_by_a_terminal(
+def test_output_contains_no_terminal_control_characters(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     output.print_table(ESCAPES, ("name",), [(ESCAPES,)])
@@ -40,7 +40,7 @@ WIDE = ("client ID", "name", "status", "origin", "since", "expires")
 CLIENT = ("sgc_" + "a" * 26, "billing of west", "active", "enrolled", "2026-11-01 10:00", "never")
 
 
-def test_on_a_narrow_screen_a_row_is_a_block_and_nothing_is_torn(
+def test_a_narrow_screen_shows_each_row_as_a_block(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -51,7 +51,7 @@ def test_on_a_narrow_screen_a_row_is_a_block_and_nothing_is_torn(
         assert len([line for line in lines if name in line and value in line]) == 2
 
 
-def test_on_a_screen_that_is_wide_enough_a_row_is_a_line(
+def test_a_wide_screen_shows_each_row_as_a_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
@@ -60,7 +60,7 @@ def test_on_a_screen_that_is_wide_enough_a_row_is_a_line(
     assert all(value in line for value in CLIENT)
 
 
-def test_only_prose_is_folded_and_not_to_shreds(
+def test_only_the_prose_column_is_folded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
@@ -71,7 +71,7 @@ def test_only_prose_is_folded_and_not_to_shreds(
     assert [line for line in lines if "failed" in line and "certificate" in line]
 
 
-def test_where_there_is_no_screen_a_row_is_a_line_however_long(
+def test_output_without_a_screen_is_not_folded(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
@@ -80,7 +80,7 @@ def test_where_there_is_no_screen_a_row_is_a_line_however_long(
     assert len([line for line in capsys.readouterr().out.splitlines() if row[-1] in line]) == 1
 
 
-def test_an_empty_table_has_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_table_shows_its_columns(capsys: pytest.CaptureFixture[str]) -> None:
     output.print_table("0 clients", WIDE, [])
     assert "client ID" in capsys.readouterr().out
 
@@ -98,7 +98,7 @@ def test_a_secret_file_is_private(tmp_path: Path) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-def test_a_secret_file_that_got_no_secret_is_removed(tmp_path: Path) -> None:
+def test_a_secret_file_without_a_secret_is_removed(tmp_path: Path) -> None:
     path = tmp_path / "secret"
     with pytest.raises(RuntimeError), output.secret_file(path):
         raise RuntimeError

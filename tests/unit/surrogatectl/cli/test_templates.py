@@ -18,13 +18,13 @@ TEMPLATES = sorted((PROJECT / "surrogatectl").rglob("*.j2"))
 @pytest.mark.parametrize(
     "path", [path for path in TEMPLATES if path.name[0] != "_"], ids=lambda path: path.name
 )
-def test_a_template_refuses_a_name_that_it_was_not_given(path: Path) -> None:
+def test_a_template_refuses_an_undefined_name(path: Path) -> None:
     package = ".".join(path.parent.parent.relative_to(PROJECT).parts)
     with pytest.raises(UndefinedError):
         environment(package).get_template(path.name).render()
 
 
-def test_what_is_given_is_escaped_as_html_is() -> None:
+def test_template_values_are_escaped_as_html() -> None:
     made = environment("surrogatectl.drill").from_string("<b title='{{ it }}'>").render(it="'<\">")
     assert made == "<b title='&#39;&lt;&#34;&gt;'>"
 

@@ -47,7 +47,7 @@ def change(world: LifecycleWorld, client_id: ClientId, **changes: Any) -> None:
     world.store.replace(replace(found.value, **changes), found.version)
 
 
-def test_every_app_client_of_both_pools_leads_to_its_surrogate(world: LifecycleWorld) -> None:
+def test_the_map_leads_from_every_app_client_to_its_surrogate(world: LifecycleWorld) -> None:
     clients = [world.enrolled().issued.client_id for _ in range(45)]
     found, unreadable = mapped(world)
     assert unreadable == []
@@ -58,7 +58,7 @@ def test_every_app_client_of_both_pools_leads_to_its_surrogate(world: LifecycleW
         }
 
 
-def test_deleted_ones_are_left_out_and_disabled_ones_are_not(world: LifecycleWorld) -> None:
+def test_the_map_omits_deleted_clients_and_keeps_disabled_ones(world: LifecycleWorld) -> None:
     """A disabled client's last token is still valid; whose it is must be known."""
     deleted, disabled = (world.enrolled().issued.client_id for _ in range(2))
     change(world, deleted, status=Status.DELETED)
@@ -67,7 +67,7 @@ def test_deleted_ones_are_left_out_and_disabled_ones_are_not(world: LifecycleWor
     assert set(found[EAST_ISSUER].values()) == {disabled}
 
 
-def test_an_app_client_that_is_pending_or_of_another_pool_is_left_out(
+def test_the_map_omits_app_clients_that_are_pending_or_of_another_pool(
     world: LifecycleWorld,
 ) -> None:
     client_id = world.enrolled().issued.client_id
@@ -76,14 +76,14 @@ def test_an_app_client_that_is_pending_or_of_another_pool_is_left_out(
     assert mapped(world)[0] == {EAST_ISSUER: {}, WEST_ISSUER: {}}
 
 
-def test_what_cannot_be_read_is_named(world: LifecycleWorld) -> None:
+def test_an_unreadable_record_is_named(world: LifecycleWorld) -> None:
     client_id = world.enrolled().issued.client_id
     world.store.malformed.add(client_id)
     assert mapped(world)[1] == [client_id]
 
 
 @pytest.mark.slow
-def test_ten_thousand_clients_are_read_in_batches_and_not_in_a_rush(world: LifecycleWorld) -> None:
+def test_ten_thousand_clients_are_read_in_rate_limited_batches(world: LifecycleWorld) -> None:
     one = world.record(world.enrolled().issued.client_id)
     for number in range(9_999):
         client_id = ClientId(f"sgc_{number:026}")
@@ -96,7 +96,7 @@ def test_ten_thousand_clients_are_read_in_batches_and_not_in_a_rush(world: Lifec
     assert world.clock() - began > 490 / BATCHES_PER_SECOND
 
 
-def test_there_is_no_secret_in_it(world: LifecycleWorld, tmp_path: Path) -> None:
+def test_the_map_contains_no_secret(world: LifecycleWorld, tmp_path: Path) -> None:
     enrolled = world.enrolled()
     regional = world.regional(enrolled.issued.client_id, EAST)
     write(tmp_path / "map.json", {"clients": mapped(world)[0]})
@@ -105,7 +105,7 @@ def test_there_is_no_secret_in_it(world: LifecycleWorld, tmp_path: Path) -> None
         assert secret not in text
 
 
-def test_the_file_is_replaced_whole_or_stays_as_it_was(tmp_path: Path) -> None:
+def test_the_map_file_is_replaced_atomically(tmp_path: Path) -> None:
     path = tmp_path / "map.json"
     write(path, {"clients": {}})
     assert json.loads(path.read_text()) == {"clients": {}}

@@ -51,7 +51,7 @@ def world() -> World:
     return World()
 
 
-def test_it_attaches_and_every_other_setting_stays(world: World) -> None:
+def test_attaching_keeps_every_other_setting(world: World) -> None:
     assert world.attach() == (world.functions.arn(NAME), True)
     ours = {"LambdaArn": world.functions.arn(NAME), "LambdaVersion": "V3_0"}
     config = {**FULL["LambdaConfig"], "PreTokenGenerationConfig": ours}
@@ -65,7 +65,7 @@ def test_it_attaches_and_every_other_setting_stays(world: World) -> None:
         {"LambdaConfig": {"PreTokenGeneration": "arn:aws:lambda:us-east-1:1:function:theirs"}},
     ],
 )
-def test_what_somebody_changes_while_the_operator_is_asked_is_not_undone(
+def test_attaching_does_not_undo_a_change_made_during_confirmation(
     world: World, change: dict[str, Any]
 ) -> None:
     with pytest.raises(Conflict, match=next(iter(change))):
@@ -73,7 +73,7 @@ def test_what_somebody_changes_while_the_operator_is_asked_is_not_undone(
     assert {name: world.pool.settings[name] for name in change} == change
 
 
-def test_a_pool_that_has_nothing_set_is_changed_in_nothing_else(world: World) -> None:
+def test_attaching_to_a_pool_without_settings_changes_nothing_else(world: World) -> None:
     bare: dict[str, Any] = {
         "Name": "machines",
         "Policies": {"PasswordPolicy": {"MinimumLength": 8, "TemporaryPasswordValidityDays": 7}},
@@ -94,14 +94,14 @@ def test_a_pool_that_has_nothing_set_is_changed_in_nothing_else(world: World) ->
         assert world.pool.settings[name] == bare[name]
 
 
-def test_the_fake_resets_what_is_left_out(world: World) -> None:
+def test_the_fake_resets_omitted_settings(world: World) -> None:
     """Or the tests above would show nothing."""
     world.pool.update_user_pool(UserPoolId=REGION.user_pool_id, MfaConfiguration="OFF")
     assert "DeletionProtection" not in world.pool.settings
     assert "LambdaConfig" not in world.pool.settings
 
 
-def test_repeating_it_changes_nothing(world: World) -> None:
+def test_attaching_again_changes_nothing(world: World) -> None:
     world.attach()
     assert world.attach() == (world.functions.arn(NAME), False)
     assert world.pool.updates == 1
@@ -129,14 +129,14 @@ def test_an_existing_trigger_is_never_replaced(world: World, config: dict[str, A
     assert world.pool.updates == 0
 
 
-def test_our_own_function_for_another_version_is_not_replaced_either(world: World) -> None:
+def test_our_own_function_with_another_event_version_is_not_replaced(world: World) -> None:
     ours = {"LambdaArn": world.functions.arn(NAME), "LambdaVersion": "V2_0"}
     world.pool.settings["LambdaConfig"] = {"PreTokenGenerationConfig": ours}
     with pytest.raises(Conflict):
         world.attach()
 
 
-def test_a_lite_pool_is_left_alone(world: World) -> None:
+def test_a_pool_on_the_lite_plan_is_refused(world: World) -> None:
     world.pool.settings["UserPoolTier"] = "LITE"
     with pytest.raises(Failure, match="Lite plan"):
         world.attach()
@@ -158,37 +158,37 @@ def test_a_function_that_cognito_may_not_invoke_is_not_attached(
     assert world.pool.updates == 0
 
 
-def test_a_function_that_is_not_there_is_told(world: World) -> None:
+def test_a_missing_function_is_reported(world: World) -> None:
     world.functions.permitted.clear()
     with pytest.raises(Failure, match="There is no function"):
         world.attach()
 
 
-def test_a_setting_that_changed_with_it_is_told(world: World) -> None:
+def test_a_setting_changed_by_attaching_is_reported(world: World) -> None:
     world.pool.ignored = frozenset({"EmailConfiguration"})
     with pytest.raises(Failure, match="EmailConfiguration changed"):
         world.attach()
 
 
-def test_another_trigger_that_was_lost_with_it_is_told(world: World) -> None:
+def test_another_trigger_lost_by_attaching_is_reported(world: World) -> None:
     world.pool.forgotten = frozenset({"PreSignUp"})
     with pytest.raises(Failure, match="LambdaConfig changed"):
         world.attach()
 
 
-def test_a_pool_that_shows_the_trigger_under_its_old_name_too_is_in_order(world: World) -> None:
+def test_a_trigger_shown_under_its_old_name_too_is_accepted(world: World) -> None:
     """Cognito asks for both to be the same where both are given."""
     world.attach()
     world.pool.settings["LambdaConfig"]["PreTokenGeneration"] = world.functions.arn(NAME)
     assert world.attach()[1] is False
 
 
-def test_nothing_is_changed_without_a_yes(world: World) -> None:
+def test_attaching_needs_confirmation(world: World) -> None:
     with pytest.raises(click.Abort):
         world.attach(yes=False)
     assert world.pool.updates == 0
 
 
-def test_a_permission_for_everybody_does_not_count() -> None:
+def test_an_invoke_permission_for_everybody_does_not_count() -> None:
     statement = {"Effect": "Allow", "Principal": "*", "Action": "lambda:InvokeFunction"}
     assert not may_invoke({"Statement": [statement]}, "arn:aws:cognito-idp:r:1:userpool/p")

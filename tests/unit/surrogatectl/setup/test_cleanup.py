@@ -73,7 +73,7 @@ class Ending:
         }
 
 
-def test_afterwards_nothing_is_left() -> None:
+def test_cleanup_removes_every_secret_and_app_client() -> None:
     ending = Ending()
     assert len(ending.names) == 8
     ending.run()
@@ -81,7 +81,7 @@ def test_afterwards_nothing_is_left() -> None:
     assert len(ending.cleanup().inventory()) == 0
 
 
-def test_replicas_go_first_then_records_states_the_key_and_app_clients() -> None:
+def test_cleanup_removes_replicas_records_states_key_and_app_clients_in_order() -> None:
     ending = Ending()
     steps = ending.run()
     record = f"surrogate/clients/{ending.client_id}"
@@ -97,7 +97,7 @@ def test_replicas_go_first_then_records_states_the_key_and_app_clients() -> None
     ]
 
 
-def test_no_secret_is_deleted_before_its_replica_is_gone() -> None:
+def test_a_secret_is_deleted_only_after_its_replica() -> None:
     """AWS refuses it, and the removal of a replica takes a while."""
     ending = Ending()
     waits: list[float] = []
@@ -112,7 +112,7 @@ def test_no_secret_is_deleted_before_its_replica_is_gone() -> None:
     assert ending.names == set()
 
 
-def test_a_replica_that_does_not_go_stops_it_and_is_named() -> None:
+def test_a_replica_that_remains_stops_the_cleanup_and_is_named() -> None:
     ending = Ending()
     work = ending.cleanup()
     found = work.inventory()
@@ -121,7 +121,7 @@ def test_a_replica_that_does_not_go_stops_it_and_is_named() -> None:
     assert f"{EAST} surrogate/clients/{ending.client_id}" in ending.names
 
 
-def test_a_client_that_is_marked_for_deletion_goes_too() -> None:
+def test_cleanup_removes_clients_scheduled_for_deletion() -> None:
     ending = Ending()
     Operators(ending.world).deletion.delete(ending.client_id, 7, None)
     ending.settle()
@@ -129,7 +129,7 @@ def test_a_client_that_is_marked_for_deletion_goes_too() -> None:
     assert ending.names == set()
 
 
-def test_looking_changes_nothing() -> None:
+def test_an_inventory_changes_nothing() -> None:
     ending = Ending()
     before = ending.names
     found = ending.cleanup().inventory()
@@ -154,7 +154,7 @@ def test_looking_changes_nothing() -> None:
         ("surrogate/clients/not a client", KIND),
     ],
 )
-def test_a_secret_that_only_looks_like_ours_stays(name: str, tags: list[Any]) -> None:
+def test_a_secret_with_a_similar_name_stays(name: str, tags: list[Any]) -> None:
     ending = Ending()
     ending.world.secrets[EAST].create_secret(
         Name=name, ClientRequestToken="t" * 36, SecretString="{}", Tags=tags
@@ -163,7 +163,7 @@ def test_a_secret_that_only_looks_like_ours_stays(name: str, tags: list[Any]) ->
     assert ending.names == {f"{EAST} {name}"}
 
 
-def test_what_is_tagged_as_ours_below_the_prefix_goes() -> None:
+def test_a_tagged_secret_below_the_prefix_is_removed() -> None:
     ending = Ending()
     ending.world.secrets[WEST].create_secret(
         Name="surrogate/keys", ClientRequestToken="t" * 36, SecretString="{}", Tags=KIND
@@ -190,7 +190,7 @@ def test_an_app_client_without_our_mark_stays(start: str, rest: str) -> None:
 
 
 @pytest.mark.parametrize("crash", [crash_before, crash_after])
-def test_after_a_crash_at_any_call_the_next_run_finishes(
+def test_the_next_run_completes_a_cleanup_that_crashed_at_any_call(
     crash: Callable[[int], Any],
 ) -> None:
     undisturbed = Ending()
@@ -208,7 +208,7 @@ def test_after_a_crash_at_any_call_the_next_run_finishes(
 
 
 @pytest.mark.parametrize("region", [EAST, WEST])
-def test_with_a_region_lost_nothing_is_touched(region: str) -> None:
+def test_cleanup_changes_nothing_while_a_region_is_lost(region: str) -> None:
     ending = Ending()
     before = ending.names
     ending.world.aws.down.add(region)
@@ -217,7 +217,7 @@ def test_with_a_region_lost_nothing_is_touched(region: str) -> None:
     assert ending.names == before
 
 
-def test_it_keeps_to_its_pace() -> None:
+def test_cleanup_keeps_to_its_rate_limits() -> None:
     ending = Ending()
     for _ in range(3):
         ending.enroll()
@@ -232,11 +232,11 @@ def test_it_keeps_to_its_pace() -> None:
     assert ending.world.clock() - began >= (len(changed) - 1) / 2
 
 
-def test_nothing_is_nothing() -> None:
+def test_an_empty_inventory_has_length_zero() -> None:
     assert len(Inventory((), ())) == 0
 
 
-def test_the_steps_that_remain_name_the_stages_that_are_deployed(tmp_path: Path) -> None:
+def test_remaining_steps_name_the_deployed_stages(tmp_path: Path) -> None:
     assert stages(tmp_path) == ["primary", "secondary"]
     deployed = tmp_path / ".chalice" / "deployed"
     deployed.mkdir(parents=True)

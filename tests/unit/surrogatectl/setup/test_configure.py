@@ -71,14 +71,14 @@ def test_a_stacks_outputs_become_settings() -> None:
     }
 
 
-def test_a_stack_that_makes_a_key_tells_it() -> None:
+def test_a_stacks_kms_key_becomes_a_setting() -> None:
     arn = "arn:aws:kms:eu-west-1:111122223333:key/mrk-1234abcd12ab34cd56ef1234567890ab"
     settings = from_stack({**OUTPUTS, "KmsKeyArn": arn}, "primary", "x")
     assert settings["KMS_KEY_ID_PRIMARY"] == arn
 
 
 @pytest.mark.parametrize("outputs", [OUTPUTS, {}])
-def test_another_stack_than_that_of_the_role_is_refused(outputs: dict[str, str]) -> None:
+def test_a_stack_of_another_role_is_refused(outputs: dict[str, str]) -> None:
     with pytest.raises(Failure, match="Role=secondary"):
         from_stack(outputs, "secondary", "x")
 
@@ -90,7 +90,7 @@ def test_every_stage_moves_with_its_region() -> None:
         assert stage["environment_variables"]["APP_REGION"] == wanted
 
 
-def test_the_regions_can_change_places() -> None:
+def test_configure_can_swap_the_regions() -> None:
     common = SHIPPED["environment_variables"]
     there = {
         "REGION_PRIMARY": common["REGION_SECONDARY"],
@@ -129,7 +129,7 @@ def test_log_groups_are_written_only_where_they_are_not_the_default() -> None:
         max_size=3,
     )
 )
-def test_what_configure_does_not_know_stays(unknown: Json) -> None:
+def test_configure_keeps_unknown_settings(unknown: Json) -> None:
     config = {**SHIPPED, **unknown}
     changed = with_settings(config, MOVED)
     assert {name: changed[name] for name in unknown} == unknown
@@ -156,7 +156,7 @@ def test_settings_that_contradict_each_other_are_named(given: Json, named: str) 
         checked(config)
 
 
-def test_pools_that_are_as_they_should_be_say_nothing() -> None:
+def test_correct_pools_have_no_problems() -> None:
     assert live_problems(settings(), pools(), answers_400) == []
     assert scopes_that_differ(settings(), pools()) == []
 
@@ -183,18 +183,18 @@ def test_a_custom_domain_is_a_domain_of_the_pool() -> None:
 
 
 @pytest.mark.parametrize(("status", "said"), [(0, "does not answer"), (200, "answers 200")])
-def test_what_is_no_token_endpoint_is_named(status: int, said: str) -> None:
+def test_a_wrong_token_endpoint_is_named(status: int, said: str) -> None:
     problems = live_problems(settings(), pools(), lambda _: status)
     assert len(problems) == 2
     assert all(said in each for each in problems)
 
 
-def test_scopes_that_only_one_pool_has_are_told() -> None:
+def test_scopes_of_only_one_pool_are_reported() -> None:
     connect = pools(scopes=("demo/read", "demo/admin"))
     assert scopes_that_differ(settings(), connect) == ["demo/admin", "demo/write"]
 
 
-def test_changes_are_the_configuration_and_the_policies_that_follow_from_it(
+def test_changes_comprise_the_configuration_and_its_policies(
     tmp_path: Path,
 ) -> None:
     changed = with_settings(SHIPPED, MOVED)
@@ -217,7 +217,7 @@ def test_a_difference_is_shown_line_by_line(tmp_path: Path) -> None:
     assert edits == ['-    "SECRET_PREFIX": "surrogate",', '+    "SECRET_PREFIX": "ours",']
 
 
-def test_a_file_is_replaced_whole_and_keeps_its_mode(tmp_path: Path) -> None:
+def test_a_file_is_replaced_atomically_with_its_mode(tmp_path: Path) -> None:
     path = tmp_path / CONFIG
     path.parent.mkdir()
     path.write_text("before")

@@ -37,7 +37,7 @@ def _many(value: str | list[str]) -> list[str]:
 
 
 @pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
-def test_what_ships_is_what_the_configuration_makes(path: Path) -> None:
+def test_shipped_policies_follow_from_the_configuration(path: Path) -> None:
     """After an edit: `python -m surrogatectl.setup.policies`."""
     assert (PROJECT / path).read_text() == text(all_policies(CONFIG)[path])
 
@@ -79,7 +79,7 @@ def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
 
 
 @pytest.mark.parametrize("surface", ["token", "admin"])
-def test_the_secondarys_policy_is_the_primarys_with_the_regions_changed_places(
+def test_the_secondarys_policy_is_the_primarys_with_swapped_regions(
     surface: str,
 ) -> None:
     """What the end-to-end tests show to be needed in one Region is needed in the other."""
@@ -95,9 +95,7 @@ def test_the_secondarys_policy_is_the_primarys_with_the_regions_changed_places(
 @pytest.mark.parametrize(
     ("region", "role"), [("eu-west-1", "primary"), ("eu-north-1", "secondary")]
 )
-def test_a_stage_that_serves_both_may_do_what_its_split_stages_may_and_nothing_more(
-    region: str, role: str
-) -> None:
+def test_a_combined_stages_policy_is_the_union_of_its_split_stages(region: str, role: str) -> None:
     def without_logs(surfaces: list[str], stage: str) -> set[tuple[str, str]]:
         allowed = rights(stage_policy(NAMES, region, surfaces, stage))
         return {each for each in allowed if not each[0].startswith("logs:")}
@@ -136,14 +134,14 @@ def test_the_policies_name_configured_pools_and_no_others() -> None:
         assert "userpool/*" not in document
 
 
-def test_an_examples_pools_are_not_named_for_they_do_not_exist() -> None:
+def test_policies_do_not_name_example_pools() -> None:
     example = {"eu-west-1": "eu-west-1_EXAMPLE11", "eu-north-1": "eu-north-1_EXAMPLE22"}
     names = Names("eu-west-1", "eu-north-1", "ours", "app", example)
     assert "userpool/*" in text(stage_policy(names, "eu-west-1", ["admin"], "primary"))
 
 
 @pytest.mark.parametrize("path", all_policies(CONFIG), ids=str)
-def test_no_action_is_a_wildcard_and_no_resource_is_everything_without_need(path: Path) -> None:
+def test_policies_have_no_wildcard_action_and_no_needless_wildcard_resource(path: Path) -> None:
     no_resource_level = {"secretsmanager:ListSecrets", "secretsmanager:BatchGetSecretValue"}
     for sid, actions, resources in statements(all_policies(CONFIG)[path]):
         assert not [each for each in actions if "*" in each or "?" in each], sid
@@ -167,7 +165,7 @@ def test_the_operators_policy_fits_into_a_managed_policy() -> None:
     assert len(document) <= 6_144
 
 
-def test_each_statement_of_the_operators_is_explained_or_needs_no_wildcard() -> None:
+def test_every_operators_statement_with_a_wildcard_is_explained() -> None:
     explained = (PROJECT / "infra" / "policies.md").read_text()
     for sid, _, resources in statements(all_policies(CONFIG)[OPERATORS_POLICY]):
         if "*" in resources:
@@ -192,12 +190,12 @@ def on_keys(document: dict[str, Any]) -> dict[str, tuple[list[str], list[str], d
     }
 
 
-def test_without_keys_of_ones_own_no_policy_speaks_of_kms() -> None:
+def test_policies_without_configured_kms_keys_omit_kms() -> None:
     for path, document in all_policies(CONFIG).items():
         assert "kms" not in text(document).lower(), path
 
 
-def test_the_token_surface_decrypts_with_its_own_regions_key_and_nothing_else() -> None:
+def test_the_token_surface_may_only_decrypt_with_its_own_regions_key() -> None:
     document = stage_policy(WITH_KEYS, "eu-west-1", ["token"], "primary-token")
     ((actions, resources, condition),) = on_keys(document).values()
     assert (actions, resources) == (["kms:Decrypt"], [KEYS["eu-west-1"]])
@@ -205,7 +203,7 @@ def test_the_token_surface_decrypts_with_its_own_regions_key_and_nothing_else() 
     assert over == [f"secretsmanager.{each}.amazonaws.com" for each in ("eu-west-1", "eu-north-1")]
 
 
-def test_the_admin_surface_encrypts_here_and_replicas_there() -> None:
+def test_the_admin_surface_encrypts_records_here_and_replicas_there() -> None:
     for surfaces in (["admin"], ["token", "admin"]):
         found = on_keys(stage_policy(WITH_KEYS, "eu-west-1", surfaces, "primary"))
         assert {sid: actions for sid, (actions, _, _) in found.items()} == {
@@ -215,14 +213,14 @@ def test_the_admin_surface_encrypts_here_and_replicas_there() -> None:
         assert all("kms:ViaService" in each["StringEquals"] for _, _, each in found.values())
 
 
-def test_an_alias_stands_for_the_key_that_it_leads_to() -> None:
+def test_a_kms_alias_becomes_a_condition() -> None:
     found = on_keys(stage_policy(WITH_KEYS, "eu-north-1", ["token"], "secondary-token"))
     ((_, resources, condition),) = found.values()
     assert resources == ["arn:aws:kms:eu-north-1:*:key/*"]
     assert condition["ForAnyValue:StringEquals"] == {"kms:ResourceAliases": ["alias/surrogate"]}
 
 
-def test_operators_may_use_the_keys_over_secrets_manager_and_look_at_them() -> None:
+def test_operators_may_use_kms_keys_over_secrets_manager_and_describe_them() -> None:
     found = on_keys(operators_policy(WITH_KEYS))
     assert set(found) == {"UseKmsKeys", "UseKmsKeysByAlias", "LookAtKmsKeys"}
     for sid, (actions, resources, condition) in found.items():
@@ -240,7 +238,7 @@ def test_the_operators_policy_fits_into_an_inline_policy_with_keys_too(key: str)
     assert len(json.dumps(operators_policy(names), separators=(",", ":"))) <= 10_240
 
 
-def test_the_configuration_names_the_keys() -> None:
+def test_names_read_kms_keys_from_the_configuration() -> None:
     common = {**CONFIG["environment_variables"], "KMS_KEY_ID_PRIMARY": "alias/x"}
     assert Names.of({**CONFIG, "environment_variables": common}).kms_keys == {
         "us-east-1": "alias/x"

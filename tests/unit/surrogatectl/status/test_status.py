@@ -113,14 +113,14 @@ def deployed() -> Deployed:
     return Deployed()
 
 
-def test_where_all_is_well_nothing_needs_attention(deployed: Deployed) -> None:
+def test_a_healthy_deployment_needs_no_attention(deployed: Deployed) -> None:
     deployed.enroll(3)
     assert deployed.attention() == []
     assert deployed.replication() == ReplicationSeen(3, {}, complete=True)
 
 
 @pytest.mark.parametrize(("lost", "role"), [(EAST, "primary"), (WEST, "secondary")])
-def test_a_region_that_is_gone_is_said_to_be_and_the_other_one_is_seen(
+def test_a_lost_region_is_reported_and_the_other_one_is_read(
     deployed: Deployed, lost: str, role: str
 ) -> None:
     deployed.lose(lost)
@@ -136,7 +136,7 @@ def test_a_region_that_is_gone_is_said_to_be_and_the_other_one_is_seen(
 TAKE_OVER = "surrogatectl failover --to secondary --force"
 
 
-def test_with_the_primary_gone_it_says_how_to_go_on_only_if_that_helps(deployed: Deployed) -> None:
+def test_a_lost_primary_suggests_a_failover_only_to_a_ready_secondary(deployed: Deployed) -> None:
     assert TAKE_OVER not in str(deployed.attention())
     deployed.lose(EAST)
     assert TAKE_OVER in str(deployed.attention())
@@ -151,7 +151,7 @@ def test_after_a_failover_the_name_should_lead_to_the_secondary(deployed: Deploy
     assert deployed.attention() == []
 
 
-def test_with_the_secondary_gone_nobody_says_where_the_name_should_lead(
+def test_a_lost_secondary_leaves_the_names_target_unknown(
     deployed: Deployed,
 ) -> None:
     deployed.lose(WEST)
@@ -167,7 +167,7 @@ def test_a_name_that_does_not_answer_needs_attention(deployed: Deployed) -> None
 FAIL_BACK = f"{WEST} writes since a failover. When {EAST} works again: surrogatectl failback."
 
 
-def test_while_the_secondary_writes_a_failback_is_due(deployed: Deployed) -> None:
+def test_a_writing_secondary_suggests_a_failback(deployed: Deployed) -> None:
     # The primary was lost before anybody could tell it to write no more.
     deployed.update_state(WEST, writer=True, took_over=True, epoch=1)
     deployed.leads_to(WEST)
@@ -189,7 +189,7 @@ def test_no_writer_needs_attention(deployed: Deployed) -> None:
     ]
 
 
-def test_a_claim_that_is_outranked_needs_attention_in_the_secondary(deployed: Deployed) -> None:
+def test_a_secondarys_outranked_claim_to_write_needs_attention(deployed: Deployed) -> None:
     deployed.update_state(EAST, writer=True, epoch=2)
     deployed.update_state(WEST, writer=True, epoch=1)
     seen = deployed.seen()
@@ -197,7 +197,9 @@ def test_a_claim_that_is_outranked_needs_attention_in_the_secondary(deployed: De
     assert deployed.attention() == ["Both Regions claim to write: see surrogatectl doctor."]
 
 
-def test_with_the_secondary_gone_the_primary_writes_if_it_says_so(deployed: Deployed) -> None:
+def test_with_the_secondary_lost_the_primarys_own_state_decides_the_writer(
+    deployed: Deployed,
+) -> None:
     deployed.lose(WEST)
     seen = deployed.seen()
     assert the_writer(seen) is seen.primary
@@ -205,19 +207,19 @@ def test_with_the_secondary_gone_the_primary_writes_if_it_says_so(deployed: Depl
     assert the_writer(deployed.seen()) is None
 
 
-def test_a_state_that_is_missing_is_told_from_a_region_that_is_gone(deployed: Deployed) -> None:
+def test_an_unreadable_state_differs_from_a_lost_region(deployed: Deployed) -> None:
     deployed.world.secrets[WEST].secrets["surrogate/region"].current.text = "{}"
     (first, *_) = deployed.attention()
     assert first.startswith(f"{WEST}: its state cannot be read.")
 
 
-def test_a_region_that_is_not_ready_says_what_is_ill(deployed: Deployed) -> None:
+def test_an_unready_region_names_the_failing_dependency(deployed: Deployed) -> None:
     ill = {"status": "not ready", "secrets_manager": True, "token_endpoint": False}
     deployed.web.answers[f"{URLS['primary']}/health/ready"] = (503, ill)
     assert deployed.attention() == [f"{EAST} is not ready: token endpoint."]
 
 
-def test_a_function_that_does_not_answer_in_a_region_that_does_needs_attention(
+def test_a_silent_function_in_an_answering_region_needs_attention(
     deployed: Deployed,
 ) -> None:
     deployed.web.answers.pop(f"{URLS['secondary']}/health")
@@ -238,7 +240,7 @@ def test_denials_in_one_region_only_need_attention(deployed: Deployed) -> None:
 # Replication
 
 
-def test_records_that_are_behind_are_counted(deployed: Deployed) -> None:
+def test_records_behind_in_replication_are_counted(deployed: Deployed) -> None:
     first, second, _ = deployed.enroll(3)
     deployed.world.secrets[EAST].remove_regions_from_replication(
         SecretId=f"surrogate/clients/{second}", RemoveReplicaRegions=[WEST]
@@ -254,7 +256,7 @@ def test_records_that_are_behind_are_counted(deployed: Deployed) -> None:
     assert "1 missing" in told
 
 
-def test_lists_that_lag_raise_no_alarm() -> None:
+def test_lagging_lists_need_no_attention() -> None:
     deployed = Deployed(AwsWorld(list_seconds=300))
     (client_id,) = deployed.enroll()
     deployed.world.clock.advance(600)
@@ -265,7 +267,7 @@ def test_lists_that_lag_raise_no_alarm() -> None:
     assert deployed.replication() == ReplicationSeen(1, {}, complete=True)
 
 
-def test_more_records_than_a_page_are_all_looked_at(deployed: Deployed) -> None:
+def test_replication_compares_records_of_all_pages(deployed: Deployed) -> None:
     for number in range(101):
         name = f"surrogate/clients/{number}"
         secrets = deployed.world.secrets[EAST]
@@ -275,12 +277,12 @@ def test_more_records_than_a_page_are_all_looked_at(deployed: Deployed) -> None:
     assert deployed.replication() == ReplicationSeen(101, {}, complete=True)
 
 
-def test_with_a_region_gone_replication_is_not_known(deployed: Deployed) -> None:
+def test_a_lost_region_leaves_replication_unknown(deployed: Deployed) -> None:
     deployed.connect.lost.add(WEST)
     assert deployed.replication() is None
 
 
-def test_quick_looks_at_no_records_and_does_not_complain(deployed: Deployed) -> None:
+def test_quick_skips_replication_without_a_complaint(deployed: Deployed) -> None:
     assert list(attention(deployed.seen(), None, quick=True)) == []
     assert list(attention(deployed.seen(), None, quick=False)) == [
         "The replication cannot be compared."
@@ -294,7 +296,7 @@ def report(at: int, **kinds: int) -> str:
     return json.dumps({"event": "reconcile", "at": at, "complete": True, "drift": kinds})
 
 
-def test_the_last_report_of_drift_counts(deployed: Deployed) -> None:
+def test_the_last_drift_report_is_shown(deployed: Deployed) -> None:
     group = f"{SETTINGS.primary.log_group}-upkeep"
     lines = [report(10, orphan=2), report(20, orphan=0, stale=1), "no json", json.dumps([1])]
     deployed.logs[EAST].groups[group] = lines
@@ -307,7 +309,7 @@ def test_the_last_report_of_drift_counts(deployed: Deployed) -> None:
 @pytest.mark.parametrize(
     "log_group", ["/aws/lambda/ours-primary-token", "/aws/lambda/ours-primary"]
 )
-def test_in_split_stages_it_is_the_admin_stage_that_reports(
+def test_drift_reports_come_from_the_admin_stage_of_split_stages(
     deployed: Deployed, log_group: str
 ) -> None:
     split = settings(LOG_GROUP_PRIMARY=log_group)
@@ -319,7 +321,7 @@ def test_in_split_stages_it_is_the_admin_stage_that_reports(
 # What is printed
 
 
-def test_the_document_says_all_of_it(deployed: Deployed) -> None:
+def test_the_json_document_contains_the_whole_status(deployed: Deployed) -> None:
     deployed.lose(EAST)
     deployed.update_state(WEST, writer=True, took_over=True, denied=DENIED)
     deployed.leads_to(WEST)
@@ -354,14 +356,14 @@ def test_the_document_says_all_of_it(deployed: Deployed) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", "no json"])
-def test_without_a_drill_report_there_is_no_drill(tmp_path: Path, content: str | None) -> None:
+def test_an_unreadable_drill_report_shows_no_drill(tmp_path: Path, content: str | None) -> None:
     path = tmp_path / "drill.json"
     if content is not None:
         path.write_text(content)
     assert last_drill(path) is None
 
 
-def test_a_seen_region_is_ready_only_if_it_says_so() -> None:
+def test_a_region_is_ready_only_if_every_dependency_is() -> None:
     region = RegionSeen("primary", EAST, answers=True)
     assert not region.is_ready
     assert replace(region, ready={"secrets_manager": True}).is_ready
