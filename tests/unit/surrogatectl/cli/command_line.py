@@ -1,4 +1,4 @@
-"""`surrogatectl` in this process, before two Regions' admin APIs that answer as a test wants."""
+"""`surrogatectl` in this process, with scripted admin APIs of two Regions."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PREFIX = "urn:surrogate-credentials:problem:"
 
 
 def problem(status: int, slug: str, **members: Any) -> tuple[int, str]:
-    """Return a problem document as the admin API answers it."""
+    """Return the admin API's answer with a problem document."""
     document = {"type": PREFIX + slug, "title": "Not done", "status": status, "detail": slug}
     return status, json.dumps(document | members)
 
 
 def done(**members: Any) -> tuple[int, str]:
-    """Return an answer that says that it was done."""
+    """Return a successful answer."""
     return 200, json.dumps(members)
 
 
 @dataclass
 class AdminApiDouble:
-    """The admin API of one Region: *answer* says what, and `seen` is what was asked."""
+    """Admin API of one Region: *answer* scripts its answers, `seen` records the requests."""
 
     answer: Callable[[str, str], tuple[int, str]] = lambda _method, _path: done()
     seen: list[tuple[str, str, Any]] = field(default_factory=list)
@@ -45,13 +45,13 @@ class AdminApiDouble:
 
 @dataclass
 class TwoRegions:
-    """Both Regions' admin APIs, and a command line that is pointed to them."""
+    """Both Regions' admin APIs, and a command line configured for them."""
 
     primary: AdminApiDouble = field(default_factory=AdminApiDouble)
     secondary: AdminApiDouble = field(default_factory=AdminApiDouble)
 
     def run(self, *arguments: str, answer: str | None = None, **variables: str) -> Result:
-        """Run a command; *answer* is what is typed, by default nothing."""
+        """Run a command; *answer* is its input, by default none."""
         variables = {
             **environment("primary"),
             "ADMIN_URL_PRIMARY": self.primary.url,
@@ -99,6 +99,6 @@ def _handler(double: AdminApiDouble) -> type[BaseHTTPRequestHandler]:
         do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _serve  # noqa: N815 - http.server's
 
         def log_message(self, *_: object) -> None:
-            """Say nothing."""
+            """Log nothing."""
 
     return Handler

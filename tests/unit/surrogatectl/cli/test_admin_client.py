@@ -16,7 +16,7 @@ from surrogatectl.cli.common import failure
 
 
 class Recorder(BaseHTTPRequestHandler):
-    """Answers what it is told to, and remembers what it was sent."""
+    """Handler with a scripted answer, which records its requests."""
 
     answer: tuple[int, str] = (200, "{}")
     seen: ClassVar[list[tuple[str, str]]] = []
@@ -30,7 +30,7 @@ class Recorder(BaseHTTPRequestHandler):
         self.wfile.write(body.encode())
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -82,8 +82,8 @@ def test_the_gateways_refusal_names_the_iam_policy(
     recorder: tuple[type[Recorder], str],
 ) -> None:
     handler, url = recorder
-    told = {"type": "urn:surrogate-credentials:problem:gateway-refused", "detail": "Forbidden"}
-    for body in ({"message": "Forbidden"}, told):
+    document = {"type": "urn:surrogate-credentials:problem:gateway-refused", "detail": "Forbidden"}
+    for body in ({"message": "Forbidden"}, document):
         handler.answer = (403, json.dumps(body))
         with pytest.raises(AdminApiError, match=r"Forbidden.*execute-api:Invoke"):
             AdminClient(url, "us-east-1").call("GET", "/clients")

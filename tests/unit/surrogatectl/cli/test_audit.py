@@ -1,4 +1,4 @@
-"""The audit of what is done with the operator's own role: a line each, or nothing is done."""
+"""Audit of actions with the operator's own role: a line for each, or no action."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ PRIMARY = settings().primary
 
 
 class Sts:
-    """STS, which knows who is asking, or does not answer."""
+    """Fake STS, which returns the caller, or does not answer."""
 
     def __init__(self, *, answers: bool = True) -> None:
         self.answers = answers

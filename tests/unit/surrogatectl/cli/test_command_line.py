@@ -1,4 +1,4 @@
-"""`surrogatectl` over both Regions' admin APIs: what it asks, what it asks first, how it ends."""
+"""`surrogatectl` over both Regions' admin APIs: requests, confirmations, and exit codes."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def regions() -> Iterator[TwoRegions]:
 
 @pytest.mark.parametrize("days", ["0", "0.0", "0.00001", "1e-9"])
 def test_a_rotation_without_overlap_asks_for_confirmation(regions: TwoRegions, days: str) -> None:
-    """However it is written: less than a second ends the other secrets now."""
+    """Less than a second ends the other secrets now, in any notation."""
     unasked = regions.run("rotate", CLIENT, "--overlap-days", days)
     assert (unasked.exit_code, regions.primary.seen) == (1, [])
     assert "End every other secret" in unasked.stderr
@@ -107,7 +107,7 @@ def outcome(result: Result) -> Any:
 
 
 def test_denials_are_written_to_both_regions_at_once(regions: TwoRegions) -> None:
-    """The kill switch does not wait for a Region that is lost."""
+    """The kill switch does not wait for a lost Region."""
     released, asked = threading.Event(), threading.Event()
 
     def hang(*_: str) -> tuple[int, str]:
@@ -159,9 +159,9 @@ def test_the_exit_code_of_deny_is_the_worst_of_both_regions(
     code: int,
 ) -> None:
     denying(regions)
-    for double, told in ((regions.primary, primary), (regions.secondary, secondary)):
-        if told:
-            double.answer = lambda *_, told=told: told
+    for double, answer in ((regions.primary, primary), (regions.secondary, secondary)):
+        if answer:
+            double.answer = lambda *_, answer=answer: answer
     ended = regions.run("deny", CLIENT, "--output", "json")
     assert ended.exit_code == code
     failed = [each for each in (primary, secondary) if each]
@@ -190,13 +190,13 @@ def test_a_lost_writer_suggests_the_failover_that_works(
     assert "`surrogatectl failover --to secondary --force`" in gone.stderr
     assert "--region" not in gone.stderr
     regions.primary.answer = lambda *_: UNAVAILABLE
-    ill = regions.run("disable", CLIENT)
-    assert ill.exit_code == 4
-    assert "`surrogatectl failover --to secondary`" in ill.stderr
+    failed = regions.run("disable", CLIENT)
+    assert failed.exit_code == 4
+    assert "`surrogatectl failover --to secondary`" in failed.stderr
 
 
 def test_a_full_deny_list_is_shown(regions: TwoRegions) -> None:
-    """The Region says no to the change, and still says whom it denies."""
+    """The Region refuses the change, but returns its denials."""
     denying(regions)
     regions.primary.answer = lambda method, _: FULL if method == "POST" else done(denied=[OTHER])
     ended = regions.run("deny", CLIENT, "--output", "json")
@@ -205,7 +205,7 @@ def test_a_full_deny_list_is_shown(regions: TwoRegions) -> None:
 
 
 def test_denying_an_unknown_client_is_reported(regions: TwoRegions) -> None:
-    """A client of a moment ago may have no replica yet: one Region that knows it is enough."""
+    """A new client may have no replica yet: one Region that knows it is enough."""
     regions.primary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[OTHER])
     regions.secondary.answer = lambda *_: done(denied=[CLIENT, OTHER], unknown=[CLIENT, OTHER])
     ended = regions.run("deny", CLIENT, OTHER, "--output=json")
@@ -219,25 +219,25 @@ def test_denying_an_unknown_client_is_reported(regions: TwoRegions) -> None:
 # What is left
 
 
-@pytest.mark.parametrize(("ends", "told"), [([86_400], True), ([0], False), ([0, 86_400], False)])
+@pytest.mark.parametrize(("ends", "warned"), [([86_400], True), ([0], False), ([0, 86_400], False)])
 def test_retire_warns_of_the_end_of_the_only_remaining_secret(
     regions: TwoRegions,
     ends: list[int],
-    told: bool,  # noqa: FBT001
+    warned: bool,  # noqa: FBT001
 ) -> None:
-    """Who retires the new secret after a rotation has the old one, which ends by itself."""
+    """After a rotation and a retirement of the new secret, the old one is left, with its expiry."""
     secrets = [{"secret_id": SECRET_ID, "created_at": 0, "expires_at": each} for each in ends]
     regions.primary.answer = lambda *_: done(**SHOWN | {"secrets": secrets})
     ended = regions.run("retire", CLIENT, "bcdefghi", "--yes")
     assert ended.exit_code == 0
-    assert ("1970-01-02" in ended.stderr) is told
+    assert ("1970-01-02" in ended.stderr) is warned
 
 
 # How it ends
 
 
 @pytest.mark.parametrize(
-    ("told", "code"),
+    ("answer", "code"),
     [
         (problem(400, "invalid-request"), 1),
         (problem(403, "forbidden"), 1),
@@ -256,20 +256,20 @@ def test_retire_warns_of_the_end_of_the_only_remaining_secret(
     ids=str,
 )
 def test_the_exit_code_depends_on_the_kind_of_failure(
-    regions: TwoRegions, told: tuple[int, str], code: int
+    regions: TwoRegions, answer: tuple[int, str], code: int
 ) -> None:
-    regions.primary.answer = lambda *_: told
+    regions.primary.answer = lambda *_: answer
     ended = regions.run("show", CLIENT, "--region", "primary")
     assert ended.exit_code == code
     assert isinstance(ended.exception, SystemExit)
 
 
 def test_a_failure_is_a_document_for_programs(regions: TwoRegions) -> None:
-    """As the admin API told it; people read the same on standard error."""
-    status, told = problem(412, "changed-meanwhile", fields={"If-Match": "is another version"})
-    regions.primary.answer = lambda *_: (status, told)
+    """The document is the admin API's; people read the same on standard error."""
+    status, document = problem(412, "changed-meanwhile", fields={"If-Match": "is another version"})
+    regions.primary.answer = lambda *_: (status, document)
     ended = regions.run("disable", CLIENT, "--output", "json")
-    assert (ended.exit_code, outcome(ended)) == (3, json.loads(told))
+    assert (ended.exit_code, outcome(ended)) == (3, json.loads(document))
     assert "changed-meanwhile" in ended.stderr
     for people in (
         regions.run("disable", CLIENT),
@@ -302,7 +302,7 @@ def test_a_lost_enrollment_gives_programs_the_idempotency_key(regions: TwoRegion
 
 
 def test_a_command_prints_one_document_even_if_it_fails(regions: TwoRegions) -> None:
-    """What a command told before it failed is not followed by another document."""
+    """No second document follows one that a command printed before it failed."""
     denying(regions)
     regions.primary.answer = lambda *_: FORBIDDEN
     ended = regions.run("deny", CLIENT, "--output", "json")

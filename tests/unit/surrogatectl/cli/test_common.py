@@ -30,13 +30,13 @@ def test_missing_aws_credentials_are_not_reported_as_a_lost_region(
 
 
 def test_a_failure_names_the_options_for_the_apis_fields() -> None:
-    told = {
+    document = {
         "title": "Invalid request",
         "detail": "allowed_cidrs is no network; x is unknown.",
         "status": 400,
         "errors": [{"field": "allowed_cidrs", "detail": "is no network"}, {"field": "x"}],
     }
-    message = failure(AdminApiError(told)).message
+    message = failure(AdminApiError(document)).message
     assert "allowed_cidrs is no network" in message
     assert message.endswith("(Options: --allow-cidr.)")
 

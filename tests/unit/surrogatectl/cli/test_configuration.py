@@ -1,4 +1,4 @@
-"""Where the command line looks for a deployment."""
+"""Sources of the command line's configuration."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.stages import environment
 
 
 def deployed(project: Path, stage: str) -> str:
-    """Leave what `chalice deploy` leaves; return the API's base URL."""
+    """Write the deployment record of `chalice deploy`; return the API's base URL."""
     url = f"https://{stage}.execute-api.us-east-1.amazonaws.com/api"
     directory = project / ".chalice" / "deployed"
     directory.mkdir(parents=True, exist_ok=True)
@@ -25,7 +25,7 @@ def deployed(project: Path, stage: str) -> str:
 
 
 def test_split_stages_are_found(tmp_path: Path) -> None:
-    """They are what docs/deploy.md deploys, and the runbook is for."""
+    """docs/deploy.md and the runbook use split stages."""
     token, admin = deployed(tmp_path, "primary-token"), deployed(tmp_path, "primary-admin")
     found = find_deployment(environment("primary"), tmp_path)
     assert found.admin_urls == {"primary": admin}

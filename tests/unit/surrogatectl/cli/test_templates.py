@@ -1,4 +1,4 @@
-"""Templates: what they say of names that nobody gave, and that they are shipped."""
+"""Templates: undefined names, escaping, and packaging."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The map from app client to surrogate, for backends of pools without the claim."""
+"""Map from app clients to surrogates, for backends of pools without the claim."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_the_map_leads_from_every_app_client_to_its_surrogate(world: LifecycleWo
 
 
 def test_the_map_omits_deleted_clients_and_keeps_disabled_ones(world: LifecycleWorld) -> None:
-    """A disabled client's last token is still valid; whose it is must be known."""
+    """A disabled client's last token is still valid, and must lead to its surrogate."""
     deleted, disabled = (world.enrolled().issued.client_id for _ in range(2))
     change(world, deleted, status=Status.DELETED)
     change(world, disabled, status=Status.DISABLED)

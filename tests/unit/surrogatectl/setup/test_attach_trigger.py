@@ -1,4 +1,4 @@
-"""`attach-trigger`: it adds a trigger to a pool that has none, and nothing else changes."""
+"""`attach-trigger`: a trigger for a pool without one, and no other change."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class World:
         return attach(self.connect, REGION, NAME, agree)
 
     def attach_while(self, something: Callable[[], object]) -> None:
-        """Attach it, and have *something* happen while the operator is being asked."""
+        """Attach the trigger; *something* happens during the confirmation."""
 
         def agree(_: str) -> None:
             something()
@@ -95,7 +95,7 @@ def test_attaching_to_a_pool_without_settings_changes_nothing_else(world: World)
 
 
 def test_the_fake_resets_omitted_settings(world: World) -> None:
-    """Or the tests above would show nothing."""
+    """Otherwise the tests above would prove nothing."""
     world.pool.update_user_pool(UserPoolId=REGION.user_pool_id, MfaConfiguration="OFF")
     assert "DeletionProtection" not in world.pool.settings
     assert "LambdaConfig" not in world.pool.settings
@@ -147,7 +147,7 @@ def test_a_pool_on_the_lite_plan_is_refused(world: World) -> None:
 def test_a_function_that_cognito_may_not_invoke_is_not_attached(
     world: World, permission: str
 ) -> None:
-    """It would cost every token."""
+    """Every token request would fail."""
     world.functions.permitted[NAME] = []
     if permission == "another pool":
         world.functions.permit(NAME, world.pool.arn + "x")
@@ -177,7 +177,7 @@ def test_another_trigger_lost_by_attaching_is_reported(world: World) -> None:
 
 
 def test_a_trigger_shown_under_its_old_name_too_is_accepted(world: World) -> None:
-    """Cognito asks for both to be the same where both are given."""
+    """Cognito requires both to be equal if both are given."""
     world.attach()
     world.pool.settings["LambdaConfig"]["PreTokenGeneration"] = world.functions.arn(NAME)
     assert world.attach()[1] is False

@@ -1,4 +1,4 @@
-"""`cleanup`: all that is ours goes, in order; nothing else does, whatever it is called."""
+"""`cleanup`: ordered removal of the deployment's resources, and of nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ KIND = [{"Key": "surrogate:kind", "Value": "state"}]
 
 @dataclass
 class Ending:
-    """A deployment with one client, at its end."""
+    """Deployment with one client, before its cleanup."""
 
     world: AwsWorld = field(default_factory=lambda: AwsWorld(list_seconds=0))
 
@@ -63,7 +63,7 @@ class Ending:
 
     @property
     def names(self) -> set[str]:
-        """Everything that exists, in either Region."""
+        """All secrets and app clients, in both Regions."""
         world = self.world
         secrets = {f"{r} {name}" for r in (EAST, WEST) for name in world.secrets[r].secrets}
         return secrets | {
@@ -98,7 +98,7 @@ def test_cleanup_removes_replicas_records_states_key_and_app_clients_in_order() 
 
 
 def test_a_secret_is_deleted_only_after_its_replica() -> None:
-    """AWS refuses it, and the removal of a replica takes a while."""
+    """AWS refuses an earlier deletion, and the removal of a replica takes a while."""
     ending = Ending()
     waits: list[float] = []
 

@@ -1,4 +1,4 @@
-"""`configure`: what becomes of the configuration, and what live pools may say against it."""
+"""`configure`: changes of the configuration, and contradictions with live pools."""
 
 from __future__ import annotations
 
@@ -182,11 +182,11 @@ def test_a_custom_domain_is_a_domain_of_the_pool() -> None:
     assert live_problems(found, connect, answers_400) == []
 
 
-@pytest.mark.parametrize(("status", "said"), [(0, "does not answer"), (200, "answers 200")])
-def test_a_wrong_token_endpoint_is_named(status: int, said: str) -> None:
+@pytest.mark.parametrize(("status", "outcome"), [(0, "does not answer"), (200, "answers 200")])
+def test_a_wrong_token_endpoint_is_named(status: int, outcome: str) -> None:
     problems = live_problems(settings(), pools(), lambda _: status)
     assert len(problems) == 2
-    assert all(said in each for each in problems)
+    assert all(outcome in each for each in problems)
 
 
 def test_scopes_of_only_one_pool_are_reported() -> None:

@@ -1,4 +1,4 @@
-"""The IAM policies: what ships is what the generator writes, and it is as narrow as AWS allows."""
+"""IAM policies: the shipped files equal the generator's, and are as narrow as AWS allows."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_the_admin_surface_writes_secrets_in_its_own_region_only() -> None:
 def test_the_secondarys_policy_is_the_primarys_with_swapped_regions(
     surface: str,
 ) -> None:
-    """What the end-to-end tests show to be needed in one Region is needed in the other."""
+    """The end-to-end tests prove one Region's permissions, hence also the other's."""
     here = stage_policy(NAMES, "eu-west-1", [surface], f"primary-{surface}")
     there = stage_policy(NAMES, "eu-north-1", [surface], f"secondary-{surface}")
     mirrored = {(action, _mirrored(resource)) for action, resource in rights(here)}

@@ -1,4 +1,4 @@
-"""`status`: what it sees of both Regions, and what it says needs attention."""
+"""`status`: its reading of both Regions, and its list of open problems."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class FakeLogs:
 
 @dataclass
 class Deployed:
-    """A deployment in which nothing needs attention, until a test breaks something."""
+    """Deployment without open problems, until a test breaks something."""
 
     world: AwsWorld = field(default_factory=lambda: AwsWorld(list_seconds=0))
     quick: bool = False
@@ -101,8 +101,8 @@ class Deployed:
 
     def replication(self) -> ReplicationSeen | None:
         clock = self.world.clock
-        look = ReplicationReader(SETTINGS, self.connect, clock, clock.advance)
-        return look.compare(SETTINGS.primary, SETTINGS.secondary)
+        reader = ReplicationReader(SETTINGS, self.connect, clock, clock.advance)
+        return reader.compare(SETTINGS.primary, SETTINGS.secondary)
 
     def attention(self) -> list[str]:
         return list(attention(self.seen(), self.replication(), quick=self.quick))
@@ -214,8 +214,8 @@ def test_an_unreadable_state_differs_from_a_lost_region(deployed: Deployed) -> N
 
 
 def test_an_unready_region_names_the_failing_dependency(deployed: Deployed) -> None:
-    ill = {"status": "not ready", "secrets_manager": True, "token_endpoint": False}
-    deployed.web.answers[f"{URLS['primary']}/health/ready"] = (503, ill)
+    unready = {"status": "not ready", "secrets_manager": True, "token_endpoint": False}
+    deployed.web.answers[f"{URLS['primary']}/health/ready"] = (503, unready)
     assert deployed.attention() == [f"{EAST} is not ready: token endpoint."]
 
 
@@ -251,9 +251,9 @@ def test_records_behind_in_replication_are_counted(deployed: Deployed) -> None:
     found = deployed.replication()
     assert found == ReplicationSeen(3, behind, complete=True)
     assert found.in_sync == 1
-    (told,) = deployed.attention()
-    assert told.startswith("Of 3 records, not in sync: ")
-    assert "1 missing" in told
+    (problem,) = deployed.attention()
+    assert problem.startswith("Of 3 records, not in sync: ")
+    assert "1 missing" in problem
 
 
 def test_lagging_lists_need_no_attention() -> None:
@@ -314,11 +314,11 @@ def test_drift_reports_come_from_the_admin_stage_of_split_stages(
 ) -> None:
     split = settings(LOG_GROUP_PRIMARY=log_group)
     deployed.logs[EAST].groups["/aws/lambda/ours-primary-admin-upkeep"] = [report(10)]
-    look = StatusReader(split, URLS, deployed.connect, deployed.web, deployed.world.clock)
-    assert look.read().primary.drift == DriftReport(10, {}, complete=True)
+    reader = StatusReader(split, URLS, deployed.connect, deployed.web, deployed.world.clock)
+    assert reader.read().primary.drift == DriftReport(10, {}, complete=True)
 
 
-# What is printed
+# Output
 
 
 def test_the_json_document_contains_the_whole_status(deployed: Deployed) -> None:
