@@ -91,7 +91,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
     output_format: str,
 ) -> None:
     """
-    Make clients of app clients that exist already, a pair per row.
+    Import existing Cognito app clients as clients.
 
     The columns are primaryClientId, primaryClientSecret, secondaryClientId and
     secondaryClientSecret (or …ID).  Begin with --dry-run.  Repeating it is

@@ -56,7 +56,7 @@ class Already:
 
 @dataclass(slots=True)
 class Examination:
-    """What was found out of all rows."""
+    """Findings about all rows."""
 
     adoptable: list[Adoptable] = field(default_factory=list)
     already: list[Already] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Examination:
 
     @property
     def outcomes(self) -> list[Outcome]:
-        """What a dry run reports."""
+        """The report of a dry run."""
         would = [each for one in self.adoptable for each in one.outcomes(Standing.WOULD_ADOPT)]
         return [*would, *(each for one in self.already for each in one.outcomes), *self.refused]
 
@@ -161,7 +161,7 @@ class Examiner:
                 found.refused.append(refusal(row, err))
             else:
                 true.append(row)
-        # What Cognito itself shows of the app client goes first.
+        # Cognito's own description of the app client goes first.
         return tuple(sorted(true, key=lambda row: not _shows(views[0], row.primary)))
 
     def _require_true(

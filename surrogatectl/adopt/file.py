@@ -59,7 +59,7 @@ class CredentialsFile:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing in the file."""
+        """True if the file is empty."""
         return self._end == 0
 
     def find(self, client_id: ClientId) -> IssuedCredentials | None:
@@ -79,7 +79,7 @@ class CredentialsFile:
             "secret_id": issued.secret_id,
             "client_name": adoptable.client_name,
             "scope": " ".join(adoptable.scopes),
-            # What its holder has today: so it is known whom it is for.
+            # The holder's secrets of today: they tell whom the line is for.
             "primaryClientId": adoptable.rows[0].primary.app_client_id,
             "handle": adoptable.rows[0].handle,
         }

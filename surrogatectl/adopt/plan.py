@@ -43,14 +43,14 @@ _MAX_NAME: Final = 128
 # Stands where enrollment has an ARN, which it never is: no Idempotency-Key leads
 # to the client ID of an adopted client.
 _PURPOSE: Final = "adopt"
-# What reaches the exchange unchanged, whether a client form-encodes it or not.
+# Characters that reach the exchange unchanged, with and without form-encoding.
 _SENDABLE = re.compile(r"[0-9A-Za-z_+/=.~-]+")
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
     """
-    What the operator asks for.
+    The operator's terms.
 
     *keep_credentials*: the primary app client's ID and secret become the
     client's.  *accept_scope_differences*: where the two app clients' scopes

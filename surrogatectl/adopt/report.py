@@ -1,4 +1,4 @@
-"""What adoption tells people and programs: by handle, never a secret, none of Cognito's IDs."""
+"""Report of an adoption: by handle, never a secret, none of Cognito's IDs."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ class RefusedError(Exception):
 
 
 class Standing(StrEnum):
-    """What became of a row."""
+    """Result of a row."""
 
     ADOPTED = "adopted"
     ALREADY_ADOPTED = "already_adopted"
@@ -47,7 +47,7 @@ class Row:
 
     @property
     def handle(self) -> str:
-        """What a report calls it: Cognito's ID stays concealed."""
+        """The name in a report: Cognito's ID stays concealed."""
         return loggable(ClientId(self.primary.app_client_id))
 
 
@@ -62,7 +62,7 @@ class BadRow:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What the report says of a row."""
+    """Line of the report about a row."""
 
     where: str
     handle: str
@@ -93,7 +93,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What is kept of a record that refers to a row's app client."""
+    """Excerpt of a record that refers to a row's app client."""
 
     client_id: ClientId = field(repr=False)
     client_name: str

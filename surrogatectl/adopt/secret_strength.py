@@ -13,7 +13,7 @@ occurred before counts as one; and likewise for the steps between neighbors, so
 that `abcdefgh` and `13579` count for little.  The smaller count is taken.
 
 It sees through no dictionary: `estimated_bits` of four English words is too
-high.  What Cognito generates (51 or more of `[a-z0-9]`) is far above the bound.
+high.  Cognito's own secrets (51 or more of `[a-z0-9]`) are far above the bound.
 """
 
 from __future__ import annotations

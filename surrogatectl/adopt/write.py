@@ -50,7 +50,7 @@ class _LostError(RefusedError):
 
 
 class _StopError(Exception):
-    """What happened to one client would happen to the next; the text says what."""
+    """A failure that every further client would meet; the text says which."""
 
 
 class _DeniedError(_StopError):

@@ -24,7 +24,7 @@ _COLUMNS: Final = ("", "Check", "Region", "What was found, and what to do")
 @click.pass_context
 def doctor(context: click.Context, output_format: str) -> None:
     """
-    Check the deployment in both Regions; say what is wrong and how to mend it.
+    Check the deployment in both Regions, with remedies.
 
     Exit code 0: nothing failed (there may be warnings); 1: something did.
     """

@@ -1,4 +1,4 @@
-"""What the checks of `doctor` look with, and what several of them look at."""
+"""Context of the checks of `doctor`, and what several of them read."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _CERTIFICATE_FAILED_DAYS: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class DoctorContext:
-    """What the checks look with: *token_urls* maps a role to the base URL of its token API."""
+    """Context of the checks; *token_urls* maps a role to the base URL of its token API."""
 
     settings: Settings
     token_urls: Mapping[str, str]

@@ -1,4 +1,4 @@
-"""What `doctor` says of a Region's own KMS key, where one is configured."""
+"""Checks of a Region's own KMS key, where one is configured."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ Check = Callable[[DoctorContext, str, RegionSettings], Iterator[Finding]]
 
 _SKEW_WARNING: Final = 30.0
 _SKEW_FAILED: Final = 240.0  # AWS refuses signatures that are five minutes off
-# What a pool may have of app clients unless AWS raised it.
+# Quota of app clients of a pool, unless AWS raised it.
 _APP_CLIENTS_PER_POOL: Final = 1_000
 _MOST_APP_CLIENTS: Final = 10_000
 _SECRETS_PER_REGION: Final = 500_000

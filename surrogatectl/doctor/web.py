@@ -1,4 +1,4 @@
-"""What `doctor` asks over HTTP, TLS and DNS, without AWS's SDK."""
+"""Requests of `doctor` over HTTP, TLS and DNS, without AWS's SDK."""
 
 from __future__ import annotations
 

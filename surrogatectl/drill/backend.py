@@ -30,7 +30,7 @@ class BackendError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Claims:
-    """Who asked, as the backend sees it: under one name, whichever Region issued the token."""
+    """The caller as the backend sees it: one name, whichever Region issued the token."""
 
     region: str
     scopes: frozenset[str]

@@ -33,7 +33,7 @@ class CloudGoneError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LocalCloud:
-    """The local cloud: *control* steers its network, *regions* maps a role to a Region."""
+    """The local cloud: *control* controls its network, *regions* maps a role to a Region."""
 
     control: str
     regions: Mapping[str, str]

@@ -78,7 +78,7 @@ def drill(  # noqa: PLR0913, PLR0917 - one argument per option
     output_format: str,
 ) -> None:
     """
-    Lose the primary Region of the local cloud under load; fail over and back.
+    Rehearse the loss of a Region on the local cloud.
 
     Needs the local cloud: make up, then eval "$(make -s env)".  Writes a page
     that a manager can read (drill.html), and drill.json.

@@ -1,4 +1,4 @@
-"""What a drill records while it runs; all times are seconds since the round began."""
+"""Events of a drill; all times are seconds since the round began."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 class Kind(StrEnum):
-    """What became of a request."""
+    """Outcome of a request."""
 
     TOKEN = "token"  # noqa: S105 - a token that the backend verified
     REFUSED = "refused"  # a wrong secret, refused as it must be

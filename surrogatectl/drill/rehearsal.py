@@ -97,7 +97,7 @@ class Stopwatch:
 @dataclass(frozen=True, slots=True)
 class Rehearsal:
     """
-    What rounds are made with.
+    Rehearsal of the loss of a Region, in rounds.
 
     *steady* is how many seconds each quiet stretch lasts; after *recover_within*
     seconds without a token from the secondary Region a round is given up.

@@ -18,7 +18,7 @@ from surrogatectl.drill.events import When, Write
 from surrogatectl.drill.load import ANSWER_SECONDS, Credential, Now
 
 SCOPE: Final = "demo/read"
-"""What the drill's clients may ask for; the local pools offer it."""
+"""Scope of the drill's clients, which the local pools offer."""
 
 _NAME = "drill"
 _KEPT_SECONDS = 30.0

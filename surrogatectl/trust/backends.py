@@ -6,8 +6,8 @@ RS256, the time, `token_use`, and the scopes and app clients that were named; an
 with the keys that it has when an issuer cannot be reached.  docs/backends.md says which of
 them the tests run with real tokens.
 
-The texts are templates in the languages of the backends.  Whatever a template is given becomes a
-literal of its language, without being asked for.
+The texts are templates in the languages of the backends.  Every value that a template
+receives becomes a literal of its language, without a filter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Render = Callable[[Trust], str]
 
 
 class _Literal(str):
-    """What is in the template's language already."""
+    """Text that is in the template's language already."""
 
     __slots__ = ()
 

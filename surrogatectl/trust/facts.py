@@ -1,4 +1,4 @@
-"""What a backend has to trust, whatever it is written in."""
+"""Facts that a backend has to trust, in any language."""
 
 from __future__ import annotations
 
