@@ -190,7 +190,7 @@ class TestRetire:
         self.used(world, old, LATELY_SECONDS + 1)
         with pytest.raises(OperationError) as refused:
             world.rotation.retire(client_id, old, force=False)
-        assert "only one" in as_problem(refused.value).detail
+        assert "only secret with a use" in as_problem(refused.value).detail
 
     @pytest.mark.parametrize("region", [EAST, WEST])
     def test_an_unreadable_log_means_unknown_use_and_needs_force(
