@@ -86,7 +86,7 @@ def test_a_command_that_needs_a_deployment_says_how_to_name_one(
     done = environment.run("surrogatectl", *command)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("Error: No deployment is configured here: REGION_PRIMARY")
-    assert f"{Path('elsewhere', '.chalice', 'config.json')}. Run this in" in done.stderr
+    assert f"{Path('elsewhere', '.chalice', 'config.json')} is missing. Run this in" in done.stderr
 
 
 def test_configure_names_its_missing_configuration_file(
