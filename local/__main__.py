@@ -11,6 +11,8 @@ from local.deploy import DeploymentError
 from local.state import Role
 from local.switch import Mode
 
+_INTERRUPTED = 130
+
 
 def main() -> int:
     """Run one command."""
@@ -19,7 +21,13 @@ def main() -> int:
         return int(arguments.run(arguments) or 0)
     except (CloudError, DeploymentError) as err:
         print(f"error: {err}", file=sys.stderr)
-        return 1
+    except OSError as err:
+        # Another user's directory, one that cannot be written, a full disk, a service that is gone.
+        print(f"error: {err}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("interrupted: nothing that was being started is left", file=sys.stderr)
+        return _INTERRUPTED
+    return 1
 
 
 def _up(arguments: argparse.Namespace) -> None:
@@ -28,6 +36,7 @@ def _up(arguments: argparse.Namespace) -> None:
         project=arguments.project,
         time_scale=arguments.time_scale,
         operator_policy=arguments.operator_policy,
+        outlives=True,
     )
 
 

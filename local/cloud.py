@@ -60,11 +60,13 @@ class Cloud:
         time_scale: float = DEFAULT_TIME_SCALE,
         operator_policy: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        outlives: bool = False,
     ) -> "Cloud":
         """
         Start the cloud, or find it running, with the project's current code deployed.
 
-        *settings* override the project's own in a newly started cloud.
+        *settings* override the project's own in a newly started cloud.  It ends with this process,
+        however that ends, unless it *outlives* it.
 
         Raises:
             CloudError: If it cannot be started.
@@ -83,7 +85,7 @@ class Cloud:
                     state = _new_state(project, time_scale, settings or {}, claim)
                     cloud = cls(directory, state)
                     try:
-                        cloud.start(progress, claim)
+                        cloud.start(progress, claim, outlives=outlives)
                         cloud.deploy(project, progress, operator_policy)
                     except BaseException:
                         launch.stop(directory)
@@ -347,7 +349,7 @@ class Cloud:
         state = directory.load()
         if state is None or not state.ready:
             return None
-        if not launch.are_running(directory):
+        if directory.was_moved() or not launch.are_running(directory):
             return None
         cloud = cls(directory, state)
         try:
@@ -357,10 +359,10 @@ class Cloud:
             return None
         return cloud
 
-    def start(self, progress: Progress, claim: Claim) -> None:
+    def start(self, progress: Progress, claim: Claim, *, outlives: bool = False) -> None:
         """Start the processes, and create the resources around the service."""
         with progress.step("emulator and network started"):
-            launch.start(self._directory, self._state, claim)
+            launch.start(self._directory, self._state, claim, outlives=outlives)
         with progress.step("user pools, domain and operators created"):
             rollout.provision_regions(self._state, self._root_client)
 

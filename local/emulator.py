@@ -14,7 +14,7 @@ import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from local import aws_gaps
+from local import aws_gaps, lifeline
 from local.calls import CallLog
 from local.connections import Connections
 from local.control import Control
@@ -127,8 +127,10 @@ def main() -> None:
     """Run the emulator process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
-    settings = EmulatorSettings.load(parser.parse_args().settings)
-    asyncio.run(serve(settings))
+    parser.add_argument(lifeline.OPTION, type=int)
+    arguments = parser.parse_args()
+    lifeline.follow(arguments.lifeline)
+    asyncio.run(serve(EmulatorSettings.load(arguments.settings)))
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from local import emulator, processes
+from local import emulator, lifeline, processes
 from local.deploy import without_aws_variables
 from local.emulator import EmulatorSettings
 from local.httpio import call_json
@@ -56,13 +56,18 @@ def new_root() -> Identity:
     return Identity(f"AKIA{secrets.token_hex(8).upper()}", secrets.token_urlsafe(30))
 
 
-def start(directory: StateDirectory, state: CloudState, claim: Claim) -> None:
+def start(
+    directory: StateDirectory, state: CloudState, claim: Claim, *, outlives: bool = False
+) -> None:
     """
     Start emulator and network, which inherit the *claim* on their ports, and await their answers.
+
+    They end with this process, unless the cloud *outlives* it.
 
     Raises:
         CloudError: If one of them does not.
     """
+    inherited = [claim.descriptor] if outlives else [claim.descriptor, lifeline.descriptor()]
     python = Path(os.environ.get("LOCAL_CLOUD_PYTHON", CODE_ROOT / ".venv-cloud/bin/python"))
     if not python.exists():
         msg = f"{python} is missing; `make up` creates it from local/requirements.txt"
@@ -78,13 +83,15 @@ def start(directory: StateDirectory, state: CloudState, claim: Claim) -> None:
     emulator_settings = directory.path / "emulator.json"
     _emulator_settings(directory, state).save(emulator_settings)
     ready = f"{loopback_url(state.ports.admin_door)}/_local/ready"
-    _start_one(directory, "emulator", [str(python), emulator_settings], environment, ready, claim)
+    command = (str(python), emulator_settings)
+    _start_one(directory, "emulator", command, environment, ready, inherited)
 
     network_settings = directory.path / "network.json"
     _network_settings(state).save(network_settings)
     status = f"{loopback_url(state.ports.network_control)}/status"
     environment = without_aws_variables(os.environ)
-    _start_one(directory, "network", [sys.executable, network_settings], environment, status, claim)
+    command = (sys.executable, network_settings)
+    _start_one(directory, "network", command, environment, status, inherited)
 
 
 def are_running(directory: StateDirectory) -> bool:
@@ -132,23 +139,24 @@ def _network_settings(state: CloudState) -> NetworkSettings:
 def _start_one(  # noqa: PLR0913, PLR0917
     directory: StateDirectory,
     name: str,
-    command: Sequence[str | Path],
+    command: tuple[str, Path],
     environment: Mapping[str, str],
     question: str,
-    claim: Claim,
+    inherited: Sequence[int],
 ) -> None:
     """Start one process, record it, and wait until it answers *question*."""
     interpreter, settings = command
     log = directory.logs / f"{name}.log"
     # The module is found through the working directory: a PYTHONPATH would be inherited by Lambda
     # functions and show them this project.
+    line = [f"{lifeline.OPTION}={each}" for each in inherited[1:]]
     record = processes.start(
         name,
-        [str(interpreter), "-m", f"local.{name}", str(settings)],
+        [str(interpreter), "-m", f"local.{name}", str(settings), *line],
         env=environment,
         cwd=CODE_ROOT,
         log=log,
-        inherited=claim.descriptor,
+        inherited=inherited,
     )
     directory.save_processes([*directory.load_processes(), record])
     if not _answers(record, partial(call_json, question)):

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from local import lifeline
 from local.cloud_port import CloudPort
 from local.front_door import FrontDoor
 from local.httpio import (
@@ -170,7 +171,10 @@ def main() -> None:
     """Run the network process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", type=Path)
-    asyncio.run(_run(NetworkSettings.load(parser.parse_args().settings)))
+    parser.add_argument(lifeline.OPTION, type=int)
+    arguments = parser.parse_args()
+    lifeline.follow(arguments.lifeline)
+    asyncio.run(_run(NetworkSettings.load(arguments.settings)))
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ def start(  # noqa: PLR0913 - given by name
     env: Mapping[str, str],
     cwd: Path,
     log: Path,
-    inherited: int,
+    inherited: Sequence[int],
 ) -> ProcessRecord:
-    """Start *command* in the background with its output in *log* and one *inherited* open file."""
+    """Start *command* in the background with its output in *log*, and *inherited* open files."""
     with log.open("ab") as output:
         process = subprocess.Popen(
             [*command],
@@ -62,7 +62,7 @@ def start(  # noqa: PLR0913 - given by name
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            pass_fds=[inherited],
+            pass_fds=inherited,
         )
     _children.append(process)
     return ProcessRecord(name, process.pid, _start_time(process.pid))

@@ -132,15 +132,25 @@ class StateDirectory:
         """
         Return the started processes, even if they no longer run.
 
-        Processes listed in a copied state directory belong to the original, and are left out.
+        Processes listed in a copied state directory belong to the original, and are left out; a
+        directory that was moved still owns them.
         """
-        try:
-            document = json.loads(self._processes.read_text())
-        except FileNotFoundError:
-            return []
-        if document["directory"] != str(self.path):
+        document = self._process_document()
+        original = Path(document["directory"])
+        if original != self.path and (original / self._processes.name).exists():
             return []
         return [ProcessRecord(**item) for item in document["processes"]]
+
+    def was_moved(self) -> bool:
+        """Return whether the processes run with files that are not in this place any more."""
+        return Path(self._process_document()["directory"]) != self.path
+
+    def _process_document(self) -> dict[str, Any]:
+        try:
+            document: dict[str, Any] = json.loads(self._processes.read_text())
+        except FileNotFoundError:
+            return {"directory": str(self.path), "processes": []}
+        return document
 
     def save_processes(self, processes: Sequence[ProcessRecord]) -> None:
         """Write the records of the started processes."""

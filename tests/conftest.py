@@ -45,17 +45,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Units:
     return Units(config, log)
 
 
-def pytest_unconfigure(config: pytest.Config) -> None:
-    """Stop the clouds of processes that were killed; the others have stopped their own."""
-    if hasattr(config, "workerinput"):
-        return
-    from local.cloud import stop  # noqa: PLC0415 - most runs do without
-
-    factory: pytest.TempPathFactory = config._tmp_path_factory  # type: ignore[attr-defined]
-    for processes in factory.getbasetemp().glob("popen-*/*/state/processes.json"):
-        stop(processes.parent)
-
-
 def _rank(nodeid: str) -> int:
     ranks = (rank for rank, start in enumerate(_LONGEST_FIRST) if nodeid.startswith(start))
     return next(ranks, len(_LONGEST_FIRST))

@@ -12,6 +12,7 @@ from typing import Any
 import requests
 import yaml
 
+from local import lifeline
 from local.cloud import ROOT
 from tests.e2e.tokens import SECONDS
 
@@ -118,7 +119,7 @@ class Envoy:
         self._log = directory / "log.txt"
         address = directory / "admin.txt"
         with self._log.open("w") as log:
-            self._process = subprocess.Popen(
+            self._process = lifeline.popen(
                 [
                     str(program),
                     *("--config-path", str(configuration)),

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from local import lifeline
 from local.cloud import ROOT, Cloud
 from local.httpio import get
 from local.ports import claimed
@@ -29,12 +30,11 @@ def served(cloud: Cloud, stage: str) -> Iterator[str]:
     command = [sys.executable, "-m", "local", "--state", str(state), "chalice-local"]
     with claimed(1) as claim:
         (port,) = claim.ports
-        server = subprocess.Popen(
+        server = lifeline.popen(
             [*command, "--stage", stage, "--port", str(port)],
             cwd=ROOT,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         try:
             url, give_up_at = f"http://127.0.0.1:{port}", time.monotonic() + _START_SECONDS

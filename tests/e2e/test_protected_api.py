@@ -12,6 +12,7 @@ import pytest
 import requests
 
 from examples.protected_api import serve, verifier_for
+from local import lifeline
 from local.cloud import ROOT, Cloud
 from surrogate_verifier import ClientNames
 from tests.e2e.conftest import CommandLine, Credential
@@ -46,14 +47,13 @@ def example(
     published = surrogatectl.run("app-clients", f"--file={names}")
     assert published.returncode == 0, published.stderr
     endpoints.write_text(json.dumps(cloud.endpoints))
-    process = subprocess.Popen(
+    process = lifeline.popen(
         [
             *(sys.executable, "-m", "examples.protected_api", "--port=0"),
             *(f"--endpoints={endpoints}", f"--client-names={names}"),
         ],
         cwd=ROOT,
         stdout=subprocess.PIPE,
-        text=True,
     )
     try:
         assert process.stdout is not None

@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
 from botocore.exceptions import ClientError
 
+from local import lifeline
 from local.cloud import ROOT, Cloud, CloudError, stop
 from local.deploy import DeploymentError
 from local.httpio import get
@@ -60,6 +63,16 @@ def processes_that_name(text: str) -> list[str]:
         if (text in line or text in str(directory)) and int(entry.name) != os.getpid():
             found.append(line)
     return found
+
+
+def ends(condition: Callable[[], bool]) -> bool:
+    """Return whether *condition* holds soon."""
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def test_a_second_up_changes_nothing(cloud: Cloud, project: Path) -> None:
@@ -126,11 +139,10 @@ def test_a_stage_can_be_served_from_the_working_tree(cloud: Cloud) -> None:
     with claimed(1) as claim:
         (port,) = claim.ports
         command = ["chalice-local", "--stage", "secondary", "--port", str(port)]
-        server = subprocess.Popen(
+        server = lifeline.popen(
             [sys.executable, "-m", "local", "--state", str(state_of(cloud)), *command],
             cwd=ROOT,
             stderr=subprocess.DEVNULL,
-            start_new_session=True,
         )
         try:
             deadline = time.monotonic() + 60
@@ -176,6 +188,130 @@ def test_up_repairs_and_down_leaves_nothing(project: Path, tmp_path: Path) -> No
     assert not (state / "endpoints.json").exists()
     assert not (state / "environment.json").exists()
     second.down()
+
+
+def test_a_moved_state_directory_still_owns_its_processes(project: Path, tmp_path: Path) -> None:
+    before, after = tmp_path / "before", tmp_path / "after"
+    with Cloud.up(before, project=project, quiet=True) as cloud:
+        running = cloud.processes
+        before.rename(after)
+        with pytest.raises(CloudError, match="make up"):
+            Cloud.find(after)
+        assert stop(after)
+        assert not any(record.is_running() for record in running)
+
+
+def test_a_directory_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    done = run(tmp_path / "file" / "state", "up")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: ")
+    assert "file" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    limited = ["sh", "-c", 'ulimit -f 1; exec "$@"', "sh", sys.executable, "-m", "local"]
+    done = subprocess.run(
+        [*limited, "--state", str(state), "up"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert done.stderr.splitlines()[-1].startswith("error: ")
+    assert processes_that_name(str(state)) == []
+
+
+def test_an_interrupted_up_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-m", "local", "--state", str(state), "up"],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as started:
+        assert ends((state / "processes.json").exists)
+        started.send_signal(signal.SIGINT)
+        _, said = started.communicate()
+    assert started.returncode == 130
+    assert "Traceback" not in said
+    assert said.splitlines()[-1].startswith("interrupted: ")
+    assert processes_that_name(str(state)) == []
+
+
+OWNER = """
+import sys
+from pathlib import Path
+from local.cloud import Cloud
+
+Cloud.up(Path(sys.argv[1]), project=Path(sys.argv[2]), quiet=True)
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_a_cloud_ends_with_the_process_that_started_it(
+    project: Path, tmp_path: Path, number: signal.Signals
+) -> None:
+    state = tmp_path / "state"
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(state), str(project)],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    with owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "up\n"
+        assert len(processes_that_name(str(state))) > 2
+        owner.send_signal(number)
+    assert ends(lambda: processes_that_name(str(state)) == [])
+
+
+@pytest.mark.parametrize("after", [0.5, 1.0, 2.0, 4.0])
+def test_a_start_that_is_killed_leaves_no_process(
+    project: Path, tmp_path: Path, after: float
+) -> None:
+    state = tmp_path / "state"
+    with subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(state), str(project)], cwd=ROOT, stdin=subprocess.PIPE
+    ) as owner:
+        with suppress(subprocess.TimeoutExpired):
+            owner.wait(after)
+        owner.kill()
+    assert ends(lambda: processes_that_name(str(state)) == [])
+
+
+def test_a_program_ends_with_the_process_that_started_it() -> None:
+    marked = f"import time; time.sleep(600)  # {os.getpid()} {time.time_ns()}"
+    script = "import sys; from local import lifeline; p = lifeline.popen(sys.argv[1:]); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", script, sys.executable, "-c", marked],
+        cwd=ROOT,
+        stdin=subprocess.PIPE,
+    ) as owner:
+        # The owner itself, the launcher, and the program name it.
+        assert ends(lambda: len(processes_that_name(marked)) == 3)
+        owner.kill()
+    assert ends(lambda: processes_that_name(marked) == [])
+
+
+def test_a_bound_program_gets_signals_and_its_exit_code_counts() -> None:
+    program = "import signal, sys; signal.signal(15, lambda *_: sys.exit(7)); print(1, flush=True)"
+    waiting = f"{program}; signal.pause()"
+    process = lifeline.popen([sys.executable, "-c", waiting], stdout=subprocess.PIPE)
+    with process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "1\n"
+        process.terminate()
+    assert process.returncode == 7
 
 
 def test_a_copied_state_directory_does_not_own_the_original(cloud: Cloud, tmp_path: Path) -> None:
