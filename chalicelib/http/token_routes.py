@@ -30,6 +30,7 @@ _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
 _ANY: list[str] = []
 _JSON = {"Content-Type": "application/json"}
 _LENGTH = len("authorization")
+_CONFLICT = 409
 _UNAVAILABLE = 503
 _NOT_MODIFIED = 304
 # A key that a pool adds is in the snapshot within a quarter of an hour.
@@ -107,9 +108,17 @@ def token_routes(surface: TokenSurface) -> Blueprint:
 
     @route("/health/takeover", ["GET"])
     def takeover() -> Response:
-        """Answer 200 only if this Region has taken the traffic over; the routing depends on it."""
-        took_over = surface.health.took_over()
-        return _health(200 if took_over else _UNAVAILABLE, {"took_over": took_over})
+        """
+        Answer 200 only if this Region has taken the traffic over; the routing depends on it.
+
+        For Route 53 every other status is the same.  "No" is the normal answer of a
+        standby, so it is no server error; not to know is one.
+        """
+        try:
+            took_over = surface.health.took_over()
+        except ServiceError:
+            return _health(_UNAVAILABLE, {"took_over": None})
+        return _health(200 if took_over else _CONFLICT, {"took_over": took_over})
 
     return routes
 

@@ -8,7 +8,7 @@ from threading import Lock
 from cachetools import TTLCache
 
 from chalicelib.caching import LastKnownCache
-from chalicelib.errors import ServiceError, StoreThrottledError
+from chalicelib.errors import ServiceError, StoreThrottledError, StoreUnavailableError
 from chalicelib.ports import Clock, StateStore, TokenEndpoint
 from chalicelib.timing import Countdown
 
@@ -41,7 +41,7 @@ class Health:
         self._lock = Lock()
         self._cached: TTLCache[None, Readiness] = TTLCache(1, CACHED_SECONDS, timer=clock)
         self._took_over: LastKnownCache[None, bool] = LastKnownCache(
-            lambda _: state.read().value.took_over,
+            lambda _: self._read_takeover(),
             fresh=CACHED_SECONDS,
             stale=_REMEMBERED_SECONDS,
             clock=clock,
@@ -73,12 +73,20 @@ class Health:
 
     def took_over(self) -> bool:
         """
-        Return whether this Region has taken the traffic; `False` if that is unknown.
+        Return whether this Region has taken the traffic.
 
-        The last known answer counts for a day: traffic must not move because of an
-        outage of Secrets Manager here.
+        The last known answer counts for a day: traffic must not move because the
+        state cannot be read.
+
+        Raises:
+            StoreUnavailableError: If this process has not read the state within a
+                day, and cannot.
         """
+        return self._took_over.get(None)
+
+    def _read_takeover(self) -> bool:
         try:
-            return self._took_over.get(None)
+            return self._state.read().value.took_over
         except ServiceError:
-            return False
+            # Refused, malformed or gone: no reason to move the traffic, either.
+            raise StoreUnavailableError from None

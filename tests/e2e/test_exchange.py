@@ -120,7 +120,7 @@ def test_metadata_and_health_answer_without_credentials(cloud: Cloud) -> None:
         assert metadata["grant_types_supported"] == ["client_credentials"]
         assert requests.get(f"{base}/health", timeout=SECONDS).status_code == 200
         assert requests.get(f"{base}/health/ready", timeout=SECONDS).status_code == 200
-        assert requests.get(f"{base}/health/takeover", timeout=SECONDS).status_code == 503
+        assert requests.get(f"{base}/health/takeover", timeout=SECONDS).status_code == 409
 
 
 def test_unsigned_and_unauthorized_callers_cannot_enroll(

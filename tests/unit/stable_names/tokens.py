@@ -198,3 +198,6 @@ def _read(path: str) -> Iterator[Answer]:
     ill.world.endpoint.up = False
     ill.world.update_state(took_over=True)
     yield ill.call(method="GET", path=path)
+    unreadable = TokenApi()
+    unreadable.world.state.failures["read"] = [StoreUnavailableError()]
+    yield unreadable.call(method="GET", path=path)

@@ -485,7 +485,7 @@ def test_readiness_lists_parts_that_do_not_answer(api: TokenApi) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize(("took_over", "status"), [(False, 503), (True, 200)])
+@pytest.mark.parametrize(("took_over", "status"), [(False, 409), (True, 200)])
 def test_takeover_is_200_only_after_a_takeover_of_this_region(
     api: TokenApi, *, took_over: bool, status: int
 ) -> None:
@@ -504,10 +504,22 @@ def test_takeover_is_200_only_after_a_takeover_of_this_region(
         MalformedSecretError("text"),
     ],
 )
-def test_takeover_is_not_200_with_an_unreadable_state(api: TokenApi, failure: Exception) -> None:
+def test_takeover_is_503_with_a_state_that_was_never_readable(
+    api: TokenApi, failure: Exception
+) -> None:
     api.world.update_state(took_over=True)
     api.world.state.failures["read"] = [failure]
-    assert get(api.app, "/health/takeover").status == 503
+    answer = get(api.app, "/health/takeover")
+    assert (answer.status, answer.json) == (503, {"took_over": None})
+
+
+def test_no_get_request_to_a_healthy_standby_is_a_server_error(api: TokenApi) -> None:
+    """Or probes keep the alarm on 5xx answers burning."""
+    api.world.update_state(writer=False, took_over=False)
+    paths = [path for path, methods in api.app.routes.items() if "GET" in methods]
+    assert len(paths) > 5
+    for path in paths:
+        assert get(api.app, path).status < 500, path
 
 
 @pytest.mark.parametrize("method", ["POST", "DELETE"])

@@ -113,16 +113,33 @@ def test_the_last_known_takeover_serves_for_a_day_during_an_outage(
         world.clock.advance(DAY / 10 - 1)
         assert world.health.took_over()
     world.clock.advance(11)
-    assert not world.health.took_over(), "it is not known for ever"
+    with pytest.raises(StoreUnavailableError):  # it is not known for ever
+        world.health.took_over()
 
 
-@pytest.mark.parametrize(
+UNREADABLE = pytest.mark.parametrize(
     "error",
     [StoreUnavailableError(), StoreThrottledError(), StoreRefusedError(), MalformedSecretError()],
 )
-def test_a_region_with_an_unreadable_state_has_not_taken_over(
+
+
+@UNREADABLE
+@pytest.mark.parametrize("took_over", [False, True])
+def test_the_last_known_takeover_holds_however_the_state_is_unreadable(
+    world: ExchangeWorld, error: Exception, *, took_over: bool
+) -> None:
+    world.update_state(took_over=took_over)
+    assert world.health.took_over() is took_over
+    world.state.failures["read"] = [error]
+    world.clock.advance(CACHED_SECONDS)
+    assert world.health.took_over() is took_over
+
+
+@UNREADABLE
+def test_a_cold_process_with_an_unreadable_state_does_not_know_of_a_takeover(
     world: ExchangeWorld, error: Exception
 ) -> None:
     world.update_state(took_over=True)
     world.state.failures["read"] = [error]
-    assert not world.health.took_over()
+    with pytest.raises(StoreUnavailableError):
+        world.health.took_over()
