@@ -7,7 +7,9 @@ functions where there is no other hook. `install` is called once, before the fir
 
 from local.aws_gaps import (
     apigateway,
+    authorization,
     cognito,
+    concurrency,
     lambda_runtime,
     rest_api_documents,
     secretsmanager,
@@ -17,7 +19,9 @@ from local.replication import Replication
 
 def install(replication: Replication, lambda_python: str) -> None:
     """Close every gap; *lambda_python* is the interpreter that functions run in."""
+    authorization.install()
     lambda_runtime.install(lambda_python)
+    concurrency.install()
     apigateway.install()
     rest_api_documents.install()
     cognito.install()

@@ -1,12 +1,18 @@
-"""API Gateway: the caller's real address, and one custom domain name in both Regions."""
+"""
+API Gateway: the caller's real address, settings of single methods in a template, metrics, and one
+custom domain name in both Regions.
+"""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Any
 
 from local.doors import current_region
-from local.emulated import module, replace
+from local.emulated import Response, module, replace
 
 _Scope = tuple[str, str, str] | None
+_Execute = Callable[..., Awaitable[Response]]
+_Settings = dict[str, Any]
 
 
 def install() -> None:
@@ -14,6 +20,9 @@ def install() -> None:
     gateway = module("services.apigateway_v1")
     replace(gateway, "_build_lambda_event_v1", _with_real_source_ip)
     replace(gateway, "find_domain_scope", lambda find: _regional_domain(gateway, find))
+    replace(gateway, "_handle_execute_in_scope", lambda execute: _counting(gateway, execute))
+    stacks = module("services.cloudformation.provisioners")
+    replace(stacks, "_apigw_method_settings", _of_encoded_paths)
 
 
 def _with_real_source_ip(build: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
@@ -52,3 +61,41 @@ def _regional_domain(gateway: Any, find: Callable[[str], _Scope]) -> Callable[[s
         return None
 
     return find_domain_scope
+
+
+def _of_encoded_paths(read: Callable[[Any], _Settings]) -> Callable[[Any], _Settings]:
+    """
+    Understand a template's settings of a single method.
+
+    `/a/b` is written `/~1a~1b`. MiniStack looks for a method with the encoded path.
+    """
+
+    def method_settings(raw: Any) -> _Settings:  # noqa: ANN401
+        return {
+            key.removeprefix("/").replace("~1", "/") if "~1" in key else key: entry
+            for key, entry in read(raw).items()
+        }
+
+    return method_settings
+
+
+def _counting(gateway: Any, execute: _Execute) -> _Execute:  # noqa: ANN401
+    """
+    Count the errors of a stage in `AWS/ApiGateway`, the function's own answers included.
+
+    Alarms are evaluated at once.
+    """
+
+    async def handle_execute_in_scope(api_id: str, stage: str, *rest: Any) -> Response:  # noqa: ANN401
+        response = await execute(api_id, stage, *rest)
+        api: Mapping[str, Any] = gateway._rest_apis.get(api_id) or {}  # noqa: SLF001
+        dimensions = {"ApiName": str(api.get("name")), "Stage": stage}
+        metrics = module("services.cloudwatch")
+        if response[0] >= HTTPStatus.BAD_REQUEST:
+            server = response[0] >= HTTPStatus.INTERNAL_SERVER_ERROR
+            name = "5XXError" if server else "4XXError"
+            metrics.record_metric("AWS/ApiGateway", name, 1.0, "Count", dimensions)
+            metrics._evaluate_all_alarms()  # noqa: SLF001
+        return response
+
+    return handle_execute_in_scope

@@ -5,7 +5,7 @@ import os
 import sys
 from typing import Any
 
-from chalice.app import Chalice, IAMAuthorizer, Request
+from chalice.app import Chalice, IAMAuthorizer, Request, Response
 
 app = Chalice(app_name="mirror")
 VERSION = 1
@@ -24,6 +24,11 @@ def health() -> dict[str, Any]:
         "runtime_region": os.environ["AWS_REGION"],
         "pool": os.environ[f"USER_POOL_ID_{os.environ['ROLE']}"],
     }
+
+
+@app.route("/answers/{status}")
+def answers(status: str) -> Response:
+    return Response({}, status_code=int(status))
 
 
 @app.route("/installed")
