@@ -90,7 +90,8 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
         Store the first version of *record*.
 
         Raises:
-            ClientExistsError: If there is a record with its client ID.
+            ClientExistsError: If there is a record with its client ID, marked for
+                deletion or not.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.
         """
@@ -103,17 +104,6 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
             VersionConflictError: If *read* is not the current version any more.
             UnknownClientError: If the record is gone or marked for deletion.
             OutcomeUnknownError: If the record may have been replaced.
-            StoreUnavailableError: If Secrets Manager does not answer or throttles.
-            StoreRefusedError: If it refuses.
-        """
-
-    def delete_now(self, client_id: ClientId) -> None:
-        """
-        Delete a record at once, without a recovery window: nobody has its credentials.
-
-        It must not be replicated.  No error if it is gone already.
-
-        Raises:
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.
         """

@@ -154,6 +154,11 @@ class FakeRecordStore(Failing):
     unlisted: set[ClientId] = field(default_factory=set)
     shown: dict[ClientId, ClientSummary] = field(default_factory=dict)
 
+    @property
+    def kept(self) -> dict[ClientId, Versioned[ClientRecord]]:
+        """The records that are not marked for deletion."""
+        return {each: found for each, found in self.stored.items() if each not in self.scheduled}
+
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self._called("read")
         if client_id not in self.stored or client_id in self.scheduled:
@@ -180,13 +185,6 @@ class FakeRecordStore(Failing):
             version = self._put(record)
         self._done("replace")
         return version
-
-    def delete_now(self, client_id: ClientId) -> None:
-        self._called("delete_now")
-        if client_id in self.replicated:
-            raise StoreRefusedError
-        self.stored.pop(client_id, None)
-        self._done("delete_now")
 
     def replicate(self, client_id: ClientId) -> None:
         self._called("replicate")

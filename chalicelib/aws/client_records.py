@@ -134,11 +134,9 @@ class ClientSecrets:
                 shows="VersionId",
             )
         except ClientError as err:
-            if code(err) == "ResourceExistsException":
+            # InvalidRequestException: it is marked for deletion.
+            if code(err) in {"ResourceExistsException", "InvalidRequestException"}:
                 raise ClientExistsError from None
-            if code(err) == "InvalidRequestException":
-                # Secrets Manager is still deleting a secret of that name.
-                raise StoreUnavailableError("Secrets Manager: InvalidRequestException") from None
             raise refused(err) from None
         return VersionId(answer["VersionId"])
 
@@ -224,20 +222,6 @@ class ClientSecrets:
             if code(err) in GONE:
                 raise UnknownClientError from None
             raise refused(err) from None
-
-    def delete_now(self, client_id: ClientId) -> None:
-        """See `RecordStore.delete_now`."""
-        try:
-            ask(
-                lambda: self.here().delete_secret(
-                    SecretId=self._name(client_id), ForceDeleteWithoutRecovery=True
-                ),
-                # AWS does not document the answer for a secret that does not exist.
-                shows=None,
-            )
-        except ClientError as err:
-            if code(err) != "ResourceNotFoundException":
-                raise refused(err) from None
 
     def replicate(self, client_id: ClientId) -> None:
         """See `RecordStore.replicate`."""

@@ -234,7 +234,7 @@ class DeletionAndRestore:
 
 
 def is_undone(record: ClientRecord) -> bool:
-    """Return whether *record* is the tombstone of an undone enrollment."""
+    """Return whether *record* is the tombstone that older versions made of an enrollment."""
     return record.status is Status.DELETED and record.deletion is None
 
 
@@ -247,7 +247,7 @@ def is_done(tombstone: ClientRecord) -> bool:
 
 def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
     """
-    Return whether a record that cannot be read is scheduled for deletion, but no tombstone.
+    Return whether a record that cannot be read is scheduled for deletion, but a live client's.
 
     A deletion and a restoration at the same time may leave such a record.
 
@@ -255,9 +255,10 @@ def is_scheduled_but_alive(records: RecordStore, client_id: ClientId) -> bool:
         StoreUnavailableError, StoreRefusedError
     """
     try:
-        return records.describe(client_id).value.status != Status.DELETED
+        status = records.describe(client_id).value.status
     except UnknownClientError:
         return False
+    return status not in {Status.DELETED, Status.ENROLLING}
 
 
 def _replaced(record: ClientRecord, _: ClientRecord) -> ClientRecord:

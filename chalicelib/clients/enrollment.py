@@ -10,6 +10,8 @@ the enrollment:
 4. Replicate the record.
 
 Until step 3 the credentials authenticate nobody; a failure there undoes all steps.
+An undone reservation is marked for deletion, as no function may delete at once; a
+repeat with the same idempotency key takes it out of there.
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from typing import Final
 
 from chalicelib import credentials
 from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.deletion import MIN_RECOVERY_DAYS
 from chalicelib.clients.errors import (
     ConcurrentChangeError,
     EnrollmentOutcomeUnknownError,
@@ -53,7 +56,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import OnIdentified, ignore
+from chalicelib.ports import OnIdentified, RecordStore, ignore
 
 REPEAT_SECONDS: Final = 600
 """Time in which a repeat with the same idempotency key replaces the secret."""
@@ -159,7 +162,7 @@ class Enrollment:
         try:
             found = self.repository.records.read(record.client_id)
         except UnknownClientError:
-            raise IdempotencyKeyReusedError("That client was deleted.") from None
+            return Versioned(record, self._recover(record)), True
         first, again = found.value.enrollment, record.enrollment
         if first is None or again is None or first.body_digest != again.body_digest:
             raise IdempotencyKeyReusedError("It was used for another request.")
@@ -172,6 +175,22 @@ class Enrollment:
             raise IdempotencyKeyReusedError("That client was changed since.")
         resumed = replace(found.value, secrets=record.secrets, enrollment=again)
         return Versioned(resumed, found.version), False
+
+    def _recover(self, record: ClientRecord) -> VersionId:
+        """Store *record* in place of an undone reservation that is marked for deletion."""
+        records = self.repository.records
+        try:
+            # A deleted client stays where it is.
+            if records.describe(record.client_id).value.status == Status.ENROLLING:
+                records.cancel_deletion(record.client_id)
+                found = records.read(record.client_id)
+                if is_abandoned(found.value):
+                    return records.replace(record, found.version)
+        except UnknownClientError:
+            pass
+        except VersionConflictError:
+            raise ConcurrentChangeError from None
+        raise IdempotencyKeyReusedError("That client was deleted.")
 
     def _complete(
         self,
@@ -223,8 +242,23 @@ class Enrollment:
         return failure.leaving(left)
 
     def _remove(self, reserved: Versioned[ClientRecord]) -> None:
-        # Secrets Manager deletes any version; so first make sure of the version, and
-        # that no repeat can continue with it.
-        tombstone = replace(reserved.value, status=Status.DELETED)
-        self.repository.records.replace(tombstone, reserved.version)
-        self.repository.records.delete_now(tombstone.client_id)
+        abandon(self.repository.records, reserved)
+        self.repository.records.schedule_deletion(reserved.value.client_id, MIN_RECOVERY_DAYS)
+
+
+def abandon(records: RecordStore, reserved: Versioned[ClientRecord]) -> None:
+    """
+    Make sure that nothing continues with a reservation, before it is marked for deletion.
+
+    Secrets Manager marks whatever version is current.
+
+    Raises:
+        See `RecordStore.replace`.
+    """
+    tombstone = replace(reserved.value, status=Status.ENROLLING, enrollment=None)
+    records.replace(tombstone, reserved.version)
+
+
+def is_abandoned(record: ClientRecord) -> bool:
+    """Return whether no repeat of an enrollment continues with *record*."""
+    return record.status is Status.ENROLLING and record.enrollment is None

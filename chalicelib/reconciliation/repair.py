@@ -14,12 +14,18 @@ somebody else may have seen the old one's secret.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
-from chalicelib.clients.deletion import DeletionAndRestore, is_scheduled_but_alive, is_undone
+from chalicelib.clients.deletion import (
+    MIN_RECOVERY_DAYS,
+    DeletionAndRestore,
+    is_scheduled_but_alive,
+    is_undone,
+)
 from chalicelib.clients.denials import Denials
+from chalicelib.clients.enrollment import abandon
 from chalicelib.clients.errors import ConcurrentChangeError, DeletionUnfinishedError
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.errors import (
@@ -222,12 +228,10 @@ class Reconciler:
             raise _NothingToDoError
         if not self._settled(found.value.created_at):
             raise _LeftAloneError(f"It is {_YOUNG}.")
-        # Secrets Manager deletes any version; so first make sure of the version, and
-        # that no repeat can continue with it.
-        tombstone = replace(found.value, status=Status.DELETED)
-        self._repository.records.replace(tombstone, found.version)
-        self._repository.records.unreplicate(tombstone.client_id)
-        self._repository.records.delete_now(tombstone.client_id)
+        records, client_id = self._repository.records, found.value.client_id
+        abandon(records, found)
+        records.unreplicate(client_id)
+        records.schedule_deletion(client_id, MIN_RECOVERY_DAYS)
 
     def _finish_deletion(self, drift: Drift) -> None:
         found = self._read(drift)

@@ -36,9 +36,6 @@ CANNOT = {
     ("moto", "test_a_record_scheduled_for_deletion_between_staging_and_moving_is_unknown"): (
         "moto takes UpdateSecretVersionStage for a secret that is marked for deletion"
     ),
-    ("moto", "test_a_client_id_whose_secret_is_still_being_deleted_is_taken"): (
-        "moto's CreateSecret answers ResourceExistsException to a name that is being deleted"
-    ),
 }
 
 
@@ -293,8 +290,12 @@ def test_a_writer_overtaken_between_staging_and_moving_gets_a_conflict(world: Aw
 
 def test_a_record_deleted_between_staging_and_moving_is_unknown(world: AwsRecords) -> None:
     created, version = created_in(world)
-    elsewhere = world.writer_elsewhere()
-    meanwhile(world.here, MOVE, lambda: elsewhere.delete_now(created.client_id))
+    name = world.name(created.client_id)
+    meanwhile(
+        world.here,
+        MOVE,
+        lambda: world.behind.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True),
+    )
     with pytest.raises(UnknownClientError):
         world.store.replace(replace(created, client_name="ours"), version)
 
@@ -342,13 +343,6 @@ def test_the_error_for_a_truncated_record_has_none_of_its_text(world: AwsRecords
     with pytest.raises(MalformedSecretError) as caught:
         world.store.read(created.client_id)
     assert_tells_nothing(caught.value)
-
-
-def test_a_client_id_whose_secret_is_still_being_deleted_is_taken(world: AwsRecords) -> None:
-    created, _ = created_in(world)
-    world.store.schedule_deletion(created.client_id, 7)
-    with pytest.raises(StoreUnavailableError):
-        world.store.create(created)
 
 
 def test_read_many_marks_malformed_records(world: AwsRecords) -> None:

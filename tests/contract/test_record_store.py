@@ -232,12 +232,9 @@ def test_canceling_without_a_scheduled_deletion_changes_nothing(world: RecordsWo
     assert world.store.read(created.client_id) == Versioned(created, version)
 
 
-def test_canceling_the_deletion_of_a_deleted_record_is_an_error(world: RecordsWorld) -> None:
-    created = record()
-    world.store.create(created)
-    world.store.delete_now(created.client_id)
+def test_canceling_the_deletion_of_a_missing_record_is_an_error(world: RecordsWorld) -> None:
     with pytest.raises(UnknownClientError):
-        world.store.cancel_deletion(created.client_id)
+        world.store.cancel_deletion(new_client_id())
 
 
 def test_deletion_of_a_replicated_record_is_not_scheduled(world: RecordsWorld) -> None:
@@ -371,37 +368,14 @@ def test_read_many_of_no_records_is_empty(world: RecordsWorld) -> None:
     assert world.store.read_many([]) == {}
 
 
-def test_immediate_deletion_is_repeatable(world: RecordsWorld) -> None:
+def test_a_client_id_marked_for_deletion_is_taken(world: RecordsWorld) -> None:
     created = record()
     version = world.store.create(created)
-    world.store.delete_now(created.client_id)
-    with pytest.raises(UnknownClientError):
-        world.store.read(created.client_id)
-    with pytest.raises(UnknownClientError):
-        world.store.replace(created, version)
-    world.store.delete_now(created.client_id)
-
-
-def test_immediate_deletion_of_a_missing_record_succeeds(world: RecordsWorld) -> None:
-    world.store.delete_now(new_client_id())
-
-
-def test_immediate_deletion_frees_the_client_id(world: RecordsWorld) -> None:
-    created = record()
-    world.store.create(created)
-    world.store.delete_now(created.client_id)
-    again = replace(created, client_name="again")
-    world.store.create(again)
-    assert world.store.read(created.client_id).value == again
-
-
-def test_immediate_deletion_of_a_replicated_record_is_refused(world: RecordsWorld) -> None:
-    created = record()
-    world.store.create(created)
-    world.store.replicate(created.client_id)
-    with pytest.raises(StoreRefusedError):
-        world.store.delete_now(created.client_id)
-    assert world.store.read(created.client_id).value == created
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
+    with pytest.raises(ClientExistsError):
+        world.store.create(replace(created, client_name="again"))
+    world.store.cancel_deletion(created.client_id)
+    assert world.store.read(created.client_id) == Versioned(created, version)
 
 
 def test_without_a_replica_replication_is_missing(world: RecordsWorld) -> None:
@@ -461,4 +435,4 @@ def test_a_lost_region_does_not_keep_this_one_from_writing(world: RecordsWorld) 
     changed = replace(created, status=Status.ACTIVE)
     world.store.replace(changed, version)
     assert world.store.read(created.client_id).value == changed
-    world.store.delete_now(created.client_id)
+    world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)

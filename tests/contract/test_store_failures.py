@@ -73,7 +73,6 @@ USES: dict[str, Use] = {
     "exchange's read": lambda to: to.reader.read(CLIENT_ID),
     "create": lambda to: to.store.create(record(client_id=CLIENT_ID)),
     "replace": lambda to: to.store.replace(record(client_id=CLIENT_ID), VERSION),
-    "delete_now": lambda to: to.store.delete_now(CLIENT_ID),
     "replicate": lambda to: to.store.replicate(CLIENT_ID),
     "replication": lambda to: to.store.replication(CLIENT_ID, VERSION),
     "list": lambda to: to.store.list(None, 10),
@@ -209,7 +208,7 @@ def test_a_malformed_answer_counts_as_unavailable(
     assert_unavailable(use, asked)
 
 
-@pytest.mark.parametrize("use_name", sorted(set(USES) - {"delete_now"}))
+@pytest.mark.parametrize("use_name", sorted(USES))
 @pytest.mark.parametrize("nothing", NOTHING_SAID.values(), ids=NOTHING_SAID)
 def test_an_answer_without_content_counts_as_unavailable(
     server: Loopback, asked: Adapters, use_name: str, nothing: Answer

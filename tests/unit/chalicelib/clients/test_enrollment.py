@@ -29,6 +29,7 @@ from chalicelib.http.problem import Problem
 from chalicelib.model import (
     AppClient,
     ClientRecord,
+    ClientSummary,
     Origin,
     Pending,
     Replication,
@@ -551,7 +552,7 @@ def assert_told_or_nothing_left(world: EnrollmentWorld, problem: Problem) -> Non
     if "reconcile" not in problem.detail:
         assert not world.stranded
         # The loser of a conflict leaves the record to the winner.
-        assert not world.store.stored or problem.slug == "conflict"
+        assert not world.store.kept or problem.slug == "conflict"
     if "left_behind" in problem.extensions:
         assert "reconcile" in problem.detail
 
@@ -610,7 +611,7 @@ def test_a_refusal_of_cognito_names_the_region(
     assert (problem.status, problem.slug) == (status, slug)
     assert {"east": EAST, "west": WEST}[name] in problem.detail
     assert not world.stranded
-    assert not world.store.stored
+    assert not world.store.kept
 
 
 @pytest.mark.parametrize(
@@ -632,9 +633,64 @@ def test_a_refusal_of_secrets_manager_names_the_remedy(
 # Failures of the undo
 
 
+def undone(world: EnrollmentWorld) -> ClientRecord:
+    """Fail an enrollment with a key, which is undone; return its reservation."""
+    world.east.failures["create"] = [AppClientsThrottledError()]
+    assert problem_of(world, WITH_KEY).status == 429
+    (reserved,) = world.store.stored.values()
+    assert not world.store.kept
+    return reserved.value
+
+
+def test_an_undone_reservation_is_recoverable_and_repeatable(world: EnrollmentWorld) -> None:
+    """No function may delete a record at once."""
+    reserved = undone(world)
+    again = world.enroll.enroll(WITH_KEY, CALLER)
+    assert again.issued.client_id == reserved.client_id
+    assert authenticates(world, again)
+    assert not world.stranded
+
+
+def test_a_repeat_long_after_an_undone_enrollment_enrolls(world: EnrollmentWorld) -> None:
+    """Nothing was shown, so that there is nothing to protect."""
+    undone(world)
+    world.clock.advance(REPEAT_SECONDS + 1)
+    again = world.enroll.enroll(replace(WITH_KEY, client_name="another"), CALLER)
+    assert again.record.client_name == "another"
+    assert authenticates(world, again)
+
+
+@pytest.mark.parametrize("status", [Status.ACTIVE, Status.DELETED])
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_repeat_does_not_bring_a_deleted_client_back(
+    world: EnrollmentWorld, status: Status, *, listed: bool
+) -> None:
+    enrolled = world.enroll.enroll(WITH_KEY, CALLER)
+    client_id = enrolled.issued.client_id
+    world.store.replace(replace(enrolled.record, status=status), enrolled.version)
+    if not listed:  # its tags were never updated
+        world.store.shown[client_id] = ClientSummary.of(
+            replace(enrolled.record, status=Status.ENROLLING)
+        )
+    world.store.unreplicate(client_id)
+    world.store.schedule_deletion(client_id, 30)
+    problem = problem_of(world, WITH_KEY)
+    assert (problem.status, problem.slug) == (409, "idempotency-key-reused")
+    assert world.store.stored[client_id].value.status is status
+    assert (client_id in world.store.kept) is not listed
+
+
+def test_a_reservation_that_is_being_undone_is_not_continued(world: EnrollmentWorld) -> None:
+    """Its deletion may still arrive, and would take the repeat's client with it."""
+    world.east.failures["create"] = [AppClientsThrottledError()]
+    world.store.failures["schedule_deletion"] = [StoreUnavailableError()]
+    assert problem_of(world, WITH_KEY).status == 429
+    assert problem_of(world, WITH_KEY).slug == "idempotency-key-reused"
+
+
 def test_leftovers_of_a_failed_undo_are_reported(world: EnrollmentWorld) -> None:
     world.store.failures["replace"] = [StoreUnavailableError(), StoreUnavailableError()]
-    world.store.failures["delete_now"] = [StoreUnavailableError()]
+    world.store.failures["schedule_deletion"] = [StoreUnavailableError()]
     world.east.failures["delete"] = [AppClientsThrottledError()]
     world.west.failures["delete"] = [AppClientsUnreachableError()]
     problem = problem_of(world)
@@ -656,7 +712,7 @@ def test_a_failed_undo_of_one_app_client_does_not_stop_the_other(
     problem = problem_of(world)
     assert problem.extensions["left_behind"] == [f"an app client in {EAST}"]
     assert not world.west.made
-    assert not world.store.stored
+    assert not world.store.kept
 
 
 # Lost answers: done, but not confirmed

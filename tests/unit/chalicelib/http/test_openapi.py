@@ -424,7 +424,6 @@ STORE: Mapping[str, list[Exception]] = {
     "read": [UnknownClientError(), MalformedSecretError("The stored JSON is wrong."), *OUTAGE],
     "create": [ClientExistsError(), *OUTAGE],
     "replace": [*CHANGED, *OUTAGE],
-    "delete_now": OUTAGE,
     "replicate": [UnknownClientError(), *OUTAGE],
     "replication": [UnknownClientError(), *OUTAGE],
     "list": OUTAGE,

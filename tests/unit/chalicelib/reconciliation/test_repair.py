@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.clients.enrollment import is_abandoned
 from chalicelib.errors import (
     AppClientsRefusedError,
     AppClientsThrottledError,
@@ -180,21 +181,21 @@ def test_undoing_an_enrollment_deletes_its_app_clients(world: ReconcileWorld) ->
     world.orphan(client_id, EAST)
     world.orphan(client_id, WEST)
     assert set(results(world.repaired())) == {Result.REPAIRED}
-    assert client_id not in world.store.stored
+    assert client_id not in world.store.kept
     assert (world.east.made, world.west.made) == ({}, {})
 
 
 def test_an_enrollment_that_is_being_undone_cannot_be_resumed(world: ReconcileWorld) -> None:
     client_id = world.client()
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
-    world.store.failures["delete_now"] = [StoreUnavailableError()]
+    world.store.failures["schedule_deletion"] = [StoreUnavailableError()]
     (drift,) = world.found()
     seen = world.store.read(client_id).version
     assert world.reconcile.repair(drift).result is Result.FAILED
-    assert world.record(client_id).status is Status.DELETED
+    assert is_abandoned(world.record(client_id))
     assert world.store.read(client_id).version != seen
     assert results(world.repaired()) == [Result.REPAIRED]
-    assert client_id not in world.store.stored
+    assert client_id not in world.store.kept
 
 
 def test_an_enrollment_with_a_replicated_reservation_is_undone(
@@ -204,7 +205,7 @@ def test_an_enrollment_with_a_replicated_reservation_is_undone(
     BREAKAGES["an enrollment ended half-way"].happen(world, client_id)
     world.store.replicate(client_id)
     assert results(world.repaired()) == [Result.REPAIRED]
-    assert client_id not in world.store.stored
+    assert client_id not in world.store.kept
     assert world.store.replicas == {}
 
 
