@@ -37,6 +37,8 @@ _DOMAIN_NAME = "auth.surrogate.test"
 _SECRET_PREFIX = "surrogate"  # noqa: S105 - the prefix of secrets' names
 _HEALTH_SECONDS = 60.0
 _LOG_LINES = 20
+# In the shipped policy of the operators, in place of an API's ID.
+_UNKNOWN_API = "EXAMPLE"
 # Lambda's own log lines around every invocation.
 _LAMBDA_LINES = ("START RequestId:", "END RequestId:", "REPORT RequestId:")
 
@@ -378,10 +380,7 @@ class Cloud:
     ) -> None:
         """Deploy both stages of *project* unless they already have its current code."""
         state = self._state
-        if operator_policy is not None:
-            provision.set_operator_policy(
-                self._root_client, state.regions[Role.PRIMARY], operator_policy.read_text()
-            )
+        self._set_operator_policy(operator_policy)
         state.project = str(project.resolve())
         state.settings = rollout.project_settings(state)
         mirrored = self._directory.build / "project"
@@ -394,6 +393,7 @@ class Cloud:
             with progress.step("project initialized"):
                 rollout.initialize_project(Path(state.project), self.environment)
             rollout.deploy_stages(state, self._root_client, self._directory.build, code, progress)
+            self._set_operator_policy(operator_policy)
         with progress.step("tokens are stamped"):
             rollout.deploy_triggers(state, self._root_client, self._directory.build)
         with progress.step("both Regions answer"):
@@ -418,6 +418,19 @@ class Cloud:
                     for name, identity in state.identities.items()
                 },
             },
+        )
+
+    def _set_operator_policy(self, policy: Path | None) -> None:
+        """Give the operator *policy*, with the IDs of the APIs that are deployed, as AWS has it."""
+        if policy is None:
+            return
+        document = policy.read_text()
+        for role, deployment in self._state.deployments.items():
+            api_id = deployment.api_url_path.split("/")[-2]
+            start = f"execute-api:{self._state.regions[role]}:*:"
+            document = document.replace(f"{start}{_UNKNOWN_API}/", f"{start}{api_id}/")
+        provision.set_operator_policy(
+            self._root_client, self._state.regions[Role.PRIMARY], document
         )
 
     def _await_health(self) -> None:

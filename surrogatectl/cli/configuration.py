@@ -72,10 +72,20 @@ def find_deployment(environ: Mapping[str, str], directory: Path) -> Deployment:
         raise ConfigurationError(str(err)) from None
     return Deployment(
         settings,
-        admin_urls=_urls(environ, directory, "admin", ("ADMIN_URL",)),
+        admin_urls=admin_urls(environ, directory),
         # Without a token URL, as on the local cloud, the admin API's stage serves both surfaces.
         token_urls=_urls(environ, directory, "token", ("TOKEN_URL", "ADMIN_URL")),
     )
+
+
+def admin_urls(environ: Mapping[str, str], directory: Path) -> dict[str, str]:
+    """
+    Return the base URLs of the admin APIs by role, as far as known.
+
+    Raises:
+        ConfigurationError: If one is not a URL to send secrets to.
+    """
+    return _urls(environ, directory, "admin", ("ADMIN_URL",))
 
 
 def _urls(

@@ -23,7 +23,7 @@ import click
 from chalicelib.settings import RegionSettings, Settings, SettingsError
 from surrogatectl.cli import output
 from surrogatectl.cli.common import Failure, confirm, output_option, yes_option
-from surrogatectl.cli.configuration import ROLES
+from surrogatectl.cli.configuration import ROLES, ConfigurationError, admin_urls
 from surrogatectl.cli.operators import Connect, NoAnswerError, call_aws, connect
 from surrogatectl.setup.policies import all_policies, text
 from surrogatectl.setup.pools import Post, post_nothing, problems, scopes_of
@@ -136,10 +136,10 @@ def scopes_that_differ(settings: Settings, connect: Connect) -> list[str]:
     return sorted(here ^ there)
 
 
-def changes(project: Path, config: Config) -> list[Changed]:
-    """Return the files of *project* that *config* changes."""
+def changes(project: Path, config: Config, urls: Mapping[str, str]) -> list[Changed]:
+    """Return the files of *project* that *config* and the admin APIs' *urls* change."""
     wanted = {CONFIG: json.dumps(config, indent=2) + "\n"}
-    wanted |= {path: text(document) for path, document in all_policies(config).items()}
+    wanted |= {path: text(document) for path, document in all_policies(config, urls).items()}
     found = []
     for path, after in wanted.items():
         file = project / path
@@ -250,7 +250,7 @@ def configure(  # noqa: PLR0913 - one argument per option
     settings = checked(changed)
     if not skip_live_checks:
         _check_live(_endpoints(settings, os.environ))
-    files = changes(project, changed)
+    files = changes(project, changed, _admin_urls(project))
     for each in files:
         click.echo(each.diff, err=True, nl=False)
     if files and not dry_run:
@@ -258,6 +258,13 @@ def configure(  # noqa: PLR0913 - one argument per option
         for each in files:
             write(project, each)
     _report([str(each.path) for each in files], output_format, dry_run=dry_run)
+
+
+def _admin_urls(project: Path) -> dict[str, str]:
+    try:
+        return admin_urls(os.environ, project)
+    except ConfigurationError as err:
+        raise Failure(str(err)) from None
 
 
 def _check_live(settings: Settings) -> None:

@@ -4,16 +4,22 @@ IAM policies of the stages and of the operators.
 The functions below derive `.chalice/policy-*.json` (one per stage) and
 `infra/operators-policy.json` from `.chalice/config.json`; a test compares them.
 After an edit by hand, `python -m surrogatectl.setup.policies` writes them, as
-`surrogatectl configure` does.  `infra/policies.md` explains each wildcard.
+`surrogatectl configure` does; with the name of a DynamoDB table it prints the
+policy for `adopt --table`.  `infra/policies.md` explains each wildcard.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from surrogatectl.cli.configuration import ROLES, admin_urls
 
 Config = Mapping[str, Any]
 Document = dict[str, Any]
@@ -21,6 +27,9 @@ Statement = dict[str, Any]
 
 OPERATORS_POLICY = Path("infra/operators-policy.json")
 EXAMPLE = "_EXAMPLE"
+UNKNOWN_API: Final = "EXAMPLE"
+"""ID of no API: those of AWS are in lower case."""
+
 _ALIAS = "alias/"
 _SURFACES = "token admin"
 
@@ -30,7 +39,8 @@ class Names:
     """
     Names of a deployment's resources.
 
-    *pools* maps a Region to its user pool's ID, *kms_keys* to its KMS key if one is configured.
+    *pools* maps a Region to its user pool's ID, *kms_keys* to its KMS key if one is
+    configured, *apis* to the ID of its admin API if it is known.
     """
 
     primary: str
@@ -39,10 +49,12 @@ class Names:
     app_name: str
     pools: Mapping[str, str]
     kms_keys: Mapping[str, str] = field(default_factory=dict)
+    apis: Mapping[str, str] = field(default_factory=dict)
+    api_stage: str = "api"
 
     @classmethod
-    def of(cls, config: Config) -> Names:
-        """Read the names from the Chalice configuration."""
+    def of(cls, config: Config, urls: Mapping[str, str] | None = None) -> Names:
+        """Read the names from the Chalice configuration, and from the admin APIs' *urls*."""
         common = config["environment_variables"]
         primary, secondary = common["REGION_PRIMARY"], common["REGION_SECONDARY"]
         return cls(
@@ -62,6 +74,12 @@ class Names:
                 )
                 if key
             },
+            {
+                region: found
+                for region, role in ((primary, "primary"), (secondary, "secondary"))
+                if (found := _api_id((urls or {}).get(role, ""), region))
+            },
+            config.get("api_gateway_stage", "api"),
         )
 
     @property
@@ -113,13 +131,20 @@ class Names:
     def use_logs(self, surfaces: Sequence[str]) -> list[str]:
         """Return the ARNs of the log groups of both Regions' functions that serve tokens."""
         split = "" if "token" in surfaces else "-token"
+        # AWS's reference has the group itself; its authorization takes the group's streams.
         return [
-            self._log_group(self.primary, f"primary{split}"),
-            self._log_group(self.secondary, f"secondary{split}"),
+            self._log_group(region, role + split) + end
+            for region, role in zip(self.both, ROLES, strict=True)
+            for end in ("", ":*")
         ]
 
     def _log_group(self, region: str, stage: str) -> str:
         return f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{self.app_name}-{stage}"
+
+    def admin_api(self, region: str) -> str:
+        """Return the ARN of the methods of *region*'s admin API; of none if it is unknown."""
+        api = self.apis.get(region, UNKNOWN_API)
+        return f"arn:aws:execute-api:{region}:*:{api}/{self.api_stage}/*"
 
     def user_pools(self, *regions: str) -> list[str]:
         """Return the ARNs of the user pools; an example pool becomes a wildcard."""
@@ -140,9 +165,19 @@ class Names:
         return "*" if EXAMPLE in pool else pool
 
 
-def all_policies(config: Config) -> dict[Path, Document]:
-    """Return every policy of the deployment that *config* describes, by its file."""
-    names = Names.of(config)
+def _api_id(url: str, region: str) -> str | None:
+    """Return the ID of the REST API with the default endpoint *url*."""
+    api, _, rest = (urlsplit(url).hostname or "").partition(".")
+    return api if rest.startswith(f"execute-api.{region}.") else None
+
+
+def all_policies(config: Config, urls: Mapping[str, str] | None = None) -> dict[Path, Document]:
+    """
+    Return every policy of the deployment that *config* describes, by its file.
+
+    *urls* maps a role to its admin API's URL, as far as known.
+    """
+    names = Names.of(config, urls)
     made: dict[Path, Document] = {OPERATORS_POLICY: operators_policy(names)}
     for name, stage in config["stages"].items():
         own = {**config["environment_variables"], **stage.get("environment_variables", {})}
@@ -191,7 +226,10 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
     yield _LIST_SECRETS
     # The secondary Region promotes a replica at its first write.
     stands_in = [_PROMOTE] if own == names.secondary else []
-    yield _allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own))
+    yield {
+        **_allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own)),
+        "Condition": {**_replicas(other), **_RECOVERABLE},
+    }
     yield _allow("WriteState", _WRITE_STATE, names.state(own))
     yield _allow("RefreshKeys", ["secretsmanager:DescribeSecret", *_WRITE_STATE], names.keys(own))
     # The scheduled survey compares replicas and states; it writes neither.
@@ -203,7 +241,7 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
     yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs(surfaces))
-    yield from _use_keys(names, {own: _ENCRYPT_HERE, other: _ENCRYPT_REPLICAS})
+    yield from _use_keys(names, dict.fromkeys(names.both, _ENCRYPT))
 
 
 def _use_keys(names: Names, needed: Mapping[str, Sequence[str]]) -> Iterator[Statement]:
@@ -240,7 +278,7 @@ def operators_policy(names: Names) -> Document:
     stacks = [f"arn:aws:cloudformation:{region}:*:stack/*" for region in both]
     functions = [f"arn:aws:lambda:{region}:*:function:{names.app_name}-*" for region in both]
     triggers = [f"{function}-trigger" for function in functions]
-    apis = [f"arn:aws:execute-api:{region}:*:*" for region in both]
+    apis = [names.admin_api(region) for region in both]
     domains = [f"arn:aws:apigateway:{region}::/domainnames/*" for region in both]
     certificates = [f"arn:aws:acm:{region}:*:certificate/*" for region in both]
     logs = [f"arn:aws:logs:{region}:*:log-group:/aws/lambda/{names.app_name}-*" for region in both]
@@ -259,34 +297,43 @@ def operators_policy(names: Names) -> Document:
                 ],
             ),
             _LIST_SECRETS,
-            _allow("WriteRecords", [*_WRITE_RECORDS, *_FAIL_BACK], names.clients(*both)),
-            _allow(
-                "MakeSteerAndRemoveStates",
-                [
-                    "secretsmanager:CreateSecret",
-                    "secretsmanager:DeleteSecret",
-                    "secretsmanager:DescribeSecret",
-                    *_WRITE_STATE,
-                    "secretsmanager:TagResource",
-                ],
-                names.state(*both, maybe=True),
-            ),
-            _allow(
-                "MakeReplicateAndRemoveKeys",
-                [
-                    "secretsmanager:CreateSecret",
-                    "secretsmanager:DeleteSecret",
-                    "secretsmanager:DescribeSecret",
-                    "secretsmanager:RemoveRegionsFromReplication",
-                    "secretsmanager:ReplicateSecretToRegions",
-                    "secretsmanager:TagResource",
-                ],
-                [
-                    *names.deployment_key(*both, maybe=True),
-                    *names.keys(*both, maybe=True),
-                    *names.canary(*both),
-                ],
-            ),
+            {
+                **_allow("WriteRecords", [*_WRITE_RECORDS, *_FAIL_BACK], names.clients(*both)),
+                "Condition": _replicas(*both),
+            },
+            {
+                **_allow(
+                    "MakeSteerAndRemoveStates",
+                    [
+                        "secretsmanager:CreateSecret",
+                        "secretsmanager:DeleteSecret",
+                        "secretsmanager:DescribeSecret",
+                        *_WRITE_STATE,
+                        "secretsmanager:TagResource",
+                    ],
+                    names.state(*both, maybe=True),
+                ),
+                "Condition": _NOT_REPLICATED,
+            },
+            {
+                **_allow(
+                    "MakeReplicateAndRemoveKeys",
+                    [
+                        "secretsmanager:CreateSecret",
+                        "secretsmanager:DeleteSecret",
+                        "secretsmanager:DescribeSecret",
+                        "secretsmanager:RemoveRegionsFromReplication",
+                        "secretsmanager:ReplicateSecretToRegions",
+                        "secretsmanager:TagResource",
+                    ],
+                    [
+                        *names.deployment_key(*both, maybe=True),
+                        *names.keys(*both, maybe=True),
+                        *names.canary(*both),
+                    ],
+                ),
+                "Condition": _replicas(*both),
+            },
             _allow(
                 "RefreshKeysAndCanary", _WRITE_STATE, [*names.keys(*both), *names.canary(*both)]
             ),
@@ -320,15 +367,24 @@ def operators_policy(names: Names) -> Document:
                 # CloudFormation names roles after the stack.
                 ["arn:aws:iam::*:role/*"],
             ),
-            # Remove this statement after the last adoption.
-            _allow(
-                "AdoptFromTable",
-                ["dynamodb:Scan"],
-                [f"arn:aws:dynamodb:{region}:*:table/*" for region in both],
-            ),
             *_operators_keys(names),
         ]
     )
+
+
+def adoption_policy(region: str, table: str) -> Document:
+    """Return what `adopt --table` needs beside the operators' policy, as long as it is used."""
+    resource = f"arn:aws:dynamodb:{region}:*:table/{table}"
+    return _document([_allow("AdoptFromTable", ["dynamodb:Scan"], [resource])])
+
+
+def _replicas(*regions: str) -> dict[str, Any]:
+    """
+    Return the condition that a secret is replicated to *regions* only.
+
+    Calls that replicate nothing meet it.  CreateSecret can replicate, too.
+    """
+    return {"ForAllValues:StringEquals": {_REPLICA_REGIONS: list(regions)}}
 
 
 def _operators_keys(names: Names) -> Iterator[Statement]:
@@ -341,7 +397,7 @@ def _operators_keys(names: Names) -> Iterator[Statement]:
         ("UseKmsKeysByAlias", sorted(by_alias)),
     ):
         if regions:
-            yield _over_secrets_manager(names, sid, _ENCRYPT_REPLICAS, regions)
+            yield _over_secrets_manager(names, sid, _ENCRYPT, regions)
     keys = [names.kms_key(region) for region in names.both if region in names.kms_keys]
     yield _allow("LookAtKmsKeys", ["kms:DescribeKey"], keys)
 
@@ -360,9 +416,12 @@ _WRITE_RECORDS = [
 ]
 _PROMOTE = "secretsmanager:StopReplicationToReplica"
 _FAIL_BACK = ["secretsmanager:ListSecretVersionIds", _PROMOTE]
-# As AWS documents for CreateSecret and PutSecretValue, and for a replica's key.
-_ENCRYPT_HERE = ["kms:Decrypt", "kms:GenerateDataKey"]
-_ENCRYPT_REPLICAS = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
+_REPLICA_REGIONS: Final = "secretsmanager:AddReplicaRegions"
+_NOT_REPLICATED = {"Null": {_REPLICA_REGIONS: "true"}}
+# No function can delete a secret at once. Calls other than DeleteSecret meet this.
+_RECOVERABLE = {"BoolIfExists": {"secretsmanager:ForceDeleteWithoutRecovery": "false"}}
+# As AWS documents for UpdateSecret, and for a replica's key.
+_ENCRYPT = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
 _WRITE_STATE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
@@ -404,9 +463,17 @@ def text(document: Document) -> str:
 
 
 def main() -> None:
-    """Write the policies of the project in this directory."""
+    """Write the policies of the project in this directory, or print that for a table."""
+    parser = argparse.ArgumentParser(prog="python -m surrogatectl.setup.policies")
+    parser.add_argument("--adopt-table", help="print the policy that reads this DynamoDB table")
+    parser.add_argument("--table-region", help="its Region; the primary one if not given")
+    arguments = parser.parse_args()
     config = json.loads(Path(".chalice/config.json").read_text())
-    for path, document in all_policies(config).items():
+    if arguments.adopt_table:
+        region = arguments.table_region or config["environment_variables"]["REGION_PRIMARY"]
+        print(text(adoption_policy(region, arguments.adopt_table)), end="")
+        return
+    for path, document in all_policies(config, admin_urls(os.environ, Path.cwd())).items():
         path.write_text(text(document))
 
 

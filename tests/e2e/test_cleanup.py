@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from local.cloud import ROOT, Cloud
+from surrogatectl.setup.policies import adoption_policy
 from tests.e2e.conftest import CommandLine
 
 POLICY = ROOT / "infra" / "operators-policy.json"
@@ -84,10 +85,40 @@ def test_the_operators_policy_allows_nothing_else(own_cloud: Cloud) -> None:
             UserPoolId=own_cloud.endpoints["user_pools"]["primary"]
         ),
         lambda: own_cloud.client("iam", "primary").list_users(),
+        lambda: own_cloud.client("dynamodb", "primary").scan(TableName="oauth-clients"),
+        lambda: operator.create_secret(
+            Name="surrogate/clients/y",
+            SecretString="x",
+            AddReplicaRegions=[{"Region": "eu-west-1"}],
+        ),
+        lambda: operator.create_secret(
+            Name="surrogate/region", SecretString="x", AddReplicaRegions=[{"Region": "us-west-2"}]
+        ),
     )
     for each in refused:
         with pytest.raises(operator.exceptions.ClientError, match="AccessDenied"):
             each()
+
+
+def test_a_table_is_read_with_a_policy_of_its_own(own_cloud: Cloud) -> None:
+    tables = own_cloud.client("dynamodb", "primary", "root")
+    for name in ("oauth-clients", "others"):
+        tables.create_table(
+            TableName=name,
+            AttributeDefinitions=[{"AttributeName": "Id", "AttributeType": "S"}],
+            KeySchema=[{"AttributeName": "Id", "KeyType": "HASH"}],
+            BillingMode="PAY_PER_REQUEST",
+        )
+    iam = own_cloud.client("iam", "primary", "root")
+    adoption = json.dumps(adoption_policy("us-east-1", "oauth-clients"))
+    iam.put_user_policy(UserName="operator", PolicyName="adopt", PolicyDocument=adoption)
+    try:
+        operator = own_cloud.client("dynamodb", "primary")
+        assert operator.scan(TableName="oauth-clients")["Count"] == 0
+        with pytest.raises(operator.exceptions.ClientError, match="AccessDenied"):
+            operator.scan(TableName="others")
+    finally:
+        iam.delete_user_policy(UserName="operator", PolicyName="adopt")
 
 
 def test_a_dry_run_lists_and_removes_nothing(own_cloud: Cloud, ctl: CommandLine) -> None:

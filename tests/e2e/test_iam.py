@@ -74,6 +74,8 @@ def _permissions(policy: Document) -> list[Permission]:
         if statement["Sid"] != _DONE_BY_LAMBDA
         for action in _list(statement["Action"])
         for resource in _list(statement["Resource"])
+        # The form of AWS's reference; its authorization takes the other one.
+        if f"{resource}:*" not in _list(statement["Resource"])
     ]
 
 
@@ -336,6 +338,20 @@ def test_the_token_role_is_refused_every_admin_action(
     named |= {f"cognito-idp:{_action(name)}" for name in _POOL_CALLS}
     granted = {permission.action for permission in _permissions(admin_roles.policy)}
     assert granted - named == {"secretsmanager:GetSecretValue", "logs:FilterLogEvents"}
+
+
+def test_the_admin_role_deletes_nothing_at_once_and_replicates_nowhere_else(
+    admin_roles: Roles, administration: ClientRepository
+) -> None:
+    secret = {"SecretId": f"surrogate/clients/{administration.enrolled()}"}
+    third = [{"Region": "eu-west-1"}]
+    with _AsRole(admin_roles.cloud, admin_roles.names[0]) as role:
+        store = role.client("secretsmanager", "primary")
+        _assert_refused(store.delete_secret, {**secret, "ForceDeleteWithoutRecovery": True})
+        _assert_refused(store.replicate_secret_to_regions, {**secret, "AddReplicaRegions": third})
+        made = {"Name": "surrogate/clients/x", "SecretString": "x", "AddReplicaRegions": third}
+        _assert_refused(store.create_secret, made)
+        assert store.describe_secret(**secret)["Name"]  # the role itself is valid
 
 
 def _action(method: str) -> str:

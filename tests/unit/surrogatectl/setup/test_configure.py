@@ -198,13 +198,13 @@ def test_changes_comprise_the_configuration_and_its_policies(
     tmp_path: Path,
 ) -> None:
     changed = with_settings(SHIPPED, MOVED)
-    for each in changes(tmp_path, changed):
+    for each in changes(tmp_path, changed, {}):
         write(tmp_path, each)
     assert json.loads((tmp_path / CONFIG).read_text()) == changed
     policy = (tmp_path / ".chalice" / "policy-secondary.json").read_text()
     regions = set(re.findall(r"arn:aws:[a-z-]+:([a-z0-9-]+):", policy))
     assert regions == {"eu-west-1", "eu-north-1"}
-    assert changes(tmp_path, changed) == []
+    assert changes(tmp_path, changed, {}) == []
 
 
 def test_a_difference_is_shown_line_by_line(tmp_path: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_difference_is_shown_line_by_line(tmp_path: Path) -> None:
     (tmp_path / CONFIG).parent.mkdir()
     (tmp_path / CONFIG).write_text(before)
     changed = with_settings(SHIPPED, {"SECRET_PREFIX": "ours"})
-    shown = next(each for each in changes(tmp_path, changed) if each.path == CONFIG).diff
+    shown = next(each for each in changes(tmp_path, changed, {}) if each.path == CONFIG).diff
     edits = [line for line in shown.splitlines() if re.match(r"[+-] ", line)]
     assert edits == ['-    "SECRET_PREFIX": "surrogate",', '+    "SECRET_PREFIX": "ours",']
 
@@ -222,7 +222,7 @@ def test_a_file_is_replaced_atomically_with_its_mode(tmp_path: Path) -> None:
     path.parent.mkdir()
     path.write_text("before")
     path.chmod(0o640)
-    for each in changes(tmp_path, SHIPPED):
+    for each in changes(tmp_path, SHIPPED, {}):
         write(tmp_path, each)
     assert json.loads(path.read_text()) == SHIPPED
     assert path.stat().st_mode & 0o777 == 0o640
