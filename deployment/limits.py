@@ -43,9 +43,15 @@ def _rest_api_id(project: Path, stage: str) -> str:
 
 
 def _patches(config: Config, stage: str) -> "list[PatchOperationTypeDef]":
-    (settings,) = merged(config, stage)["Resources"]["RestAPI"]["Properties"]["MethodSettings"]
     return [
-        {"op": "replace", "path": f"/*/*/{path}", "value": _text(settings[name])}
+        {
+            "op": "replace",
+            "path": f"{settings['ResourcePath']}/{settings['HttpMethod']}/{path}",
+            "value": _text(settings[name]),
+        }
+        for settings in merged(config, stage)["Resources"]["RestAPI"]["Properties"][
+            "MethodSettings"
+        ]
         for name, path in _PATHS.items()
     ]
 

@@ -106,10 +106,12 @@ def test_the_gateways_limits_are_set_and_survive_a_deployment(
     limits.apply(deployed.project, config, "secondary", gateway)
     api_id = deployed.deployed("secondary")["rest_api"]["rest_api_id"]
     gateway.create_deployment(restApiId=api_id, stageName="api")  # as a redeployment does
-    settings = gateway.get_stage(restApiId=api_id, stageName="api")["methodSettings"]["*/*"]
-    assert (settings["throttlingRateLimit"], settings["throttlingBurstLimit"]) == (200, 200)
-    assert settings["dataTraceEnabled"] is False
-    assert settings["loggingLevel"] == "OFF"
+    found = gateway.get_stage(restApiId=api_id, stageName="api")["methodSettings"]
+    limited = {key.lstrip("/"): each["throttlingRateLimit"] for key, each in found.items()}
+    assert limited == {"*/*": 200, "health/takeover/GET": 1000, "health/ready/GET": 1000}
+    for settings in found.values():
+        assert settings["dataTraceEnabled"] is False
+        assert settings["loggingLevel"] == "OFF"
 
 
 def test_a_redeployment_changes_the_function_and_keeps_the_api(

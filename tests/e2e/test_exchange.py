@@ -165,11 +165,15 @@ def test_a_pool_that_refuses_leaves_nothing_behind(
 ) -> None:
     before = _inventory(breakable_cloud)
     breakable_cloud.add_fault("cognito-idp", "throttle", role, action="CreateUserPoolClient")
-    done = surrogatectl.run("enroll", "--name=x", "--scope=demo/read")
+    request = ("enroll", "--name=x", "--scope=demo/read", f"--idempotency-key=refused-{role}")
+    done = surrogatectl.run(*request)
     assert done.returncode == 4
     assert "throttles" in done.stderr
     breakable_cloud.clear_faults()
     assert _inventory(breakable_cloud) == before
+    again = surrogatectl(*request)
+    pair = (again["client_id"], again["client_secret"])
+    assert post_token(breakable_cloud.endpoints["primary"], pair).status_code == 200
 
 
 def test_enrollment_in_the_standby_names_the_writing_region(surrogatectl: CommandLine) -> None:
@@ -286,11 +290,11 @@ def test_the_deployed_functions_logs_hold_no_secret(cloud: Cloud, enroll: Enroll
 
 
 def _inventory(cloud: Cloud) -> dict[str, set[str]]:
-    """Return all owned resources: secrets and app clients, by Region."""
+    """Return all owned resources: secrets that are not marked for deletion, and app clients."""
     found: dict[str, set[str]] = {}
     for role in ROLES:
         store = cloud.client("secretsmanager", role, "root")
-        pages = store.get_paginator("list_secrets").paginate(IncludePlannedDeletion=True)
+        pages = store.get_paginator("list_secrets").paginate()
         found[f"{role} secrets"] = {
             secret["Name"] for page in pages for secret in page["SecretList"]
         }
@@ -304,3 +308,29 @@ def _inventory(cloud: Cloud) -> dict[str, set[str]]:
             client["ClientId"] for page in pages for client in page["UserPoolClients"]
         }
     return found
+
+
+@pytest.mark.parametrize("path", ["/health/takeover", "/health/ready"])
+def test_health_checks_are_answered_beside_a_throttled_token_endpoint(
+    breakable_cloud: Cloud, path: str
+) -> None:
+    """What a flood does to a stage: nothing is left of the limit of every other method."""
+    gateway = breakable_cloud.client("apigateway", "secondary", "root")
+    base = breakable_cloud.endpoints["secondary"]
+    stage = {"restApiId": base.split("/")[-2], "stageName": "api"}
+
+    def limit(rate: int) -> None:
+        for name in ("rateLimit", "burstLimit"):
+            change = {"op": "replace", "path": f"/*/*/throttling/{name}", "value": str(rate)}
+            gateway.update_stage(**stage, patchOperations=[change])
+
+    limit(1)
+    try:
+        tokens = {
+            requests.post(f"{base}/oauth2/token", timeout=SECONDS).status_code for _ in range(5)
+        }
+        probes = {requests.get(f"{base}{path}", timeout=SECONDS).status_code for _ in range(20)}
+    finally:
+        limit(200)
+    assert 429 in tokens
+    assert 429 not in probes

@@ -96,13 +96,46 @@ def test_every_function_is_named_after_its_stage(stage: str) -> None:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_is_throttled_traces_nothing_and_has_no_second_api_stage(stage: str) -> None:
-    (settings,) = _api(stage)["MethodSettings"]
-    assert (settings["ResourcePath"], settings["HttpMethod"]) == ("/*", "*")
-    assert 0 < settings["ThrottlingRateLimit"] <= 500
-    assert 0 < settings["ThrottlingBurstLimit"] <= 500
-    assert settings["DataTraceEnabled"] is False
-    assert settings["LoggingLevel"] == "OFF"
+    default, *others = _api(stage)["MethodSettings"]
+    assert (default["ResourcePath"], default["HttpMethod"]) == ("/*", "*")
+    assert 0 < default["ThrottlingRateLimit"] <= 500
+    assert 0 < default["ThrottlingBurstLimit"] <= 500
+    for settings in (default, *others):
+        assert settings["DataTraceEnabled"] is False
+        assert settings["LoggingLevel"] == "OFF"
     assert "OpenApiVersion" in _api(stage)
+
+
+# Of Route 53's checkers (docs/costs.md), and of API Gateway in an account and Region.
+CHECKERS, ACCOUNT_LIMIT, THRESHOLD, HEALTHY_SHARE = 15, 10_000, 3, 0.18
+
+
+def _limits(stage: str) -> dict[tuple[str, str], dict[str, Any]]:
+    return {
+        (each["ResourcePath"], each["HttpMethod"]): each for each in _api(stage)["MethodSettings"]
+    }
+
+
+@pytest.mark.parametrize("stage", TOKEN_STAGES)
+@pytest.mark.parametrize("path", ["/health/takeover", "/health/ready"])
+def test_health_checks_have_limits_of_their_own(stage: str, path: str) -> None:
+    """A flood below the account's own limit leaves the name where it is."""
+    own = _limits(stage)[f"/{path.replace('/', '~1')}", "GET"]
+    assert own["ThrottlingBurstLimit"] >= CHECKERS
+    refused = 1 - own["ThrottlingRateLimit"] / ACCOUNT_LIMIT
+    assert 1 - refused**THRESHOLD > HEALTHY_SHARE
+
+
+@pytest.mark.parametrize("stage", TOKEN_STAGES)
+def test_a_flood_of_token_requests_leaves_concurrency_to_health_checks(stage: str) -> None:
+    """300 ms are those of docs/costs.md: a first verification."""
+    rate = _limits(stage)["/*", "*"]["ThrottlingRateLimit"]
+    assert rate * 0.3 <= 0.75 * CONFIG["stages"][stage]["reserved_concurrency"]
+
+
+@pytest.mark.parametrize("stage", [each for each in STAGES if each not in TOKEN_STAGES])
+def test_a_stage_without_health_checks_has_no_limits_for_them(stage: str) -> None:
+    assert len(_limits(stage)) == 1
 
 
 def test_every_function_has_reserved_concurrency_and_the_api_is_regional() -> None:
