@@ -25,6 +25,7 @@ from local.launch import CloudError
 from local.ports import Claim
 from local.processes import ProcessRecord
 from local.progress import Progress
+from local.quota import QUOTA
 from local.state import ROOT_IDENTITY, CloudState, Identity, Role, StateDirectory
 from local.switch import Mode, loopback_url
 
@@ -313,12 +314,17 @@ class Cloud:
         """Make replicated secrets arrive *seconds* late."""
         self._control("POST", "replication", {"lag": seconds})
 
+    def set_concurrency_quota(self, executions: int) -> None:
+        """Give the account a quota of concurrent executions in each Region; a new one has 10."""
+        self._control("POST", "concurrency", {"quota": executions})
+
     def reset(self) -> None:
-        """Undo every outage: Regions up, no faults, no lag, an empty log of calls."""
+        """Undo every outage: Regions up, no faults, no lag, the usual quota, no calls logged."""
         for role in Role:
             self.set_region(role, Mode.UP)
         self.clear_faults()
         self.set_replication_lag(0)
+        self.set_concurrency_quota(QUOTA)
         self.clear_calls()
         self.forget_dns()
 

@@ -2,7 +2,8 @@
 Control interface of the emulator: `/_local/…` on the admin door.
 
 `GET owner` and `GET dns` serve the network; `regions` and `replication` set the effect of a lost
-Region on replication; `faults` and `calls` serve tests. The Regions' doors do not expose it.
+Region on replication; `concurrency` sets the account's quota; `faults` and `calls` serve tests. The
+Regions' doors do not expose it.
 """
 
 import json
@@ -12,6 +13,7 @@ from typing import Any
 from local.calls import CallLog
 from local.emulated import module
 from local.faults import Faults
+from local.quota import Quota
 from local.replication import Replication
 
 # The merged query and JSON body of a request.
@@ -21,10 +23,13 @@ Question = Mapping[str, Any]
 class Control:
     """Handler of control requests."""
 
-    def __init__(self, calls: CallLog, faults: Faults, replication: Replication) -> None:
+    def __init__(
+        self, calls: CallLog, faults: Faults, replication: Replication, quota: Quota
+    ) -> None:
         self._calls = calls
         self._faults = faults
         self._replication = replication
+        self._quota = quota
         self._routes: dict[tuple[str, str], Callable[[Question], object]] = {
             ("GET", "ready"): lambda _: {"ready": True},
             ("GET", "owner"): lambda question: {"region": _owner(question)},
@@ -37,6 +42,7 @@ class Control:
             ("GET", "regions"): lambda _: replication.describe(),
             ("POST", "regions"): self._set_region,
             ("POST", "replication"): self._set_lag,
+            ("POST", "concurrency"): self._set_concurrency,
         }
 
     def answer(
@@ -65,6 +71,10 @@ class Control:
     def _set_lag(self, question: Question) -> object:
         self._replication.set_lag(float(question["lag"]))
         return self._replication.describe()
+
+    def _set_concurrency(self, question: Question) -> object:
+        self._quota.total = int(question["quota"])
+        return {"quota": self._quota.total}
 
 
 def _owner(question: Question) -> str | None:

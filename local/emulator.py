@@ -21,6 +21,7 @@ from local.control import Control
 from local.doors import Door, DoorKind, Doors
 from local.emulated import check_version, module
 from local.faults import Faults
+from local.quota import Quota
 from local.replication import Replication
 from local.switch import LOOPBACK
 
@@ -100,7 +101,8 @@ async def serve(settings: EmulatorSettings) -> None:
     connections = Connections()
     connections.track()
     app = module("app").app
-    aws_gaps.install(replication, settings.lambda_python)
+    quota = Quota()
+    aws_gaps.install(replication, quota, settings.lambda_python)
     doors = settings.doors()
     config = importlib.import_module("hypercorn.config").Config()
     config.bind = [f"{LOOPBACK}:{port}" for port in doors]
@@ -113,7 +115,7 @@ async def serve(settings: EmulatorSettings) -> None:
         doors,
         calls=calls,
         faults=faults,
-        control=Control(calls, faults, replication),
+        control=Control(calls, faults, replication, quota),
         connections=connections,
         domain_name=settings.domain_name,
     )

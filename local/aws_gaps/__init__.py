@@ -14,14 +14,15 @@ from local.aws_gaps import (
     rest_api_documents,
     secretsmanager,
 )
+from local.quota import Quota
 from local.replication import Replication
 
 
-def install(replication: Replication, lambda_python: str) -> None:
+def install(replication: Replication, quota: Quota, lambda_python: str) -> None:
     """Close every gap; *lambda_python* is the interpreter that functions run in."""
     authorization.install()
     lambda_runtime.install(lambda_python)
-    concurrency.install()
+    concurrency.install(quota)
     apigateway.install()
     rest_api_documents.install()
     cognito.install()

@@ -9,13 +9,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from local.emulated import Response, error, module, replace
-
-# Of an account that has been in use; a new one may have 10, none of which can be reserved.
-QUOTA = 1_000
-NEVER_RESERVED = 100
+from local.quota import Quota
 
 _RESERVED = "ReservedConcurrentExecutions"
 
+# A function's name, and what it is to reserve.
+_Refusal = Callable[[str, int], str | None]
 _Put = Callable[[str, Mapping[str, Any]], Response]
 _Provision = Callable[..., tuple[str, dict[str, Any]]]
 _Shape = Callable[[Mapping[str, Any]], Any]
@@ -26,49 +25,49 @@ class _ThrottledFunctionError(Exception):
     """The function's concurrency is used up."""
 
 
-def install() -> None:
+def install(quota: Quota) -> None:
     """Close the gaps of reserved concurrency."""
     functions = module("services.lambda_svc")
-    replace(functions, "_put_function_concurrency", lambda put: _within_quota(functions, put))
+
+    def refusal(name: str, wanted: int) -> str | None:
+        known = functions._functions  # noqa: SLF001 - those of the request's Region
+        others = sum(int(known[each].get("concurrency") or 0) for each in known if each != name)
+        return quota.refusal(others + wanted)
+
+    replace(functions, "_put_function_concurrency", lambda put: _within_quota(refusal, put))
     handlers = module("services.cloudformation.provisioners")._RESOURCE_HANDLERS  # noqa: SLF001
     function = handlers["AWS::Lambda::Function"]
-    function["create"] = _reserving(functions, function["create"], properties_at=1)
-    function["update"] = _reserving(functions, function["update"], properties_at=2)
+    function["create"] = _reserving(functions, refusal, function["create"], properties_at=1)
+    function["update"] = _reserving(functions, refusal, function["update"], properties_at=2)
     gateway = module("services.apigateway_v1")
     replace(gateway, "_lambda_proxy_response", _refusing_throttled)
     replace(gateway, "_invoke_lambda_proxy_v1", lambda invoke: _failing(gateway, invoke))
 
 
-def _refusal(functions: Any, name: str, wanted: int) -> str | None:  # noqa: ANN401
-    """Return AWS's refusal to reserve *wanted* executions for the function *name*, or None."""
-    known = functions._functions  # noqa: SLF001 - those of the request's Region
-    others = sum(int(known[each].get("concurrency") or 0) for each in known if each != name)
-    if others + wanted <= QUOTA - NEVER_RESERVED:
-        return None
-    return (
-        f"Specified {_RESERVED} for function decreases account's UnreservedConcurrentExecution "
-        f"below its minimum value of [{NEVER_RESERVED}]."
-    )
-
-
-def _within_quota(functions: Any, put: _Put) -> _Put:  # noqa: ANN401
+def _within_quota(refusal: _Refusal, put: _Put) -> _Put:
     def put_function_concurrency(name: str, data: Mapping[str, Any]) -> Response:
-        refusal = _refusal(functions, name, int(data.get(_RESERVED, 0)))
-        if refusal is not None:
-            return error("InvalidParameterValueException", refusal)
+        refused = refusal(name, int(data.get(_RESERVED, 0)))
+        if refused is not None:
+            return error("InvalidParameterValueException", refused)
         return put(name, data)
 
     return put_function_concurrency
 
 
-def _reserving(functions: Any, provision: _Provision, *, properties_at: int) -> _Provision:  # noqa: ANN401
+def _reserving(
+    functions: Any,  # noqa: ANN401
+    refusal: _Refusal,
+    provision: _Provision,
+    *,
+    properties_at: int,
+) -> _Provision:
     """Set what a template's function reserves; *provision* takes its properties at that place."""
 
     def provisioned(*arguments: Any, **named: Any) -> tuple[str, dict[str, Any]]:  # noqa: ANN401
         name, attributes = provision(*arguments, **named)
         wanted = arguments[properties_at].get(_RESERVED)
-        if wanted is not None and (refusal := _refusal(functions, name, int(wanted))):
-            raise ValueError(refusal)
+        if wanted is not None and (refused := refusal(name, int(wanted))):
+            raise ValueError(refused)
         functions._functions[name]["concurrency"] = wanted if wanted is None else int(wanted)  # noqa: SLF001
         return name, attributes
 

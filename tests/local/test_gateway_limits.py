@@ -1,5 +1,6 @@
 """API Gateway's throttling and error metrics, and the concurrency of the functions behind it."""
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -9,8 +10,9 @@ import pytest
 import requests
 from botocore.exceptions import ClientError
 
-from local.aws_gaps.concurrency import NEVER_RESERVED, QUOTA
 from local.cloud import Cloud
+from local.deploy import DeploymentError, await_stack
+from local.quota import NEVER_RESERVED, QUOTA
 
 pytestmark = pytest.mark.cloud
 
@@ -77,6 +79,43 @@ def test_a_part_of_the_accounts_concurrency_cannot_be_reserved(cloud: Cloud) -> 
         )
     assert refused.value.response["Error"]["Code"] == "InvalidParameterValueException"
     assert "UnreservedConcurrentExecution" in str(refused.value)
+
+
+@pytest.mark.parametrize(("quota", "reserved"), [(10, 1), (50, 41)])
+def test_a_new_account_can_reserve_next_to_nothing(cloud: Cloud, quota: int, reserved: int) -> None:
+    functions, name = cloud.client("lambda", "primary", "root"), function_name(cloud)
+    cloud.set_concurrency_quota(quota)
+    with pytest.raises(ClientError, match="UnreservedConcurrentExecution"):
+        functions.put_function_concurrency(FunctionName=name, ReservedConcurrentExecutions=reserved)
+
+
+def test_a_stack_that_reserves_too_much_fails(cloud: Cloud) -> None:
+    """As the first deployment of a new account does."""
+    cloud.set_concurrency_quota(10)
+    stacks = cloud.client("cloudformation", "primary", "root")
+    role = {
+        "Type": "AWS::IAM::Role",
+        "Properties": {"AssumeRolePolicyDocument": {"Version": "2012-10-17", "Statement": []}},
+    }
+    function = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {
+            "Runtime": "python3.11",
+            "Handler": "index.handler",
+            "Role": {"Fn::GetAtt": ["Role", "Arn"]},
+            "Code": {"ZipFile": "def handler(event, context): pass"},
+            "ReservedConcurrentExecutions": 100,
+        },
+    }
+    template = json.dumps({"Resources": {"Role": role, "Function": function}})
+    stacks.create_stack(
+        StackName="reserves", TemplateBody=template, Capabilities=["CAPABILITY_IAM"]
+    )
+    try:
+        with pytest.raises(DeploymentError, match="UnreservedConcurrentExecution"):
+            await_stack(stacks, "reserves")
+    finally:
+        stacks.delete_stack(StackName="reserves")
 
 
 def errors(cloud: Cloud, metric: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from pathlib import Path
@@ -58,3 +59,17 @@ def test_every_command_block_is_valid_shell() -> None:
                 ["bash", "-n"], input=script, capture_output=True, text=True, check=False
             )
             assert done.returncode == 0, f"{document.name}: {done.stderr}\n{block}"
+
+
+def test_the_documented_quota_is_what_the_stages_of_a_region_reserve() -> None:
+    """Lambda keeps 100 of it from being reserved."""
+    stages = json.loads((PROJECT / ".chalice" / "config.json").read_text())["stages"]
+    for role in ("primary", "secondary"):
+        reserved = sum(
+            each["reserved_concurrency"]
+            for name in (f"{role}-token", f"{role}-admin")
+            for each in (stages[name], *stages[name].get("lambda_functions", {}).values())
+        )
+        deploy = (PROJECT / "docs" / "deploy.md").read_text()
+        assert f"executions of at least {reserved + 100}," in deploy
+        assert f"The two stages of a Region reserve {reserved}," in deploy
