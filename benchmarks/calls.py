@@ -35,6 +35,7 @@ from chalicelib.model import (
 )
 from chalicelib.ports import Deadline
 from chalicelib.timing import CircuitBreaker
+from chalicelib.token.allowances import Rereads, token_requests
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
@@ -149,6 +150,8 @@ class World:
             endpoint=self,
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(secrets.token_bytes),
+            rereads=Rereads(self.clock),
+            token_requests=token_requests(self.clock),
             endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=lambda _: None,

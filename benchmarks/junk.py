@@ -52,6 +52,7 @@ from chalicelib.model import (
 )
 
 _UNAUTHORIZED = 401
+_TOO_MANY_REQUESTS = 429  # a flood uses the allowance of reads up
 _SOURCE = "192.0.2.1"
 
 
@@ -152,7 +153,7 @@ def _with_authorization(event: dict[str, Any], value: str) -> dict[str, Any]:
 
 def _must_be_refused(app: Chalice, request: dict[str, Any]) -> None:
     status = app(request, None)["statusCode"]
-    if status not in {400, _UNAUTHORIZED}:
+    if status not in {400, _UNAUTHORIZED, _TOO_MANY_REQUESTS}:
         raise RuntimeError(f"Junk was answered with {status}.")
 
 

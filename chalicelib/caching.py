@@ -10,12 +10,18 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from threading import Lock
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 from cachetools import TTLCache
 
-from chalicelib.errors import StoreUnavailableError, UnknownClientError
+from chalicelib.errors import (
+    RecordInDoubtError,
+    RecordMissingError,
+    StoreUnavailableError,
+    UnknownClientError,
+)
 from chalicelib.ports import Clock
 from chalicelib.timing import CircuitBreaker
 
@@ -24,6 +30,9 @@ V = TypeVar("V")
 
 REMEMBERED = 10_000
 _ABSENT_REMEMBERED = 1_000
+
+MISSING_SECONDS: Final = 5
+"""How long a value that was known before may be missing before it counts as deleted."""
 
 
 class ExpiringCache(Generic[K, V]):
@@ -66,6 +75,23 @@ class ExpiringCache(Generic[K, V]):
         return self._values[next(iter(self._values))]
 
 
+@dataclass(frozen=True, slots=True)
+class Reading(Generic[V]):
+    """A value, `None` if there is none, and whether the source was read for this very call."""
+
+    value: V | None
+    just_read: bool
+
+
+@dataclass(slots=True)
+class _Known(Generic[V]):
+    """A value, the time before it was read, and the time since which it is missing."""
+
+    value: V
+    read_at: float
+    missing_at: float | None = None
+
+
 class LastKnownCache(Generic[K, V]):
     """
     A bounded read-through cache over *load*, which may be unavailable.
@@ -74,6 +100,10 @@ class LastKnownCache(Generic[K, V]):
     that raises `StoreUnavailableError`, the last known value serves until it is
     *stale* seconds old.  `UnknownClientError` is cached too, but apart from the
     values, so that a flood of invented IDs evicts none.
+
+    `RecordMissingError` leaves a known value in doubt for `MISSING_SECONDS`.
+    Meanwhile it serves until it is that much older than *fresh*, so that the value
+    of a deleted client does not live on.
     """
 
     def __init__(self, load: Callable[[K], V], *, fresh: float, stale: float, clock: Clock) -> None:
@@ -84,17 +114,15 @@ class LastKnownCache(Generic[K, V]):
         self._clock = clock
         self._breaker = CircuitBreaker(clock)
         self._lock = Lock()
-        self._known: ExpiringCache[K, tuple[V, float]] = ExpiringCache(
-            lambda known: not self._serves(known)
+        self._known: ExpiringCache[K, _Known[V]] = ExpiringCache(
+            lambda known: not self._younger(known, stale)
         )
         self._absent: TTLCache[K, bool] = TTLCache(_ABSENT_REMEMBERED, fresh, timer=clock)
 
     def fresh(self, key: K) -> V | None:
         """Return the value of *key* if it is known and fresh; never load it."""
         known = self._known.get(key)
-        if known is None:
-            return None
-        return known[0] if 0 <= self._clock() - known[1] < self._fresh else None
+        return known.value if known is not None and self._is_fresh(known) else None
 
     def get(self, key: K, *, load: bool = True) -> V:
         """
@@ -107,58 +135,87 @@ class LastKnownCache(Generic[K, V]):
             StoreUnavailableError: If it cannot be loaded and no recent enough value is known.
             ServiceError: Any other error of *load*, even if a value is known.
         """
-        now = self._clock()
-        with self._lock:
-            if self._absent.get(key):
-                raise UnknownClientError
-        known = self._known.get(key)
-        if known is not None and 0 <= now - known[1] < self._fresh:
-            return known[0]
-        if load and self._breaker.closed:
-            try:
-                return self._reload(key)
-            except StoreUnavailableError:
-                self._breaker.trip()
-        if known is not None and self._serves(known):
-            return known[0]
-        raise StoreUnavailableError
+        value = self.look(key, load=load).value
+        if value is None:
+            raise UnknownClientError
+        return value
 
-    def refresh(self, key: K, *, at_least: float) -> V | None:
+    def look(self, key: K, *, load: bool = True) -> Reading[V]:
         """
-        Load *key* again unless its value is younger than *at_least* seconds.
-
-        Return the value if it was loaded, `None` if it was young enough.
+        Return the value of *key*, as `get` does, or that there is none.
 
         Raises:
+            StoreUnavailableError, ServiceError: As `get`.
+        """
+        known = self._known.get(key)
+        if known is not None and self._is_fresh(known):
+            return Reading(known.value, just_read=False)
+        with self._lock:
+            if self._absent.get(key):
+                return Reading(None, just_read=False)
+        serves_for = self._stale
+        if load and self._breaker.closed:
+            try:
+                return Reading(self.reload(key), just_read=True)
+            except UnknownClientError:
+                return Reading(None, just_read=True)
+            except RecordInDoubtError:
+                serves_for = min(self._stale, self._fresh + MISSING_SECONDS)
+            except StoreUnavailableError:
+                pass
+        if known is not None and self._younger(known, serves_for):
+            return Reading(known.value, just_read=False)
+        raise StoreUnavailableError
+
+    def reload(self, key: K) -> V:
+        """
+        Load *key*, however fresh its value is.
+
+        Raises:
+            UnknownClientError: If there is none.
+            RecordInDoubtError: If it is missing, and was known a moment ago.
             StoreUnavailableError: If it cannot be loaded.
             ServiceError: Any other error of *load*.
         """
-        known = self._known.get(key)
-        if known is not None and 0 <= self._clock() - known[1] < at_least:
-            return None
         if not self._breaker.closed:
             raise StoreUnavailableError
-        try:
-            return self._reload(key)
-        except StoreUnavailableError:
-            self._breaker.trip()
-            raise
-
-    def _reload(self, key: K) -> V:
         # The age counts from before the request, as the value may be that old.
         asked_at = self._clock()
         try:
             value = self._load(key)
+        except RecordMissingError:
+            if self._is_in_doubt(key):
+                raise RecordInDoubtError from None
+            self._forget(key)
+            raise
         except UnknownClientError:
-            self._known.drop(key)
-            with self._lock:
-                self._absent[key] = True
+            self._forget(key)
+            raise
+        except StoreUnavailableError:
+            self._breaker.trip()
             raise
         with self._lock:
             self._absent.pop(key, None)
-        self._known.put(key, (value, asked_at))
+        self._known.put(key, _Known(value, asked_at))
         return value
 
-    def _serves(self, known: tuple[V, float]) -> bool:
-        """Return whether *known* may still serve if the value cannot be loaded."""
-        return self._clock() - known[1] < self._stale
+    def _is_in_doubt(self, key: K) -> bool:
+        """Return whether *key*, missing now, may be missing for a moment only."""
+        known, now = self._known.get(key), self._clock()
+        if known is None or not self._younger(known, self._stale):
+            return False
+        if known.missing_at is None:
+            known.missing_at = now
+        return 0 <= now - known.missing_at < MISSING_SECONDS
+
+    def _forget(self, key: K) -> None:
+        self._known.drop(key)
+        with self._lock:
+            self._absent[key] = True
+
+    def _is_fresh(self, known: _Known[V]) -> bool:
+        # A clock that was set back makes no value fresher.
+        return 0 <= self._clock() - known.read_at < self._fresh
+
+    def _younger(self, known: _Known[V], seconds: float) -> bool:
+        return self._clock() - known.read_at < seconds

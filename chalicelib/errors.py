@@ -19,13 +19,14 @@ class OAuthError(Exception):
     """
     An error response of the token endpoint.  Never thrown directly.
 
-    *reason* is for our own log only; the caller receives nothing but *error* and
-    *description*.
+    *reason* is for our own log only; the caller receives nothing but *error*,
+    *description* and *retry_after*, the seconds to wait, if any.
     """
 
     error: str
     status_code: int = 400
     description: str
+    retry_after: int | None = None
 
     def __init__(self, description: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(description or self.description)
@@ -85,6 +86,22 @@ class TemporarilyUnavailableError(OAuthError):
         self.retry_after = retry_after
 
 
+class TooManyRequestsError(OAuthError):
+    """
+    One caller causes too many requests to AWS.
+
+    The code is the web ACL's and the gateway's for the same status; see ADR 24.
+    """
+
+    error = "temporarily_unavailable"
+    status_code = 429
+    description = "Too many requests. Try again later."
+
+    def __init__(self, *, reason: str, retry_after: int) -> None:
+        super().__init__(reason=reason)
+        self.retry_after = retry_after
+
+
 class OAuthServerError(OAuthError):
     """The service failed, and an alarm notifies its operators."""
 
@@ -140,6 +157,15 @@ class UnknownClientError(ServiceError):
     """No record with this client ID."""
 
 
+class RecordMissingError(UnknownClientError):
+    """
+    No current version of a record with this client ID.
+
+    Secrets Manager has one error for a secret that does not exist and for one
+    without the label `AWSCURRENT`, which may be moving.
+    """
+
+
 class ClientExistsError(ServiceError):
     """A record with this client ID exists already."""
 
@@ -154,6 +180,10 @@ class StoreUnavailableError(ServiceError):
 
 class StoreThrottledError(StoreUnavailableError):
     """Secrets Manager of a Region throttles."""
+
+
+class RecordInDoubtError(StoreUnavailableError):
+    """A record that was known a moment ago is missing: deleted, or for a moment only."""
 
 
 class OutcomeUnknownError(StoreUnavailableError):

@@ -59,7 +59,8 @@ class RecordReader(Protocol):
         Return the current record and its version.
 
         Raises:
-            UnknownClientError: If there is none, or it is marked for deletion.
+            UnknownClientError: If it is marked for deletion.
+            RecordMissingError: If there is none, or none is current.
             MalformedSecretError: If it is not a valid record.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.

@@ -40,6 +40,7 @@ from chalicelib.model import (
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import CallDeadline, CircuitBreaker, RateLimiter
+from chalicelib.token.allowances import Rereads, token_requests
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
@@ -223,6 +224,8 @@ class AwsWorld:
             endpoint=CognitoTokens(self.pools[region], self.clock),
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(self.random_bytes),
+            rereads=Rereads(self.clock),
+            token_requests=token_requests(self.clock),
             endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),

@@ -25,6 +25,7 @@ from chalicelib.errors import (
     ClientExistsError,
     InvalidCursorError,
     MalformedSecretError,
+    RecordMissingError,
     StoreRefusedError,
     UnknownAppClientError,
     UnknownClientError,
@@ -161,7 +162,9 @@ class FakeRecordStore(Failing):
 
     def read(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self._called("read")
-        if client_id not in self.stored or client_id in self.scheduled:
+        if client_id not in self.stored:
+            raise RecordMissingError
+        if client_id in self.scheduled:
             raise UnknownClientError
         if client_id in self.malformed:
             raise MalformedSecretError

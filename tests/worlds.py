@@ -12,6 +12,7 @@ from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import SecretHasher
+from chalicelib.errors import OAuthError
 from chalicelib.jwks.document import KeyDocument, document
 from chalicelib.model import (
     AppClient,
@@ -25,6 +26,7 @@ from chalicelib.model import (
     TokenRequest,
 )
 from chalicelib.timing import CircuitBreaker
+from chalicelib.token.allowances import Rereads, token_requests
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import RequestMemo
@@ -82,6 +84,8 @@ class ExchangeWorld:
             endpoint=self.endpoint,
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(self.random_bytes),
+            rereads=Rereads(self.clock),
+            token_requests=token_requests(self.clock),
             endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=self.events,
@@ -204,3 +208,12 @@ class EnrollmentWorld:
             if isinstance(regional, AppClient)
         }
         return (set(self.east.made) | set(self.west.made)) - referred
+
+
+def outcome(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -> str:
+    """Return the outcome of an exchange of *issued*, as the log has it."""
+    try:
+        world.exchange.exchange(request(issued, **asked))
+    except OAuthError as error:
+        return error.reason
+    return "issued"

@@ -20,6 +20,7 @@ from chalicelib.errors import (
     CallTimedOutError,
     MalformedSecretError,
     OutcomeUnknownError,
+    RecordMissingError,
     ServiceError,
     StoreRefusedError,
     StoreThrottledError,
@@ -64,7 +65,8 @@ _UNAVAILABLE = frozenset(
 # Errors of botocore about an answer that is not UTF-8, or not a JSON object.
 _UNUSABLE_ANSWER = (ValueError, TypeError, AttributeError, LookupError, RecursionError)
 NOT_ON_A_REPLICA = "InvalidParameterException"
-GONE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
+MISSING = "ResourceNotFoundException"
+GONE = frozenset({MISSING, "InvalidRequestException"})
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 
@@ -127,12 +129,15 @@ def read_value(client: SecretsManagerClient, name: str, parse: Callable[[str], T
     Return the current value of the secret *name*.
 
     Raises:
-        UnknownClientError: If there is none, or it is marked for deletion.
+        UnknownClientError: If it is marked for deletion.
+        RecordMissingError: If there is no such secret, or none with this label.
         StoreUnavailableError, StoreRefusedError, MalformedSecretError
     """
     try:
         answer = ask(lambda: client.get_secret_value(SecretId=name, VersionStage=CURRENT))
     except ClientError as err:
+        if code(err) == MISSING:
+            raise RecordMissingError from None
         # InvalidRequestException: marked for deletion.
         if code(err) in GONE:
             raise UnknownClientError from None

@@ -16,6 +16,7 @@ from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Emit
 from chalicelib.settings import Settings
 from chalicelib.timing import CircuitBreaker
+from chalicelib.token.allowances import Rereads, token_requests
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import RequestMemo
@@ -62,6 +63,8 @@ def token_surface(  # noqa: PLR0913 - one of each for the process
         endpoint=endpoint,
         tokens=TokenCache(clock),
         request_memo=RequestMemo(random_bytes),
+        rereads=Rereads(clock),
+        token_requests=token_requests(clock),
         endpoint_breaker=CircuitBreaker(clock),
         clock=clock,
         emit=emit,

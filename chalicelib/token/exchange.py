@@ -5,10 +5,15 @@ The order of the steps matters: parse, checksum (both in `oauth`), the Region's 
 the record, the secret, denial, status, expiry and addresses, the scope, the token.
 Every request checks all reasons that make a client invalid, however warm the caches;
 they get the same answer after the same work.
+
+A refusal never comes from a cache: a value that was known before the request is read
+again before it refuses anything (ADR 24).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from typing import Final, Literal
@@ -22,11 +27,13 @@ from chalicelib.errors import (
     MalformedSecretError,
     OAuthError,
     OAuthServerError,
+    RecordInDoubtError,
     StoreRefusedError,
     StoreUnavailableError,
     TemporarilyUnavailableError,
     TokenEndpointUnavailableError,
     TokenNotIssuedError,
+    TooManyRequestsError,
     UnknownClientError,
 )
 from chalicelib.model import (
@@ -46,6 +53,7 @@ from chalicelib.model import (
 )
 from chalicelib.ports import Clock, Emit, TokenEndpoint
 from chalicelib.timing import CircuitBreaker, Countdown
+from chalicelib.token.allowances import Allowance, Rereads
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import MemoEntry, RequestMemo, TokenKey
 from chalicelib.token.token_cache import TokenCache
@@ -56,7 +64,6 @@ TOTAL_SECONDS: Final = 4.5
 STORE_SECONDS: Final = 3.5
 """Longest time of one read from Secrets Manager (see `aws.connections`)."""
 
-_REREAD_SECONDS: Final = 5
 _REGION: Final = "region"
 
 Invalidity = Literal["denied", "disabled", "expired", "address"]
@@ -89,13 +96,43 @@ class Trace:
         return replace(self, cached=True, cognito_requests=0)
 
 
+@dataclass(slots=True)
+class Attempt:
+    """
+    One request on its way through the exchange.
+
+    *state_read* and *record_read* tell whether the value was read from Secrets
+    Manager for this very request.
+    """
+
+    request: TokenRequest
+    deadline: Countdown
+    trace: Trace
+    state_read: bool = False
+    record_read: bool = False
+
+
 @dataclass(frozen=True, slots=True)
-class Authenticated:
-    """A record whose client authenticated with *secret*."""
+class Admitted:
+    """A record whose client authenticated with *secret*, and the scope that it gets."""
 
     record: ClientRecord
     version: VersionId
     secret: StoredSecret
+    scope: str
+
+    @property
+    def token_key(self) -> TokenKey:
+        """Key of its tokens."""
+        return self.record.client_id, self.secret.secret_id, self.version, self.scope
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A refusal: because of the Region's state if *by_state*, else because of the record."""
+
+    error: OAuthError
+    by_state: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +150,8 @@ class Exchange:
     endpoint: TokenEndpoint
     tokens: TokenCache
     request_memo: RequestMemo
+    rereads: Rereads
+    token_requests: Allowance[ClientId]
     endpoint_breaker: CircuitBreaker
     clock: Clock
     emit: Emit = field(repr=False)
@@ -150,72 +189,115 @@ class Exchange:
         Raises:
             InvalidClientError: If it authenticates none, for any reason.
             InvalidScopeError: If the requested scope exceeds the granted one.
+            TooManyRequestsError: If the caller causes too many requests to AWS.
             TemporarilyUnavailableError: If a dependency in this Region does not answer.
             OAuthServerError: If record and Cognito disagree (drift), or the record is malformed.
         """
         trace = Trace(client=loggable(request.client_id))
+        attempt = Attempt(request, Countdown(self.clock, TOTAL_SECONDS), trace)
         try:
-            caller, response = self._exchange(request, Countdown(self.clock, TOTAL_SECONDS), trace)
+            caller, response = self._exchange(attempt)
         except OAuthError as error:
             self.emit(trace.event(error.reason))
             raise
         self.emit(trace.event("issued"))
         if sent is not None:
-            key, event = _token_key(caller, response.scope), trace.repeated().event("issued")
-            self.request_memo.put(sent, MemoEntry(key, caller.secret, event))
+            event = trace.repeated().event("issued")
+            self.request_memo.put(sent, MemoEntry(caller.token_key, caller.secret, event))
         return response
 
-    def _exchange(
-        self, request: TokenRequest, deadline: Countdown, trace: Trace
-    ) -> tuple[Authenticated, TokenResponse]:
-        caller = self._authenticate(request, deadline, trace)
+    def _exchange(self, attempt: Attempt) -> tuple[Admitted, TokenResponse]:
+        caller = self._admit(attempt)
         try:
-            return caller, self._token(caller, request, deadline, trace)
+            return caller, self._token(caller, attempt)
         except AppClientRefusedError:
-            # A rotation may just have happened: the record then has a newer app client secret.
-            if not self._reread(request.client_id, deadline):
-                raise _drift(caller.record, self.region) from None
-        caller = self._authenticate(request, deadline, trace)
+            caller = self._admit_again(caller, attempt)
         try:
-            return caller, self._token(caller, request, deadline, trace)
+            return caller, self._token(caller, attempt)
         except AppClientRefusedError:
             raise _drift(caller.record, self.region) from None
 
-    def _reread(self, client_id: ClientId, deadline: Countdown) -> bool:
-        """Read a record again, unless that was done just now; return whether it was read."""
-        if not _time_to_read(deadline):
+    def _admit(self, attempt: Attempt) -> Admitted:
+        """Authenticate the caller and narrow the scope; read again what would refuse them."""
+        while True:
+            verdict = self._judge(attempt)
+            if isinstance(verdict, Admitted):
+                return verdict
+            if attempt.state_read if verdict.by_state else attempt.record_read:
+                raise verdict.error
+            self._reread(verdict, attempt)
+
+    def _reread(self, refusal: Refusal, attempt: Attempt) -> None:
+        """Read again the state or the record behind *refusal*."""
+        wait = self.rereads.take(attempt.request.client_id)
+        if wait:
+            raise TooManyRequestsError(reason="throttled:refusals", retry_after=wait)
+        if refusal.by_state:
+            attempt.state_read = True
+            with _state_errors():
+                _require_time_to_read(attempt.deadline)
+                self.states.reload(_REGION)
+            return
+        attempt.record_read = True
+        with _record_errors(), suppress(UnknownClientError):
+            _require_time_to_read(attempt.deadline)
+            self.records.reload(attempt.request.client_id)
+
+    def _admit_again(self, caller: Admitted, attempt: Attempt) -> Admitted:
+        """
+        Admit *caller* by a newer version of the record, after Cognito refused this one.
+
+        A rotation or a deletion may just have happened.  Only a version that is still
+        current after the refusal is drift.
+        """
+        client_id = attempt.request.client_id
+        if self.rereads.is_drift(client_id, caller.version):
+            raise _drift(caller.record, self.region)
+        wait = self.rereads.take(client_id)
+        if wait:
+            raise TemporarilyUnavailableError(reason="drift:throttled", retry_after=wait)
+        if not _time_to_read(attempt.deadline):
             raise TemporarilyUnavailableError(reason="drift:out_of_time")
+        attempt.record_read = True
         try:
-            return self.records.refresh(client_id, at_least=_REREAD_SECONDS) is not None
-        except UnknownClientError:
-            return True  # client and app client were deleted: no drift
+            current = self.records.reload(client_id)
+        except (UnknownClientError, RecordInDoubtError):
+            # Missing at Cognito and in Secrets Manager: the client was deleted.
+            raise InvalidClientError(reason="invalid_client:unknown") from None
         except StoreUnavailableError:
             # The known record may be outdated, so this need not be drift.
             raise TemporarilyUnavailableError(reason="drift:unknown") from None
         except (StoreRefusedError, MalformedSecretError):
-            return False
+            raise _drift(caller.record, self.region) from None
+        if current.version == caller.version:
+            self.rereads.note_drift(client_id, caller.version)
+            raise _drift(caller.record, self.region)
+        return self._admit(attempt)
 
-    def _authenticate(
-        self, request: TokenRequest, deadline: Countdown, trace: Trace
-    ) -> Authenticated:
-        state = self._state(deadline)
-        found = self._record(request.client_id, deadline)
+    def _judge(self, attempt: Attempt) -> Admitted | Refusal:
+        request, trace = attempt.request, attempt.trace
+        state = self._state(attempt)
+        found = self._record(attempt)
         stored = found.value.secrets if found else ()
         # Verified even if the client is already known to be invalid: the time must not
         # distinguish a disabled or denied client from an unknown one.
         verified = self.hasher.verify(request.client_id, request.client_secret, stored)
         if found is None:
-            raise InvalidClientError(reason="invalid_client:unknown")
+            return Refusal(InvalidClientError(reason="invalid_client:unknown"))
         if verified is None:
-            raise InvalidClientError(reason="invalid_client:wrong")
+            return Refusal(InvalidClientError(reason="invalid_client:wrong"))
         trace.secret_id = verified.secret.secret_id
         trace.needs_rehash = verified.needs_rehash
         invalid = self._invalidity(
             request.client_id, request.source_ip, state, found.value, verified.secret
         )
         if invalid:
-            raise InvalidClientError(reason=f"invalid_client:{invalid}")
-        return Authenticated(found.value, found.version, verified.secret)
+            error = InvalidClientError(reason=f"invalid_client:{invalid}")
+            return Refusal(error, by_state=invalid == "denied")
+        scope = _narrow(request.scope, found.value)
+        if scope is None:
+            return Refusal(InvalidScopeError())
+        return Admitted(found.value, found.version, verified.secret, scope)
 
     def _invalidity(
         self,
@@ -237,53 +319,55 @@ class Exchange:
             return "address"
         return None
 
-    def _state(self, deadline: Countdown) -> RegionState:
-        try:
-            return self.states.get(_REGION, load=_time_to_read(deadline))
-        except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
-            # An unreadable state never means "nobody is denied".
-            raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
+    def _state(self, attempt: Attempt) -> RegionState:
+        with _state_errors():
+            found = self.states.look(_REGION, load=_time_to_read(attempt.deadline))
+        attempt.state_read |= found.just_read
+        if found.value is None:
+            raise TemporarilyUnavailableError(reason="state:UnknownClientError")
+        return found.value
 
-    def _record(self, client_id: ClientId, deadline: Countdown) -> Versioned[ClientRecord] | None:
-        try:
-            return self.records.get(client_id, load=_time_to_read(deadline))
-        except UnknownClientError:
-            return None
-        except (StoreUnavailableError, StoreRefusedError) as err:
-            raise TemporarilyUnavailableError(reason=f"record:{type(err).__name__}") from None
-        except MalformedSecretError:
-            raise OAuthServerError(reason="record:MalformedSecretError") from None
+    def _record(self, attempt: Attempt) -> Versioned[ClientRecord] | None:
+        with _record_errors():
+            found = self.records.look(
+                attempt.request.client_id, load=_time_to_read(attempt.deadline)
+            )
+        attempt.record_read |= found.just_read
+        return found.value
 
-    def _token(
-        self, caller: Authenticated, request: TokenRequest, deadline: Countdown, trace: Trace
-    ) -> TokenResponse:
-        scope = _narrow(request.scope, caller.record)
-        key = _token_key(caller, scope)
-        cached = self.tokens.get(key)
+    def _token(self, caller: Admitted, attempt: Attempt) -> TokenResponse:
+        cached = self.tokens.get(caller.token_key)
         token = cached.token if cached else None
-        trace.cached = cached is not None
+        attempt.trace.cached = cached is not None
         if cached is None or self.clock() > cached.refresh_at:
-            issued = self._request(caller.record, scope, deadline, trace)
+            issued = self._renew(caller, token, attempt)
             if issued is not None:
-                self.tokens.put(key, issued)
-                trace.cached = False
+                self.tokens.put(caller.token_key, issued)
+                attempt.trace.cached = False
             token = issued or token
         if token is None:
             raise TemporarilyUnavailableError(reason="token_endpoint")
-        return TokenResponse(token.value, int(token.expires_at - self.clock()), scope)
+        return TokenResponse(token.value, int(token.expires_at - self.clock()), caller.scope)
 
-    def _request(
-        self, record: ClientRecord, scope: str, deadline: Countdown, trace: Trace
+    def _renew(
+        self, caller: Admitted, cached: AccessToken | None, attempt: Attempt
     ) -> AccessToken | None:
+        """Return a new token, `None` if Cognito gives none or *cached* has to do."""
+        record, trace = caller.record, attempt.trace
         app_client = record.app_clients.get(self.region)
         if app_client is None or isinstance(app_client, Pending):
             raise TemporarilyUnavailableError(reason="pending", retry_after=60)
         if not self.endpoint_breaker.closed:
             return None
+        wait = self.token_requests.take(record.client_id)
+        if wait and cached is not None:
+            return None
+        if wait:
+            raise TooManyRequestsError(reason="throttled:token_requests", retry_after=wait)
         metadata = {"surrogate_client_id": record.client_id, "surrogate_mac": app_client.mac}
         trace.cognito_requests += 1
         try:
-            return self.endpoint.request_token(app_client, scope, metadata, deadline)
+            return self.endpoint.request_token(app_client, caller.scope, metadata, attempt.deadline)
         except TokenNotIssuedError:
             return None  # one client's failure must not trip the breaker for the others
         except TokenEndpointUnavailableError:
@@ -291,8 +375,25 @@ class Exchange:
             return None
 
 
-def _token_key(caller: Authenticated, scope: str) -> TokenKey:
-    return caller.record.client_id, caller.secret.secret_id, caller.version, scope
+@contextmanager
+def _state_errors() -> Iterator[None]:
+    """Translate the errors of reading the Region's state."""
+    try:
+        yield
+    except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
+        # An unreadable state never means "nobody is denied".
+        raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
+
+
+@contextmanager
+def _record_errors() -> Iterator[None]:
+    """Translate the errors of reading a record, except that there is none."""
+    try:
+        yield
+    except (StoreUnavailableError, StoreRefusedError) as err:
+        raise TemporarilyUnavailableError(reason=f"record:{type(err).__name__}") from None
+    except MalformedSecretError:
+        raise OAuthServerError(reason="record:MalformedSecretError") from None
 
 
 def _drift(record: ClientRecord, region: str) -> OAuthError:
@@ -307,12 +408,17 @@ def _time_to_read(deadline: Countdown) -> bool:
     return deadline.remaining() >= STORE_SECONDS
 
 
-def _narrow(requested: frozenset[str] | None, record: ClientRecord) -> str:
-    """Return the scope for Cognito: the requested one, or all that was granted."""
+def _require_time_to_read(deadline: Countdown) -> None:
+    if not _time_to_read(deadline):
+        raise StoreUnavailableError
+
+
+def _narrow(requested: frozenset[str] | None, record: ClientRecord) -> str | None:
+    """Return the requested scope, or all that was granted; `None` if it exceeds the grant."""
     if requested is None:
         return " ".join(sorted(record.scopes))
     if not requested <= frozenset(record.scopes):
-        raise InvalidScopeError
+        return None
     return " ".join(sorted(requested))
 
 

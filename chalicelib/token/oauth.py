@@ -20,7 +20,6 @@ from chalicelib.errors import (
     InvalidRequestError,
     InvalidScopeError,
     OAuthError,
-    TemporarilyUnavailableError,
     UnsupportedGrantTypeError,
 )
 from chalicelib.model import ClientId, TokenRequest, TokenResponse
@@ -238,8 +237,7 @@ def render(response: TokenResponse) -> HttpResponse:
 
 def render_error(error: OAuthError) -> HttpResponse:
     """Return the error response (RFC 6749 §5.2)."""
-    retry_after = error.retry_after if isinstance(error, TemporarilyUnavailableError) else None
-    return _error_response(error.status_code, error.error, error.description, retry_after)
+    return _error_response(error.status_code, error.error, error.description, error.retry_after)
 
 
 @lru_cache(maxsize=64)  # there are few, and none depends on the content of its request

@@ -26,6 +26,7 @@ from chalicelib.errors import OAuthError
 from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token import oauth
+from chalicelib.token.allowances import Rereads, token_requests
 from chalicelib.token.exchange import STORE_SECONDS, Exchange
 from chalicelib.token.oauth import HttpResponse
 from chalicelib.token.request_memo import RequestMemo
@@ -215,6 +216,8 @@ class GreyRegion:
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
             tokens=TokenCache(self.clock),
             request_memo=RequestMemo(random_bytes),
+            rereads=Rereads(self.clock),
+            token_requests=token_requests(self.clock),
             endpoint_breaker=CircuitBreaker(self.clock),
             clock=self.clock,
             emit=Events(),

@@ -16,6 +16,7 @@ from chalicelib.aws.secrets_calls import CURRENT, STAGED
 from chalicelib.errors import (
     MalformedSecretError,
     OutcomeUnknownError,
+    RecordMissingError,
     StoreRefusedError,
     StoreUnavailableError,
     UnknownClientError,
@@ -61,6 +62,15 @@ def created_in(world: AwsRecords) -> tuple[ClientRecord, VersionId]:
 
 
 # Labels
+
+
+def test_a_record_without_a_current_version_is_missing(world: AwsRecords) -> None:
+    """Secrets Manager answers as if there were no such secret; the caches know better."""
+    client_id = record().client_id
+    world.behind.create_secret(Name=world.name(client_id))
+    for reader in (world.store, world.reader):
+        with pytest.raises(RecordMissingError):
+            reader.read(client_id)
 
 
 def test_a_staged_version_is_not_read(world: AwsRecords) -> None:

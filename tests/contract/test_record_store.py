@@ -12,6 +12,7 @@ import pytest
 from chalicelib.errors import (
     ClientExistsError,
     InvalidCursorError,
+    RecordMissingError,
     StoreRefusedError,
     UnknownClientError,
     VersionConflictError,
@@ -191,13 +192,24 @@ def test_conflicting_writers_that_read_again_lose_no_change(world: RecordsWorld)
     assert set(world.store.read(created.client_id).value.scopes) == {"demo/0", "demo/1", "demo/2"}
 
 
-def test_a_record_scheduled_for_deletion_is_not_read(world: RecordsWorld) -> None:
+def test_a_record_scheduled_for_deletion_is_unknown_and_not_missing(world: RecordsWorld) -> None:
     created = record()
     world.store.create(created)
     world.store.schedule_deletion(created.client_id, RECOVERY_DAYS)
     for reader in (world.store, world.reader):
-        with pytest.raises(UnknownClientError):
+        with pytest.raises(UnknownClientError) as caught:
             reader.read(created.client_id)
+        assert not isinstance(caught.value, RecordMissingError)
+
+
+def test_a_record_that_was_never_created_or_is_deleted_is_missing(world: RecordsWorld) -> None:
+    deleted = record()
+    world.store.create(deleted)
+    world.store.delete_now(deleted.client_id)
+    for client_id in (deleted.client_id, new_client_id()):
+        for reader in (world.store, world.reader):
+            with pytest.raises(RecordMissingError):
+                reader.read(client_id)
 
 
 def test_a_record_scheduled_for_deletion_is_not_replaced(world: RecordsWorld) -> None:

@@ -10,7 +10,9 @@ import pytest
 from tests.stages import PROJECT
 
 DOCUMENT = (PROJECT / "docs" / "architecture.md").read_text()
-CACHES = re.compile(r"\b(LastKnownCache|ExpiringCache|TTLCache|LRUCache|lru_cache)(?:\[.*?\])?\(")
+CACHES = re.compile(
+    r"\b(LastKnownCache|ExpiringCache|TTLCache|LRUCache|lru_cache|OrderedDict)(?:\[.*?\])?\("
+)
 
 
 def rows(heading: str) -> list[list[str]]:
@@ -27,6 +29,14 @@ def test_a_documented_limit_agrees_with_the_code(row: list[str]) -> None:
         return
     module, _, name = constant.strip("`").rpartition(".")
     assert float(seconds) == getattr(import_module(f"chalicelib.{module}"), name)
+
+
+@pytest.mark.parametrize("row", rows("How much one caller may cause"), ids=lambda row: str(row[0]))
+def test_a_documented_allowance_agrees_with_the_code(row: list[str]) -> None:
+    _, at_once, per_second, _, constants = row
+    for number, constant in zip((at_once, per_second), constants.split(", "), strict=True):
+        module, _, name = constant.strip("`").rpartition(".")
+        assert float(number) == getattr(import_module(f"chalicelib.{module}"), name)
 
 
 def test_every_cache_is_documented() -> None:

@@ -212,7 +212,10 @@ def test_internal_errors_are_500_answers_and_crashes() -> None:
 
 
 def test_refused_clients_are_invalid_client_answers() -> None:
-    assert taken_by("RefusedClients") == {"invalid_client:unknown", "invalid_client:wrong"}
+    wrong = {"invalid_client:unknown", "invalid_client:wrong"}
+    assert taken_by("RefusedClients") == wrong
+    (throttled,) = lines({"event": "exchange", "outcome": "throttled:refusals"})
+    assert matches(FILTERS["RefusedClients"]["FilterPattern"], throttled)
     with pytest.raises(OAuthError) as caught:
         oauth.parse(
             oauth.HttpRequest(

@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import caching
-from chalicelib.caching import ExpiringCache, LastKnownCache
+from chalicelib.caching import MISSING_SECONDS, ExpiringCache, LastKnownCache, Reading
 from chalicelib.errors import (
     MalformedSecretError,
+    RecordInDoubtError,
+    RecordMissingError,
     ServiceError,
     StoreRefusedError,
     StoreThrottledError,
@@ -215,60 +217,135 @@ def test_without_time_to_load_only_cached_values_serve() -> None:
     assert source.loads == ["a"]
 
 
-# Early refresh
+# Reading again
 
 
-def test_a_refresh_loads_again_but_not_too_often() -> None:
+def test_a_reload_loads_again_however_fresh_the_value_is() -> None:
     source = Source()
     known = source.known()
     known.get("a")
-    assert known.refresh("a", at_least=5) is None
-    source.clock.advance(5)
-    assert known.refresh("a", at_least=5) == "a-2"
-    assert known.refresh("a", at_least=5) is None
-    assert known.get("a") == "a-2"
+    assert known.reload("a") == "a-2"
+    assert known.reload("a") == "a-3"
+    assert known.get("a") == "a-3"
 
 
-def test_a_refresh_of_an_unknown_key_loads_it() -> None:
-    assert Source().known().refresh("a", at_least=5) == "a-1"
-
-
-def test_a_refresh_replaces_an_absent_value() -> None:
+def test_a_reload_replaces_an_absent_value() -> None:
     source = Source(error=UnknownClientError())
     known = source.known()
     with pytest.raises(UnknownClientError):
         known.get("a")
     source.error = None
-    assert known.refresh("a", at_least=5) == "a-2"
+    assert known.reload("a") == "a-2"
     assert known.get("a") == "a-2"
 
 
-def test_a_failed_refresh_changes_nothing() -> None:
+def test_a_failed_reload_changes_nothing() -> None:
     source = Source()
     known = source.known()
     known.get("a")
-    source.clock.advance(5)
     source.error = StoreUnavailableError()
     with pytest.raises(StoreUnavailableError):
-        known.refresh("a", at_least=5)
+        known.reload("a")
     assert known.get("a") == "a-1"
     source.error = None
     with pytest.raises(StoreUnavailableError):  # the source is not called for a while
-        known.refresh("a", at_least=5)
+        known.reload("a")
     source.clock.advance(BACKOFF)
-    assert known.refresh("a", at_least=5) == "a-3"
+    assert known.reload("a") == "a-3"
 
 
-def test_a_refresh_of_a_deleted_value_forgets_it() -> None:
+def test_a_reload_of_a_deleted_value_forgets_it() -> None:
     source = Source()
     known = source.known()
     known.get("a")
-    source.clock.advance(5)
     source.error = UnknownClientError()
     with pytest.raises(UnknownClientError):
-        known.refresh("a", at_least=5)
+        known.reload("a")
     with pytest.raises(UnknownClientError):
         known.get("a")
+
+
+def test_a_look_tells_whether_it_read_the_source() -> None:
+    source = Source()
+    known = source.known()
+    assert known.look("a") == Reading("a-1", just_read=True)
+    assert known.look("a") == Reading("a-1", just_read=False)
+    source.clock.advance(FRESH)
+    source.error = StoreUnavailableError()
+    assert known.look("a") == Reading("a-1", just_read=False), "the last known one"
+    source.clock.advance(BACKOFF)
+    source.error = UnknownClientError()
+    assert known.look("a") == Reading(None, just_read=True)
+    assert known.look("a") == Reading(None, just_read=False)
+
+
+# Missing values
+
+
+def test_a_value_that_is_missing_for_a_moment_serves() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(FRESH)
+    source.error = RecordMissingError()
+    assert known.get("a") == "a-1"
+    source.clock.advance(MISSING_SECONDS - 0.1)
+    assert known.get("a") == "a-1"
+    source.error = None
+    assert known.get("a") == "a-4", "and is read at every look"
+
+
+def test_a_value_that_stays_missing_is_absent_after_the_missing_seconds() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(FRESH)
+    source.error = RecordMissingError()
+    assert known.get("a") == "a-1"
+    source.clock.advance(MISSING_SECONDS)
+    for _ in range(2):
+        with pytest.raises(UnknownClientError):
+            known.get("a")
+
+
+def test_a_missing_value_known_long_ago_is_unavailable_before_it_is_absent() -> None:
+    """It may be deleted, so it does not serve; or its label is moving, so it is not unknown."""
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.clock.advance(FRESH + MISSING_SECONDS)
+    source.error = RecordMissingError()
+    with pytest.raises(StoreUnavailableError):
+        known.get("a")
+    source.clock.advance(MISSING_SECONDS)
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+
+
+def test_a_missing_value_does_not_stop_reads_of_the_others() -> None:
+    source = Source()
+    known = source.known()
+    known.get("a")
+    source.error = RecordMissingError()
+    with pytest.raises(RecordInDoubtError):
+        known.reload("a")
+    source.error = None
+    assert known.get("b") == "b-3"
+
+
+def test_a_missing_value_that_was_never_known_is_absent_at_once() -> None:
+    known = Source(error=RecordMissingError()).known()
+    with pytest.raises(UnknownClientError):
+        known.get("a")
+
+
+def test_a_value_found_again_may_be_missing_for_another_moment() -> None:
+    source = Source()
+    known = source.known()
+    for error in (None, RecordMissingError(), None, RecordMissingError()):
+        source.error = error
+        known.get("a")
+        source.clock.advance(FRESH)
 
 
 # Clocks set back
@@ -288,9 +365,9 @@ def test_a_clock_set_back_makes_no_value_fresher() -> None:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["ok", "down", "gone", "bad"]),
+            st.sampled_from(["ok", "down", "gone", "bad", "missing"]),
             st.floats(0, STALE),
-            st.sampled_from([lambda known: known.get("a"), lambda k: k.refresh("a", at_least=5)]),
+            st.sampled_from([lambda known: known.get("a"), lambda k: k.reload("a")]),
         )
     )
 )
@@ -300,7 +377,12 @@ def test_no_value_is_ever_older_than_stale(
     source = Source()
     known = source.known()
     loaded: dict[str, float] = {}
-    errors = {"down": StoreUnavailableError(), "gone": UnknownClientError(), "ok": None}
+    errors = {
+        "down": StoreUnavailableError(),
+        "gone": UnknownClientError(),
+        "missing": RecordMissingError(),
+        "ok": None,
+    }
     for answer, seconds, ask in steps:
         source.error = errors.get(answer, MalformedSecretError())
         source.clock.advance(seconds)

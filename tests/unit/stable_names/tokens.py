@@ -16,8 +16,10 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
     TokenEndpointUnavailableError,
+    TokenNotIssuedError,
 )
 from chalicelib.model import AppClient, ClientId, Pending, Status
+from chalicelib.token.allowances import REREADS_AT_ONCE, TOKEN_REQUESTS_AT_ONCE
 from tests.fakes import Failing
 from tests.gateway import Answer, TokenApi, basic
 from tests.unit.chalicelib.http.api_world import EXAMPLE_SECRET
@@ -111,10 +113,26 @@ def _refusing_what_was_not_asked_before(api: TokenApi) -> Answer:
     return api.basic(("scope", "demo/read"))
 
 
+def _guessed_too_often(api: TokenApi) -> None:
+    for _ in range(REREADS_AT_ONCE + 1):
+        _authenticated(None, EXAMPLE_SECRET)(api)
+
+
+def _asked_cognito_too_often(api: TokenApi) -> None:
+    _port("endpoint", "request_token", TokenNotIssuedError())(api)
+    for _ in range(TOKEN_REQUESTS_AT_ONCE):
+        api.basic()
+
+
+def _missing(api: TokenApi) -> None:
+    api.basic()
+    del api.world.store.stored[api.client.client_id]
+
+
 def _port(name: str, method: str, error: Exception) -> Happen:
     def happen(api: TokenApi) -> None:
         port: Failing = getattr(api.world, name)
-        port.failures[method].extend([error] * 9)
+        port.failures[method].extend([error] * 99)
 
     return happen
 
@@ -134,6 +152,19 @@ HAPPENED: Final[tuple[Happen, ...]] = (
 )
 
 
+def _both(*happen: Happen) -> Happen:
+    return lambda api: [each(api) for each in happen]
+
+
+HAPPENED_BEFORE: Final[tuple[tuple[Happen, Ask], ...]] = (
+    (_refusing_while_nobody_knows, _refusing_what_was_not_asked_before),
+    (_guessed_too_often, _authenticated(None, EXAMPLE_SECRET)),
+    (_both(_guessed_too_often, _refusing), _good),
+    (_asked_cognito_too_often, _good),
+    (_missing, _authenticated(None, EXAMPLE_SECRET)),
+)
+
+
 @cache
 def exchanged() -> tuple[tuple[Answer, tuple[Mapping[str, Any], ...]], ...]:
     """Return every answer of the token endpoint, with its events."""
@@ -145,9 +176,10 @@ def exchanged() -> tuple[tuple[Answer, tuple[Mapping[str, Any], ...]], ...]:
         api = TokenApi()
         happen(api)
         found.append((_good(api), tuple(api.world.events.seen)))
-    api = TokenApi()
-    _refusing_while_nobody_knows(api)
-    found.append((_refusing_what_was_not_asked_before(api), tuple(api.world.events.seen)))
+    for happen, ask in HAPPENED_BEFORE:
+        api = TokenApi()
+        happen(api)
+        found.append((ask(api), tuple(api.world.events.seen)))
     return tuple(found)
 
 

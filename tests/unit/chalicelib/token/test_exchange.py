@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from ipaddress import ip_network
 from typing import Any
-from weakref import ref
 
 import pytest
 from hypothesis import given
@@ -29,7 +28,6 @@ from chalicelib.errors import (
     TokenNotIssuedError,
 )
 from chalicelib.model import (
-    AccessToken,
     AppClient,
     AppClientId,
     ClientId,
@@ -40,10 +38,9 @@ from chalicelib.model import (
     SecretId,
     Status,
     TokenResponse,
-    VersionId,
 )
 from chalicelib.timing import Countdown
-from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS, TokenCache
+from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS
 from tests.fakes import CountingArgon2, FakeClock, FakeStateStore
 from tests.gateway import TokenApi, basic
 from tests.worlds import (
@@ -95,7 +92,7 @@ def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -
     try:
         world.exchange.exchange(request(issued, **asked))
     except TemporarilyUnavailableError as error:
-        return error.reason if error.retry_after > 0 else "no Retry-After"
+        return error.reason if error.retry_after else "no Retry-After"
     return None
 
 
@@ -192,8 +189,11 @@ FLIPS: dict[str, Arrange] = {
     "secret replaced": lambda world, issued: world.change(
         issued, secrets=record_of(world, world.client()).secrets
     ),
+    "marked for deletion": lambda world, issued: world.store.scheduled.add(issued.client_id),
     "gone": lambda world, issued: world.store.stored.pop(issued.client_id),
 }
+# While a record is missing it may be there: see "A missing record" in test_rereads.
+AT_ONCE = {name: flip for name, flip in FLIPS.items() if name != "gone"}
 
 
 @pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS.keys())
@@ -209,7 +209,7 @@ def test_every_way_to_be_invalid_gets_the_same_bytes(flip: Arrange) -> None:
     assert api.basic(("scope", "demo/admin")) == expected, "nor is the scope looked at"
 
 
-@pytest.mark.parametrize("flip", FLIPS.values(), ids=FLIPS.keys())
+@pytest.mark.parametrize("flip", AT_ONCE.values(), ids=AT_ONCE.keys())
 def test_a_change_takes_effect_under_hot_caches_within_the_fresh_seconds(
     world: ExchangeWorld, flip: Arrange
 ) -> None:
@@ -247,23 +247,6 @@ def test_a_cached_expiry_takes_effect_on_the_second(world: ExchangeWorld, kind: 
     assert not refused(world, issued)
     world.clock.advance(0.1)
     assert refused(world, issued)
-
-
-def test_a_client_that_is_enabled_again_gets_tokens_again(world: ExchangeWorld) -> None:
-    issued = world.client(status=Status.DISABLED)
-    assert refused(world, issued)
-    world.change(issued, status=Status.ACTIVE)
-    world.clock.advance(FRESH)
-    assert not refused(world, issued)
-
-
-def test_a_client_enrolled_after_an_unknown_answer_gets_tokens(world: ExchangeWorld) -> None:
-    issued = world.client()
-    found = world.store.stored.pop(issued.client_id)
-    assert refused(world, issued)
-    world.store.stored[issued.client_id] = found
-    world.clock.advance(FRESH)
-    assert not refused(world, issued)
 
 
 # Source addresses
@@ -481,42 +464,6 @@ def test_calls_to_cognito_are_limited_during_an_outage(world: ExchangeWorld) -> 
     assert unavailable(world, clients[0]) is None
 
 
-def test_the_number_of_cached_tokens_is_bounded() -> None:
-    clock = FakeClock()
-    cache = TokenCache(clock, remembered=2)
-    token = AccessToken("token", int(clock()) + 3600)
-    keys = [
-        (ClientId(f"client-{number}"), SecretId("s"), VersionId("v"), "scope")
-        for number in range(3)
-    ]
-    for key in keys:
-        cache.put(key, token)
-    kept = [cached and cached.token for cached in map(cache.get, keys)]
-    assert kept == [None, token, token]
-
-
-class Watched(str):
-    """Token whose garbage collection can be observed."""
-
-    __slots__ = ("__weakref__",)
-
-
-def test_an_expired_token_is_dropped() -> None:
-    clock = FakeClock()
-    cache = TokenCache(clock)
-    one, other = (
-        (ClientId(name), SecretId("s"), VersionId("v"), "scope") for name in ("one", "other")
-    )
-    value = Watched("token")
-    gone = ref(value)
-    cache.put(one, AccessToken(value, int(clock()) + 3600))
-    del value
-    assert gone() is not None
-    clock.advance(3600 - MARGIN_SECONDS)
-    cache.put(other, AccessToken("token", int(clock()) + 3600))
-    assert gone() is None
-
-
 def test_a_short_lived_token_is_reused_for_half_of_its_lifetime(world: ExchangeWorld) -> None:
     """Cognito's shortest token lifetime is the remaining life at which longer ones are replaced."""
     issued = world.client()
@@ -629,7 +576,7 @@ def test_a_known_denial_holds_during_a_secrets_manager_outage(
     assert refused(world, issued)
     outage(world)
     world.clock.advance(STALE - 1)
-    assert refused(world, issued)
+    assert unavailable(world, issued) == "state:StoreUnavailableError", "no token, and no lie"
 
 
 def test_an_uncached_client_gets_a_503_and_not_invalid_client(
@@ -691,12 +638,13 @@ def _replace_cognito_secret(world: ExchangeWorld, issued: IssuedCredentials) -> 
     world.change(issued, app_clients=app_clients)
 
 
+@pytest.mark.parametrize("seconds", [0, 1, 6])
 def test_a_refusal_by_cognito_rereads_the_record_and_finds_a_rotation(
-    world: ExchangeWorld,
+    world: ExchangeWorld, seconds: int
 ) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
-    world.clock.advance(6)
+    world.clock.advance(seconds)
     _replace_cognito_secret(world, issued)
     reads = len(world.store.calls)
     assert world.exchange.exchange(request(issued, scope="demo/write")).scope == "demo/write"
@@ -720,10 +668,10 @@ def test_a_refused_app_client_is_drift(world: ExchangeWorld) -> None:
 def test_repeated_refusals_do_not_cause_repeated_reads(world: ExchangeWorld) -> None:
     issued = world.client()
     world.endpoint.refused.add("east-secret")
-    for _ in range(100):
+    for _ in range(40):
         with pytest.raises(OAuthServerError):
             world.exchange.exchange(request(issued))
-        world.clock.advance(0.1)
+        world.clock.advance(0.25)
     assert world.store.calls.count("read") <= 3, "in ten seconds"
 
 
@@ -752,13 +700,14 @@ def test_a_refusal_during_a_secrets_manager_outage_is_not_reported_as_drift(
 
 # A denial takes effect independently: it is not part of the record.
 @pytest.mark.parametrize("flip", [name for name in FLIPS if name != "denied"])
+@pytest.mark.parametrize("seconds", [0, 1, 6])
 def test_a_client_invalidated_since_the_last_read_is_invalid_and_not_drift(
-    world: ExchangeWorld, flip: str
+    world: ExchangeWorld, flip: str, seconds: int
 ) -> None:
-    """A deleted client loses its app client too: that is no drift."""
+    """A deleted client loses its app client too: that is no drift, however recent the read."""
     issued = world.client()
     world.exchange.exchange(request(issued, scope="demo/read"))
-    world.clock.advance(6)
+    world.clock.advance(seconds)
     FLIPS[flip](world, issued)
     world.endpoint.refused.add("east-secret")
     assert refused(world, issued, scope="demo/write")

@@ -454,10 +454,11 @@ def test_issued_credentials_need_no_encoding(seed: bytes) -> None:
 
 @rfc("6749", "2.3.1", "Brute force: nobody is locked out by ID (429 is the gateway's, by source)")
 def test_wrong_guesses_do_not_lock_a_client_out(api: TokenApi) -> None:
+    statuses = set()
     for _ in range(200):
         wrong = credentials.new_client_secret(api.world.random_bytes)
-        answer = api.form([GRANT], headers=[basic(api.client.client_id, wrong)])
-        assert_refused(answer, 401, INVALID)
+        statuses.add(api.form([GRANT], headers=[basic(api.client.client_id, wrong)]).status)
+    assert statuses == {401, 429}
     assert api.basic().status == 200
 
 

@@ -103,7 +103,7 @@ def _disable(api: Twice) -> None:
 
 
 def _delete(api: Twice) -> None:
-    del api.world.store.stored[api.client.client_id]
+    api.world.store.scheduled.add(api.client.client_id)
 
 
 def _expire(api: Twice) -> None:

@@ -1,0 +1,203 @@
+"""Cache of tokens: how many of each client, and which leave first."""
+
+from __future__ import annotations
+
+from weakref import ref
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from chalicelib.errors import TokenEndpointUnavailableError, TokenNotIssuedError
+from chalicelib.model import AccessToken, ClientId, SecretId, VersionId
+from chalicelib.token.allowances import TOKEN_REQUESTS_AT_ONCE, TOKEN_REQUESTS_PER_SECOND
+from chalicelib.token.request_memo import TokenKey
+from chalicelib.token.token_cache import (
+    MARGIN_SECONDS,
+    REFRESH_SECONDS,
+    TOKENS_OF_EACH,
+    TokenCache,
+)
+from tests.fakes import FakeClock
+from tests.gateway import TokenApi
+from tests.worlds import ExchangeWorld, outcome, request
+
+LIFE = 3600
+
+
+@pytest.fixture
+def world() -> ExchangeWorld:
+    return ExchangeWorld()
+
+
+def key(client: str, scope: str = "scope") -> TokenKey:
+    return ClientId(client), SecretId("s"), VersionId("v"), scope
+
+
+def token(clock: FakeClock, value: str = "token") -> AccessToken:
+    return AccessToken(value, int(clock()) + LIFE)
+
+
+# Eviction
+
+
+def test_the_number_of_cached_tokens_is_bounded() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, remembered=2)
+    keys = [key(f"client-{number}") for number in range(3)]
+    for each in keys:
+        cache.put(each, token(clock))
+    assert [cache.get(each) is not None for each in keys] == [False, True, True]
+
+
+def test_the_number_of_tokens_of_one_client_is_bounded() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, of_each=2)
+    keys = [key("one", scope) for scope in "abc"]
+    for each in keys:
+        cache.put(each, token(clock))
+    assert [cache.get(each) is not None for each in keys] == [False, True, True]
+
+
+def test_a_full_cache_evicts_the_clients_own_tokens_first() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, remembered=3)
+    cache.put(key("other"), token(clock))
+    for scope in "abcdefgh":
+        cache.put(key("greedy", scope), token(clock))
+    assert cache.get(key("other")) is not None
+    assert [cache.get(key("greedy", scope)) is not None for scope in "fgh"] == [False, True, True]
+
+
+def test_a_replaced_token_evicts_nothing() -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, remembered=2)
+    for client in ("one", "other", "other", "one"):
+        cache.put(key(client), token(clock))
+    assert cache.get(key("one")) is not None
+    assert cache.get(key("other")) is not None
+
+
+class Watched(str):
+    """Token whose garbage collection can be observed."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.parametrize("who", ["one", "other"])
+def test_an_expired_token_is_dropped(who: str) -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock)
+    value = Watched("token")
+    gone = ref(value)
+    cache.put(key("one"), token(clock, value))
+    del value
+    assert gone() is not None
+    clock.advance(LIFE - MARGIN_SECONDS)
+    cache.put(key(who, "another scope"), token(clock))
+    assert gone() is None
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.sampled_from("xyz"), st.integers(0, LIFE)), max_size=40
+    )
+)
+def test_the_cache_is_bounded_and_returns_only_the_keys_own_token(
+    puts: list[tuple[str, str, int]],
+) -> None:
+    clock = FakeClock()
+    cache = TokenCache(clock, remembered=4, of_each=2)
+    last: dict[TokenKey, AccessToken] = {}
+    for number, (client, scope, seconds) in enumerate(puts):
+        clock.advance(seconds)
+        put = key(client, scope)
+        last[put] = token(clock, f"token-{number}")
+        cache.put(put, last[put])
+        found = {each: cached.token for each in last if (cached := cache.get(each)) is not None}
+        assert found[put] == last[put]
+        assert found == {each: last[each] for each in found}
+        assert len(found) <= 4
+        for each in "abc":
+            assert sum(owned[0] == each for owned in found) <= 2
+        assert all(kept.expires_at - clock() > MARGIN_SECONDS for kept in found.values())
+
+
+# Requests to Cognito by one client
+
+SCOPES = tuple(f"demo/{number}" for number in range(14))
+
+
+def subset(number: int) -> str:
+    """Return one of the 16,383 subsets of 14 scopes."""
+    return " ".join(scope for bit, scope in enumerate(SCOPES) if number >> bit & 1)
+
+
+def test_subsets_of_scopes_cause_a_bounded_number_of_requests_to_cognito(
+    world: ExchangeWorld,
+) -> None:
+    other, greedy = world.client(), world.client(scopes=SCOPES)
+    assert outcome(world, other) == "issued"
+    outcomes = {outcome(world, greedy, scope=subset(number)) for number in range(1, 2_001)}
+    assert outcomes == {"issued", "throttled:token_requests"}
+    assert len(world.endpoint.requests) == 1 + TOKEN_REQUESTS_AT_ONCE
+    assert outcome(world, other) == "issued"
+    assert world.events.seen[-1]["cached"] is True
+    assert len(world.endpoint.requests) == 1 + TOKEN_REQUESTS_AT_ONCE
+
+
+def test_subsets_of_scopes_evict_no_other_clients_token(world: ExchangeWorld) -> None:
+    others = [world.client() for _ in range(20)]
+    for each in others:
+        assert outcome(world, each) == "issued"
+    greedy = world.client(scopes=SCOPES)
+    for number in range(1, 2 * TOKENS_OF_EACH):
+        assert outcome(world, greedy, scope=subset(number)) == "issued"
+        world.clock.advance(1 / TOKEN_REQUESTS_PER_SECOND)
+    before = len(world.endpoint.requests)
+    assert [outcome(world, each) for each in others] == ["issued"] * 20
+    assert len(world.endpoint.requests) == before
+
+
+def test_too_many_requests_are_a_429_that_says_when_and_logs_who() -> None:
+    api = TokenApi()
+    api.world.endpoint.failures["request_token"] = [TokenNotIssuedError()] * 99
+    for _ in range(TOKEN_REQUESTS_AT_ONCE):
+        assert api.basic().status == 503
+    answer = api.basic()
+    assert (answer.status, answer.error) == (429, "temporarily_unavailable")
+    assert answer.headers["Retry-After"] == "10"
+    assert answer.headers["Cache-Control"] == "no-store"
+    event = api.world.events.seen[-1]
+    assert event["outcome"] == "throttled:token_requests"
+    assert event["client_id"] == api.client.client_id
+    assert event["secret_id"] == api.client.secret_id
+
+
+def test_only_an_authenticated_client_learns_that_it_asked_too_often(world: ExchangeWorld) -> None:
+    issued, other = world.client(), world.client()
+    world.endpoint.failures["request_token"] = [TokenNotIssuedError()] * 99
+    for _ in range(TOKEN_REQUESTS_AT_ONCE + 1):
+        outcome(world, issued)
+    assert world.events.seen[-1]["outcome"] == "throttled:token_requests"
+    assert outcome(world, issued, secret=other.client_secret) == "invalid_client:wrong"
+
+
+def test_a_client_that_asks_too_often_keeps_its_cached_tokens(world: ExchangeWorld) -> None:
+    greedy = world.client(scopes=SCOPES)
+    assert outcome(world, greedy) == "issued"
+    world.clock.advance(LIFE - REFRESH_SECONDS + 1)
+    for number in range(1, 100):
+        outcome(world, greedy, scope=subset(number))
+    assert world.events.seen[-1]["outcome"] == "throttled:token_requests"
+    response = world.exchange.exchange(request(greedy))
+    assert response.expires_in == REFRESH_SECONDS - 1, "due for renewal, which has to wait"
+
+
+def test_an_outage_of_cognito_uses_no_allowance_up(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.failures["request_token"] = [TokenEndpointUnavailableError()]
+    for _ in range(2 * TOKEN_REQUESTS_AT_ONCE):
+        assert outcome(world, issued) == "token_endpoint"
+    world.clock.advance(2)
+    assert outcome(world, issued) == "issued"
