@@ -9,7 +9,7 @@ cannot name another client.
 
 After any error the token is made, without the claim.  Cognito waits for five
 seconds, so imports are few, waits are short, and the deployment key is read
-once.
+once, with a second attempt if the first one fails.
 
 CloudFormation deploys the copy in infra/region.yaml; `python -m trigger`
 regenerates it.
@@ -32,6 +32,8 @@ SOURCE = "TokenGeneration_ClientCredentials"
 VERSION = "3"
 
 KEY_BYTES = 32
+CONNECT_SECONDS, READ_SECONDS = 0.25, 0.5  # the first for each address of the name
+ATTEMPTS = 2  # of a cold trigger the first one may be slow
 RETRY_SECONDS = 5  # after a failure: an outage must not delay every token
 REREAD_SECONDS = 60  # after a wrong MAC: the key may have been replaced
 
@@ -51,8 +53,8 @@ def connected() -> Any:  # noqa: ANN401 - an AWS client
     from botocore.config import Config  # noqa: PLC0415
 
     timeouts = Config(
-        connect_timeout=0.25,
-        read_timeout=0.5,
+        connect_timeout=CONNECT_SECONDS,
+        read_timeout=READ_SECONDS,
         retries={"mode": "standard", "total_max_attempts": 1},
         proxies={},
     )
@@ -137,12 +139,16 @@ class Trigger:
         if 0 <= now - self._tried_at < at_least:
             return False
         self._tried_at = now
-        try:
-            self._key = key_of(self._fetch())
-        except Exception as err:  # noqa: BLE001 - its text might quote the key
-            self._log("no_key", error=type(err).__name__)
-            return False
-        return True
+        error = ""
+        for _ in range(ATTEMPTS):
+            try:
+                self._key = key_of(self._fetch())
+            except Exception as err:  # noqa: BLE001 - its text might quote the key
+                error = type(err).__name__
+            else:
+                return True
+        self._log("no_key", error=error)
+        return False
 
 
 handler = Trigger(fetch, time.time, log)

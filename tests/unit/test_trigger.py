@@ -22,7 +22,15 @@ from tests.fakes import FakeClock
 from tests.stages import PROJECT
 from trigger import index
 from trigger.__main__ import with_copy
-from trigger.index import CLAIM, REREAD_SECONDS, RETRY_SECONDS, Trigger
+from trigger.index import (
+    ATTEMPTS,
+    CLAIM,
+    CONNECT_SECONDS,
+    READ_SECONDS,
+    REREAD_SECONDS,
+    RETRY_SECONDS,
+    Trigger,
+)
 
 KEY = bytes(range(32))
 OTHER_KEY = bytes(range(1, 33))
@@ -238,7 +246,7 @@ def test_a_malformed_key_yields_no_claim(world: World, text: str) -> None:
 
 def test_no_log_line_has_a_secret_or_the_caller(world: World) -> None:
     quoting = ValueError(f"{KEY!r} {CLIENT} {APP_CLIENT}")
-    world.failures = [quoting]
+    world.failures = [quoting] * ATTEMPTS
     world.claim(event(told()))
     world.clock.advance(RETRY_SECONDS)
     world.claim(event(told(given=mac(key=OTHER_KEY))))
@@ -259,6 +267,17 @@ def test_the_key_is_read_once(world: World) -> None:
     assert world.fetched == 1
 
 
+def test_one_slow_read_of_a_cold_trigger_costs_no_claim(world: World) -> None:
+    world.failures = [TimeoutError()]
+    assert world.claim(event(told())) == CLIENT
+    assert world.lines == [], "no unstamped token is counted"
+
+
+def test_all_attempts_end_within_cognitos_limit() -> None:
+    addresses = 5  # of the endpoint's name, all dead but the last
+    assert ATTEMPTS * (addresses * CONNECT_SECONDS + READ_SECONDS) < 5
+
+
 def test_the_last_known_key_is_kept_through_an_outage(world: World) -> None:
     assert world.claim(event(told())) == CLIENT
     world.failures = [TimeoutError()] * 100
@@ -272,7 +291,7 @@ def test_an_outage_does_not_delay_every_token(world: World) -> None:
     world.failures = [TimeoutError()] * 100
     for _ in range(20):
         assert world.claim(event(told())) is None
-    assert world.fetched == 1
+    assert world.fetched == ATTEMPTS
     world.clock.advance(RETRY_SECONDS)
     world.failures = []
     assert world.claim(event(told())) == CLIENT
