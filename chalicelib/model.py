@@ -264,10 +264,12 @@ class AccessToken:
     An access token from Cognito, valid until *expires_at*.
 
     *value* is a `b64token` (RFC 6750 §2.1): it needs no escape in a header or in JSON.
+    *stamped* is false if it is known to lack the claim that names the surrogate.
     """
 
     value: str = field(repr=False)
     expires_at: int
+    stamped: bool = True
 
 
 @dataclass(frozen=True, slots=True)

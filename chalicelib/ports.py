@@ -372,7 +372,8 @@ class TokenEndpoint(Protocol):
         """
         Get a token for *app_client* with *scope* (space-separated).
 
-        *metadata* reaches the pool's pre token generation trigger.
+        *metadata* reaches the pool's pre token generation trigger, which stamps the token
+        with its `surrogate_client_id`.
 
         Raises:
             TokenEndpointUnavailableError: If there is no usable answer in time.

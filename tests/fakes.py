@@ -475,6 +475,7 @@ class FakeTokenEndpoint(Failing):
     refused: set[str] = field(default_factory=set)
     remaining: list[float] = field(default_factory=list)
     up: bool = True
+    stamps: bool = True
 
     def request_token(
         self, app_client: AppClient, scope: str, metadata: Mapping[str, str], deadline: Deadline
@@ -484,7 +485,8 @@ class FakeTokenEndpoint(Failing):
         self._called("request_token")
         if app_client.client_secret in self.refused:
             raise AppClientRefusedError("invalid_client")
-        return AccessToken(f"token-{len(self.requests)}", int(self.clock()) + self.life)
+        value, ends = f"token-{len(self.requests)}", int(self.clock()) + self.life
+        return AccessToken(value, ends, self.stamps)
 
     def reachable(self, deadline: Deadline) -> bool:
         self._called("reachable")

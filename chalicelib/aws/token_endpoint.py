@@ -7,6 +7,7 @@ its lifetime.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 from collections.abc import Mapping
@@ -33,6 +34,7 @@ _REFUSED = frozenset({400, 401})  # RFC 6749 §5.2
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 _B64TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")  # RFC 6750 §2.1
+_CLAIM = "surrogate_client_id"  # of the exchange's metadata, and of the trigger's stamp
 # Cognito's errors when the app client, its secret or its scope differs from the record.
 _REFUSALS = frozenset({"invalid_client", "unauthorized_client", "invalid_scope", "invalid_grant"})
 
@@ -63,7 +65,7 @@ class CognitoTokenEndpoint:
         asked_at = self._clock()
         status, answer = self._post(form, deadline)
         if status == _OK:
-            return _token(answer, asked_at)
+            return _token(answer, asked_at, metadata)
         refusal = _refusal(answer) if status in _REFUSED else None
         if refusal is not None:
             raise AppClientRefusedError(refusal)
@@ -118,7 +120,7 @@ def _refusal(answer: object) -> str | None:
     return error if isinstance(error, str) and error in _REFUSALS else None
 
 
-def _token(answer: object, asked_at: float) -> AccessToken:
+def _token(answer: object, asked_at: float, metadata: Mapping[str, str]) -> AccessToken:
     if isinstance(answer, dict):
         value, life = answer.get("access_token"), answer.get("expires_in")
         bearer = str(answer.get("token_type", "")).lower() == "bearer"
@@ -129,5 +131,19 @@ def _token(answer: object, asked_at: float) -> AccessToken:
             and life > 0
             and bearer
         ):
-            return AccessToken(value, int(asked_at) + life)
+            return AccessToken(value, int(asked_at) + life, _is_stamped(value, metadata))
     raise TokenEndpointUnavailableError("The token endpoint's answer is not a token.")
+
+
+def _is_stamped(token: str, metadata: Mapping[str, str]) -> bool:
+    """
+    Return whether *token* names the client of *metadata*.
+
+    Of a token that cannot be read nothing is known: it passes for stamped.
+    """
+    try:
+        payload = token.split(".")[1]
+        claims = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        return bool(claims.get(_CLAIM) == metadata.get(_CLAIM))
+    except (LookupError, ValueError, AttributeError, RecursionError):
+        return True

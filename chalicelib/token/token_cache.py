@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import Final
 
@@ -18,16 +18,26 @@ MARGIN_SECONDS: Final = 60
 REFRESH_SECONDS: Final = 300
 """A new token replaces a cached one whose remaining life is below this, or below half."""
 
+UNSTAMPED_SECONDS: Final = 30
+"""A new token replaces an unstamped one after this time, doubled each time in a row."""
+
+_MOST_DOUBLINGS = 12
+
 TOKENS_OF_EACH: Final = 100
 """Number of cached tokens of one client."""
 
 
 @dataclass(frozen=True, slots=True)
 class CachedToken:
-    """A token, and the time from which a new one is requested."""
+    """
+    A token, and the time from which a new one is requested.
+
+    *unstamped* counts the tokens without the client's name for this key in a row.
+    """
 
     token: AccessToken
     refresh_at: float
+    unstamped: int = 0
 
 
 class TokenCache:
@@ -37,6 +47,10 @@ class TokenCache:
     Only `Exchange` reads it, and only for a caller that was authenticated in the
     same request.  A client's new token evicts its own oldest one; another client's
     leaves only when the cache is full and the client has no other one.
+
+    Where tokens are stamped, a token without its client's name is replaced early.
+    Nothing configures whether they are: until the first stamped one, a process tries
+    a few times in all, and then takes the pool for one without a trigger.
     """
 
     def __init__(
@@ -54,6 +68,8 @@ class TokenCache:
         # The client with the newest token is the last one, and so is its newest token.
         self._clients: OrderedDict[ClientId, dict[TokenKey, CachedToken]] = OrderedDict()
         self._count = 0
+        self._stamps = False
+        self._unstamped_before = 0
 
     def get(self, key: TokenKey) -> CachedToken | None:
         """Return the token of *key* if its remaining life exceeds the margin."""
@@ -65,14 +81,37 @@ class TokenCache:
     def put(self, key: TokenKey, token: AccessToken) -> None:
         """Keep *token*."""
         client_id = key[0]
-        early = min(REFRESH_SECONDS, (token.expires_at - self._clock()) / 2)
         with self._lock:
             tokens = self._clients.setdefault(client_id, {})
             self._clients.move_to_end(client_id)
             self._count += key not in tokens
-            tokens.pop(key, None)
-            tokens[key] = CachedToken(token, token.expires_at - early)
+            tokens[key] = self._cached(token, tokens.pop(key, None))
             self._evict(client_id)
+
+    def _cached(self, token: AccessToken, previous: CachedToken | None) -> CachedToken:
+        now = self._clock()
+        early = min(REFRESH_SECONDS, (token.expires_at - now) / 2)
+        refresh_at = token.expires_at - early
+        if token.stamped:
+            self._learn_stamps(now)
+            return CachedToken(token, refresh_at)
+        in_a_row = 1 + (previous.unstamped if previous else 0)
+        if not self._stamps:
+            self._unstamped_before += 1
+        doublings = (in_a_row if self._stamps else self._unstamped_before) - 1
+        soon = now + UNSTAMPED_SECONDS * 2 ** min(doublings, _MOST_DOUBLINGS)
+        return CachedToken(token, min(refresh_at, soon), in_a_row)
+
+    def _learn_stamps(self, now: float) -> None:
+        """At the first stamped token, have those without a name replaced soon."""
+        if self._stamps:
+            return
+        self._stamps = True
+        for tokens in self._clients.values():
+            for key, cached in tokens.items():
+                if not cached.token.stamped:
+                    soon = min(cached.refresh_at, now + UNSTAMPED_SECONDS)
+                    tokens[key] = replace(cached, refresh_at=soon, unstamped=0)
 
     def _evict(self, client_id: ClientId) -> None:
         """Drop expired tokens, then *client_id*'s own, then those of the others, oldest first."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import gzip
 import json
 import time
@@ -127,6 +128,37 @@ def test_a_token_lifetime_counts_from_the_request(
 ) -> None:
     server.choose = always(answer(200, GOOD))
     assert ask(endpoint) == AccessToken(TOKEN, 1_800_003_600)
+
+
+def jwt(payload: object) -> str:
+    """Return an unsigned JWT of *payload*."""
+    encoded = base64.urlsafe_b64encode(json.dumps(payload).encode()).decode().rstrip("=")
+    return f"eyJhbGciOiJub25lIn0.{encoded}.c2lnbmF0dXJl"
+
+
+@pytest.mark.parametrize(
+    ("token", "stamped"),
+    [
+        (jwt({"surrogate_client_id": "sgc_a"}), True),
+        (jwt({"surrogate_client_id": "sgc_b"}), False),
+        (jwt({"surrogate_client_id": None}), False),
+        (jwt({"client_id": "app"}), False),
+        (jwt({}), False),
+        (jwt([]), True),
+        (jwt("text"), True),
+        ("opaque", True),
+        ("a.bm8.b", True),
+        ("a..b", True),
+        pytest.param(f"a.{'W' * 60_000}.b", True, id="long"),
+    ],
+)
+def test_a_token_is_stamped_unless_it_is_seen_to_lack_the_name(
+    server: Loopback, endpoint: CognitoTokenEndpoint, token: str, *, stamped: bool
+) -> None:
+    server.choose = always(answer(200, GOOD | {"access_token": token}))
+    named = {"surrogate_client_id": "sgc_a", "surrogate_mac": "aa"}
+    found = endpoint.request_token(app_client(), "demo/read", named, AMPLE)
+    assert (found.value, found.stamped) == (token, stamped)
 
 
 @pytest.mark.parametrize("token_type", ["Bearer", "bearer", "BEARER"])

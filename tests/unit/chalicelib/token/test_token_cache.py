@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib.errors import TokenEndpointUnavailableError, TokenNotIssuedError
-from chalicelib.model import AccessToken, ClientId, SecretId, VersionId
+from chalicelib.model import AccessToken, ClientId, IssuedCredentials, SecretId, VersionId
 from chalicelib.token.allowances import TOKEN_REQUESTS_AT_ONCE, TOKEN_REQUESTS_PER_SECOND
 from chalicelib.token.request_memo import TokenKey
 from chalicelib.token.token_cache import (
     MARGIN_SECONDS,
     REFRESH_SECONDS,
     TOKENS_OF_EACH,
+    UNSTAMPED_SECONDS,
     TokenCache,
 )
 from tests.fakes import FakeClock
@@ -201,3 +202,86 @@ def test_an_outage_of_cognito_uses_no_allowance_up(world: ExchangeWorld) -> None
         assert outcome(world, issued) == "token_endpoint"
     world.clock.advance(2)
     assert outcome(world, issued) == "issued"
+
+
+# Tokens without their client's name
+
+
+def requests_of_an_hour(world: ExchangeWorld, issued: IssuedCredentials) -> int:
+    """Ask every ten seconds for 55 minutes; return the number of requests to Cognito."""
+    before = len(world.endpoint.requests)
+    for _ in range(330):
+        assert outcome(world, issued) == "issued"
+        world.clock.advance(10)
+    return len(world.endpoint.requests) - before
+
+
+@pytest.mark.parametrize("cold", [True, False])
+def test_an_unstamped_token_is_replaced_after_half_a_minute(
+    world: ExchangeWorld, *, cold: bool
+) -> None:
+    """One slow read of a cold trigger must not cost the client its name for an hour."""
+    issued = world.client()
+    if not cold:
+        assert outcome(world, world.client()) == "issued"
+    world.endpoint.stamps = False
+    unnamed = world.exchange.exchange(request(issued)).access_token
+    world.endpoint.stamps = True
+    world.clock.advance(UNSTAMPED_SECONDS)
+    assert world.exchange.exchange(request(issued)).access_token == unnamed
+    world.clock.advance(1)
+    named = world.exchange.exchange(request(issued)).access_token
+    assert named != unnamed
+    world.clock.advance(LIFE - REFRESH_SECONDS)
+    assert world.exchange.exchange(request(issued)).access_token == named
+
+
+def test_a_repeated_request_gets_no_unstamped_token_after_half_a_minute() -> None:
+    api = TokenApi()
+    api.world.endpoint.stamps = False
+    first = api.basic().json["access_token"]
+    assert api.basic().json["access_token"] == first
+    api.world.endpoint.stamps = True
+    api.world.clock.advance(UNSTAMPED_SECONDS + 1)
+    assert api.basic().json["access_token"] != first
+
+
+def test_an_unstamped_token_serves_while_cognito_does_not_answer(world: ExchangeWorld) -> None:
+    issued = world.client()
+    world.endpoint.stamps = False
+    unnamed = world.exchange.exchange(request(issued)).access_token
+    world.clock.advance(UNSTAMPED_SECONDS + 1)
+    world.endpoint.failures["request_token"] = [TokenEndpointUnavailableError()]
+    assert world.exchange.exchange(request(issued)).access_token == unnamed
+
+
+def test_a_pool_without_a_trigger_costs_a_few_requests_per_process(world: ExchangeWorld) -> None:
+    world.endpoint.stamps = False
+    clients = [world.client() for _ in range(4)]
+    found = [requests_of_an_hour(world, issued) for issued in clients]
+    assert sum(found) <= len(clients) + 7
+    assert found[1:] == [1, 1, 1], "the first one found out"
+
+
+def test_a_long_outage_of_the_key_costs_a_few_requests_for_each_token(
+    world: ExchangeWorld,
+) -> None:
+    assert outcome(world, world.client()) == "issued"
+    world.endpoint.stamps = False
+    for issued in (world.client(), world.client()):
+        assert requests_of_an_hour(world, issued) <= 8
+
+
+def test_the_first_stamped_token_has_all_others_replaced(world: ExchangeWorld) -> None:
+    world.endpoint.stamps = False
+    clients = [world.client() for _ in range(20)]
+    unnamed = [world.exchange.exchange(request(each)).access_token for each in clients]
+    world.endpoint.stamps = True
+    assert outcome(world, world.client()) == "issued"
+    world.clock.advance(UNSTAMPED_SECONDS + 1)
+    named = [world.exchange.exchange(request(each)).access_token for each in clients]
+    assert not set(named) & set(unnamed)
+    before = len(world.endpoint.requests)
+    world.clock.advance(LIFE - REFRESH_SECONDS - 1)
+    assert all(outcome(world, each) == "issued" for each in clients)
+    assert len(world.endpoint.requests) == before
