@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -48,6 +51,66 @@ def test_after_a_rotation_both_secrets_work_in_both_regions_until_one_is_retired
     surrogatectl("retire", old.client_id, old.enrolled["secret_id"], "--yes", "--force")
     assert eventually(lambda: post_token(cloud.endpoints["primary"], old.pair).status_code == 401)
     assert post_token(cloud.endpoints["primary"], new).status_code == 200
+
+
+def _at_once(cloud: Cloud, pair: tuple[str, str], **form: str) -> set[int]:
+    """Return the statuses of twenty requests in the Region that writes, four at a time."""
+    ask = partial(post_token, cloud.endpoints["primary"], pair, **form)
+    with ThreadPoolExecutor(4) as pool:
+        return {answer.result().status_code for answer in [pool.submit(ask) for _ in range(20)]}
+
+
+def test_a_rotated_secret_is_good_at_once(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    pair = credential.pair
+    for _ in range(4):
+        assert _at_once(cloud, pair) == {200}, "every process has the record"
+        rotated = surrogatectl("rotate", credential.client_id, "--overlap-days=0", "--yes")
+        pair = credential.client_id, rotated["client_secret"]
+    assert _at_once(cloud, pair) == {200}
+
+
+def test_a_widened_scope_is_granted_at_once(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll(scope="demo/read")
+    assert _at_once(cloud, credential.pair) == {200}
+    narrow = post_token(cloud.endpoints["primary"], credential.pair, scope="demo/write")
+    assert (narrow.status_code, narrow.json()["error"]) == (400, "invalid_scope")
+    surrogatectl("update", credential.client_id, "--scope=demo/read demo/write")
+    assert _at_once(cloud, credential.pair, scope="demo/write") == {200}
+
+
+def test_a_client_that_is_enabled_or_allowed_is_good_at_once(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    for bad, good in (("disable", "enable"), ("deny", "allow")):
+        surrogatectl(bad, credential.client_id)
+        assert eventually(
+            lambda: post_token(cloud.endpoints["primary"], credential.pair).status_code == 401
+        )
+        surrogatectl(good, credential.client_id)
+        assert _at_once(cloud, credential.pair) == {200}
+
+
+def test_an_exchange_just_after_a_deletion_is_refused_and_no_drift(
+    cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
+) -> None:
+    credential = enroll()
+    assert _at_once(cloud, credential.pair, scope="demo/read") == {200}
+    surrogatectl("delete", credential.client_id, "--yes", "--recovery-days=7")
+    answers = [
+        post_token(cloud.endpoints["primary"], credential.pair, scope="demo/write")
+        for _ in range(4)
+    ]
+    assert [answer.status_code for answer in answers] == [401] * 4
+    outcomes = {
+        line["outcome"] for line in _lines(cloud, credential) if line["event"] == "exchange"
+    }
+    assert outcomes <= {"issued", "invalid_client:disabled", "invalid_client:unknown"}
 
 
 def test_an_unused_secret_is_retired_without_force(
@@ -281,12 +344,7 @@ def test_every_admin_action_leaves_an_audit_line(
     credential = enroll()
     rotated = surrogatectl("rotate", credential.client_id, f"--secret-file={scratch / 'secret'}")
     surrogatectl.run("retire", credential.client_id, "aaaaaaaa", "--yes")
-    logs = cloud.client("logs", "primary", "root")
-    events = logs.filter_log_events(
-        logGroupName="/aws/lambda/surrogate-credentials-primary",
-        filterPattern=f'"{credential.client_id}"',
-    )["events"]
-    lines = [json.loads(event["message"]) for event in events if event["message"][0] == "{"]
+    lines = _lines(cloud, credential)
     audit = [
         (line["action"], line["secret_id"], line["outcome"])
         for line in lines
@@ -309,6 +367,15 @@ def test_commands_outside_the_admin_api_write_their_audit_line_to_the_operators_
     (line,) = [json.loads(each) for each in path.read_text().splitlines()]
     assert (line["event"], line["action"], line["outcome"]) == ("admin", "init", "done")
     assert line["caller"].endswith(":user/operator")
+
+
+def _lines(cloud: Cloud, credential: Credential) -> list[dict[str, Any]]:
+    """Return the lines about a client in the primary function's log."""
+    events = cloud.client("logs", "primary", "root").filter_log_events(
+        logGroupName="/aws/lambda/surrogate-credentials-primary",
+        filterPattern=f'"{credential.client_id}"',
+    )["events"]
+    return [json.loads(event["message"]) for event in events if event["message"][0] == "{"]
 
 
 def _stored(cloud: Cloud, credential: Credential) -> dict[str, dict[str, dict[str, str]]]:
