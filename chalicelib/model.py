@@ -222,6 +222,22 @@ class CognitoSecret:
 
 
 @dataclass(frozen=True, slots=True)
+class Lease:
+    """
+    The lease of a failover or failback: one run at a time steers the Regions.
+
+    *holder* is the operator, *run_id* random.  After *until* the lease has ended, and was
+    not given back.
+    """
+
+    command: str
+    holder: str
+    since: int
+    until: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class RegionState:
     """
     State of one Region; it is not replicated.
@@ -230,6 +246,7 @@ class RegionState:
     writes with a higher *epoch* (see `outranks`).  *took_over*: this Region has
     taken the traffic (`/health/takeover`).  *allowed*: clients whose denial was
     removed here while this Region stood alone; failback removes it in the other one.
+    *lease*: the run that steers the Regions; in the secondary Region's state only.
     """
 
     writer: bool
@@ -237,6 +254,7 @@ class RegionState:
     denied: frozenset[ClientId] = frozenset()
     epoch: int = 0
     allowed: frozenset[ClientId] = frozenset()
+    lease: Lease | None = None
 
 
 @dataclass(frozen=True, slots=True)

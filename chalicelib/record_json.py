@@ -22,6 +22,7 @@ from chalicelib.model import (
     ClientRecord,
     Deletion,
     EnrollmentRequestMark,
+    Lease,
     Origin,
     Pending,
     RegionState,
@@ -114,6 +115,7 @@ def state_to_json(state: RegionState) -> str:
             "denied": sorted(state.denied),
             "epoch": state.epoch,
             "allowed": sorted(state.allowed),
+            "lease": state.lease and _lease_to_json(state.lease),
         }
     )
 
@@ -256,6 +258,29 @@ def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
         # Versions before failback stored neither of these.
         epoch=_whole(content.get("epoch", 0)),
         allowed=_client_ids(content.get("allowed", [])),
+        lease=_lease(content.get("lease")),
+    )
+
+
+def _lease_to_json(lease: Lease) -> dict[str, Any]:
+    return {
+        "command": lease.command,
+        "holder": lease.holder,
+        "since": lease.since,
+        "until": lease.until,
+        "run_id": lease.run_id,
+    }
+
+
+def _lease(content: Any) -> Lease | None:  # noqa: ANN401 - JSON
+    if content is None:
+        return None
+    return Lease(
+        command=_text(content["command"]),
+        holder=_text(content["holder"]),
+        since=_whole(content["since"]),
+        until=_whole(content["until"]),
+        run_id=_text(content["run_id"]),
     )
 
 

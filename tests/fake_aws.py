@@ -81,25 +81,37 @@ def _at(wanted: int, happen: Callable[[CarryOut], Any]) -> Accident:
     return accident
 
 
-def crash_before(number: int) -> Accident:
-    def happen(carry_out: CarryOut) -> NoReturn:
-        raise Crash
+def crash_before(wanted: int) -> Accident:
+    """End the process before a call: it makes no further one either, to clear up."""
 
-    return _at(number, happen)
+    def accident(number: int, call: Call, carry_out: CarryOut) -> Any:
+        if number >= wanted:
+            raise Crash
+        return carry_out()
+
+    return accident
 
 
-def crash_after(number: int) -> Accident:
-    def happen(carry_out: CarryOut) -> NoReturn:
-        carry_out()
-        raise Crash
+def crash_after(wanted: int) -> Accident:
+    def accident(number: int, call: Call, carry_out: CarryOut) -> Any:
+        answer = crash_before(wanted + 1)(number, call, carry_out)
+        if number == wanted:
+            raise Crash
+        return answer
 
-    return _at(number, happen)
+    return accident
 
 
 def crash_after_first(operation: str) -> Accident:
+    ended = False
+
     def accident(number: int, call: Call, carry_out: CarryOut) -> Any:
+        nonlocal ended
+        if ended:
+            raise Crash
         answer = carry_out()
-        if call.operation == operation:
+        ended = call.operation == operation
+        if ended:
             raise Crash
         return answer
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 from chalicelib import record_json
 from chalicelib.model import ClientId, IssuedCredentials, RegionState
 from chalicelib.timing import RateLimiter
@@ -12,6 +14,7 @@ from surrogatectl.regions.failback_pass import ClientDirectory, ClientPasses
 from surrogatectl.regions.failback_plan import Choices
 from surrogatectl.regions.failover import Failover, ReplicaCheck
 from surrogatectl.regions.failover import Outcome as TakenOver
+from surrogatectl.regions.lease import RunLease
 from surrogatectl.regions.parts import (
     LISTS_PER_SECOND,
     LOOKS_PER_SECOND,
@@ -21,7 +24,7 @@ from surrogatectl.regions.parts import (
 from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.state import Name, Side
 from tests.aws_worlds import PREFIX, AwsWorld, Operators
-from tests.worlds import EAST, WEST
+from tests.worlds import CALLER, EAST, WEST
 
 URL = "https://auth.example.com"
 FAST = 1_000_000.0
@@ -44,6 +47,7 @@ class Rescue:
         self.paced = paced
         self.canary = canary
         self.told: list[str] = []
+        self.run_id = str(uuid4())
         self.primary, self.secondary = Operators(world, EAST), Operators(world, WEST)
         clock = world.clock
         self.sides = (
@@ -73,13 +77,24 @@ class Rescue:
     def replicas(self) -> ReplicaCheck:
         primary, secondary = self.primary.admin.records, self.secondary.admin.records
         return ReplicaCheck(
-            primary, secondary, self._pace(READS_PER_SECOND), self.world.clock.advance
+            (EAST, WEST),
+            primary,
+            secondary,
+            self._pace(READS_PER_SECOND),
+            self.world.clock.advance,
         )
 
-    def failover(self, *, force: bool = False) -> TakenOver:
+    def lease(self, command: str) -> RunLease:
         clock = self.world.clock
-        command = Failover(
+        return RunLease(
+            self.sides[1], command, lambda: CALLER, self.run_id, clock, self.told.append
+        )
+
+    def failing_over(self) -> Failover:
+        clock = self.world.clock
+        return Failover(
             *self.sides,
+            self.lease("failover"),
             self.name,
             self.try_canary,
             self.replicas().run,
@@ -88,10 +103,12 @@ class Rescue:
             self.told.append,
             30,
         )
-        return command.fail_over(force=force, timeout=60)
+
+    def failover(self, *, force: bool = False, take_over: bool = False) -> TakenOver:
+        return self.failing_over().fail_over(force=force, timeout=60, take_over=take_over)
 
     def failing_back(self) -> Failback:
-        clock = self.world.clock
+        clock, lease = self.world.clock, self.lease("failback")
         second = self.secondary
         actions = FailbackActions(
             self.records[EAST],
@@ -114,9 +131,11 @@ class Rescue:
             self._pace(READS_PER_SECOND),
             self._pace(LOOKS_PER_SECOND),
             self._pace(WRITES_PER_SECOND),
+            lease.confirm,
         )
         return Failback(
             *self.sides,
+            lease,
             self.name,
             self.try_canary,
             clients,
@@ -126,9 +145,11 @@ class Rescue:
             self.told.append,
         )
 
-    def failback(self, choices: Choices = NO_CHOICE, *, force: bool = False) -> Outcome:
+    def failback(
+        self, choices: Choices = NO_CHOICE, *, force: bool = False, take_over: bool = False
+    ) -> Outcome:
         return self.failing_back().fail_back(
-            choices, Timeouts(settle=30, ttl=120, name=60), force=force
+            choices, Timeouts(settle=30, ttl=120, name=60), force=force, take_over=take_over
         )
 
 

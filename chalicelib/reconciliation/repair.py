@@ -121,16 +121,20 @@ class Reconciler:
         """
         Make sure that this Region is the writer, and the only one with the writer flag.
 
-        If the other one does not answer, this Region's own state decides.
+        A failover or failback under way has both Regions for itself; the secondary Region's
+        state has its lease.  If the other Region does not answer, this one's own state decides.
         """
         self._repository.require_writer()
-        if self._repository.secondary:
-            return  # after an outage, the other one may still have its writer flag
+        secondary = self._repository.secondary
         try:
-            both = self.survey.other_state.read().value.writer
+            state = (self._repository.state if secondary else self.survey.other_state).read().value
         except ServiceError:
             return
-        if both:
+        if state.lease is not None and self._repository.clock() < state.lease.until:
+            told = f"A {state.lease.command} of {state.lease.holder} is under way."
+            raise _LeftAloneError(told)
+        # After an outage, the primary Region may still have its writer flag.
+        if state.writer and not secondary:
             raise _LeftAloneError("Both Regions claim to write. Correct that first.")
 
     def _require_both_regions_records(self) -> None:

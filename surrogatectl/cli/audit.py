@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -123,6 +124,14 @@ def _credentials() -> Credentials | None:
     return boto3.Session().get_credentials()
 
 
+def operator(region: RegionSettings, connected: Connect = connect) -> str:
+    """Return the operator's ARN; user and host if STS in *region* does not answer."""
+    try:
+        return _arn(region, connected)
+    except NoAnswerError:
+        return f"{os.environ.get('USER', 'unknown')}@{socket.gethostname()}"
+
+
 def caller(
     region: RegionSettings,
     connected: Connect = connect,
@@ -130,7 +139,11 @@ def caller(
 ) -> str:
     """Return the ARN of the AWS credentials' owner; the access key ID if STS does not answer."""
     try:
-        return str(call_aws(connected("sts", region).get_caller_identity)["Arn"])
+        return _arn(region, connected)
     except NoAnswerError:
         found = credentials()
         return f"access key {found.access_key}" if found else "unknown"
+
+
+def _arn(region: RegionSettings, connected: Connect) -> str:
+    return str(call_aws(connected("sts", region).get_caller_identity)["Arn"])

@@ -26,6 +26,7 @@ from surrogatectl.cli.admin_client import (
     NoAnswerFromApiError,
 )
 from surrogatectl.cli.configuration import ROLES, ConfigurationError, Deployment, find_deployment
+from surrogatectl.cli.signals import Interrupted, interruptible
 
 _CONFLICTS = frozenset({409, 412})
 _UNAVAILABLE = frozenset({0, 429, 503, 504})
@@ -72,9 +73,14 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:  # noqa: ANN401 - whatever a command returns
         """Run the command that *ctx* names."""
         try:
-            return super().invoke(ctx)
+            with interruptible():
+                return super().invoke(ctx)
         except click.UsageError:
             raise
+        except Interrupted as err:
+            stopped = Unavailable(f"{err} What was done stays. Repeat the command to go on.")
+            _print_failure(ctx, stopped)
+            raise stopped from None
         except click.Abort:
             _print_failure(ctx, Failure("Not confirmed. Scripts need --yes."))
             raise

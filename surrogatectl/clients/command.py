@@ -28,6 +28,7 @@ from surrogatectl.cli.common import (
     secret_id_argument,
     yes_option,
 )
+from surrogatectl.cli.signals import Interrupted
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 _DAY = 86_400
@@ -72,6 +73,9 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
             repeat = f"To repeat this request: --idempotency-key {key}"
             problem = unavailable.document | {"idempotency_key": key}
             raise Unavailable(f"{unavailable.message}\n{repeat}", problem) from None
+        except Interrupted as err:
+            # The client may be made, and nobody has its secret.
+            raise Unavailable(f"{err} To repeat this request: --idempotency-key {key}") from None
         if file:
             print(answer.pop("client_secret"), file=file)
     _show_secret(f"Enrolled: {answer['client_name']}", answer, secret_file, output_format)

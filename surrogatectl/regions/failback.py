@@ -22,11 +22,13 @@ from chalicelib.errors import ServiceError
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
 from chalicelib.timing import polling, retrying
+from surrogatectl.cli.signals import shielded
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.failback_pass import ClientPasses
 from surrogatectl.regions.failback_plan import Choices
 from surrogatectl.regions.failback_summary import Left, Split, Summary, sum_counts
 from surrogatectl.regions.failover import Check
+from surrogatectl.regions.lease import LeaseLostError, RunLease
 from surrogatectl.regions.state import (
     LOST_WRITE,
     WRITE_PAUSES,
@@ -86,6 +88,7 @@ class Failback:
 
     primary: Side
     secondary: Side
+    lease: RunLease
     name: Name
     try_canary: TryCanary
     clients: ClientPasses
@@ -94,21 +97,35 @@ class Failback:
     pause: Pause
     announce: Announce
 
-    def fail_back(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
+    def fail_back(
+        self, choices: Choices, timeouts: Timeouts, *, force: bool, take_over: bool = False
+    ) -> Outcome:
         """
         Fail back; with *force*, despite the canary and without clients that cannot be brought back.
+
+        With *take_over*, a run that did not give its lease back counts as ended.
 
         Raises:
             SplitsError: If people have to choose first; the secondary Region writes.
             NotAllowedError, NoAnswerError: If it cannot go on; repeat it.
             ServiceError: Likewise.
         """
-        steps = Steps(self.clock, self.announce)
+        self._read_both()
+        with self.lease.held(take_over=take_over):
+            return self._fail_back(choices, timeouts, force=force)
+
+    def _read_both(self) -> tuple[RegionState, RegionState]:
+        """Return the primary Region's state and the secondary one's, before anything is changed."""
         secondary = self.secondary.read_state("Nothing was changed. Repeat this when it answers.")
         primary = self.primary.read_state(
             f"Nothing was changed: {self.secondary.region} goes on as before. Repeat this when "
             f"{self.primary.region} is well."
         )
+        return primary, secondary
+
+    def _fail_back(self, choices: Choices, timeouts: Timeouts, *, force: bool) -> Outcome:
+        steps = Steps(self.clock, self.announce)
+        primary, secondary = self._read_both()
         already = writes(primary, secondary) == "primary"
         if already and (secondary.took_over or secondary.writer):
             raise NotAllowedError(
@@ -128,7 +145,7 @@ class Failback:
     def _prepare(self, choices: Choices, steps: Steps, *, force: bool) -> dict[str, int]:
         """Bring over all records that can be, and try the primary; return the counts."""
         epoch = self.secondary.read_state().epoch
-        self.primary.update_state(fenced(epoch))
+        self.lease.update_state(self.primary, fenced(epoch))
         steps.record("primary_fenced", f"{self.primary.region}: writes nothing")
         summary = self.clients.bring_all_back(choices, "bringing records back")
         steps.record("prepared", f"records brought back: {summary}")
@@ -176,14 +193,15 @@ class Failback:
         self, choices: Choices, timeouts: Timeouts, steps: Steps, *, force: bool
     ) -> dict[str, int]:
         """Fence both Regions, bring over the rest, and move the traffic; return the counts."""
-        epoch = 1 + max(self.primary.read_state().epoch, self.secondary.read_state().epoch)
-        for side in (self.secondary, self.primary):
-            side.update_state(fenced(epoch))
-        steps.record("fenced", "both Regions: nobody writes")
-        if timeouts.settle:
-            self.pause(timeouts.settle)
-            steps.record("settled", "calls that were under way have ended")
         try:
+            epoch = 1 + max(self.primary.read_state().epoch, self.secondary.read_state().epoch)
+            for side in (self.secondary, self.primary):
+                self.lease.update_state(side, fenced(epoch))
+            steps.record("fenced", "both Regions: nobody writes")
+            if timeouts.settle:
+                self.lease.confirm(timeouts.settle)
+                self.pause(timeouts.settle)
+                steps.record("settled", "calls that were under way have ended")
             self._merge_denials()
             steps.record("denials", "denials brought together")
             summary = self.clients.bring_all_back(choices, "bringing back what changed meanwhile")
@@ -191,23 +209,29 @@ class Failback:
             self._require_all(summary, "", force=force)
             self._try_out(force=force)
             steps.record("verified", f"{self.primary.region}: serves the canary's token")
-        except (RegionStateError, ServiceError):
-            self._give_up()
+            self._release()
+        except LeaseLostError:
             raise
-        self._release()
+        except BaseException:
+            with shielded():
+                self._give_up()
+            raise
         return summary.counts
 
     def _give_up(self) -> None:
         """Let the secondary Region write again, unless the traffic has moved already."""
-        if self.secondary.read_state().took_over:
-            self._resume()
-            self.announce(f"{self.secondary.region}: writes again")
+        try:
+            if self.secondary.read_state().took_over:
+                self._resume()
+                self.announce(f"{self.secondary.region}: writes again")
+        except RegionStateError:
+            return  # the caller says which Region writes now
 
     def _resume(self) -> None:
         """Let the secondary Region write again; the primary one is fenced, and may be lost."""
         primary = self.primary.try_read()
         epoch = 1 + max(self.secondary.read_state().epoch, primary.epoch if primary else 0)
-        self.secondary.update_state(writing(epoch))
+        self.lease.update_state(self.secondary, writing(epoch))
 
     def _merge_denials(self) -> None:
         """Have the primary Region deny whom the secondary one denies, and allow whom it allowed."""
@@ -218,13 +242,14 @@ class Failback:
                 f"Together the Regions deny more clients than one can: {self.primary.region} "
                 "would be full. Allow those that were disabled or deleted since, and repeat."
             )
-        self.primary.update_state(partial(_merged, secondary))
+        self.lease.update_state(self.primary, partial(_merged, secondary))
 
     def _release(self) -> None:
         """Let go of the traffic, in the very state whose denials the primary Region has."""
 
         def attempt() -> None:
             found = self.secondary.state.read()
+            self.lease.own(found.value)
             if found.value.writer:
                 raise NotAllowedError(
                     f"{self.secondary.region} writes again: another failback was given up "
@@ -249,14 +274,16 @@ class Failback:
     def _take_over(self, timeouts: Timeouts, steps: Steps) -> None:
         """Have the name answer from the primary Region, and that write."""
         steps.record("traffic", f"{self.secondary.region}: lets go of the traffic")
+        self.lease.confirm(timeouts.name)
         self.name.await_region(self.primary.region, timeouts.name)
         steps.record("name_follows", f"{self.name.url}: answers from {self.primary.region}")
         if timeouts.ttl:
+            self.lease.confirm(timeouts.ttl)
             self.pause(timeouts.ttl)
             steps.record("ttl", "resolvers have forgotten the old answer")
         epoch = max(self.primary.read_state().epoch, self.secondary.read_state().epoch)
-        self.secondary.update_state(fenced(epoch))
-        self.primary.update_state(writing(epoch))
+        self.lease.update_state(self.secondary, fenced(epoch))
+        self.lease.update_state(self.primary, writing(epoch))
         steps.record("writer", f"{self.primary.region}: writes")
 
     def _replicate(
@@ -277,15 +304,23 @@ class Failback:
 
     # The way out
 
-    def abort(self) -> bool:
+    def abort(self, *, take_over: bool = False) -> bool:
         """
         Let the secondary Region write again; return whether there was anything to do.
 
+        With *take_over*, a run that did not give its lease back counts as ended.
+
         Raises:
-            NotAllowedError: If the traffic has moved already.
+            NotAllowedError: If the traffic has moved already, or another run is under way.
             NoAnswerError: If a state cannot be read or written.
         """
-        secondary, primary = self.secondary.read_state(), self.primary.read_state()
+        self.secondary.read_state("Nothing was changed. Repeat this when it answers.")
+        with self.lease.held(take_over=take_over):
+            return self._abort()
+
+    def _abort(self) -> bool:
+        # The primary Region may be ill again: that is a reason to give up.
+        primary, secondary = self.primary.try_read(), self.secondary.read_state()
         if writes(primary, secondary) is not None:
             return False
         if not secondary.took_over:

@@ -27,6 +27,7 @@ from surrogatectl.regions.failover_command import (
     region_failures,
     settle_option,
     simple_record_option,
+    take_over_option,
     timeout_option,
 )
 from surrogatectl.regions.parts import RegionsParts
@@ -71,6 +72,7 @@ class _KeepChoice(click.ParamType[tuple[ClientId, Keep]]):
     is_flag=True,
     help="Go on without the canary, and without clients that cannot be brought back.",
 )
+@take_over_option
 @click.option(
     "--ttl",
     type=click.FloatRange(0),
@@ -88,6 +90,7 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     keep_all: str | None,
     abort: bool,  # noqa: FBT001 - click
     force: bool,  # noqa: FBT001 - click
+    take_over: bool,  # noqa: FBT001 - click
     ttl: float,
     timeout: int,
     settle: float,
@@ -102,20 +105,25 @@ def failback(  # noqa: PLR0913, PLR0917 - one argument per option
     It never overwrites a client that was written in both Regions: it shows the client and stops
     until you choose a record.
 
-    Exit code 3: choose a record, or mend something; 4: something does not answer.
+    Exit code 3: choose a record, mend something, or another run is under way; 4: something does
+    not answer, or a signal ended the command.
     Repeating the command is safe: it goes on where it stopped.
     """
     parts = RegionsParts(deployment(), simple_record)
     audited = audited_run(audit_file, "failback", parts.settings.primary)
-    with audited, _progress(output_format) as report, region_failures():
+    failures = region_failures(parts.sides, "surrogatectl failback")
+    with audited, _progress(output_format) as report, failures:
         parts.require_record()
         command = parts.failback(announce(output_format), report)
         if abort:
-            _abort(parts.settings.secondary.name, output_format, done=command.abort())
+            done = command.abort(take_over=take_over)
+            _abort(parts.settings.secondary.name, output_format, done=done)
             return
         choices = Choices(dict(kept), Keep(keep_all) if keep_all else None)
         try:
-            outcome = command.fail_back(choices, Timeouts(settle, ttl, timeout), force=force)
+            outcome = command.fail_back(
+                choices, Timeouts(settle, ttl, timeout), force=force, take_over=take_over
+            )
         except SplitsError as err:
             _print_splits(err.splits, output_format)
             raise

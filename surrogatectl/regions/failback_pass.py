@@ -18,6 +18,8 @@ from surrogatectl.regions.failback_summary import Left, Summary, split_of
 from surrogatectl.regions.state import client_id_pages, in_batches
 
 _CONCURRENT: Final = "Somebody else writes it at this moment."
+# Replication mostly takes seconds.
+_ON_ITS_WAY_SECONDS: Final = 5.0
 
 Progress = Callable[[str, int, int], object]
 """Takes the work in hand, the number of clients it is done for, and the number of all."""
@@ -54,7 +56,11 @@ class ClientPasses:
     Passes over all clients of *regions*, the primary one first.
 
     *reads*, *looks* and *writes* pace the calls for a batch, for a client, and for its changes.
+    *may_write* is called before each change, and raises an error if this run has to stop.
     Every method raises `ServiceError` if a Region does not answer.
+
+    A client that seems to be written in both Regions is read once more at the end of a pass: its
+    record may have been on its way, or changed between two reads.
     """
 
     regions: tuple[str, str]
@@ -63,6 +69,7 @@ class ClientPasses:
     reads: RateLimiter
     looks: RateLimiter
     writes: RateLimiter
+    may_write: Callable[[], object]
     progress: Progress = field(default=lambda _what, _done, _all: None)
 
     def bring_all_back(self, choices: Choices, what: str) -> Summary:
@@ -73,6 +80,8 @@ class ClientPasses:
             self.bring_back(batch, choices, summary)
             done += len(batch)
             self.progress(what, done, len(client_ids))
+        for client_id in self._in_doubt(summary):
+            self.bring_back([client_id], choices, summary)
         return summary
 
     def replicate_all(self, choices: Choices, *, late: bool) -> tuple[Summary, int]:
@@ -81,10 +90,19 @@ class ClientPasses:
         for number, client_id in enumerate(client_ids, start=1):
             self.replicate(client_id, choices, summary, late=late)
             self.progress("replicating again", number, len(client_ids))
+        for client_id in self._in_doubt(summary):
+            self.replicate(client_id, choices, summary, late=late)
         for each in summary.splits:
             told = f"It was written in both Regions: {'; '.join(each.differs)}. Choose with --keep."
             summary.left.append(Left(each.client_id, told))
         return summary, len(client_ids)
+
+    def _in_doubt(self, summary: Summary) -> Sequence[ClientId]:
+        """Return the clients of the pass to be decided again; from now on, a split is one."""
+        in_doubt = summary.doubts_end()
+        if in_doubt:
+            self.actions.pause(_ON_ITS_WAY_SECONDS)
+        return in_doubt
 
     def bring_back(
         self, client_ids: Sequence[ClientId], choices: Choices, summary: Summary
@@ -142,17 +160,27 @@ class ClientPasses:
             if step.action is Action.LEAVE:
                 why = step.why.format(secondary=self.regions[1])
                 summary.left.append(Left(facts.client_id, why))
-            elif step.action is Action.ASK and facts.there is not None:
-                summary.splits.append(
-                    split_of(self.regions, facts.client_id, facts.here, facts.there)
-                )
+            elif step.action is Action.ASK:
+                if summary.doubt(facts.client_id):
+                    return
+                self._note_split(facts, summary)
             elif step.action is Action.BRING_BACK:
                 self.bring_back([facts.client_id], choices, summary)
+                if facts.client_id in summary.in_doubt:
+                    return
             elif step.action is not Action.NOTHING:
-                if not paced:
-                    self.writes.wait()
+                self._apply(step.action, facts, paced=paced)
                 paced = True
-                self.actions.apply(step.action, facts)
             if step.counts is not None:
                 summary.count(step.counts)
             known = plan.known_after(step.action, known)
+
+    def _apply(self, action: Action, facts: ClientFacts, *, paced: bool) -> None:
+        if not paced:
+            self.writes.wait()
+        self.may_write()
+        self.actions.apply(action, facts)
+
+    def _note_split(self, facts: ClientFacts, summary: Summary) -> None:
+        if facts.there is not None:
+            summary.splits.append(split_of(self.regions, facts.client_id, facts.here, facts.there))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -31,11 +31,28 @@ class Left:
 
 @dataclass(slots=True)
 class Summary:
-    """The counts of a pass over all clients; *splits* and *left* are for people."""
+    """
+    The counts of a pass over all clients; *splits* and *left* are for people.
+
+    The clients *in_doubt* seem to be splits, until they were read once more.
+    """
 
     counts: dict[str, int] = field(default_factory=dict)
     splits: list[Split] = field(default_factory=list)
     left: list[Left] = field(default_factory=list)
+    in_doubt: list[ClientId] = field(default_factory=list)
+    _certain: bool = False
+
+    def doubt(self, client_id: ClientId) -> bool:
+        """Note that a client seems to be a split; return `False` if that is certain by now."""
+        if not self._certain:
+            self.in_doubt.append(client_id)
+        return not self._certain
+
+    def doubts_end(self) -> Sequence[ClientId]:
+        """Return the clients in doubt, and have no doubt from now on."""
+        in_doubt, self.in_doubt, self._certain = self.in_doubt, [], True
+        return in_doubt
 
     def count(self, fate: Resolution | ReplicaResult) -> None:
         """Count one more."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Protocol
 
-from chalicelib.errors import ServiceError
+from chalicelib.errors import ServiceError, concerning
 from chalicelib.model import (
     ClientId,
     ClientRecord,
@@ -22,8 +22,10 @@ from chalicelib.model import (
     Versioned,
 )
 from chalicelib.ports import Clock, ManyRecordsReader, Pause
-from chalicelib.timing import RateLimiter
+from chalicelib.timing import RateLimiter, polling
+from surrogatectl.cli.signals import shielded
 from surrogatectl.regions.canary import TryCanary
+from surrogatectl.regions.lease import LeaseLostError, RunLease
 from surrogatectl.regions.state import (
     Announce,
     Lister,
@@ -66,8 +68,13 @@ class Reader(Lister, ManyRecordsReader, Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReplicaCheck:
-    """Compares the versions of every record in both Regions; it reads in batches, at a *pace*."""
+    """
+    Compares the versions of every record in both *regions*, the primary one first.
 
+    It reads in batches, at a *pace*.
+    """
+
+    regions: tuple[str, str]
     primary: Reader
     secondary: ManyRecordsReader
     pace: RateLimiter
@@ -75,15 +82,28 @@ class ReplicaCheck:
 
     def run(self) -> Check:
         """Return whether every replica is current."""
-        try:
-            count, behind = self._behind()
-            for seconds in _REPLICA_PAUSES:
-                if not behind:
-                    break
-                self.pause(seconds)
+        count, behind = 0, list[ClientId]()
+        looks = 0
+
+        def look() -> list[ClientId]:
+            nonlocal count, behind, looks
+            if looks:
                 behind = [each for batch in in_batches(behind) for each in self._old(batch)]
+            else:
+                count, behind = self._behind()
+            looks += 1
+            return behind
+
+        try:
+            polling(
+                look,
+                until=lambda behind: not behind,
+                pauses=_REPLICA_PAUSES,
+                pause=self.pause,
+            )
         except ServiceError as err:
-            return Check(Result.SKIPPED, f"The records cannot be compared: {err}")
+            told = f"The records cannot be compared: {err.region}: {err}."
+            return Check(Result.SKIPPED, told)
         if not behind:
             return Check(Result.PASSED, f"{count} records, every replica current.")
         named = ", ".join(behind[:_NAMED]) + (", …" if len(behind) > _NAMED else "")
@@ -91,15 +111,19 @@ class ReplicaCheck:
 
     def _behind(self) -> tuple[int, list[ClientId]]:
         count, behind = 0, list[ClientId]()
-        for page in client_id_pages(self.primary, self.pace):
-            for batch in in_batches(page):
-                count += len(batch)
-                behind += self._old(batch)
+        with concerning(self.regions[0]):
+            for page in client_id_pages(self.primary, self.pace):
+                for batch in in_batches(page):
+                    count += len(batch)
+                    behind += self._old(batch)
         return count, behind
 
     def _old(self, client_ids: Sequence[ClientId]) -> Iterator[ClientId]:
         self.pace.wait()
-        here, there = self.primary.read_many(client_ids), self.secondary.read_many(client_ids)
+        with concerning(self.regions[0]):
+            here = self.primary.read_many(client_ids)
+        with concerning(self.regions[1]):
+            there = self.secondary.read_many(client_ids)
         for client_id, found in here.items():
             if not _is_replicated(found):
                 continue
@@ -135,6 +159,7 @@ class Failover:
 
     primary: Side
     secondary: Side
+    lease: RunLease
     name: Name
     try_canary: TryCanary
     replicas: Callable[[], Check]
@@ -143,34 +168,41 @@ class Failover:
     announce: Announce
     settle_seconds: float
 
-    def fail_over(self, *, force: bool, timeout: float) -> Outcome:
+    def fail_over(self, *, force: bool, timeout: float, take_over: bool = False) -> Outcome:
         """
         Take over; wait up to *timeout* seconds for the name to follow.
 
         With *force*, what the checks find, or that they cannot be made, is no
-        reason not to.
+        reason not to, and another run that is under way is stopped.  With *take_over*, a
+        run that did not give its lease back counts as ended.
 
         Raises:
-            NotAllowedError: If a check failed; nothing was changed.
+            NotAllowedError: If a check failed, or another run is under way; nothing was changed.
             NoAnswerError: If a check could not be made, or the standby's state
                 cannot be written, or the name does not follow.
         """
+        self.secondary.read_state("Nothing was changed: it cannot take over as it is.")
+        with self.lease.held(take_over=take_over, force=force):
+            return self._fail_over(force=force, timeout=timeout)
+
+    def _fail_over(self, *, force: bool, timeout: float) -> Outcome:
         steps = Steps(self.clock, self.announce)
-        secondary = self.secondary.read_state("Nothing was changed: it cannot take over as it is.")
-        primary = self.primary.try_read()
+        secondary, primary = self.secondary.read_state(), self.primary.try_read()
         already = secondary.took_over and writes(primary, secondary) == "secondary"
         checks = {} if already else self._checks(primary)
         if checks:
             self._require_passed(checks, force=force)
             steps.record("checked", f"{self.secondary.region}: checked")
-        is_fenced = self._fence(primary, secondary, steps, force=force, already=already)
         epoch = max(secondary.epoch, primary.epoch if primary else 0) + 1
-        state = self.secondary.update_state(
-            lambda found: _taken_over(found, epoch, already=already)
-        )
+        if already:
+            is_fenced = primary is not None and self._fence_again(secondary.epoch)
+            state = secondary
+        else:
+            is_fenced, state = self._move(primary, epoch, steps, force=force)
         steps.record("state_written", f"{self.secondary.region}: takes the traffic, and writes")
-        if is_fenced:
-            self._keep_fenced(state.epoch)
+        if is_fenced and not already:
+            is_fenced = self._fence_again(state.epoch)
+        self.lease.confirm(timeout)
         self.name.await_region(self.secondary.region, timeout)
         steps.record("name_follows", f"{self.name.url}: answers from {self.secondary.region}")
         return Outcome(checks, steps.done, state.epoch, is_fenced, already)
@@ -183,9 +215,19 @@ class Failover:
             else Check(Result.SKIPPED if problem.unknown else Result.FAILED, problem.detail)
         )
         if primary is None:
-            lost = f"{self.primary.region} does not answer, so replicas cannot be compared."
+            lost = f"The state of {self.primary.region} cannot be read. {self._lost_by_force}"
             return {"canary": canary, "replicas": Check(Result.SKIPPED, lost)}
         return {"canary": canary, "replicas": self.replicas()}
+
+    @property
+    def _lost_by_force(self) -> str:
+        """Consequence of taking over without the primary Region."""
+        primary, secondary = self.primary.region, self.secondary.region
+        return (
+            f"So {primary} cannot be told to write no more, and replicas cannot be compared: "
+            f"changes of its last seconds may be missing in {secondary} until failback, which "
+            "asks about clients that were changed in both Regions."
+        )
 
     def _require_passed(self, checks: Mapping[str, Check], *, force: bool) -> None:
         """Announce the checks; raise if one is a reason not to go on."""
@@ -204,58 +246,55 @@ class Failover:
             raise NotAllowedError(f"{found} {advice}")
         raise NoAnswerError(f"{found} {advice}")
 
-    def _fence(
-        self,
-        primary: RegionState | None,
-        secondary: RegionState,
-        steps: Steps,
-        *,
-        force: bool,
-        already: bool,
-    ) -> bool:
-        """Have the primary Region write no more, if it answers; return whether that is certain."""
-        if primary is None:
-            return False
-        epoch = max(primary.epoch, secondary.epoch)
+    def _move(
+        self, primary: RegionState | None, epoch: int, steps: Steps, *, force: bool
+    ) -> tuple[bool, RegionState]:
+        """
+        Fence the primary Region, if it answers, and have the secondary one take over.
+
+        Return whether the fence is certain, and the secondary's new state.  However this ends
+        before the secondary has taken over, the primary writes again.
+        """
+        is_fenced = False
         try:
-            self.primary.update_state(fenced(epoch if already else epoch + 1))
-        except NoAnswerError:
-            if not force and not already:
-                raise
-            return False
-        if already:
-            return True
+            if primary is not None:
+                is_fenced = self._fence(epoch, steps, force=force)
+            state = self.lease.update_state(self.secondary, lambda found: _taken_over(found, epoch))
+        except LeaseLostError:
+            raise
+        except BaseException:
+            if primary is not None:
+                with shielded():
+                    self._take_fence_away(epoch)
+            raise
+        return is_fenced, state
+
+    def _fence(self, epoch: int, steps: Steps, *, force: bool) -> bool:
+        """Have the primary Region write no more; return whether that is certain."""
+        try:
+            self.lease.update_state(self.primary, fenced(epoch))
+        except NoAnswerError as err:
+            if force:
+                return False
+            raise NoAnswerError(
+                f"{err} {self._lost_by_force} To take over all the same: --force."
+            ) from None
         steps.record("fenced", f"{self.primary.region}: writes no more")
         if not force and self.settle_seconds:
+            self.lease.confirm(self.settle_seconds)
             self.pause(self.settle_seconds)
             steps.record("settled", "calls that were under way have ended")
-            self._require_replicated(epoch + 1)
+            self._require_replicated()
         return True
 
-    def _require_replicated(self, epoch: int) -> None:
-        """
-        Require that the changes made meanwhile are replicated, too.
-
-        Otherwise take the fence of *epoch* away, so that the primary Region writes again, unless
-        somebody else let the secondary one take over meanwhile.
-        """
+    def _require_replicated(self) -> None:
+        """Require that the changes made meanwhile are replicated, too."""
         check = self.replicas()
         if check.result is Result.PASSED:
             return
         self._require_not_overtaken()
-        self.primary.update_state(
-            lambda state: replace(state, writer=True) if state.epoch == epoch else state
-        )
-        try:
-            # A failover at this moment has not seen that the fence is gone.
-            self._require_not_overtaken()
-        except RegionStateError:
-            self.primary.update_state(fenced(epoch))
-            raise
-        raise NotAllowedError(
-            f"{check.detail} {self.primary.region} writes again; nothing else was changed. "
-            "To take over all the same: --force."
-        )
+        kind = NotAllowedError if check.result is Result.FAILED else NoAnswerError
+        raise kind(f"{check.detail} To take over all the same: --force.")
 
     def _require_not_overtaken(self) -> None:
         """Make sure that the secondary Region has not taken over."""
@@ -266,15 +305,44 @@ class Failover:
                 "This failover stops here: run `surrogatectl status`."
             )
 
-    def _keep_fenced(self, epoch: int) -> None:
-        """Fence the primary Region again if somebody, giving up, took the fence away just now."""
+    def _take_fence_away(self, epoch: int) -> None:
+        """Let the primary Region write again, unless the secondary one takes over meanwhile."""
+        try:
+            self._require_not_overtaken()
+            state = self.lease.update_state(
+                self.primary,
+                lambda state: replace(state, writer=True) if state.epoch == epoch else state,
+            )
+            try:
+                # A failover at this moment has not seen that the fence is gone.
+                self._require_not_overtaken()
+            except RegionStateError:
+                self.lease.update_state(self.primary, fenced(epoch))
+                return
+        except RegionStateError:
+            return  # the caller says which Region writes now
+        if state.writer:
+            self.announce(f"{self.primary.region}: writes again")
+
+    def _fence_again(self, epoch: int) -> bool:
+        """
+        Fence the primary Region, where somebody took the fence away just now.
+
+        Return whether that is certain; the secondary Region writes by a higher epoch in any case.
+        """
         found = self.primary.try_read()
-        if found is not None and found.writer:
-            self.primary.update_state(fenced(epoch))
+        if found is None:
+            return False
+        if found.writer:
+            try:
+                self.lease.update_state(self.primary, fenced(epoch))
+            except NoAnswerError:
+                return False
             self.announce(f"{self.primary.region}: fenced again")
+        return True
 
 
-def _taken_over(found: RegionState, epoch: int, *, already: bool) -> RegionState:
-    if already or (found.writer and found.took_over and found.epoch >= epoch):
+def _taken_over(found: RegionState, epoch: int) -> RegionState:
+    if found.writer and found.took_over and found.epoch >= epoch:
         return found
     return replace(found, writer=True, took_over=True, epoch=max(found.epoch, epoch))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -28,12 +28,23 @@ from surrogatectl.cli.common import (
     output_option,
 )
 from surrogatectl.cli.configuration import ROLES
+from surrogatectl.cli.signals import Interrupted, shielded
 from surrogatectl.regions.canary import CanaryError
+from surrogatectl.regions.lease import LeaseError
 from surrogatectl.regions.parts import RegionsParts
-from surrogatectl.regions.state import Announce, NotAllowedError, RegionStateError
+from surrogatectl.regions.state import (
+    Announce,
+    NotAllowedError,
+    RegionStateError,
+    Side,
+    writes,
+)
+from surrogatectl.regions.way_on import way_on
 
 # A call to the admin API ends within the function's 25 seconds.
 SETTLE_SECONDS: Final = 30.0
+
+Sides = tuple[Side, Side]
 
 timeout_option = click.option(
     "--timeout", default=300, show_default=True, help="Seconds to wait for the name to follow."
@@ -44,6 +55,12 @@ settle_option = click.option(
     default=SETTLE_SECONDS,
     show_default=True,
     help="Seconds to wait for calls to the admin API that are under way.",
+)
+
+take_over_option = click.option(
+    "--take-over",
+    is_flag=True,
+    help="Go on although an earlier run did not give its lease back, which has ended.",
 )
 
 simple_record_option = click.option(
@@ -64,8 +81,9 @@ simple_record_option = click.option(
 @click.option(
     "--force",
     is_flag=True,
-    help="Do not wait, and take over whatever the checks say.",
+    help="Do not wait, and take over whatever the checks say, and whoever else is at it.",
 )
+@take_over_option
 @timeout_option
 @settle_option
 @simple_record_option
@@ -74,6 +92,7 @@ simple_record_option = click.option(
 def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     role: str,
     force: bool,  # noqa: FBT001 - click
+    take_over: bool,  # noqa: FBT001 - click
     timeout: int,
     settle: float,
     simple_record: str | None,
@@ -87,7 +106,8 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
     It needs nothing of the primary Region, and fences that Region if it answers.
     The way back is `failback`.
 
-    Exit code 3: a check failed; 4: a check could not be made, or the name does not follow.
+    Exit code 3: a check failed, or another run is under way; 4: a check could not be made, the name
+    does not follow, or a signal ended the command.
     Repeating the command is safe.
     """
     parts = RegionsParts(deployment(), simple_record)
@@ -95,10 +115,11 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
         _to_primary(parts, output_format)
         return
     audited = audited_run(audit_file, "failover", parts.settings.secondary)
-    with audited, region_failures():
+    again = "surrogatectl failover --to secondary" + " --force" * force
+    with audited, region_failures(parts.sides, again):
         parts.require_record()
         outcome = parts.failover(announce(output_format), settle).fail_over(
-            force=force, timeout=timeout
+            force=force, timeout=timeout, take_over=take_over
         )
     if output_format == "json":
         document: dict[str, Any] = {"to": role, "region": parts.settings.secondary.name}
@@ -108,7 +129,7 @@ def failover(  # noqa: PLR0913, PLR0917 - one argument per option
 def _to_primary(parts: RegionsParts, output_format: str) -> None:
     """Say that there is nothing to take back, if there is not."""
     primary, secondary = parts.sides
-    with region_failures():
+    with region_failures(parts.sides, "surrogatectl status"):
         state = secondary.read_state()
         found = primary.try_read()
         idle = found is not None and not found.writer and not state.writer
@@ -191,16 +212,49 @@ def _credential(answer: dict[str, Any]) -> IssuedCredentials:
 
 
 @contextmanager
-def region_failures() -> Iterator[None]:
-    """Turn failures of Regions into those with the exit codes that fit."""
+def region_failures(sides: Sides, again: str) -> Iterator[None]:
+    """
+    Turn failures of Regions, and signals, into failures with the exit codes that fit.
+
+    They say which Region writes where that is in doubt; *again* is the command that goes on.
+    """
     try:
         yield
-    except NotAllowedError as err:
+    except LeaseError as err:
         raise Conflict(str(err)) from None
+    except NotAllowedError as err:
+        raise Conflict(_stopped(str(err), sides)) from None
     except (RegionStateError, ServiceError, ClientError, BotoCoreError) as err:
-        raise Unavailable(str(err) or type(err).__name__) from None
+        raise Unavailable(_stopped(str(err) or type(err).__name__, sides)) from None
+    except Interrupted as err:
+        _, told = _way_on(sides)
+        raise Unavailable(f"{err} {told} To go on where this stopped: {again}.") from None
+
+
+def _stopped(told: str, sides: Sides) -> str:
+    """Return *told*, and the way on if no Region is known to write."""
+    in_doubt, way = _way_on(sides)
+    return f"{told} {way}" if in_doubt else told
+
+
+def _way_on(sides: Sides) -> tuple[bool, str]:
+    """Return whether the standby's state leaves open which Region writes, and the way on."""
+    with shielded():
+        here, there = (each.try_read() for each in sides)
+    primary, secondary = sides
+    in_doubt = there is not None and writes(here, there) is None
+    return in_doubt, way_on((primary.region, secondary.region), here, there)
 
 
 def announce(output_format: str) -> Announce:
-    """Return what tells people what was done, beside the document for programs."""
-    return lambda line: click.echo(output.printable(line), err=output_format == "json")
+    """
+    Return what tells people what was done, beside the document for programs.
+
+    A terminal or pipe that was closed is no reason to stop half-way.
+    """
+
+    def tell(line: str) -> None:
+        with suppress(OSError):
+            click.echo(output.printable(line), err=output_format == "json")
+
+    return tell

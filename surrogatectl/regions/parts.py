@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Final
+from uuid import uuid4
 
 import requests
 
@@ -13,6 +14,7 @@ from chalicelib.aws.connections import LOST_SECONDS, Connections
 from chalicelib.composition.admin import AdminParts
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import CircuitBreaker, RateLimiter
+from surrogatectl.cli.audit import operator
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.cli.parts import operators_parts
@@ -21,6 +23,7 @@ from surrogatectl.regions.failback import Failback
 from surrogatectl.regions.failback_apply import FailbackActions
 from surrogatectl.regions.failback_pass import ClientDirectory, ClientPasses, Progress
 from surrogatectl.regions.failover import Failover, ReplicaCheck
+from surrogatectl.regions.lease import RunLease
 from surrogatectl.regions.region_records import RegionRecords
 from surrogatectl.regions.simple_record import (
     SimpleRecord,
@@ -144,6 +147,7 @@ class RegionsParts:
         return Failover(
             primary,
             secondary,
+            self._lease("failover", secondary, announce),
             self.name,
             self.canary.try_out,
             self._replicas().run,
@@ -157,6 +161,7 @@ class RegionsParts:
         """Return the failback to the primary Region."""
         primary, secondary = self.sides
         here, there = self.settings.primary, self.settings.secondary
+        lease = self._lease("failback", secondary, announce)
         actions = FailbackActions(
             self._records(here, there),
             self._records(there, here),
@@ -178,11 +183,13 @@ class RegionsParts:
             self._pace(READS_PER_SECOND),
             self._pace(LOOKS_PER_SECOND),
             self._pace(WRITES_PER_SECOND),
+            lease.confirm,
             progress,
         )
         return Failback(
             primary,
             secondary,
+            lease,
             self.name,
             self.canary.try_out,
             clients,
@@ -192,8 +199,13 @@ class RegionsParts:
             announce,
         )
 
+    def _lease(self, command: str, side: Side, announce: Announce) -> RunLease:
+        holder = partial(operator, self.settings.secondary)
+        return RunLease(side, command, holder, str(uuid4()), time.time, announce)
+
     def _replicas(self) -> ReplicaCheck:
         return ReplicaCheck(
+            (self.settings.primary.name, self.settings.secondary.name),
             self.primary.repository.records,
             self.secondary.repository.records,
             self._pace(READS_PER_SECOND),

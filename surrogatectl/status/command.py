@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -95,9 +96,11 @@ def document(
 ) -> dict[str, Any]:
     """Return the JSON document."""
     writer = the_writer(seen)
+    lease = seen.secondary.state.lease if seen.secondary.state else None
     return {
         "name": {"leads_to": seen.name_leads_to, "should_lead_to": should_lead_to(seen)},
         "writer": writer.name if writer else None,
+        "lease": asdict(lease) if lease else None,
         "regions": {each.name: _region(each) for each in seen.both},
         "replication": None
         if replication is None

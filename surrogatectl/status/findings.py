@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from surrogatectl.regions.lease import described
 from surrogatectl.regions.state import writes
+from surrogatectl.regions.way_on import way_on
 from surrogatectl.status.reader import RegionSeen, Seen
 from surrogatectl.status.replication import ReplicationSeen
 
@@ -78,16 +80,15 @@ def should_lead_to(seen: Seen) -> str | None:
 def _writers(seen: Seen) -> Iterator[str]:
     primary, secondary = seen.both
     writer = the_writer(seen)
-    if writer is secondary:
-        yield (
-            f"{secondary.name} writes since a failover. When {primary.name} works again: "
-            "surrogatectl failback."
-        )
-    elif primary.state and secondary.state:
-        if writer is None:
-            yield "No Region writes: repeat the interrupted failover or failback."
-        elif secondary.state.writer:
-            yield "Both Regions claim to write: see surrogatectl doctor."
+    lease = secondary.state.lease if secondary.state else None
+    if lease is not None:
+        ended = seen.at >= lease.until
+        note = ", and was not given back: its run goes on with --take-over" * ended
+        yield f"A run has the lease: {described(lease)}{note}."
+    if writer is secondary or (writer is None and primary.state and secondary.state):
+        yield way_on((primary.name, secondary.name), primary.state, secondary.state)
+    elif writer is primary and secondary.state and secondary.state.writer:
+        yield "Both Regions claim to write: see surrogatectl doctor."
 
 
 def _replicas(replication: ReplicationSeen | None) -> Iterator[str]:

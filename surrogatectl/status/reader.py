@@ -76,11 +76,12 @@ class RegionSeen:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """Status of both Regions, and the Region to which the public name leads."""
+    """Status of both Regions at the time *at*, and the Region to which the public name leads."""
 
     primary: RegionSeen
     secondary: RegionSeen
     name_leads_to: str | None
+    at: float
 
     @property
     def both(self) -> tuple[RegionSeen, RegionSeen]:
@@ -123,7 +124,7 @@ class StatusReader:
                     ready=_readiness(urls[role, "/health/ready"].result()),
                     drift=drift[role].result(),
                 )
-            return Seen(seen["primary"], seen["secondary"], _region_in(name.result()))
+            return Seen(seen["primary"], seen["secondary"], _region_in(name.result()), self.clock())
 
     def _get(self, role: str, path: str) -> tuple[int, dict[str, Any]]:
         url = self.token_urls.get(role)

@@ -318,7 +318,10 @@ def _failover_and_failback(session: Session, client_id: str) -> None:
     run, audited, world = session.run, session.audited, session.cloud.world
     run("failback", "--abort", what="--abort")
     run("failover", "--to=primary", what="--to primary")
-    audited("failover", "--to=secondary", "--settle=0.01", "--timeout=30")
+    _leave_a_lease(session)
+    run("status", "--quick", code=1)
+    run("failover", "--to=secondary", code=3, what="another run")
+    audited("failover", "--to=secondary", "--take-over", "--settle=0.01", "--timeout=30")
     run("failover", "--to=primary", code=3, what="refused")
     unreadable = run("enroll", "--name=unreadable", "--scope=demo/read")["client_id"]
     run("update", client_id, "--name=written in the secondary")
@@ -331,6 +334,14 @@ def _failover_and_failback(session: Session, client_id: str) -> None:
     waits = ("--settle=0.01", "--ttl=0.01", "--timeout=30", "--force")
     run("failback", *waits, code=3, what="to be chosen")
     audited("failback", *waits, "--keep-all=secondary", code=4, what="done")
+
+
+def _leave_a_lease(session: Session) -> None:
+    """Have a run that was killed hold the lease, which has ended."""
+    secret = session.cloud.world.secrets[WEST].secrets[f"{PREFIX}/region"]
+    lease = {"command": "failback", "holder": "me", "since": 1, "until": 2, "run_id": "r"}
+    secret.current.text = json.dumps(json.loads(secret.current.text) | {"lease": lease})
+    session.look()
 
 
 # Failures of the command line itself, without a problem document

@@ -17,6 +17,7 @@ from chalicelib.errors import OperationError, ServiceError
 from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback_plan import Choices, Keep
+from surrogatectl.regions.lease import LEASE_SECONDS
 from surrogatectl.regions.state import RegionStateError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Accident, Call, Crash, crash_before, lose_answer, lose_request
@@ -135,8 +136,8 @@ def test_repeated_failback_completes_after_an_accident_at_any_call(kind: str) ->
             except (Crash, RegionStateError, ServiceError):
                 world.aws.watch()
                 assert_one_writes_at_most(outage)
-                world.clock.advance(60)
-                Rescue(world).failback(CHOICES)
+                world.clock.advance(LEASE_SECONDS)
+                Rescue(world).failback(CHOICES, take_over=True)
             world.aws.watch()
             check(outage)
         except (AssertionError, RegionStateError, ServiceError) as err:
@@ -183,7 +184,8 @@ def test_repeated_failover_completes_after_an_accident_at_any_call(lost: bool) -
                 Rescue(each.world).failover(force=lost)
             except (Crash, RegionStateError):
                 each.world.aws.watch()
-                Rescue(each.world).failover(force=lost)
+                each.world.clock.advance(LEASE_SECONDS)
+                Rescue(each.world).failover(force=lost, take_over=True)
             each.world.aws.watch()
             found = state(each.world, WEST)
             assert (found.writer, found.took_over) == (True, True), call

@@ -24,6 +24,7 @@ from chalicelib.model import ClientId, IssuedCredentials, Status
 from chalicelib.reconciliation.drift import Result
 from surrogatectl.regions.failback import SplitsError
 from surrogatectl.regions.failback_plan import Choices, Keep
+from surrogatectl.regions.lease import LEASE_SECONDS
 from surrogatectl.regions.state import RegionStateError
 from tests.aws_worlds import REGIONS, AwsWorld, Operators
 from tests.fake_aws import Crash, crash_before
@@ -221,7 +222,7 @@ def failed_back(story: Story, rescue: Rescue, crashes: list[int], keep: Keep) ->
     for _ in range(len(waiting) + 2):
         story.world.aws.watch(crash_before(waiting[0]))
         try:
-            outcome = Rescue(story.world).failback(choices)
+            outcome = Rescue(story.world).failback(choices, take_over=True)
         except Crash:
             waiting.pop(0)
         except SplitsError as err:
@@ -236,7 +237,7 @@ def failed_back(story: Story, rescue: Rescue, crashes: list[int], keep: Keep) ->
                 break
             waiting.pop(0)
         story.world.aws.watch()
-        story.world.clock.advance(5)
+        story.world.clock.advance(LEASE_SECONDS)
     else:
         raise AssertionError("failback does not end")
     story.world.aws.watch()
@@ -336,9 +337,9 @@ def test_interrupted_failovers_and_failbacks_can_be_repeated(
         story.world.aws.watch(crash_before(number))
         with suppress(Crash, RegionStateError):
             rescue = Rescue(story.world)
-            rescue.failover() if over else rescue.failback()
+            rescue.failover(take_over=True) if over else rescue.failback(take_over=True)
         story.world.aws.watch()
-        story.world.clock.advance(60)
+        story.world.clock.advance(LEASE_SECONDS)
         writing = [region for region in REGIONS if _writes(story.world, region)]
         assert len(writing) <= 1
         if writing:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import pytest
 
 from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
-from chalicelib.model import ClientId, RegionState, Replication
+from chalicelib.model import ClientId, Lease, RegionState, Replication
+from surrogatectl.regions.lease import described
 from surrogatectl.status.command import document, last_drill
 from surrogatectl.status.findings import attention, should_lead_to, the_writer
 from surrogatectl.status.reader import DriftReport, RegionSeen, Seen, StatusReader
@@ -185,8 +186,37 @@ def test_no_writer_needs_attention(deployed: Deployed) -> None:
         deployed.update_state(region)
     assert the_writer(deployed.seen()) is None
     assert deployed.attention() == [
-        "No Region writes: repeat the interrupted failover or failback."
+        (
+            f"No Region writes, and {EAST} has the traffic. To have {EAST} write: surrogatectl "
+            f"failback. To have {WEST} take over: surrogatectl failover --to secondary."
+        )
     ]
+
+
+def test_an_interrupted_failback_shows_the_way_on_and_the_way_back(deployed: Deployed) -> None:
+    deployed.update_state(EAST)
+    deployed.update_state(WEST, took_over=True)
+    deployed.leads_to(WEST)
+    assert deployed.attention() == [
+        (
+            f"No Region writes, and {WEST} has the traffic. To go on to {EAST}: surrogatectl "
+            f"failback. To have {WEST} write again: surrogatectl failback --abort."
+        )
+    ]
+
+
+def test_a_lease_is_shown_with_its_holder_and_its_end(deployed: Deployed) -> None:
+    now = int(deployed.world.clock())
+    lease = Lease("failback", CALLER, now - 10, now + 290, "a run")
+    deployed.update_state(WEST, lease=lease)
+    (told,) = deployed.attention()
+    assert told == f"A run has the lease: {described(lease)}."
+    assert CALLER in told
+    assert document(deployed.seen(), None, None, [])["lease"] == asdict(lease)
+    deployed.world.clock.advance(290)
+    (told,) = deployed.attention()
+    assert "was not given back" in told
+    assert "--take-over" in told
 
 
 def test_a_secondarys_outranked_claim_to_write_needs_attention(deployed: Deployed) -> None:
