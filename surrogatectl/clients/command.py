@@ -185,10 +185,18 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
         confirm(f"End every other secret of {client_id} now?", yes=yes)
     body = {"overlap_seconds": overlap_seconds}
     with output.secret_file(secret_file) as file:
-        answer = call_admin_api(
-            role,
-            lambda api: api.call("POST", f"/clients/{client_id}/secrets", body, if_match(version)),
-        )
+        try:
+            answer = call_admin_api(
+                role,
+                lambda api: api.call(
+                    "POST", f"/clients/{client_id}/secrets", body, if_match(version)
+                ),
+            )
+        except Interrupted as err:
+            raise Unavailable(
+                f"{err} If a new secret was made, nobody has it: `surrogatectl show {client_id}` "
+                "shows it, and `surrogatectl retire` ends it before the next rotation."
+            ) from None
         if file:
             print(answer.pop("client_secret"), file=file)
     _show_secret(f"Rotated: {answer['client_name']}", answer, secret_file, output_format)

@@ -19,6 +19,7 @@ import requests
 
 from surrogatectl.cli.admin_client import AdminApiError
 from surrogatectl.cli.configuration import ROLES
+from surrogatectl.cli.signals import Interrupted, shielded
 from surrogatectl.drill.backend import Backend
 from surrogatectl.drill.cloud import LocalCloud
 from surrogatectl.drill.events import Kind, Mark, Round, When
@@ -65,18 +66,24 @@ def command(arguments: Sequence[str]) -> None:
 
 def _run(arguments: Sequence[str]) -> tuple[int, str]:
     """Return the exit code, and the last line of what was said."""
-    try:
-        done = subprocess.run(  # noqa: S603 - our own command line
-            [sys.executable, "-m", "surrogatectl.main", *arguments, "--output=json"],
-            capture_output=True,
-            text=True,
-            check=False,
-            stdin=subprocess.DEVNULL,
-            timeout=_COMMAND_SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return 1, "It did not end."
-    return done.returncode, (done.stderr.strip().splitlines() or [""])[-1]
+    with subprocess.Popen(  # noqa: S603 - our own command line
+        [sys.executable, "-m", "surrogatectl.main", *arguments, "--output=json"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            _, said = process.communicate(timeout=_COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            return 1, "It did not end."
+        except Interrupted:
+            with shielded():
+                process.terminate()  # it lets a Region write again
+                process.communicate()
+            raise
+    return process.returncode, (said.strip().splitlines() or [""])[-1]
 
 
 @dataclass
@@ -125,18 +132,36 @@ class Rehearsal:
         except (RoundFailedError, AdminApiError) as err:
             made.failed = str(err)
             self.say(f"the round cannot go on: {err}")
+        except Interrupted:
+            with shielded():
+                self._wind_up(made, administrator)
+            raise
         finally:
-            if self.cloud.mode("primary") != "up":
-                self.cloud.give_back("primary")
+            self._give_back()
         if made.failed and Mark.LOST in made.marks:
             self._restore()
         self.say("looking whether both Regions kept every change")
         made.writes = administrator.looked_at()
         made.ended = now.elapsed()
+        self._clean_up(administrator)
+        return made
+
+    def _wind_up(self, made: Round, administrator: Administrator) -> None:
+        """Leave the cloud as it was before an interrupted round."""
+        self.say("the drill is interrupted: the cloud is put back as it was")
+        self._give_back()
+        if Mark.LOST in made.marks:
+            self._restore()
+        self._clean_up(administrator)
+
+    def _give_back(self) -> None:
+        if self.cloud.mode("primary") != "up":
+            self.cloud.give_back("primary")
+
+    def _clean_up(self, administrator: Administrator) -> None:
         left = administrator.clean_up()
         if left:
             self.say(f"{len(left)} of the drill's clients could not be deleted: {' '.join(left)}")
-        return made
 
     def _conduct(self, stage: _Stage) -> None:
         administrator, reach = stage.administrator, stage.reach

@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,23 @@ class CommandLine:
             check=False,
             stdin=subprocess.DEVNULL,
         )
+
+    @contextmanager
+    def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """Start a command, and end it if the test does not."""
+        process = subprocess.Popen(
+            [str(ROOT / ".venv" / "bin" / "surrogatectl"), *arguments],
+            env={**without_aws_variables(os.environ), **self.cloud.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
     def __call__(self, *arguments: str) -> Json:
         """Return the JSON of a command that must succeed."""

@@ -32,6 +32,31 @@ def drill(ctl: CommandLine, directory: Path, *options: str) -> tuple[int, Json, 
     return done.returncode, json.loads(done.stdout), done.stderr
 
 
+def test_an_interrupted_drill_puts_the_cloud_back_as_it_was(
+    breakable_cloud: Cloud,
+    ctl: CommandLine,
+    enroll_everywhere: Callable[[], Credential],
+    tmp_path: Path,
+) -> None:
+    enroll_everywhere()
+    clients = {each["client_id"] for each in ctl("list")["clients"]}
+    options = (f"--report-dir={tmp_path}", *OPTIONS, "--mode=refused")
+    with ctl.started("drill", *options) as process:
+        assert process.stderr is not None
+        for line in process.stderr:
+            if "the secondary Region has taken over" in line:
+                process.terminate()
+                break
+        _, said = process.communicate(timeout=120)
+    assert process.returncode == 4
+    assert "Interrupted by SIGTERM." in said
+    assert breakable_cloud.region_mode("primary") == "up"
+    shown = json.loads(ctl.run("status", "--quick", "--output=json").stdout)
+    assert (shown["writer"], shown["lease"]) == ("us-east-1", None)
+    canary = ctl("canary", "--scope=demo/read")["client_id"]
+    assert {each["client_id"] for each in ctl("list")["clients"]} <= clients | {canary}
+
+
 def test_a_drill_keeps_every_promise_and_leaves_a_report(
     ctl: CommandLine, enroll_everywhere: Callable[[], Credential], tmp_path: Path
 ) -> None:

@@ -19,7 +19,7 @@ from surrogatectl.drill.events import Kind, Mark, Request, Round, When, Write
 from surrogatectl.drill.figures import figures, promises
 from surrogatectl.drill.page import Page, Part
 from surrogatectl.main import main
-from tests.aws_worlds import PREFIX
+from tests.aws_worlds import PREFIX, AwsWorld
 from tests.unit.stable_names.names import Names, members
 from tests.unit.stable_names.served_cloud import ServedCloud
 from tests.unit.surrogatectl.cli.command_line import PREFIX as URN
@@ -258,29 +258,40 @@ def _while_the_other_region_is_gone(session: Session, client_id: str) -> None:
 
 
 def _adoption(session: Session) -> None:
-    world, path = session.cloud.world, session.directory / "pairs.csv"
-    row: dict[str, str] = {}
-    for role, region in (("primary", EAST), ("secondary", WEST)):
-        pool = world.pools[region]
-        made = pool.create_user_pool_client(
-            UserPoolId=pool.user_pool_id,
-            ClientName="people",
-            GenerateSecret=True,
-            AllowedOAuthFlows=["client_credentials"],
-            AllowedOAuthScopes=["demo/read"],
-            AllowedOAuthFlowsUserPoolClient=True,
-        )["UserPoolClient"]
-        row |= {f"{role}ClientId": made["ClientId"], f"{role}ClientSecret": made["ClientSecret"]}
-    with path.open("w") as file:
-        writer = csv.DictWriter(file, row.keys())
-        writer.writeheader()
-        writer.writerow(row)
+    path = session.directory / "pairs.csv"
+    make_pairs(session.cloud.world, path, 1)
     session.run("adopt", f"--csv={path}", "--dry-run")
     credentials = session.directory / "credentials.jsonl"
     session.audited("adopt", f"--csv={path}", f"--credentials-file={credentials}", "--yes")
     session.documents["adopt, --credentials-file"] = [
         json.loads(line) for line in credentials.read_text().splitlines()
     ]
+
+
+def make_pairs(world: AwsWorld, path: Path, count: int) -> None:
+    """Make app clients in both pools, and the table at *path* that pairs them."""
+    rows = []
+    for _ in range(count):
+        row: dict[str, str] = {}
+        for role, region in (("primary", EAST), ("secondary", WEST)):
+            pool = world.pools[region]
+            made = pool.create_user_pool_client(
+                UserPoolId=pool.user_pool_id,
+                ClientName="people",
+                GenerateSecret=True,
+                AllowedOAuthFlows=["client_credentials"],
+                AllowedOAuthScopes=["demo/read"],
+                AllowedOAuthFlowsUserPoolClient=True,
+            )["UserPoolClient"]
+            row[f"{role}ClientId"], row[f"{role}ClientSecret"] = (
+                made["ClientId"],
+                made["ClientSecret"],
+            )
+        rows.append(row)
+    with path.open("w") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def _drift(session: Session, client_id: str) -> None:

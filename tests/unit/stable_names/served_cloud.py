@@ -197,8 +197,13 @@ class ServedCloud:
 
     def run(self, *arguments: str, **variables: str) -> Result:
         """Run a command without a terminal for confirmations."""
+        return CliRunner().invoke(main, arguments, env={**self.settings, **variables})
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """Environment of the command line."""
         here, there = (self.regions[each].url for each in REGIONS)
-        settings = {
+        return {
             **environment("primary"),
             "USER_POOL_ID_PRIMARY": EAST_POOL,
             "USER_POOL_ID_SECONDARY": WEST_POOL,
@@ -212,9 +217,7 @@ class ServedCloud:
             "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
             "AWS_SECRET_ACCESS_KEY": "example",
             "COLUMNS": "200",
-            **variables,
         }
-        return CliRunner().invoke(main, arguments, env=settings)
 
     def answer_at_the_name(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes
