@@ -8,7 +8,7 @@ contract suite runs over both.  A method raises the documented errors and no oth
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from chalicelib.model import (
     AccessToken,
@@ -26,6 +26,8 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
+
+Name_contra = TypeVar("Name_contra", contravariant=True)
 
 Clock = Callable[[], float]
 """Returns seconds since the epoch, as `time.time` does."""
@@ -79,6 +81,55 @@ class ManyRecordsReader(Protocol):
         The result leaves out clients without a record.
 
         Raises:
+            StoreUnavailableError, StoreRefusedError
+        """
+
+
+class ReplicaStore(Protocol[Name_contra]):
+    """Replicas of secrets in the other Region."""
+
+    def stands_alone(self, name: Name_contra, /) -> bool:
+        """
+        Return whether the other Region has a secret of that name that is no replica.
+
+        It is one after a promotion; nobody may replace it unseen.
+
+        Raises:
+            StoreUnavailableError: If Secrets Manager there does not answer or throttles.
+            StoreRefusedError: If it refuses.
+        """
+
+    def replicate(self, name: Name_contra, /) -> None:
+        """
+        Start the replication to the other Region, if there is no replica.
+
+        Raises:
+            UnknownClientError: If there is no such secret.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def unreplicate(self, name: Name_contra, /) -> None:
+        """
+        Remove the replica in the other Region.  No error if there is none.
+
+        Raises:
+            UnknownClientError, StoreUnavailableError, StoreRefusedError
+        """
+
+
+class ReplicatedSecrets(ReplicaStore[str], Protocol):
+    """The deployment's own replicated secrets; the clients' records are in `RecordStore`."""
+
+    @property
+    def names(self) -> Sequence[str]:
+        """Their names."""
+
+    def replication(self, name: str) -> Replication:
+        """
+        Return whether the other Region has this Region's current version, as of `RecordStore`.
+
+        Raises:
+            UnknownClientError: If there is no such secret.
             StoreUnavailableError, StoreRefusedError
         """
 
@@ -188,6 +239,14 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
 
         Raises:
             UnknownClientError: If the record is gone for good.
+            StoreUnavailableError, StoreRefusedError
+        """
+
+    def stands_alone(self, client_id: ClientId) -> bool:
+        """
+        Return whether the other Region has a secret of that name that is no replica.
+
+        Raises:
             StoreUnavailableError, StoreRefusedError
         """
 

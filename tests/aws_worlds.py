@@ -15,6 +15,7 @@ from chalicelib import record_json
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
 from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.aws.secret_replicas import NamedReplicas, SecretReplicas
 from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
@@ -288,7 +289,10 @@ class Operators:
             self.call_deadline.require_time,
         )
         replicas = ClientSecrets(lambda: there, lambda: here, region, PREFIX, random_bytes)
-        self.survey = Survey(self.admin, self.app_clients, self.state_there, replicas)
+        own_secrets = NamedReplicas(
+            SecretReplicas(lambda: here, lambda: there, other), (f"{PREFIX}/deployment",)
+        )
+        self.survey = Survey(self.admin, self.app_clients, self.state_there, replicas, own_secrets)
         self.reconcile = Reconciler(
             self.survey,
             self.deletion,

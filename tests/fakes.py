@@ -27,6 +27,7 @@ from chalicelib.errors import (
     MalformedSecretError,
     RecordMissingError,
     StoreRefusedError,
+    StoreUnavailableError,
     UnknownAppClientError,
     UnknownClientError,
     VersionConflictError,
@@ -141,7 +142,8 @@ class FakeRecordStore(Failing):
 
     Unless `other_region_answers`, the replication status is unknown.  Lists lack
     the `unlisted` clients, and show the entries of `shown` in place of the
-    record's.
+    record's.  A replication that `failed` stays so until the replica is removed; it
+    fails where a secret stands `alone` in the other Region.
     """
 
     stored: dict[ClientId, Versioned[ClientRecord]] = field(default_factory=dict)
@@ -149,6 +151,7 @@ class FakeRecordStore(Failing):
     replicated: set[ClientId] = field(default_factory=set)
     scheduled: set[ClientId] = field(default_factory=set)
     failed: set[ClientId] = field(default_factory=set)
+    alone: set[ClientId] = field(default_factory=set)
     malformed: set[ClientId] = field(default_factory=set)
     lag: bool = False
     other_region_answers: bool = True
@@ -193,8 +196,18 @@ class FakeRecordStore(Failing):
         self._called("replicate")
         if client_id not in self.stored:
             raise UnknownClientError
+        if client_id in self.replicated:
+            return
         self.replicated.add(client_id)
+        if client_id in self.alone:
+            self.failed.add(client_id)
         self._sync(client_id)
+
+    def stands_alone(self, client_id: ClientId) -> bool:
+        self._called("stands_alone")
+        if not self.other_region_answers:
+            raise StoreUnavailableError
+        return client_id in self.alone
 
     def replication(self, client_id: ClientId, version: VersionId) -> Replication:
         self._called("replication")
@@ -249,6 +262,7 @@ class FakeRecordStore(Failing):
         if client_id not in self.stored:
             raise UnknownClientError
         self.replicated.discard(client_id)
+        self.failed.discard(client_id)
         self.replicas.pop(client_id, None)
 
     def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
@@ -272,8 +286,33 @@ class FakeRecordStore(Failing):
         return versioned.version
 
     def _sync(self, client_id: ClientId) -> None:
-        if client_id in self.replicated and not self.lag:
+        if client_id in self.replicated - self.failed and not self.lag:
             self.replicas[client_id] = self.stored[client_id]
+
+
+@dataclass
+class FakeReplicatedSecrets:
+    """`ReplicatedSecrets` in memory: *statuses* maps each name to its replication."""
+
+    statuses: dict[str, Replication] = field(default_factory=dict)
+    alone: set[str] = field(default_factory=set)
+
+    @property
+    def names(self) -> Sequence[str]:
+        return list(self.statuses)
+
+    def replication(self, name: str) -> Replication:
+        return self.statuses[name]
+
+    def stands_alone(self, name: str) -> bool:
+        return name in self.alone
+
+    def replicate(self, name: str) -> None:
+        if self.statuses[name] is Replication.MISSING:
+            self.statuses[name] = Replication.IN_SYNC
+
+    def unreplicate(self, name: str) -> None:
+        self.statuses[name] = Replication.MISSING
 
 
 @dataclass

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from chalicelib import record_json
+from chalicelib.aws.secret_replicas import Connect, SecretReplicas, encrypted_with
 from chalicelib.aws.secrets_calls import (
     CURRENT,
     GONE,
@@ -43,10 +44,8 @@ from chalicelib.model import (
 )
 
 if TYPE_CHECKING:
-    from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_secretsmanager.type_defs import (
         DescribeSecretResponseTypeDef,
-        ReplicaRegionTypeTypeDef,
         SecretListEntryTypeDef,
         TagTypeDef,
     )
@@ -56,27 +55,9 @@ _MAX_DESCRIPTION = 2_048
 T = TypeVar("T")
 
 
-class _Encryption(TypedDict, total=False):
-    KmsKeyId: str
-
-
-Connect = Callable[[], "SecretsManagerClient"]
-"""Returns an AWS client, constructed at the first call."""
-
-
 def client_secret_name(prefix: str, client_id: ClientId) -> str:
     """Return the name of the secret that holds *client_id*'s record."""
     return f"{prefix}/clients/{client_id}"
-
-
-def encrypted_with(kms_key: str | None) -> _Encryption:
-    """Return the argument for a new secret's encryption with *kms_key*, if there is one."""
-    return {} if kms_key is None else {"KmsKeyId": kms_key}
-
-
-def replicas_in(region: str, kms_key: str | None) -> list[ReplicaRegionTypeTypeDef]:
-    """Return the argument for a secret's replica in *region*, encrypted with *kms_key*."""
-    return [{"Region": region, **encrypted_with(kms_key)}]
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,44 +206,19 @@ class ClientSecrets:
 
     def replicate(self, client_id: ClientId) -> None:
         """See `RecordStore.replicate`."""
-        if self._replica_status(client_id) is not None:
-            # A second request for a replica is an error, or adds a second status.
-            return
-        try:
-            ask(
-                lambda: self.here().replicate_secret_to_regions(
-                    SecretId=self._name(client_id),
-                    AddReplicaRegions=replicas_in(self.other_region, self.replica_kms_key),
-                )
-            )
-        except ClientError as err:
-            raise refused(err) from None
+        self._replicas.replicate(self._name(client_id))
 
-    def _replica_status(self, client_id: ClientId) -> str | None:
-        """Return the replica's status as this Region has it, `None` if there is no replica."""
-        try:
-            here = ask(lambda: self.here().describe_secret(SecretId=self._name(client_id)))
-        except ClientError as err:
-            if code(err) == "ResourceNotFoundException":
-                raise UnknownClientError from None
-            raise refused(err) from None
-        for replica in here.get("ReplicationStatus", []):
-            if replica.get("Region") == self.other_region:
-                return replica.get("Status", "")
-        return None
+    def stands_alone(self, client_id: ClientId) -> bool:
+        """See `RecordStore.stands_alone`."""
+        return self._replicas.stands_alone(self._name(client_id))
 
     def replication(self, client_id: ClientId, version: VersionId) -> Replication:
         """See `RecordStore.replication`."""
-        try:
-            there = ask(lambda: self.there().describe_secret(SecretId=self._name(client_id)))
-            if current_of(there) == version:
-                return Replication.IN_SYNC
-        except (ClientError, *NO_ANSWER):
-            pass
-        status = self._replica_status(client_id)
-        if status is None:
-            return Replication.MISSING
-        return Replication.FAILED if status == "Failed" else Replication.IN_PROGRESS
+        return self._replicas.replication(self._name(client_id), version)
+
+    @property
+    def _replicas(self) -> SecretReplicas:
+        return SecretReplicas(self.here, self.there, self.other_region, self.replica_kms_key)
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         """See `RecordStore.list`."""
@@ -314,16 +270,7 @@ class ClientSecrets:
 
     def unreplicate(self, client_id: ClientId) -> None:
         """See `RecordStore.unreplicate`."""
-        if self._replica_status(client_id) is None:
-            return
-        try:
-            ask(
-                lambda: self.here().remove_regions_from_replication(
-                    SecretId=self._name(client_id), RemoveReplicaRegions=[self.other_region]
-                )
-            )
-        except ClientError as err:
-            raise refused(err) from None
+        self._replicas.unreplicate(self._name(client_id))
 
     def schedule_deletion(self, client_id: ClientId, recovery_days: int) -> None:
         """See `RecordStore.schedule_deletion`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.client_records import Connect
+from chalicelib.aws.secret_replicas import Connect
 from chalicelib.aws.secrets_calls import ask, new_version, read_value, refused, replace_value
 from chalicelib.credentials import RandomBytes
 from chalicelib.errors import MalformedSecretError, UnknownClientError, VersionConflictError

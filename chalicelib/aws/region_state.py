@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from chalicelib import record_json
-from chalicelib.aws.client_records import Connect
+from chalicelib.aws.secret_replicas import Connect
 from chalicelib.aws.secrets_calls import new_version, read_value, replace_value
 from chalicelib.credentials import RandomBytes
 from chalicelib.errors import MalformedSecretError, UnknownClientError, VersionConflictError

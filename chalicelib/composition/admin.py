@@ -11,13 +11,20 @@ from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_fetch import PoolKeys
 from chalicelib.aws.region_state import StateSecret
+from chalicelib.aws.secret_replicas import NamedReplicas
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
-from chalicelib.composition.stores import deployment_key, key_set, record_store, state_store
+from chalicelib.composition.stores import (
+    deployment_key,
+    key_set,
+    own_secrets,
+    record_store,
+    state_store,
+)
 from chalicelib.credentials import RandomBytes
 from chalicelib.http.problems import explain
 from chalicelib.jwks.refresh import KeyRefresh
@@ -162,6 +169,17 @@ class AdminParts:
                 settings=self.settings,
                 random_bytes=self.random_bytes,
             ),
+            own_secrets=self.own_secrets,
+        )
+
+    @cached_property
+    def own_secrets(self) -> NamedReplicas:
+        """The deployment's own secrets that are replicated."""
+        return own_secrets(
+            self.here.admin_secrets,
+            self.there.admin_secrets,
+            other=self.settings.other,
+            settings=self.settings,
         )
 
     @cached_property

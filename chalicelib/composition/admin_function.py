@@ -58,6 +58,7 @@ def scheduled_work(parts: AdminParts, *, pause: Pause, emit: Emit) -> Upkeep:
         repository=parts.repository,
         keys=parts.key_refresh,
         survey=parts.survey,
+        repair=parts.reconcile.repair,
         rotation=parts.app_client_rotation,
         rotate_after_days=parts.settings.rotate_app_clients_after_days,
         limiter=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader, Connect
-from chalicelib.aws.jwks_secret import KeySetSecret
-from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
+from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
+from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret, deployment_secret_name
+from chalicelib.aws.secret_replicas import Connect, NamedReplicas, SecretReplicas
 from chalicelib.credentials import RandomBytes
 from chalicelib.settings import RegionSettings, Settings
 
@@ -56,4 +57,15 @@ def key_set(
         region=region.name,
         prefix=settings.secret_prefix,
         random_bytes=random_bytes,
+    )
+
+
+def own_secrets(
+    here: Connect, there: Connect, *, other: RegionSettings, settings: Settings
+) -> NamedReplicas:
+    """Return the deployment's own secrets that are replicated to *other*."""
+    prefix = settings.secret_prefix
+    return NamedReplicas(
+        SecretReplicas(here, there, other.name, other.kms_key_id),
+        (deployment_secret_name(prefix), jwks_secret_name(prefix)),
     )

@@ -33,7 +33,8 @@ class Drift:
     """
     One finding, in *region*, of *client_id* unless it concerns a whole Region.
 
-    If it is not *repairable*, `Reconciler.repair` leaves it to an operator.
+    If it is not *repairable*, `Reconciler.repair` leaves it to an operator.  *secret* names a
+    secret of the deployment's own.
     """
 
     kind: Kind
@@ -42,6 +43,7 @@ class Drift:
     detail: str
     repairable: bool
     app_client_id: AppClientId | None = field(default=None, repr=False)
+    secret: str | None = None
 
 
 class Result(StrEnum):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from chalicelib.clients.app_clients import AppClientPair
@@ -43,12 +44,12 @@ from chalicelib.model import (
     ClientId,
     ClientRecord,
     Origin,
-    Replication,
     Status,
     Versioned,
 )
 from chalicelib.reconciliation.app_client_survey import SETTLED_SECONDS, may_refer, settled
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
+from chalicelib.reconciliation.replicas import StandsAloneError, restore_replica
 from chalicelib.reconciliation.survey import Progress, Survey
 from chalicelib.timing import RateLimiter, retrying
 
@@ -248,11 +249,27 @@ class Reconciler:
     def _replicate(self, drift: Drift) -> None:
         if self._repository.secondary:
             raise _LeftAloneError("Nothing is replicated until failback.")
-        found = self._live(drift)
-        state = self._repository.records.replication(found.value.client_id, found.version)
-        if state is not Replication.MISSING:
+        try:
+            restored = self._restore_replica(drift)
+        except StandsAloneError:
+            advice = (
+                "Run `surrogatectl failback`, which brings the two together."
+                if drift.secret is None
+                else "Compare the two, delete the wrong one, and run `surrogatectl init`."
+            )
+            told = f"{drift.region} has a secret of its own in its place. {advice}"
+            raise _LeftAloneError(told) from None
+        if not restored:
             raise _NothingToDoError
-        self._repository.records.replicate(found.value.client_id)
+
+    def _restore_replica(self, drift: Drift) -> bool:
+        pause = self._repository.pause
+        if drift.secret is not None:
+            own = self.survey.own_secrets
+            return restore_replica(drift.secret, own, partial(own.replication, drift.secret), pause)
+        found, records = self._live(drift), self._repository.records
+        status = partial(records.replication, found.value.client_id, found.version)
+        return restore_replica(found.value.client_id, records, status, pause)
 
     def _update_listing(self, drift: Drift) -> None:
         records = self._repository.records

@@ -1,15 +1,15 @@
 """
 Scheduled work of the writer Region: key refresh, survey, rotation of Cognito secrets.
 
-It repairs nothing, but reports drift as a metric, for an alarm.  Then it advances the
-rotations that are due.  The next run continues when the time is up; rotation comes
-last, as it may need more time than any run has.
+It restores replicas that are missing or failed, and reports all other drift as a metric, for an
+alarm.  Then it advances the rotations that are due.  The next run continues when the time is up;
+rotation comes last, as it may need more time than any run has.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -19,7 +19,7 @@ from chalicelib.errors import OperationError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
 from chalicelib.ports import BATCH, Emit
-from chalicelib.reconciliation.drift import count_by_kind
+from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, count_by_kind
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.telemetry import audit_line
 from chalicelib.timing import RateLimiter
@@ -49,12 +49,14 @@ class Upkeep:
     """
     Scheduled work.
 
-    It rotates Cognito secrets older than *rotate_after_days*, none if that is 0.
+    It rotates Cognito secrets older than *rotate_after_days*, none if that is 0.  *repair*
+    repairs a finding of *survey*.
     """
 
     repository: ClientRepository
     keys: KeyRefresh
     survey: Survey
+    repair: Callable[[Drift], Outcome]
     rotation: AppClientRotation
     rotate_after_days: int
     limiter: RateLimiter
@@ -86,8 +88,20 @@ class Upkeep:
                 found.append(drift)  # noqa: PERF402 - findings before an early end count
         except _OutOfTimeError:
             complete = False
-        counts = count_by_kind(found)
+        counts = count_by_kind(self._left_of(found, remaining))
         self.emit({"event": "reconcile", "complete": complete, "drift": counts})
+
+    def _left_of(self, found: Iterable[Drift], remaining: Remaining) -> Iterator[Drift]:
+        """Restore replicas, as long as there is time; yield all findings that are left."""
+        for drift in found:
+            is_replica = drift.kind is Kind.REPLICA and drift.repairable
+            if is_replica and remaining() >= _RESERVE_SECONDS:
+                outcome = self.repair(drift)
+                line = audit_line("reconcile", SCHEDULE, drift.client_id, None, outcome.result)
+                self.emit(line | {"kind": drift.kind, "repaired_in": drift.region})
+                if outcome.result in {Result.REPAIRED, Result.NOTHING_TO_DO}:
+                    continue
+            yield drift
 
     def _rotate(self, remaining: Remaining) -> None:
         if not self.rotate_after_days:

@@ -34,7 +34,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import ManyRecordsReader, StateStore, at_once
+from chalicelib.ports import ManyRecordsReader, ReplicatedSecrets, StateStore, at_once
 from chalicelib.reconciliation.app_client_survey import AppClientSurvey, Records, batches, settled
 from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, BulkReader, NoAnswerError
 from chalicelib.reconciliation.drift import Drift, Kind
@@ -42,6 +42,10 @@ from chalicelib.reconciliation.drift import Drift, Kind
 BEHIND_SECONDS: Final = 30
 """A replica that is behind for longer is drift."""
 
+_UNREPLICATED: Final = {
+    Replication.MISSING: "There is no replica.",
+    Replication.FAILED: "The replication failed; DescribeSecret shows why.",
+}
 _PAGE: Final = 100
 _NAMED: Final = 5
 
@@ -54,13 +58,15 @@ class Survey:
     """
     Survey of all clients, from the writer Region.
 
-    *other_state* is the other Region's state, *replicas* reads the records there.
+    *other_state* is the other Region's state, *replicas* reads the records there; *own_secrets*
+    are the deployment's own that are replicated.
     """
 
     repository: ClientRepository
     app_clients: AppClientPair
     other_state: StateStore
     replicas: ManyRecordsReader
+    own_secrets: ReplicatedSecrets
 
     def run(
         self,
@@ -97,6 +103,7 @@ class _Run:
         self._region, self._other = survey.app_clients.regions
         self._states = {self._region: survey.repository.state, self._other: survey.other_state}
         self._replicas = survey.replicas
+        self._own_secrets = survey.own_secrets
         self._progress = progress
         self._reader = BulkReader(survey.repository, before_each)
         self._app_clients = AppClientSurvey(
@@ -111,6 +118,7 @@ class _Run:
         states: dict[str, RegionState] = {}
         yield from self._region_states(states)
         if self._writes(states):
+            yield from self._own_replicas()
             yield from self._clients()
         else:
             # Its records may be outdated or missing.
@@ -151,6 +159,19 @@ class _Run:
 
     def _alone(self, states: dict[str, RegionState]) -> bool:
         return self._repository.secondary and self._writes(states)
+
+    def _own_replicas(self) -> Iterator[Drift]:
+        if self._repository.secondary:
+            return
+        for name in self._own_secrets.names:
+            read = partial(self._own_secrets.replication, name)
+            try:
+                state = self._reader.read(SECRETS_MANAGER, self._region, read)
+            except (UnknownClientError, NoAnswerError):
+                continue
+            if state in _UNREPLICATED:
+                detail = f"{name}: {_UNREPLICATED[state]}"
+                yield Drift(Kind.REPLICA, self._other, None, detail, repairable=True, secret=name)
 
     def _clients(self) -> Iterator[Drift]:
         try:
@@ -285,14 +306,12 @@ class _Run:
             yield from self._unreplicated(client_id, state)
 
     def _unreplicated(self, client_id: ClientId, state: Replication) -> Iterator[Drift]:
-        details = {
-            Replication.MISSING: "The record has no replica.",
-            Replication.FAILED: "The replication of the record failed; DescribeSecret shows why.",
-            Replication.IN_PROGRESS: f"The replica is behind for {BEHIND_SECONDS} s or more.",
-        }
-        if state in details:
-            repairable = state is Replication.MISSING
-            yield Drift(Kind.REPLICA, self._other, client_id, details[state], repairable)
+        detail = _UNREPLICATED.get(state)
+        if state is Replication.IN_PROGRESS:
+            detail = f"The replica is behind for {BEHIND_SECONDS} s or more."
+        if detail is not None:
+            repairable = state in _UNREPLICATED
+            yield Drift(Kind.REPLICA, self._other, client_id, detail, repairable)
 
     def _listing(self, record: ClientRecord) -> Iterator[Drift]:
         """Compare the current list entry; the one in the list may be old."""

@@ -89,9 +89,15 @@ class Replicator:
         self._queue: list[_Change] = []
 
     def start(self, source: Place, region: str, key: str | None, *, overwrite: bool) -> None:
-        """Start replication of the secret at *source* to *region*."""
+        """
+        Start replication of the secret at *source* to *region*.
+
+        A replica that failed stays so until it is removed: nothing tries it again.
+        """
         secret = self._primary(source)
         rows = secret["ReplicationStatus"]
+        if any((row["Region"], row["Status"]) == (region, "Failed") for row in rows):
+            return
         rows[:] = [row for row in rows if row["Region"] != region]
         rows.append({"Region": region, "KmsKeyId": key or DEFAULT_KEY, "Status": "InProgress"})
         self._enqueue(source, region, secret, creates=True, overwrites=overwrite)

@@ -46,7 +46,8 @@ def same_deployment_key(context: DoctorContext) -> Iterator[Finding]:
             "deployment key",
             None,
             "The Regions have different ones: records of one do not verify in the other.",
-            "Delete the one that is no replica, and run `surrogatectl init`.",
+            "Delete the one that is no replica, and run `surrogatectl init`, which replicates the "
+            "other one again, also after a replication that failed.",
         )
 
 
@@ -83,7 +84,13 @@ def replication(context: DoctorContext) -> Iterator[Finding]:
     if set(behind) == {Replication.IN_PROGRESS}:
         yield warning("replication", other.name, detail, "Look again in a minute.")
     else:
-        yield failed("replication", other.name, detail, "Run `surrogatectl reconcile --repair`.")
+        yield failed(
+            "replication",
+            other.name,
+            detail,
+            "Run `surrogatectl reconcile --repair`, which replicates them again. Where "
+            f"{other.name} has a secret of its own, `surrogatectl failback` brings both together.",
+        )
 
 
 def name(context: DoctorContext) -> Iterator[Finding]:

@@ -95,9 +95,9 @@ class CanarySecret:
             ClientId(client_id), secret_id(client_secret), client_secret=client_secret
         )
 
-    def write(self, issued: IssuedCredentials, other: RegionSettings) -> None:
+    def write(self, issued: IssuedCredentials) -> None:
         """
-        Keep *issued*, here and, replicated, in the *other* Region.
+        Keep *issued* here.
 
         Raises:
             ClientError, BotoCoreError: If Secrets Manager does not do it.
@@ -112,16 +112,6 @@ class CanarySecret:
         made = own_secrets.create(self.client, self._name, text, "canary", self.kms_key)
         if not made:
             self.client.put_secret_value(SecretId=self._name, SecretString=text)
-        self.replicate(other)
-
-    def replicate(self, other: RegionSettings) -> None:
-        """
-        Start the replication to the *other* Region, unless it is replicated.
-
-        Raises:
-            ClientError, BotoCoreError: If Secrets Manager does not do it.
-        """
-        own_secrets.replicate(self.client, self._name, other)
 
     @property
     def _name(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
@@ -40,6 +41,7 @@ from surrogatectl.regions.state import (
     writes,
 )
 from surrogatectl.regions.way_on import way_on
+from surrogatectl.setup.own_secrets import explain, replicate
 
 # A call to the admin API ends within the function's 25 seconds.
 SETTLE_SECONDS: Final = 30.0
@@ -166,15 +168,20 @@ def canary(scope: str, name: str, output_format: str) -> None:
         problem = parts.canary.try_out(primary) if issued else None
         if issued is None or (problem and problem.refused):
             issued, result = _renewed(issued, scope, name)
-            kept.write(issued, secondary)
+            kept.write(issued)
         elif problem:
             raise Unavailable(problem.detail)
-        else:
-            kept.replicate(secondary)
+        replicas = parts.canary_replicas
+        (name,) = replicas.names
+        why = explain(name, secondary.name, replicate(replicas, name, time.sleep))
+        if why is not None:
+            raise Unavailable(why)
     except CanaryError as err:
         raise Unavailable(f"{primary}: {err}") from None
     except (ClientError, BotoCoreError) as err:
         raise aws_failure(f"Secrets Manager in {primary}", err) from None
+    except ServiceError as err:
+        raise Unavailable(f"Its replica: {err}") from None
     if output_format == "json":
         output.print_json({"client_id": issued.client_id, "result": result})
     else:

@@ -11,6 +11,7 @@ from uuid import uuid4
 import requests
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
+from chalicelib.aws.secret_replicas import NamedReplicas, SecretReplicas
 from chalicelib.composition.admin import AdminParts
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import CircuitBreaker, RateLimiter
@@ -18,7 +19,7 @@ from surrogatectl.cli.audit import operator
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.operators import connect
 from surrogatectl.cli.parts import operators_parts
-from surrogatectl.regions.canary import CanarySecret, DirectCanary
+from surrogatectl.regions.canary import CanarySecret, DirectCanary, canary_secret_name
 from surrogatectl.regions.failback import Failback
 from surrogatectl.regions.failback_apply import FailbackActions
 from surrogatectl.regions.failback_pass import ClientDirectory, ClientPasses, Progress
@@ -129,6 +130,18 @@ class RegionsParts:
             )
             for region in (self.settings.primary, self.settings.secondary)
         }
+
+    @property
+    def canary_replicas(self) -> NamedReplicas:
+        """The replication of the canary's credential."""
+        here, there = self.settings.primary, self.settings.secondary
+        replicas = SecretReplicas(
+            self.connections[here.name].admin_secrets,
+            self.connections[there.name].admin_secrets,
+            there.name,
+            there.kms_key_id,
+        )
+        return NamedReplicas(replicas, [canary_secret_name(self.settings.secret_prefix)])
 
     @property
     def canary(self) -> DirectCanary:

@@ -13,14 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from botocore.exceptions import ClientError
 
-from chalicelib.aws.client_records import (
-    Connect,
-    client_secret_name,
-    description,
-    encrypted_with,
-    replicas_in,
-    tags,
-)
+from chalicelib.aws.client_records import client_secret_name, description, tags
+from chalicelib.aws.secret_replicas import Connect, encrypted_with, replicas_in
 from chalicelib.aws.secrets_calls import (
     CURRENT,
     GONE,

@@ -3,17 +3,20 @@ Secrets of a deployment before its first client: two Region states, the
 deployment key, and the snapshot of both pools' signing keys.
 
 Existing secrets stay unchanged, so a repetition is safe, and completes an
-interrupted run.
+interrupted run.  A replica that failed is removed and asked for again.
 """
 
 from __future__ import annotations
 
 import secrets
+import time
+from collections.abc import Iterator, Mapping
 
 from chalicelib import record_json
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_secret import jwks_secret_name
 from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
+from chalicelib.composition import stores
 from chalicelib.jwks import document as jwks
 from chalicelib.model import RegionState
 from surrogatectl.cli.configuration import ROLES, Deployment
@@ -67,10 +70,26 @@ def _signing_keys(deployment: Deployment) -> dict[str, str]:
 
 def _replicated(deployment: Deployment, name: str, text: str, kind: str) -> dict[str, str]:
     settings = deployment.settings
-    client = Connections(settings.primary).admin_secrets()
+    here, there = Connections(settings.primary), Connections(settings.secondary)
+    client = here.admin_secrets()
     made = own_secrets.create(client, name, text, kind, settings.primary.kms_key_id)
-    own_secrets.replicate(client, name, settings.secondary)
+    replicas = stores.own_secrets(
+        here.admin_secrets, there.admin_secrets, other=settings.secondary, settings=settings
+    )
+    replicated = own_secrets.replicate(replicas, name, time.sleep)
     return {
         f"{settings.primary.name} {name}": "created" if made else "exists",
-        f"{settings.secondary.name} {name}": "replica",
+        f"{settings.secondary.name} {name}": replicated.value,
     }
+
+
+def unreplicated(deployment: Deployment, done: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    """Yield why secrets of *done* are not replicated, and whether a repeat alone may help."""
+    region = deployment.settings.secondary.name
+    for key, outcome in done.items():
+        where, _, name = key.partition(" ")
+        if where == region and outcome in set(own_secrets.Replicated):
+            found = own_secrets.Replicated(outcome)
+            why = own_secrets.explain(name, region, found)
+            if why is not None:
+                yield why, found is own_secrets.Replicated.IN_PROGRESS

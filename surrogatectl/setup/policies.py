@@ -231,12 +231,19 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         "Condition": {**_replicas(other), **_RECOVERABLE},
     }
     yield _allow("WriteState", _WRITE_STATE, names.state(own))
-    yield _allow("RefreshKeys", ["secretsmanager:DescribeSecret", *_WRITE_STATE], names.keys(own))
+    yield _allow("RefreshKeys", _WRITE_STATE, names.keys(own))
+    # The schedule restores replicas that failed.
+    yield _allow("RestoreReplicas", _REPLICATE, [*names.deployment_key(own), *names.keys(own)])
     # The scheduled survey compares replicas and states; it writes neither.
     yield _allow(
         "LookAtReplicas",
         ["secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue"],
         names.clients(other),
+    )
+    yield _allow(
+        "LookAtOtherReplicas",
+        ["secretsmanager:DescribeSecret"],
+        [*names.deployment_key(other), *names.keys(other)],
     )
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
@@ -425,6 +432,11 @@ _ENCRYPT = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
 _WRITE_STATE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
+]
+_REPLICATE = [
+    "secretsmanager:DescribeSecret",
+    "secretsmanager:RemoveRegionsFromReplication",
+    "secretsmanager:ReplicateSecretToRegions",
 ]
 _APP_CLIENTS = [
     "cognito-idp:AddUserPoolClientSecret",

@@ -104,6 +104,12 @@ class RecordsWorld(Protocol):
     def other_region_is_gone(self) -> None:
         """Make the other Region unreachable for *store*."""
 
+    def put_in_the_way(self, client_id: ClientId) -> None:
+        """Make a secret of that name in the other Region, which is no replica."""
+
+    def clear_the_way(self, client_id: ClientId) -> None:
+        """Remove it."""
+
 
 @dataclass
 class _Replicas:
@@ -127,6 +133,12 @@ class FakeRecords:
     def other_region_is_gone(self) -> None:
         self.store.other_region_answers = False
 
+    def put_in_the_way(self, client_id: ClientId) -> None:
+        self.store.alone.add(client_id)
+
+    def clear_the_way(self, client_id: ClientId) -> None:
+        self.store.alone.discard(client_id)
+
 
 class AwsRecords:
     """The adapter."""
@@ -146,6 +158,12 @@ class AwsRecords:
 
     def name(self, client_id: ClientId) -> str:
         return client_records.client_secret_name(self.prefix, client_id)
+
+    def put_in_the_way(self, client_id: ClientId) -> None:
+        self.there.create_secret(Name=self.name(client_id), SecretString="another")
+
+    def clear_the_way(self, client_id: ClientId) -> None:
+        self.there.delete_secret(SecretId=self.name(client_id), ForceDeleteWithoutRecovery=True)
 
     def with_keys(self, here: str, there: str) -> ClientSecrets:
         """Return a store with a configured KMS key in each Region."""

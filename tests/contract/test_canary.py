@@ -7,10 +7,12 @@ import json
 
 import pytest
 
+from chalicelib.aws.secret_replicas import NamedReplicas, SecretReplicas
 from chalicelib.credentials import secret_id
 from chalicelib.model import ClientId, IssuedCredentials
 from chalicelib.settings import RegionSettings
 from surrogatectl.regions.canary import CanaryError, CanarySecret, DirectCanary, try_credential
+from surrogatectl.setup.own_secrets import Replicated, replicate
 from tests.aws_worlds import PREFIX, AwsWorld
 from tests.contract.loopback import Answer, Loopback, always, answer, closed_port, html, reset
 from tests.worlds import EAST, EAST_POOL, WEST, WEST_POOL
@@ -70,10 +72,13 @@ def kept(world: AwsWorld, region: str) -> CanarySecret:
 def test_the_canary_credential_is_replicated_and_replaced() -> None:
     world = AwsWorld()
     assert kept(world, EAST).read() is None
+    here, there = (world.aws.secrets_manager(world.secrets[each]) for each in (EAST, WEST))
+    name = f"{PREFIX}/canary"
+    replicas = NamedReplicas(SecretReplicas(lambda: here, lambda: there, WEST), [name])
     for client_id in ("sgc_first", "sgc_second"):
         issued = IssuedCredentials(ClientId(client_id), secret_id(SECRET), client_secret=SECRET)
-        kept(world, EAST).write(issued, THERE)
-        world.clock.advance(10)
+        kept(world, EAST).write(issued)
+        assert replicate(replicas, name, world.clock.advance) is Replicated.IN_SYNC
         for region in (EAST, WEST):
             found = kept(world, region).read()
             world.clock.advance(10)

@@ -417,6 +417,37 @@ def test_repeated_replication_changes_nothing(world: RecordsWorld) -> None:
     assert world.store.replication(created.client_id, second) is Replication.IN_SYNC
 
 
+def test_a_failed_replication_stays_so_until_it_is_removed_and_asked_for_again(
+    world: RecordsWorld,
+) -> None:
+    created = record()
+    client_id = created.client_id
+    version = world.store.create(created)
+    world.put_in_the_way(client_id)
+    assert world.store.stands_alone(client_id)
+    world.store.replicate(client_id)
+    assert world.store.replication(client_id, version) is Replication.FAILED
+    world.clear_the_way(client_id)
+    assert not world.store.stands_alone(client_id)
+    changed = world.store.replace(replace(created, status=Status.ACTIVE), version)
+    world.store.replicate(client_id)
+    assert world.store.replication(client_id, changed) is Replication.FAILED
+    world.store.unreplicate(client_id)
+    assert world.store.replication(client_id, changed) is Replication.MISSING
+    world.store.replicate(client_id)
+    assert world.store.replication(client_id, changed) is Replication.IN_SYNC
+    assert not world.store.stands_alone(client_id), "it is a replica"
+
+
+def test_removing_a_failed_replica_leaves_the_secret_in_its_place(world: RecordsWorld) -> None:
+    created = record()
+    world.store.create(created)
+    world.put_in_the_way(created.client_id)
+    world.store.replicate(created.client_id)
+    world.store.unreplicate(created.client_id)
+    assert world.store.stands_alone(created.client_id)
+
+
 def test_in_sync_is_reported_for_the_replicated_version_only(world: RecordsWorld) -> None:
     created = record()
     first = world.store.create(created)

@@ -113,6 +113,23 @@ def test_replication_overwrites_an_existing_secret_only_on_request() -> None:
     world.change("ours again")
     assert (world.value(), world.status()) == ("theirs", [("us-west-2", "Failed")])
     world.replicate(overwrite=True)
+    assert (world.value(), world.status()) == ("theirs", [("us-west-2", "Failed")])
+    world.replicator.stop(EAST, "us-west-2")
+    world.replicate(overwrite=True)
+    assert (world.value(), world.status()) == ("ours again", [("us-west-2", "InSync")])
+
+
+def test_a_failed_replica_stays_so_until_it_is_removed_and_asked_for_again() -> None:
+    world = World()
+    world.put(EAST, "ours")
+    world.put(WEST, "theirs", ARN.replace("AbCdEf", "GhIjKl"))
+    world.replicate()
+    world.store.remove(WEST)
+    world.change("ours again")
+    world.replicate()
+    assert (world.value(), world.status()) == (None, [("us-west-2", "Failed")])
+    world.replicator.stop(EAST, "us-west-2")
+    world.replicate()
     assert (world.value(), world.status()) == ("ours again", [("us-west-2", "InSync")])
 
 
@@ -130,7 +147,7 @@ def test_the_failure_has_the_text_of_aws() -> None:
 
 def test_a_region_is_listed_once_however_often_it_is_added() -> None:
     world = a_replicated_secret()
-    world.replicate()
+    world.replicate(overwrite=True)
     world.replicate(overwrite=True)
     assert world.status() == [("us-west-2", "InSync")]
 

@@ -94,12 +94,18 @@ def _scheduled() -> Iterator[Mapping[str, Any]]:
     def nothing(_world: ReconcileWorld) -> None:
         """Inject no failure."""
 
+    def a_replica_that_failed(world: ReconcileWorld) -> None:
+        client_id = next(iter(world.store.stored))
+        del world.store.replicas[client_id]
+        world.store.failed.add(client_id)
+
     happened: tuple[Callable[[ReconcileWorld], object], ...] = (
         nothing,
         a_standby,
         nobody_writes,
         a_rotation_that_fails,
         a_list_that_fails,
+        a_replica_that_failed,
     )
     for happen in happened:
         world = ReconcileWorld()
@@ -120,6 +126,7 @@ def _upkeep(world: ReconcileWorld) -> Upkeep:
         world.admin,
         keys,
         world.survey,
+        world.reconcile.repair,
         world.app_client_rotation,
         90,
         limiter,

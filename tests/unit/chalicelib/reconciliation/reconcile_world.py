@@ -27,7 +27,7 @@ from chalicelib.reconciliation.drift import Drift, Kind, Outcome
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import RateLimiter
-from tests.fakes import FakeAppClients, FakeRecordStore
+from tests.fakes import FakeAppClients, FakeRecordStore, FakeReplicatedSecrets
 from tests.unit.chalicelib.clients.lifecycle_world import DAY, LifecycleWorld
 from tests.worlds import EAST, WEST
 
@@ -62,7 +62,10 @@ class ReconcileWorld(LifecycleWorld):
         self.app_clients = replace(self.app_clients, repository=self.admin)
         self.deletion = replace(self.deletion, repository=self.admin, app_clients=self.app_clients)
         self.replicas = Replicas(self.store)
-        self.survey = Survey(self.admin, self.app_clients, self.other_state, self.replicas)
+        self.own_secrets = FakeReplicatedSecrets()
+        self.survey = Survey(
+            self.admin, self.app_clients, self.other_state, self.replicas, self.own_secrets
+        )
         self.reconcile = Reconciler(
             self.survey,
             self.deletion,

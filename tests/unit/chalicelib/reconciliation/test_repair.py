@@ -27,7 +27,15 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
 )
-from chalicelib.model import AppClientId, ClientId, Pending, RetiringSecret, Status, Versioned
+from chalicelib.model import (
+    AppClientId,
+    ClientId,
+    Pending,
+    Replication,
+    RetiringSecret,
+    Status,
+    Versioned,
+)
 from chalicelib.ports import BATCH
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, count_by_kind
 from chalicelib.timing import RateLimiter
@@ -467,15 +475,74 @@ def test_a_retiring_secret_is_no_drift(world: ReconcileWorld) -> None:
 # Replicas
 
 
-def test_a_failed_replication_is_reported(world: ReconcileWorld) -> None:
+def failed_replication(world: ReconcileWorld) -> ClientId:
     client_id = world.client()
     del world.store.replicas[client_id]
     world.store.failed.add(client_id)
+    return client_id
+
+
+def test_a_failed_replication_is_removed_and_asked_for_again(world: ReconcileWorld) -> None:
+    client_id = failed_replication(world)
     (drift,) = world.found()
-    assert (drift.kind, drift.region, drift.repairable) == (Kind.REPLICA, WEST, False)
+    assert (drift.kind, drift.region, drift.repairable) == (Kind.REPLICA, WEST, True)
     assert "failed" in drift.detail
-    asked = replace(drift, repairable=True)
-    assert world.reconcile.repair(asked).result is Result.NOTHING_TO_DO
+    # A request alone changes nothing, as at AWS.
+    world.store.replicate(client_id)
+    assert world.found() == [drift]
+    assert results(world.repaired()) == [Result.REPAIRED]
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+    assert world.found() == []
+
+
+def test_a_crash_after_the_removal_of_a_failed_replica_is_mended_by_a_repeat(
+    world: ReconcileWorld,
+) -> None:
+    client_id = failed_replication(world)
+    world.store.failures["replicate"].append(StoreUnavailableError())
+    assert results(world.repaired()) == [Result.FAILED]
+    assert results(world.repaired()) == [Result.REPAIRED]
+    assert world.store.replicas[client_id] == world.store.stored[client_id]
+
+
+def test_a_promoted_secret_is_not_removed_with_a_failed_replica(world: ReconcileWorld) -> None:
+    client_id = failed_replication(world)
+    world.store.alone.add(client_id)
+    (outcome,) = world.repaired()
+    assert outcome.result is Result.LEFT_ALONE
+    assert "surrogatectl failback" in outcome.detail
+    assert client_id in world.store.failed
+
+
+def test_a_failed_replica_is_not_removed_unless_the_other_region_answers(
+    world: ReconcileWorld,
+) -> None:
+    client_id = failed_replication(world)
+    (drift,) = world.found()
+    world.store.other_region_answers = False
+    assert world.reconcile.repair(drift).result is Result.FAILED
+    assert client_id in world.store.failed
+
+
+@pytest.mark.parametrize("state", [Replication.FAILED, Replication.MISSING])
+def test_the_deployments_own_secrets_are_replicated_again(
+    world: ReconcileWorld, state: Replication
+) -> None:
+    world.own_secrets.statuses |= {"ours/deployment": state, "ours/jwks": Replication.IN_PROGRESS}
+    (drift,) = world.found()
+    assert (drift.kind, drift.region, drift.client_id) == (Kind.REPLICA, WEST, None)
+    assert "ours/deployment" in drift.detail
+    assert results(world.repaired()) == [Result.REPAIRED]
+    assert world.own_secrets.statuses["ours/deployment"] is Replication.IN_SYNC
+
+
+def test_an_own_secret_in_place_of_a_replica_is_left_to_people(world: ReconcileWorld) -> None:
+    world.own_secrets.statuses["ours/deployment"] = Replication.FAILED
+    world.own_secrets.alone.add("ours/deployment")
+    (outcome,) = world.repaired()
+    assert outcome.result is Result.LEFT_ALONE
+    assert "surrogatectl init" in outcome.detail
+    assert world.own_secrets.statuses["ours/deployment"] is Replication.FAILED
 
 
 def test_an_outdated_replica_is_reported(world: ReconcileWorld) -> None:

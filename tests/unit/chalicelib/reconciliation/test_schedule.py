@@ -12,7 +12,7 @@ from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import Status
 from chalicelib.ports import at_once
-from chalicelib.reconciliation.drift import Drift, Kind
+from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
 from chalicelib.timing import RateLimiter
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
@@ -51,13 +51,23 @@ def survey() -> FakeSurvey:
     return FakeSurvey()
 
 
-def upkeep(world: LifecycleWorld, survey: FakeSurvey, days: int = 90) -> Upkeep:
+def left_alone(drift: Drift) -> Outcome:
+    return Outcome(drift, Result.LEFT_ALONE)
+
+
+def upkeep(
+    world: LifecycleWorld,
+    survey: FakeSurvey,
+    days: int = 90,
+    repair: Callable[[Drift], Outcome] = left_alone,
+) -> Upkeep:
     found: Any = survey
     limiter = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     return Upkeep(
         world.admin,
         key_refresh(world),
         found,
+        repair,
         world.app_client_rotation,
         days,
         limiter,
@@ -127,10 +137,8 @@ def test_a_survey_without_findings_ends_in_time(seconds: int, *, complete: bool)
     slow = replace(world.admin, pause=lambda waited: world.clock.advance(30 * waited))
     limiter = RateLimiter(ROTATIONS_PER_SECOND, world.clock, world.clock.advance)
     survey = replace(world.survey, repository=slow)
-    rotation = world.app_client_rotation
-    Upkeep(slow, key_refresh(world), survey, rotation, 90, limiter, slug_of, world.events).run(
-        lambda: ends - world.clock()
-    )
+    work = replace(upkeep(world, FakeSurvey()), repository=slow, survey=survey, limiter=limiter)
+    work.run(lambda: ends - world.clock())
     assert world.clock() <= ends
     (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
     assert event["complete"] is complete
@@ -242,3 +250,39 @@ def test_an_incomplete_list_is_reported(world: LifecycleWorld, survey: FakeSurve
     world.store.failures["list"] = [StoreUnavailableError()]
     upkeep(world, survey).run(plenty)
     assert "StoreUnavailableError" in world.events.outcomes
+
+
+def test_the_schedule_restores_replicas_and_repairs_nothing_else() -> None:
+    world = ReconcileWorld()
+    failed, missing, orphaned = world.client(), world.client(), world.client()
+    world.store.replicas.clear()
+    world.store.failed.add(failed)
+    world.store.replicated.discard(missing)
+    world.store.replicas[orphaned] = world.store.stored[orphaned]
+    orphan = world.orphan(orphaned)
+    work = replace(
+        upkeep(world, FakeSurvey(), days=0), survey=world.survey, repair=world.reconcile.repair
+    )
+    work.run(plenty)
+    for client_id in (failed, missing):
+        assert world.store.replicas[client_id] == world.store.stored[client_id]
+    assert orphan in world.east.made
+    (event,) = [each for each in world.events.seen if each["event"] == "reconcile"]
+    left = {kind: count for kind, count in event["drift"].items() if count}
+    assert left == {"orphaned_app_client": 1}, "an alarm is only for what is left"
+    lines = [each for each in world.events.seen if each.get("action") == "reconcile"]
+    assert [(each["outcome"], each["kind"]) for each in lines] == [("repaired", "replica")] * 2
+
+
+def test_the_schedule_begins_no_repair_without_time() -> None:
+    world = LifecycleWorld()
+    survey = FakeSurvey()
+    survey.found = [Drift(Kind.REPLICA, WEST, None, "", repairable=True)]
+    asked: list[Drift] = []
+
+    def repair(drift: Drift) -> Outcome:
+        asked.append(drift)
+        return left_alone(drift)
+
+    upkeep(world, survey, repair=repair).run(lambda: 10.0)
+    assert asked == []
