@@ -11,10 +11,15 @@ from chalicelib.model import ClientId, SecretId
 
 @dataclass(eq=False)
 class NotTheWriterError(OperationError):
-    """*region* is the standby; *writing_region* takes administrators' changes."""
+    """
+    *region* does not write; *writing_region* takes administrators' changes.
+
+    *presumed*: the other Region did not answer, so whether it writes is not known.
+    """
 
     region: str
     writing_region: str
+    presumed: bool = False
 
 
 class NoRegionWritesError(OperationError):

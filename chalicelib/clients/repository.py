@@ -88,7 +88,7 @@ class ClientRepository:
             return
         if other is not None:
             raise NoRegionWritesError
-        raise NotTheWriterError(self.region, self.other_region)
+        raise NotTheWriterError(self.region, self.other_region, presumed=True)
 
     def outranks(self, own: RegionState, other: RegionState) -> bool:
         """Return whether this Region is the writer if both Regions have the writer flag."""

@@ -137,7 +137,10 @@ _problem(
 
 _problem(
     NotTheWriterError, 409, "not-the-writing-region", "This Region does not write",
-    lambda e: f"{e.region} is the standby. Send the request to the admin endpoint in "
+    lambda e: f"{e.region} does not write. Whether {e.writing_region} does is not known: its state "
+    "cannot be read. Send the request there; if it stays lost, see docs/runbook.md."
+    if e.presumed
+    else f"{e.region} is the standby. Send the request to the admin endpoint in "
     f"{e.writing_region}, which writes; or fail over to {e.region} first.",
     extensions=lambda e: {"region": e.region, "writing_region": e.writing_region},
 )

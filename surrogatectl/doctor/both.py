@@ -12,6 +12,7 @@ from chalicelib.errors import ServiceError
 from chalicelib.model import Replication
 from surrogatectl.cli.findings import Finding, failed, ok, warning
 from surrogatectl.doctor.context import OK, DoctorContext, days_left
+from surrogatectl.regions.way_on import way_on
 
 _SAMPLE: Final = 5
 _HTTPS: Final = 443
@@ -24,13 +25,12 @@ def one_writer(context: DoctorContext) -> Iterator[Finding]:
     writers = [name for name, found in context.states.items() if found.writer]
     if len(writers) == 1:
         yield ok("writer", None, f"{writers[0]} writes, and only that Region.")
-    else:
-        yield failed(
-            "writer",
-            None,
-            "Both Regions claim to write." if writers else "No Region writes.",
-            "Decide which Region's records are the newer ones first.",
-        )
+        return
+    regions = (context.regions[0].name, context.regions[1].name)
+    primary, secondary = (context.states[each] for each in regions)
+    # The one with the higher epoch does: after a failover the lost Region still claims it.
+    detail = "Both Regions claim to write." if writers else "No Region writes."
+    yield failed("writer", None, detail, way_on(regions, primary, secondary))
 
 
 def same_deployment_key(context: DoctorContext) -> Iterator[Finding]:
@@ -147,7 +147,7 @@ def _where_it_leads(context: DoctorContext, there: str) -> Iterator[Finding]:
         yield warning(
             "name",
             None,
-            f"The name leads to {there}, and should lead to {wanted}.",
+            f"The name leads to {there} instead of {wanted}.",
             "After a switch this takes up to two minutes. Else check the health check of "
             "/health/takeover and the failover records (infra/routing.yaml).",
         )

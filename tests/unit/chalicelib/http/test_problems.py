@@ -60,6 +60,15 @@ def test_an_error_has_the_problem_of_its_nearest_type() -> None:
     }
 
 
+def test_a_region_that_did_not_answer_is_not_said_to_write() -> None:
+    known, presumed = (
+        problem_of(NotTheWriterError(EAST, WEST, presumed=each)).detail for each in (False, True)
+    )
+    assert f"{WEST}, which writes" in known
+    assert "which writes" not in presumed
+    assert f"Whether {WEST} does is not known" in presumed
+
+
 @pytest.mark.parametrize("error", [OperationError("text"), ValueError("text")])
 def test_an_error_without_a_row_is_an_internal_error_without_its_text(error: Exception) -> None:
     assert problem_of(error) is INTERNAL

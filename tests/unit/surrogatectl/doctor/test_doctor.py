@@ -19,6 +19,8 @@ from surrogatectl.doctor.context import DoctorContext
 from surrogatectl.doctor.roles import granted, missing
 from surrogatectl.setup.attach_trigger import LAMBDA_VERSION, trigger_name
 from surrogatectl.setup.policies import Names, stage_policy
+from surrogatectl.status.findings import attention
+from surrogatectl.status.reader import RegionSeen, Seen
 from tests.aws_worlds import AwsWorld, Operators
 from tests.fake_keys import key
 from tests.fakes import FakeClock
@@ -369,6 +371,7 @@ def test_exactly_one_region_has_to_write(writers: tuple[str, ...], said: str) ->
     (found,) = bad(deployed)
     assert (found.check, found.level) == ("writer", Level.FAILED)
     assert said in found.detail
+    assert "surrogatectl failback" in found.remedy
 
 
 def test_a_deployment_key_that_is_missing_or_another_is_found_and_never_shown() -> None:
@@ -526,7 +529,16 @@ def test_a_name_that_leads_elsewhere_than_the_switch_says_is_told(
     deployed.update_state(WEST, took_over=took_over)
     deployed.web.answers[f"{SETTINGS.public_url}/health"] = (200, {"region": leads_to})
     as_it_should = leads_to == (WEST if took_over else EAST)
-    assert wrong(deployed) == ([] if as_it_should else [("name", None, Level.WARNING)])
+    found = bad(deployed)
+    assert [(each.check, each.level) for each in found] == (
+        [] if as_it_should else [("name", Level.WARNING)]
+    )
+    # `status` says the same.
+    here = RegionSeen("primary", EAST, answers=True, state=RegionState(True, False))
+    there = RegionSeen("secondary", WEST, answers=True, state=RegionState(False, took_over))
+    seen = Seen(here, there, leads_to, 0.0)
+    told = [each for each in attention(seen, None, quick=True) if "leads to" in each]
+    assert told == [each.detail for each in found]
 
 
 def test_what_cannot_be_looked_at_is_not_called_well() -> None:
