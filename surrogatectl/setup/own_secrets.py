@@ -75,7 +75,9 @@ def replicate(replicas: ReplicatedSecrets, name: str, pause: Pause) -> Replicate
     )
     if found is Replication.IN_SYNC:
         return Replicated.AGAIN if has_failed else Replicated.IN_SYNC
-    return Replicated.FAILED if found is Replication.FAILED else Replicated.IN_PROGRESS
+    if found is not Replication.FAILED:
+        return Replicated.IN_PROGRESS
+    return Replicated.STANDS_ALONE if replicas.stands_alone(name) else Replicated.FAILED
 
 
 def explain(name: str, region: str, found: Replicated) -> str | None:

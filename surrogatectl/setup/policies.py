@@ -243,7 +243,8 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
     yield _allow(
         "LookAtOtherReplicas",
         ["secretsmanager:DescribeSecret"],
-        [*names.deployment_key(other), *names.keys(other)],
+        # A replica may be missing.
+        [*names.deployment_key(other, maybe=True), *names.keys(other, maybe=True)],
     )
     yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from chalicelib.model import Replication
 from surrogatectl.regions.lease import described
 from surrogatectl.regions.state import writes
 from surrogatectl.regions.way_on import way_on
@@ -96,4 +97,6 @@ def _replicas(replication: ReplicationSeen | None) -> Iterator[str]:
         yield "The replication cannot be compared."
     elif replication.behind:
         counts = ", ".join(f"{n} {status.value}" for status, n in replication.behind.items())
-        yield f"Of {replication.looked_at} records, not in sync: {counts}."
+        stuck = {Replication.FAILED, Replication.MISSING} & replication.behind.keys()
+        advice = " To replicate them again: surrogatectl reconcile --repair." * bool(stuck)
+        yield f"Of {replication.looked_at} records, not in sync: {counts}.{advice}"

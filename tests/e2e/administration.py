@@ -24,6 +24,8 @@ _SECONDS = 30
 _REGIONS = ("us-east-1", "us-west-2")
 _NEVER_DUE = 9_999_999_999
 _KEYS = "surrogate/jwks"
+_OWN = ("surrogate/deployment", _KEYS)
+_REPLICA = [{"Region": _REGIONS[1]}]
 _SCHEDULED = {
     "version": "0",
     "id": "00000000-0000-0000-0000-000000000000",
@@ -190,6 +192,8 @@ def upkeep(admin: ClientRepository) -> Outcome:
     return [
         (line["event"], line.get("complete"), line.get("drift", {}).get("unknown"))
         for line in admin.run_upkeep()
+        # Which replicas are to be restored depends on earlier operations, too.
+        if line["event"] != "admin"
     ]
 
 
@@ -204,10 +208,52 @@ def refresh_keys(admin: ClientRepository) -> Outcome:
         store.put_secret_value(SecretId=_KEYS, SecretString=before)
 
 
+def restore_replicas(admin: ClientRepository) -> Outcome:
+    """Restore the failed replicas of the deployment's own secrets, by the schedule."""
+    here, there = (
+        admin.cloud.client("secretsmanager", role, "root") for role in ("primary", "secondary")
+    )
+    for name in _OWN:
+        _unreplicate(here, name)
+        there.create_secret(Name=name, SecretString="{}")
+        here.replicate_secret_to_regions(SecretId=name, AddReplicaRegions=_REPLICA)
+    left = _repairs(admin)
+    for name in _OWN:
+        there.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    assert [_replicas(here, name) for name in _OWN] == [["Failed"]] * len(_OWN)
+    done = _repairs(admin)
+    found = [_replicas(here, name) for name in _OWN]
+    for name in _OWN:
+        if _replicas(here, name) != ["InSync"]:
+            _unreplicate(here, name)
+            here.replicate_secret_to_regions(SecretId=name, AddReplicaRegions=_REPLICA)
+    return left, done, found
+
+
+def _repairs(admin: ClientRepository) -> list[str]:
+    """Return the outcomes of the schedule's repairs of the deployment's own secrets."""
+    return [
+        line["outcome"]
+        for line in admin.run_upkeep()
+        if line.get("action") == "reconcile" and line["client_id"] is None
+    ]
+
+
+def _replicas(store: Any, name: str) -> list[str]:
+    rows = store.describe_secret(SecretId=name).get("ReplicationStatus", [])
+    return [row["Status"] for row in rows]
+
+
+def _unreplicate(store: Any, name: str) -> None:
+    if _replicas(store, name):
+        store.remove_regions_from_replication(SecretId=name, RemoveReplicaRegions=[_REGIONS[1]])
+
+
 OPERATIONS: tuple[Callable[[ClientRepository], Outcome], ...] = (
     listing,
     upkeep,
     refresh_keys,
+    restore_replicas,
     enroll,
     deny,
     show,

@@ -121,6 +121,36 @@ def test_planned_failover_and_failback(
     assert after.enrolled["replication"] == "in_sync"
 
 
+def test_a_killed_failback_is_taken_over_after_the_end_of_its_lease(
+    breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
+) -> None:
+    cloud = breakable_cloud
+    before = enroll_everywhere()
+    ctl("failover", "--to=secondary", "--settle=0")
+    with ctl.started("failback", "--settle=60") as process:
+        assert process.stdout is not None
+        assert any("nobody writes" in line for line in process.stdout)
+        process.kill()
+    shown = json.loads(ctl.run("status", "--quick", "--output=json").stdout)
+    assert shown["writer"] is None
+    assert shown["lease"]["command"] == "failback"
+    for options in (["--take-over"], ["--abort", "--take-over"]):
+        refused = ctl.run("failback", *options)
+        assert refused.returncode == 3
+        assert shown["lease"]["holder"] in refused.stderr
+    store = cloud.client("secretsmanager", "secondary", "root")
+    state = json.loads(store.get_secret_value(SecretId="surrogate/region")["SecretString"])
+    state["lease"]["until"] = 1
+    store.put_secret_value(SecretId="surrogate/region", SecretString=json.dumps(state))
+    refused = ctl.run("failback")
+    assert refused.returncode == 3
+    assert "--take-over" in refused.stderr
+    ctl("failback", "--take-over", "--settle=0", "--ttl=1")
+    shown = json.loads(ctl.run("status", "--quick", "--output=json").stdout)
+    assert (shown["writer"], shown["lease"]) == (EAST, None)
+    becomes(cloud, before, 200)
+
+
 def test_promotion_in_the_secondary_needs_its_own_permission(
     breakable_cloud: Cloud, ctl: CommandLine, enroll_everywhere: Callable[[], Credential]
 ) -> None:

@@ -56,11 +56,11 @@ def test_a_signal_at_any_call_leaves_one_region_writing_or_names_the_command_tha
 
 
 @pytest.fixture
-def cloud() -> Iterator[ServedCloud]:
+def served() -> Iterator[ServedCloud]:
     enable_socket()
-    with served_cloud() as cloud:
-        assert cloud.run("init").exit_code == 0
-        yield cloud
+    with served_cloud() as served:
+        assert served.run("init").exit_code == 0
+        yield served
 
 
 @dataclass
@@ -76,14 +76,14 @@ class Stopped:
 class Shell:
     """Starts `surrogatectl` in processes of their own."""
 
-    cloud: ServedCloud
+    served: ServedCloud
 
     @contextmanager
     def started(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         process = subprocess.Popen(
             [sys.executable, "-m", "surrogatectl.main", *arguments],
             cwd=PROJECT,
-            env={"PATH": os.environ["PATH"], **self.cloud.settings},
+            env={"PATH": os.environ["PATH"], **self.served.settings},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
@@ -117,18 +117,18 @@ class Shell:
                 processes.pop().send_signal(signal.Signals[name])
             return carry_out()
 
-        self.cloud.world.aws.watch(accident)
+        self.served.world.aws.watch(accident)
         with self.started(*arguments) as process:
             processes.append(process)
             out, err = process.communicate(timeout=60)
-            self.cloud.world.aws.watch()
+            self.served.world.aws.watch()
             assert not processes, "the command made no such request"
             return Stopped(process.returncode, out, err)
 
 
 @pytest.fixture
-def shell(cloud: ServedCloud) -> Shell:
-    return Shell(cloud)
+def shell(served: ServedCloud) -> Shell:
+    return Shell(served)
 
 
 def named(err: str) -> list[list[str]]:
@@ -145,77 +145,77 @@ MOVED = ("denials", "what changed", "serves the canary", "lets go", "answers fro
     ("said", "name"), [(each, SIGNALS[n % 3]) for n, each in enumerate(FAILBACK + MOVED)]
 )
 def test_failback_in_a_process_of_its_own_is_stopped_after_any_step(
-    cloud: ServedCloud, shell: Shell, said: str, name: str
+    served: ServedCloud, shell: Shell, said: str, name: str
 ) -> None:
     for number in range(3):
-        assert cloud.run("enroll", f"--name={number}", "--scope=demo/read").exit_code == 0
-    assert cloud.run("canary", "--scope=demo/read").exit_code == 0
-    assert cloud.run("failover", "--to=secondary", *QUICK).exit_code == 0
+        assert served.run("enroll", f"--name={number}", "--scope=demo/read").exit_code == 0
+    assert served.run("canary", "--scope=demo/read").exit_code == 0
+    assert served.run("failover", "--to=secondary", *QUICK).exit_code == 0
     stopped = shell.stopped_at_step(said, name, "failback", "--ttl=0.5", *QUICK)
     assert stopped.code == 4, stopped
     assert f"Interrupted by {name}." in stopped.err
-    writing = writers(cloud.world)
+    writing = writers(served.world)
     assert writing or "No Region writes" in stopped.err
-    assert cloud.run(*named(stopped.err)[-1], "--ttl=0.01", *QUICK).exit_code == 0
-    assert writers(cloud.world) == [EAST]
+    assert served.run(*named(stopped.err)[-1], "--ttl=0.01", *QUICK).exit_code == 0
+    assert writers(served.world) == [EAST]
 
 
 @pytest.mark.parametrize("name", SIGNALS)
 @pytest.mark.parametrize("said", [": checked", "writes no more", "takes the traffic"])
 def test_failover_in_a_process_of_its_own_is_stopped_after_any_step(
-    cloud: ServedCloud, shell: Shell, said: str, name: str
+    served: ServedCloud, shell: Shell, said: str, name: str
 ) -> None:
-    assert cloud.run("canary", "--scope=demo/read").exit_code == 0
+    assert served.run("canary", "--scope=demo/read").exit_code == 0
     stopped = shell.stopped_at_step(said, name, "failover", "--to=secondary", "--settle=5")
     assert f"Interrupted by {name}." in stopped.err or stopped.code == 0
-    assert writers(cloud.world) == [WEST if said == "takes the traffic" else EAST]
+    assert writers(served.world) == [WEST if said == "takes the traffic" else EAST]
     if stopped.code:
         assert stopped.code == 4
-        assert cloud.run(*named(stopped.err)[-1], *QUICK).exit_code == 0
-    assert writers(cloud.world) == [WEST]
+        assert served.run(*named(stopped.err)[-1], *QUICK).exit_code == 0
+    assert writers(served.world) == [WEST]
 
 
 def test_a_closed_output_does_not_stop_a_failback_half_way(
-    cloud: ServedCloud, shell: Shell
+    served: ServedCloud, shell: Shell
 ) -> None:
-    assert cloud.run("canary", "--scope=demo/read").exit_code == 0
-    assert cloud.run("failover", "--to=secondary", *QUICK).exit_code == 0
+    assert served.run("canary", "--scope=demo/read").exit_code == 0
+    assert served.run("failover", "--to=secondary", *QUICK).exit_code == 0
     with shell.started("failback", "--ttl=0.01", *QUICK) as process:
         assert process.stdout is not None
         process.stdout.close()
         assert process.stderr is not None
         process.stderr.close()
         process.wait(timeout=60)
-    assert writers(cloud.world) == [EAST]
+    assert writers(served.world) == [EAST]
 
 
 # The other commands of more than one step
 
 
-def repeated(cloud: ServedCloud, *arguments: str) -> None:
-    result = cloud.run(*arguments)
+def repeated(served: ServedCloud, *arguments: str) -> None:
+    result = served.run(*arguments)
     assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_init_stopped_half_way_is_completed_by_a_repeat(
-    cloud: ServedCloud, shell: Shell, tmp_path: Path, name: str
+    served: ServedCloud, shell: Shell, tmp_path: Path, name: str
 ) -> None:
-    for store in cloud.world.secrets.values():
+    for store in served.world.secrets.values():
         store.secrets.clear()
     audit = f"--audit-file={tmp_path / 'audit'}"
     stopped = shell.stopped_at_call("ReplicateSecretToRegions", name, "init", audit)
     assert stopped.code == 4
     assert f"Interrupted by {name}." in stopped.err
-    repeated(cloud, "init")
-    for store in cloud.world.secrets.values():
+    repeated(served, "init")
+    for store in served.world.secrets.values():
         assert {f"{PREFIX}/{each}" for each in ("region", "deployment", "jwks")} <= set(
             store.secrets
         )
 
 
 def test_an_enrollment_stopped_half_way_names_the_key_that_repeats_it(
-    cloud: ServedCloud, shell: Shell, tmp_path: Path
+    served: ServedCloud, shell: Shell, tmp_path: Path
 ) -> None:
     file = tmp_path / "secret"
     enroll = ("enroll", "--name=n", "--scope=demo/read", f"--secret-file={file}")
@@ -223,23 +223,23 @@ def test_an_enrollment_stopped_half_way_names_the_key_that_repeats_it(
     assert stopped.code == 4
     assert not file.exists()
     (key,) = re.findall(r"--idempotency-key (\S+)", stopped.err)
-    repeated(cloud, *enroll, f"--idempotency-key={key}")
-    assert len(cloud.world.records()) == 1
+    repeated(served, *enroll, f"--idempotency-key={key}")
+    assert len(served.world.records()) == 1
 
 
-def drift(cloud: ServedCloud) -> None:
-    for pool in cloud.world.pools.values():
+def drift(served: ServedCloud) -> None:
+    for pool in served.world.pools.values():
         pool.clients.clear()
 
 
-def pair(cloud: ServedCloud, path: Path) -> None:
+def pair(served: ServedCloud, path: Path) -> None:
     """Write a table with two pairs of app clients that exist."""
-    make_pairs(cloud.world, path, 2)
+    make_pairs(served.world, path, 2)
 
 
 REPAIR = ("reconcile", "--repair", "--yes")
 STEPS: dict[str, tuple[Sequence[str], str, Callable[[ServedCloud, Path], object]]] = {
-    "reconcile": (REPAIR, "CreateUserPoolClient", lambda cloud, _: drift(cloud)),
+    "reconcile": (REPAIR, "CreateUserPoolClient", lambda served, _: drift(served)),
     "cleanup": (("cleanup", "--yes"), "DeleteUserPoolClient", lambda *_: None),
     "adopt": (("adopt", "--yes"), "CreateSecret", pair),
 }
@@ -248,12 +248,12 @@ STEPS: dict[str, tuple[Sequence[str], str, Callable[[ServedCloud, Path], object]
 @pytest.mark.parametrize("what", STEPS)
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
 def test_a_command_of_many_steps_is_completed_by_a_repeat_after_a_signal(
-    cloud: ServedCloud, shell: Shell, what: str, name: str, tmp_path: Path
+    served: ServedCloud, shell: Shell, what: str, name: str, tmp_path: Path
 ) -> None:
     for number in range(3):
-        repeated(cloud, "enroll", f"--name={number}", "--scope=demo/read")
+        repeated(served, "enroll", f"--name={number}", "--scope=demo/read")
     arguments, operation, prepare = STEPS[what]
-    prepare(cloud, tmp_path / "pairs.csv")
+    prepare(served, tmp_path / "pairs.csv")
     if what == "adopt":
         files = f"--csv={tmp_path / 'pairs.csv'}", f"--credentials-file={tmp_path / 'new'}"
         arguments = (*arguments, *files)
@@ -262,30 +262,30 @@ def test_a_command_of_many_steps_is_completed_by_a_repeat_after_a_signal(
     assert stopped.code == 4, stopped
     assert f"Interrupted by {name}." in stopped.err
     assert "Repeat the command to go on" in stopped.err
-    repeated(cloud, *arguments)
+    repeated(served, *arguments)
     if what == "reconcile":
-        repeated(cloud, "reconcile")
+        repeated(served, "reconcile")
     if what == "adopt":
-        assert len(cloud.world.records()) == 3 + 2
+        assert len(served.world.records()) == 3 + 2
 
 
 def test_a_rotation_stopped_half_way_says_how_to_end_the_secret_that_nobody_has(
-    cloud: ServedCloud, shell: Shell
+    served: ServedCloud, shell: Shell
 ) -> None:
-    repeated(cloud, "enroll", "--name=n", "--scope=demo/read")
-    (client_id,) = cloud.world.records()
+    repeated(served, "enroll", "--name=n", "--scope=demo/read")
+    (client_id,) = served.world.records()
     stopped = shell.stopped_at_call("PutSecretValue", "SIGTERM", "rotate", client_id)
     assert stopped.code == 4
     assert f"surrogatectl show {client_id}" in stopped.err
     assert "surrogatectl retire" in stopped.err
-    _, previous = cloud.world.record(client_id).secrets
-    newest = cloud.world.record(client_id).secrets[0].secret_id
+    _, previous = served.world.record(client_id).secrets
+    newest = served.world.record(client_id).secrets[0].secret_id
     assert previous.secret_id != newest
-    repeated(cloud, "retire", client_id, newest, "--yes", "--force")
-    repeated(cloud, "rotate", client_id)
+    repeated(served, "retire", client_id, newest, "--yes", "--force")
+    repeated(served, "rotate", client_id)
 
 
-def test_a_signal_ignored_by_the_parent_stays_ignored(cloud: ServedCloud, shell: Shell) -> None:
+def test_a_signal_ignored_by_the_parent_stays_ignored(served: ServedCloud, shell: Shell) -> None:
     """As SIGHUP is below `nohup`."""
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
