@@ -27,8 +27,8 @@ from chalicelib.model import (
     AppClient,
     ClientId,
     ClientRecord,
+    DenialShard,
     IssuedCredentials,
-    RegionState,
     TokenRequest,
     Versioned,
     VersionId,
@@ -36,6 +36,7 @@ from chalicelib.model import (
 from chalicelib.ports import Deadline
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token.allowances import Rereads, token_requests
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import REFRESH_SECONDS, TokenCache
@@ -144,7 +145,9 @@ class World:
         argon2 = _CountingArgon2(self.counts)
         return Exchange(
             region=_REGION,
-            states=LastKnownCache(self._state, fresh=FRESH, stale=STALE, clock=self.clock),
+            denials=DenialCache(
+                LastKnownCache(self._shard, fresh=FRESH, stale=STALE, clock=self.clock)
+            ),
             records=LastKnownCache(self._record, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=SecretHasher(secrets.token_bytes, argon2=argon2),
             endpoint=self,
@@ -157,9 +160,9 @@ class World:
             emit=lambda _: None,
         )
 
-    def _state(self, _: str) -> RegionState:
+    def _shard(self, _: int) -> DenialShard:
         self.counts.secrets_manager += 1
-        return RegionState(writer=True, took_over=False)
+        return DenialShard()
 
     def _record(self, client_id: ClientId) -> Versioned[ClientRecord]:
         self.counts.secrets_manager += 1

@@ -21,9 +21,9 @@ from chalicelib.model import (
     AppClient,
     AppClientId,
     ClientRecord,
+    DenialShard,
     IssuedCredentials,
     Origin,
-    RegionState,
     Status,
     VersionId,
 )
@@ -80,8 +80,8 @@ class Region:
 
     def _secret(self, name: str) -> Answer:
         text = self.records.get(name)
-        if name == f"{PREFIX}/region":
-            text = record_json.state_to_json(RegionState(writer=True, took_over=False))
+        if name.startswith(f"{PREFIX}/denials/"):
+            text = record_json.denials_to_json(DenialShard())
         if text is None:
             return answer(
                 400, {"__type": "ResourceNotFoundException"}, "application/x-amz-json-1.1"

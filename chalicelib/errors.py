@@ -194,6 +194,16 @@ class StoreRefusedError(ServiceError):
     """Secrets Manager refused the request: no permission, or a wrong request."""
 
 
+class VersionsUsedUpError(StoreRefusedError):
+    """A secret was written too often: Secrets Manager keeps 100 versions for a day."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "It was written 100 times within 24 hours, and Secrets Manager keeps no more versions. "
+            "It can be written again when the oldest of them is a day old."
+        )
+
+
 class MalformedSecretError(ServiceError):
     """A secret is missing, or its content is not valid."""
 

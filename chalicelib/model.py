@@ -240,21 +240,47 @@ class Lease:
 @dataclass(frozen=True, slots=True)
 class RegionState:
     """
-    State of one Region; it is not replicated.
+    State of one Region: how it is steered; it is not replicated.
 
     *writer*: administrators' changes are made here, unless the other Region
     writes with a higher *epoch* (see `outranks`).  *took_over*: this Region has
-    taken the traffic (`/health/takeover`).  *allowed*: clients whose denial was
-    removed here while this Region stood alone; failback removes it in the other one.
-    *lease*: the run that steers the Regions; in the secondary Region's state only.
+    taken the traffic (`/health/takeover`).  *lease*: the run that steers the Regions;
+    in the secondary Region's state only.  *unknown* are further stored members, which
+    a rewrite keeps.
+
+    Nothing that happens often is stored here: Secrets Manager keeps 100 versions of a
+    secret in a day, and this one must always be writable.
     """
 
     writer: bool
     took_over: bool
-    denied: frozenset[ClientId] = frozenset()
     epoch: int = 0
-    allowed: frozenset[ClientId] = frozenset()
     lease: Lease | None = None
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """An administrator's word on one client in one Region: *denied* or not, said at *at*."""
+
+    denied: bool
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DenialShard:
+    """
+    One of the secrets that hold a Region's denials; they are not replicated.
+
+    *written* are the times of the shard's writes within a day, oldest first.
+    *overflow*: later words on its clients are in the next shard.  *unknown* are further
+    stored members, which a rewrite keeps.
+    """
+
+    words: Mapping[ClientId, Word] = field(default_factory=dict)
+    written: tuple[int, ...] = ()
+    overflow: bool = False
+    unknown: Mapping[str, object] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from chalicelib.model import (
     ClientRecord,
     ClientSummary,
     CognitoSecret,
+    DenialShard,
     Page,
     RegionState,
     Replication,
@@ -275,6 +276,43 @@ class StateStore(Protocol):
         Raises:
             VersionConflictError: If *read* is not the current version any more.
             OutcomeUnknownError: If the state may have been replaced.
+            StoreUnavailableError: If Secrets Manager does not answer or throttles.
+            StoreRefusedError: If it refuses.
+        """
+
+
+class DenialStore(Protocol):
+    """Reads and writes the shards of one Region's denials (see `denial_shards`)."""
+
+    def read(self, number: int) -> Versioned[DenialShard]:
+        """
+        Return shard *number* and its version.
+
+        Raises:
+            MalformedSecretError: If it is missing or not a valid shard.
+            StoreUnavailableError: If Secrets Manager does not answer or throttles.
+            StoreRefusedError: If it refuses.
+        """
+
+    def read_all(self) -> Mapping[int, DenialShard]:
+        """
+        Return all shards by number.
+
+        Raises:
+            MalformedSecretError: If one is missing or not valid.
+            StoreUnavailableError: If Secrets Manager does not answer or throttles.
+            StoreRefusedError: If it refuses.
+        """
+
+    def replace(self, number: int, shard: DenialShard, read: VersionId) -> VersionId:
+        """
+        Store *shard* in place of version *read* of shard *number*.
+
+        Raises:
+            MalformedSecretError: If it is missing.
+            VersionConflictError: If *read* is not the current version any more.
+            VersionsUsedUpError: If it was written too often within a day.
+            OutcomeUnknownError: If it may have been replaced.
             StoreUnavailableError: If Secrets Manager does not answer or throttles.
             StoreRefusedError: If it refuses.
         """

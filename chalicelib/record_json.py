@@ -21,6 +21,7 @@ from chalicelib.model import (
     ClientId,
     ClientRecord,
     Deletion,
+    DenialShard,
     EnrollmentRequestMark,
     Lease,
     Origin,
@@ -31,10 +32,13 @@ from chalicelib.model import (
     Status,
     StoredSecret,
     VersionId,
+    Word,
 )
 
 SCHEMA = 1
 DEPLOYMENT_KEY_BYTES = 32
+DENIALS_MOVED = "denials_moved"
+"""Member of a Region state whose denials, as the first edition kept them, are in the shards."""
 
 T = TypeVar("T")
 
@@ -110,11 +114,10 @@ def state_to_json(state: RegionState) -> str:
     """Return *state* as stored JSON."""
     return _dump(
         {
+            **state.unknown,
             "writer": state.writer,
             "took_over": state.took_over,
-            "denied": sorted(state.denied),
             "epoch": state.epoch,
-            "allowed": sorted(state.allowed),
             "lease": state.lease and _lease_to_json(state.lease),
         }
     )
@@ -125,9 +128,57 @@ def state_from_json(text: str) -> RegionState:
     Return the Region's state that *text* holds.
 
     Raises:
-        MalformedSecretError: If it holds none; that never means “nobody is denied”.
+        MalformedSecretError: If it holds none.
     """
     return _load(text, _state)
+
+
+def first_edition_denials(state: RegionState) -> dict[ClientId, Word] | None:
+    """
+    Return the denials that the first edition kept in *state*; `None` if there are none to take.
+
+    It did not store when they were said: so any later word counts.
+
+    Raises:
+        MalformedSecretError: If they are not what it wrote.
+    """
+    stored = state.unknown
+    if "denied" not in stored or stored.get(DENIALS_MOVED):
+        return None
+    try:
+        said = {False: _list(stored.get("allowed", [])), True: _list(stored["denied"])}
+        return {
+            ClientId(_text(client_id)): Word(denied=denied, at=0)
+            for denied, client_ids in said.items()
+            for client_id in client_ids
+        }
+    except TypeError:
+        raise MalformedSecretError("The Region's state is not what was written.") from None
+
+
+def denials_to_json(shard: DenialShard) -> str:
+    """Return *shard* as stored JSON."""
+    return _dump(
+        {
+            **shard.unknown,
+            "words": {
+                client_id: {"denied": word.denied, "at": word.at}
+                for client_id, word in sorted(shard.words.items())
+            },
+            "written": list(shard.written),
+            "overflow": shard.overflow,
+        }
+    )
+
+
+def denials_from_json(text: str) -> DenialShard:
+    """
+    Return the shard of denials that *text* holds.
+
+    Raises:
+        MalformedSecretError: If it holds none; that never means “nobody is denied”.
+    """
+    return _load(text, _denials)
 
 
 def deployment_key_to_json(key: bytes) -> str:
@@ -251,14 +302,14 @@ def _pending(pending: Any) -> Pending:  # noqa: ANN401 - JSON
 
 
 def _state(content: Any) -> RegionState:  # noqa: ANN401 - JSON
+    known = {"schema", "writer", "took_over", "epoch", "lease"}
     return RegionState(
         writer=_truth(content["writer"]),
         took_over=_truth(content["took_over"]),
-        denied=_client_ids(content["denied"]),
-        # Versions before failback stored neither of these.
+        # Versions before failback did not store it.
         epoch=_whole(content.get("epoch", 0)),
-        allowed=_client_ids(content.get("allowed", [])),
         lease=_lease(content.get("lease")),
+        unknown={name: value for name, value in content.items() if name not in known},
     )
 
 
@@ -284,8 +335,17 @@ def _lease(content: Any) -> Lease | None:  # noqa: ANN401 - JSON
     )
 
 
-def _client_ids(content: Any) -> frozenset[ClientId]:  # noqa: ANN401 - JSON
-    return frozenset(ClientId(_text(client_id)) for client_id in _list(content))
+def _denials(content: Any) -> DenialShard:  # noqa: ANN401 - JSON
+    known = {"schema", "words", "written", "overflow"}
+    return DenialShard(
+        words={
+            ClientId(_text(client_id)): Word(_truth(word["denied"]), _whole(word["at"]))
+            for client_id, word in content["words"].items()
+        },
+        written=tuple(_whole(at) for at in _list(content["written"])),
+        overflow=_truth(content["overflow"]),
+        unknown={name: value for name, value in content.items() if name not in known},
+    )
 
 
 def _deployment_key(content: Any) -> bytes:  # noqa: ANN401 - JSON

@@ -14,7 +14,12 @@ from dataclasses import dataclass, field
 from chalicelib import record_json
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients, app_client_name
-from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.aws.region_state import (
+    DenialSecrets,
+    DeploymentKeySecret,
+    StateSecret,
+    denials_secret_name,
+)
 from chalicelib.aws.secret_replicas import NamedReplicas, SecretReplicas
 from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_client_rotation import AppClientRotation
@@ -26,12 +31,14 @@ from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.clients.rotation import Rotation
 from chalicelib.credentials import app_client_mac
+from chalicelib.denial_shards import SHARDS, all_words, denied_in
 from chalicelib.errors import OAuthError
 from chalicelib.http.problems import explain
 from chalicelib.model import (
     AppClient,
     ClientId,
     ClientRecord,
+    DenialShard,
     IssuedCredentials,
     RegionState,
     Status,
@@ -42,6 +49,7 @@ from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.timing import CallDeadline, CircuitBreaker, RateLimiter
 from chalicelib.token.allowances import Rereads, token_requests
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.request_memo import RequestMemo
 from chalicelib.token.token_cache import TokenCache
@@ -84,6 +92,9 @@ class AwsWorld:
         for region in REGIONS:
             state = RegionState(writer=region == EAST, took_over=False)
             self._make_secret(region, "region", record_json.state_to_json(state))
+            for number in range(SHARDS):
+                empty = record_json.denials_to_json(DenialShard())
+                self._make_secret(region, f"denials/{number:02}", empty)
         self.deployment_key = self.random_bytes(32)
         key = record_json.deployment_key_to_json(self.deployment_key)
         self._make_secret(EAST, "deployment", key)
@@ -133,8 +144,17 @@ class AwsWorld:
 
     def denied(self, region: str) -> frozenset[ClientId]:
         """Return the denied clients in *region*."""
-        text = self.secrets[region].secrets[f"{PREFIX}/region"].current.text
-        return record_json.state_from_json(text).denied
+        stored = self.secrets[region].secrets
+        return denied_in(
+            all_words(
+                {
+                    number: record_json.denials_from_json(
+                        stored[denials_secret_name(PREFIX, number)].current.text
+                    )
+                    for number in range(SHARDS)
+                }
+            )
+        )
 
     def write_by_hand(self, client_id: ClientId, **changes: object) -> None:
         """Change members of the stored JSON, as an operator at the console would."""
@@ -213,12 +233,17 @@ class AwsWorld:
     def exchange(self, region: str) -> Exchange:
         """Return the exchange of *region* in a process with empty caches."""
         secrets = self.aws.secrets_manager(self.secrets[region])
-        state = StateSecret(lambda: secrets, PREFIX, self.random_bytes)
+        shards = DenialSecrets(lambda: secrets, PREFIX, self.random_bytes)
         reader = ClientSecretsReader(lambda: secrets, PREFIX)
         return Exchange(
             region=region,
-            states=LastKnownCache(
-                lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+            denials=DenialCache(
+                LastKnownCache(
+                    lambda number: shards.read(number).value,
+                    fresh=FRESH,
+                    stale=STALE,
+                    clock=self.clock,
+                )
             ),
             records=LastKnownCache(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=cheap_hasher(self.random_bytes),
@@ -277,8 +302,8 @@ class Operators:
         self.clients = ClientService(self.admin, self.app_clients)
         self.deletion = DeletionAndRestore(self.admin, self.app_clients)
         self.denials = {
-            region: Denials(region, self.state),
-            other: Denials(other, self.state_there),
+            region: Denials(region, DenialSecrets(lambda: here, PREFIX, random_bytes), clock),
+            other: Denials(other, DenialSecrets(lambda: there, PREFIX, random_bytes), clock),
         }
         self.app_client_rotation = AppClientRotation(
             self.admin,
@@ -292,11 +317,12 @@ class Operators:
         own_secrets = NamedReplicas(
             SecretReplicas(lambda: here, lambda: there, other), (f"{PREFIX}/deployment",)
         )
-        self.survey = Survey(self.admin, self.app_clients, self.state_there, replicas, own_secrets)
+        self.survey = Survey(
+            self.admin, self.app_clients, self.state_there, self.denials, replicas, own_secrets
+        )
         self.reconcile = Reconciler(
             self.survey,
             self.deletion,
-            self.denials,
             RateLimiter(REPAIRS_PER_SECOND, clock, clock.advance),
             explain,
         )

@@ -19,6 +19,7 @@ from typing import Any, Literal
 from argon2 import PasswordHasher
 from argon2.profiles import CHEAPEST
 
+from chalicelib.denial_shards import SHARDS, WRITES_A_DAY
 from chalicelib.errors import (
     AppClientRefusedError,
     AppClientsRefusedError,
@@ -31,6 +32,7 @@ from chalicelib.errors import (
     UnknownAppClientError,
     UnknownClientError,
     VersionConflictError,
+    VersionsUsedUpError,
 )
 from chalicelib.model import (
     AccessToken,
@@ -41,6 +43,7 @@ from chalicelib.model import (
     ClientRecord,
     ClientSummary,
     CognitoSecret,
+    DenialShard,
     Page,
     RegionState,
     Replication,
@@ -353,6 +356,56 @@ class FakeStateStore(Failing):
                 raise VersionConflictError
             self.stored = Versioned(state, _new_version())
             return self.stored.version
+
+
+@dataclass
+class FakeDenialStore(Failing):
+    """
+    `DenialStore` in memory, with empty shards.
+
+    It keeps as many versions of a shard in a day as Secrets Manager, on *clock*.
+    """
+
+    clock: Callable[[], float] = field(default=lambda: 0.0)
+    shards: dict[int, Versioned[DenialShard]] = field(
+        default_factory=lambda: {
+            number: Versioned(DenialShard(), _new_version()) for number in range(SHARDS)
+        }
+    )
+    versions: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
+
+    def read(self, number: int) -> Versioned[DenialShard]:
+        self._called("read")
+        if number not in self.shards:
+            raise MalformedSecretError(f"Shard {number} of the Region's denials is missing.")
+        return self.shards[number]
+
+    def read_all(self) -> Mapping[int, DenialShard]:
+        self._called("read_all")
+        return {number: self.shards[number].value for number in range(SHARDS)}
+
+    def replace(self, number: int, shard: DenialShard, read: VersionId) -> VersionId:
+        self._called("replace")
+        with _one_writer:
+            if number not in self.shards:
+                raise MalformedSecretError(f"Shard {number} of the Region's denials is missing.")
+            now = self.clock()
+            recent = [at for at in self.versions[number] if at > now - 86_400]
+            if len(recent) >= 99:  # with the first one, 100
+                raise VersionsUsedUpError
+            self.versions[number] = [*recent, now]
+            if self.shards[number].version != read:
+                raise VersionConflictError
+            self.shards[number] = Versioned(shard, _new_version())
+            return self.shards[number].version
+
+
+def use_up(store: FakeDenialStore) -> None:
+    """Have every shard of *store* written as often as a day allows."""
+    now = int(store.clock())
+    for number, found in store.shards.items():
+        full = replace(found.value, written=(now,) * WRITES_A_DAY, overflow=True)
+        store.shards[number] = Versioned(full, found.version)
 
 
 @dataclass

@@ -51,8 +51,8 @@ class Rescue:
         self.primary, self.secondary = Operators(world, EAST), Operators(world, WEST)
         clock = world.clock
         self.sides = (
-            Side(EAST, self.primary.state),
-            Side(WEST, self.secondary.state),
+            Side(EAST, self.primary.state, self.primary.denials[EAST]),
+            Side(WEST, self.secondary.state, self.secondary.denials[WEST]),
         )
         self.name = Name(URL, self.answering, clock, clock.advance)
         here, there = (world.aws.secrets_manager(world.secrets[each]) for each in (EAST, WEST))

@@ -9,6 +9,7 @@ from typing import Any
 from chalicelib import credentials
 from chalicelib.caching import LastKnownCache
 from chalicelib.clients.app_clients import AppClientPair
+from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import SecretHasher
@@ -19,14 +20,15 @@ from chalicelib.model import (
     AppClientId,
     ClientId,
     ClientRecord,
+    DenialShard,
     IssuedCredentials,
     Origin,
-    RegionState,
     Status,
     TokenRequest,
 )
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token.allowances import Rereads, token_requests
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import RequestMemo
@@ -38,6 +40,7 @@ from tests.fakes import (
     Events,
     FakeAppClients,
     FakeClock,
+    FakeDenialStore,
     FakeDeploymentKey,
     FakeRecordStore,
     FakeStateStore,
@@ -67,18 +70,23 @@ class ExchangeWorld:
     events: Events = field(default_factory=Events)
     store: FakeRecordStore = field(default_factory=FakeRecordStore)
     state: FakeStateStore = field(default_factory=FakeStateStore.writing)
+    denied: FakeDenialStore = field(default_factory=FakeDenialStore)
 
     def __post_init__(self) -> None:
+        self.denied.clock = self.clock
         self.argon2 = CountingArgon2()
         self.hasher = cheap_hasher(self.random_bytes, self.argon2)
         self.endpoint = FakeTokenEndpoint(clock=self.clock)
-        self.states: LastKnownCache[str, RegionState] = LastKnownCache(
-            lambda _: self.state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+        self.shards: LastKnownCache[int, DenialShard] = LastKnownCache(
+            lambda number: self.denied.read(number).value,
+            fresh=FRESH,
+            stale=STALE,
+            clock=self.clock,
         )
         self.records = LastKnownCache(self.store.read, fresh=FRESH, stale=STALE, clock=self.clock)
         self.exchange = Exchange(
             region=EAST,
-            states=self.states,
+            denials=DenialCache(self.shards),
             records=self.records,
             hasher=self.hasher,
             endpoint=self.endpoint,
@@ -143,6 +151,18 @@ class ExchangeWorld:
         """Change the Region's state, as another administrator would."""
         found = self.state.read()
         self.state.replace(replace(found.value, **changes), found.version)
+
+    def deny(self, *client_ids: ClientId) -> None:
+        """Deny clients, as another administrator would."""
+        self.denials().change(deny=client_ids, allow=())
+
+    def allow(self, *client_ids: ClientId) -> None:
+        """Allow clients, as another administrator would."""
+        self.denials().change(deny=(), allow=client_ids)
+
+    def denials(self) -> Denials:
+        """Return the Region's denials, as an administrator has them."""
+        return Denials(EAST, self.denied, self.clock)
 
 
 def request(

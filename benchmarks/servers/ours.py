@@ -27,6 +27,7 @@ from chalicelib.caching import LastKnownCache
 from chalicelib.credentials import SecretHasher
 from chalicelib.http.token_routes import TokenSurface
 from chalicelib.model import TokenRequest, TokenResponse
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import RequestMemo
@@ -85,10 +86,10 @@ def _event(environ: WSGIEnvironment) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class Forgetful:
-    """Exchange that begins each request with empty caches, or with the Region's state only."""
+    """Exchange that begins each request with empty caches, or with the Region's denials only."""
 
     full: Exchange
-    knows_state: bool
+    knows_denials: bool
 
     def exchange_repeated(self, _sent: HttpRequest) -> TokenResponse | None:
         """Recognize no request."""
@@ -98,7 +99,9 @@ class Forgetful:
         """See `Exchange.exchange`."""
         fresh = replace(
             self.full,
-            states=self.full.states if self.knows_state else _anew(self.full.states),
+            denials=self.full.denials
+            if self.knows_denials
+            else DenialCache(_anew(self.full.denials.shards)),
             records=_anew(self.full.records),
             hasher=SecretHasher(secrets.token_bytes),
             tokens=TokenCache(time.time),
@@ -111,10 +114,10 @@ def _anew(known: LastKnownCache[Any, Any]) -> LastKnownCache[Any, Any]:
     return LastKnownCache(known._load, fresh=300, stale=900, clock=time.time)  # noqa: SLF001
 
 
-def _forgetful(surface: TokenSurface, *, knows_state: bool) -> Chalice:
+def _forgetful(surface: TokenSurface, *, knows_denials: bool) -> Chalice:
     if not isinstance(surface.exchange, Exchange):
         raise TypeError
-    return served(replace(surface, exchange=Forgetful(surface.exchange, knows_state)))
+    return served(replace(surface, exchange=Forgetful(surface.exchange, knows_denials)))
 
 
 def _chosen(which: str) -> Chalice:
@@ -122,7 +125,7 @@ def _chosen(which: str) -> Chalice:
     if which == "no_op":
         return no_op()
     if which in {"nothing_kept", "client_unknown"}:
-        return _forgetful(composed.surface, knows_state=which == "client_unknown")
+        return _forgetful(composed.surface, knows_denials=which == "client_unknown")
     return composed.app
 
 

@@ -27,6 +27,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownClientError,
     VersionConflictError,
+    VersionsUsedUpError,
 )
 from chalicelib.model import Versioned, VersionId
 
@@ -67,6 +68,7 @@ _UNUSABLE_ANSWER = (ValueError, TypeError, AttributeError, LookupError, Recursio
 NOT_ON_A_REPLICA = "InvalidParameterException"
 MISSING = "ResourceNotFoundException"
 GONE = frozenset({MISSING, "InvalidRequestException"})
+_LIMIT = "LimitExceededException"
 _SERVER_ERROR = 500
 _TOO_MANY_REQUESTS = 429
 
@@ -186,7 +188,7 @@ def replace_value(  # noqa: PLR0913, PLR0917 - all of them differ between caller
     *write* makes the first call, which Secrets Manager refuses for a replica.
 
     Raises:
-        VersionConflictError, UnknownClientError, OutcomeUnknownError,
+        VersionConflictError, UnknownClientError, VersionsUsedUpError, OutcomeUnknownError,
         StoreUnavailableError, StoreRefusedError
     """
     try:
@@ -198,6 +200,8 @@ def replace_value(  # noqa: PLR0913, PLR0917 - all of them differ between caller
     except ClientError as err:
         if code(err) in GONE:
             raise UnknownClientError from None
+        if code(err) == _LIMIT:
+            raise VersionsUsedUpError from None
         raise refused(err) from None
     try:
         ask(

@@ -125,10 +125,10 @@ class TwoSecretsLiveError(OperationError):
 
 @dataclass(eq=False)
 class DenialsFullError(OperationError):
-    """The deny list of *region* holds no more than *limit* clients."""
+    """The deny list of *region* takes no more words until *until*, `None` if it is too long."""
 
     region: str
-    limit: int
+    until: int | None
 
 
 @dataclass(eq=False)

@@ -19,6 +19,7 @@ from chalicelib.clients.deletion import DeletionAndRestore
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.composition.stores import (
+    denial_store,
     deployment_key,
     key_set,
     own_secrets,
@@ -138,6 +139,22 @@ class AdminParts:
         return DeletionAndRestore(repository=self.repository, app_clients=self.app_clients)
 
     @cached_property
+    def denials(self) -> dict[str, Denials]:
+        """Each Region's denials."""
+        return {
+            region.name: Denials(
+                region=region.name,
+                store=denial_store(
+                    connections.admin_secrets,
+                    settings=self.settings,
+                    random_bytes=self.random_bytes,
+                ),
+                clock=self.clock,
+            )
+            for region, connections in self._connections
+        }
+
+    @cached_property
     def key_refresh(self) -> KeyRefresh:
         """Refresh of the snapshot of both pools' keys."""
         return KeyRefresh(
@@ -161,6 +178,7 @@ class AdminParts:
             repository=self.repository,
             app_clients=self.app_clients,
             other_state=self.repository.other_state,
+            denials=self.denials,
             replicas=record_store(
                 self.there.admin_secrets,
                 self.here.admin_secrets,
@@ -185,14 +203,9 @@ class AdminParts:
     @cached_property
     def reconcile(self) -> Reconciler:
         """Survey and repair of drift."""
-        repository = self.repository
         return Reconciler(
             survey=self.survey,
             deletion=self.deletion,
-            denials={
-                repository.region: Denials(repository.region, repository.state),
-                repository.other_region: Denials(repository.other_region, repository.other_state),
-            },
             limiter=RateLimiter(REPAIRS_PER_SECOND, self.clock, self.pause),
             explain=explain,
         )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from chalicelib.aws.use_log import CloudWatchUseLog
 from chalicelib.clients.changes import ClientService
-from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrollment
 from chalicelib.clients.rotation import Rotation
 from chalicelib.composition.admin import AdminParts
@@ -45,7 +44,7 @@ def admin_surface(
         ),
         app_client_rotation=parts.app_client_rotation,
         deletion=parts.deletion,
-        denials=Denials(repository.region, repository.state),
+        denials=parts.denials[repository.region],
         clock=parts.clock,
         call_deadline=call_deadline,
         emit=emit,
@@ -59,6 +58,7 @@ def scheduled_work(parts: AdminParts, *, pause: Pause, emit: Emit) -> Upkeep:
         keys=parts.key_refresh,
         survey=parts.survey,
         repair=parts.reconcile.repair,
+        denials=parts.denials,
         rotation=parts.app_client_rotation,
         rotate_after_days=parts.settings.rotate_app_clients_after_days,
         limiter=RateLimiter(ROTATIONS_PER_SECOND, parts.clock, pause),

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
-from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret, deployment_secret_name
+from chalicelib.aws.region_state import (
+    DenialSecrets,
+    DeploymentKeySecret,
+    StateSecret,
+    deployment_secret_name,
+)
 from chalicelib.aws.secret_replicas import Connect, NamedReplicas, SecretReplicas
 from chalicelib.credentials import RandomBytes
 from chalicelib.settings import RegionSettings, Settings
@@ -13,6 +18,13 @@ from chalicelib.settings import RegionSettings, Settings
 def state_store(client: Connect, *, settings: Settings, random_bytes: RandomBytes) -> StateSecret:
     """Return the store of the Region state in the Region that *client* connects to."""
     return StateSecret(client=client, prefix=settings.secret_prefix, random_bytes=random_bytes)
+
+
+def denial_store(
+    client: Connect, *, settings: Settings, random_bytes: RandomBytes
+) -> DenialSecrets:
+    """Return the store of the Region's denials in the Region that *client* connects to."""
+    return DenialSecrets(client=client, prefix=settings.secret_prefix, random_bytes=random_bytes)
 
 
 def deployment_key(client: Connect, *, settings: Settings) -> DeploymentKeySecret:

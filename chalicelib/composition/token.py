@@ -8,15 +8,16 @@ from typing import Final
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.caching import LastKnownCache
-from chalicelib.composition.stores import key_set, record_reader, state_store
+from chalicelib.composition.stores import denial_store, key_set, record_reader, state_store
 from chalicelib.credentials import RandomBytes, SecretHasher
 from chalicelib.http.token_routes import TokenSurface
 from chalicelib.jwks.document import KeyDocument, document
-from chalicelib.model import RegionState
+from chalicelib.model import DenialShard
 from chalicelib.ports import Clock, Emit
 from chalicelib.settings import Settings
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token.allowances import Rereads, token_requests
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import Exchange
 from chalicelib.token.health import Health
 from chalicelib.token.request_memo import RequestMemo
@@ -41,8 +42,9 @@ def token_surface(  # noqa: PLR0913 - one of each for the process
     own, secrets = settings.own, here.exchange_secrets
     fresh, stale = settings.fresh_seconds, settings.stale_seconds
     state = state_store(secrets, settings=settings, random_bytes=random_bytes)
-    states: LastKnownCache[str, RegionState] = LastKnownCache(
-        lambda _: state.read().value, fresh=fresh, stale=stale, clock=clock
+    denials = denial_store(secrets, settings=settings, random_bytes=random_bytes)
+    shards: LastKnownCache[int, DenialShard] = LastKnownCache(
+        lambda number: denials.read(number).value, fresh=fresh, stale=stale, clock=clock
     )
     records = LastKnownCache(
         record_reader(secrets, settings=settings).read, fresh=fresh, stale=stale, clock=clock
@@ -57,7 +59,7 @@ def token_surface(  # noqa: PLR0913 - one of each for the process
     )
     exchange = Exchange(
         region=own.name,
-        states=states,
+        denials=DenialCache(shards),
         records=records,
         hasher=hasher,
         endpoint=endpoint,

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from chalicelib.clients.changes import ClientUpdate
 from chalicelib.clients.deletion import MAX_RECOVERY_DAYS, MIN_RECOVERY_DAYS
-from chalicelib.clients.denials import MAX_DENIED
+from chalicelib.clients.denials import MAX_CHANGED
 from chalicelib.clients.enrollment import EnrollmentRequest
 from chalicelib.clients.rotation import DEFAULT_OVERLAP_SECONDS, MAX_OVERLAP_SECONDS
 from chalicelib.credentials import SECRET_ID, is_client_id
@@ -420,8 +420,8 @@ def _number(least: int, most: int) -> Callable[[str], int]:
 
 
 def _client_ids(value: object) -> tuple[ClientId, ...]:
-    if not isinstance(value, list) or len(value) > MAX_DENIED:
-        raise ValueError(f"must be a list of at most {MAX_DENIED} client IDs")
+    if not isinstance(value, list) or len(value) > MAX_CHANGED:
+        raise ValueError(f"must be a list of at most {MAX_CHANGED} client IDs")
     if not all(isinstance(item, str) and is_client_id(item) for item in value):
         raise ValueError("has an entry that is no client ID")
     return tuple(dict.fromkeys(ClientId(item) for item in value))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import Any, Final, TypeVar
 
 from chalicelib.clients.errors import (
@@ -41,6 +42,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownAppClientError,
     VersionConflictError,
+    VersionsUsedUpError,
 )
 from chalicelib.http.problem import TYPE_PREFIX, Problem
 from chalicelib.http.request_errors import (
@@ -73,6 +75,10 @@ class _Kind:
 
 def _nothing(_: object) -> Mapping[str, Any]:
     return {}
+
+
+def _time(at: int) -> str:
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 KINDS: Final[dict[type[OperationError], _Kind]] = {}
@@ -234,8 +240,14 @@ _problem(
 )
 _problem(
     DenialsFullError, 409, "denials-full", "The list of denials is full",
-    lambda e: f"{e.region} can deny {e.limit} clients; nothing was changed. Disable these clients "
-    "instead (`surrogatectl disable`), and allow those that were disabled or deleted since.",
+    lambda e: (
+        f"{e.region} takes no more denials: " + (
+            "the list is too long. Allow clients that were disabled or deleted since. "
+            if e.until is None else
+            f"it was changed too often within a day. It can be changed again at {_time(e.until)}. "
+        ) + "Disable these clients instead (`surrogatectl disable`)."
+    ),
+    extensions=lambda e: {} if e.until is None else {"until": e.until},
 )
 
 # Cognito
@@ -297,6 +309,11 @@ _problem(
     StoreUnavailableError, 503, "store-unavailable", "Secrets Manager does not answer",
     lambda e: f"Secrets Manager in {e.region} does not answer or throttles. Try again.",
     retry_after=RETRY_SECONDS,
+)
+_problem(
+    VersionsUsedUpError, 409, "versions-used-up", "It was written too often within a day",
+    lambda e: f"In {e.region}: {e} Nothing was changed. To stop a client now all the same, "
+    "deny it: `surrogatectl deny`.",
 )
 _problem(
     StoreRefusedError, 500, "store-refused", "Secrets Manager refuses",

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from chalicelib import denial_shards
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import (
     MIN_RECOVERY_DAYS,
@@ -25,10 +26,10 @@ from chalicelib.clients.deletion import (
     is_scheduled_but_alive,
     is_undone,
 )
-from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import abandon
 from chalicelib.clients.errors import ConcurrentChangeError, DeletionUnfinishedError
 from chalicelib.clients.repository import ClientRepository
+from chalicelib.credentials import loggable
 from chalicelib.errors import (
     AppClientsUnreachableError,
     MalformedSecretError,
@@ -73,13 +74,11 @@ class Reconciler:
     """
     Surveys both Regions, and repairs drift from the writer Region.
 
-    *denials* maps both Regions' names to theirs; *limiter* limits the rate of repairs;
-    *explain* returns the text of an error.
+    *limiter* limits the rate of repairs; *explain* returns the text of an error.
     """
 
     survey: Survey
     deletion: DeletionAndRestore
-    denials: Mapping[str, Denials]
     limiter: RateLimiter
     explain: Callable[[OperationError], str]
 
@@ -101,14 +100,14 @@ class Reconciler:
             self.limiter.wait()
             self._require_sole_writer()
             with concerning(drift.region):
-                repair(self, drift)
+                detail = repair(self, drift)
         except (_NothingToDoError, UnknownClientError):
             return Outcome(drift, Result.NOTHING_TO_DO)
         except _LeftAloneError as err:
             return Outcome(drift, Result.LEFT_ALONE, str(err))
         except OperationError as err:
             return Outcome(drift, Result.FAILED, self.explain(err))
-        return Outcome(drift, Result.REPAIRED)
+        return Outcome(drift, Result.REPAIRED, detail or "")
 
     @property
     def _repository(self) -> ClientRepository:
@@ -283,19 +282,24 @@ class Reconciler:
 
         retrying(attempt, on=ConcurrentChangeError, pauses=(0.0, 0.0))
 
-    # The Regions' states
+    # Denials
 
-    def _deny(self, drift: Drift) -> None:
+    def _settle_denials(self, drift: Drift) -> str | None:
         if self._repository.secondary:
             raise _LeftAloneError("Failback merges the Regions' denials.")
-        denied = {region: denials.list() for region, denials in self.denials.items()}
-        missing = frozenset[ClientId]().union(*denied.values()) - denied[drift.region]
+        words = {region: denials.words() for region, denials in self.survey.denials.items()}
+        counts, doubtful = denial_shards.settle(*words.values())
+        missing = denial_shards.differing(words[drift.region], counts)
         if not missing:
             raise _NothingToDoError
-        self.denials[drift.region].change(deny=missing, allow=())
+        self.survey.denials[drift.region].adopt(missing)
+        in_doubt = sorted(map(loggable, doubtful & missing.keys()))
+        if not in_doubt:
+            return None
+        return f"Told contrary things at the same time, so denied: {', '.join(in_doubt)}."
 
 
-_REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], None]]] = {
+_REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], str | None]]] = {
     Kind.ORPHAN: Reconciler._delete_orphan,  # noqa: SLF001 - the class's own table
     Kind.APP_CLIENT_GONE: Reconciler._make_app_client,  # noqa: SLF001
     Kind.PENDING: Reconciler._make_app_client,  # noqa: SLF001
@@ -305,7 +309,7 @@ _REPAIRS: Final[Mapping[Kind, Callable[[Reconciler, Drift], None]]] = {
     Kind.DELETION: Reconciler._finish_deletion,  # noqa: SLF001
     Kind.REPLICA: Reconciler._replicate,  # noqa: SLF001
     Kind.LISTING: Reconciler._update_listing,  # noqa: SLF001
-    Kind.DENIALS: Reconciler._deny,  # noqa: SLF001
+    Kind.DENIALS: Reconciler._settle_denials,  # noqa: SLF001
 }
 
 

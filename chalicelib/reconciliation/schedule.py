@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from chalicelib.clients.app_client_rotation import AppClientRotation
+from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
+from chalicelib.denial_shards import WRITES_A_DAY
 from chalicelib.errors import OperationError, ServiceError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
@@ -57,6 +59,7 @@ class Upkeep:
     keys: KeyRefresh
     survey: Survey
     repair: Callable[[Drift], Outcome]
+    denials: Mapping[str, Denials]
     rotation: AppClientRotation
     rotate_after_days: int
     limiter: RateLimiter
@@ -71,10 +74,20 @@ class Upkeep:
             self.emit({"event": "upkeep", "outcome": self.slug_of(err)})
             return
         self.emit(self.keys.refresh())
+        self._measure_denials()
         self._look_for_drift(remaining)
         if not self.repository.secondary:
             # A rotation cannot end before the other Region has the new secret.
             self._rotate(remaining)
+
+    def _measure_denials(self) -> None:
+        """Log how much of a day's changes each Region's denials have used up, for an alarm."""
+        for region, denials in self.denials.items():
+            try:
+                used = denials.fullest() / WRITES_A_DAY
+            except ServiceError:
+                continue  # a Region that is lost, or whose denials the survey reports
+            self.emit({"event": "denials", "of": region, "used_percent": round(used * 100)})
 
     def _look_for_drift(self, remaining: Remaining) -> None:
         def require_time() -> None:

@@ -14,15 +14,18 @@ resource that a list lacks by its name before it reports it as missing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
+from chalicelib import denial_shards
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.deletion import is_done, is_scheduled_but_alive, is_undone
+from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import loggable
+from chalicelib.denial_shards import Words
 from chalicelib.errors import MalformedSecretError, StoreRefusedError, UnknownClientError
 from chalicelib.model import (
     ClientId,
@@ -58,13 +61,15 @@ class Survey:
     """
     Survey of all clients, from the writer Region.
 
-    *other_state* is the other Region's state, *replicas* reads the records there; *own_secrets*
-    are the deployment's own that are replicated.
+    *other_state* is the other Region's state, *denials* maps both Regions to theirs, and
+    *replicas* reads the records there; *own_secrets* are the deployment's own that are
+    replicated.
     """
 
     repository: ClientRepository
     app_clients: AppClientPair
     other_state: StateStore
+    denials: Mapping[str, Denials]
     replicas: ManyRecordsReader
     own_secrets: ReplicatedSecrets
 
@@ -102,6 +107,7 @@ class _Run:
         self._repository, self._records = survey.repository, survey.repository.records
         self._region, self._other = survey.app_clients.regions
         self._states = {self._region: survey.repository.state, self._other: survey.other_state}
+        self._denials = survey.denials
         self._replicas = survey.replicas
         self._own_secrets = survey.own_secrets
         self._progress = progress
@@ -117,6 +123,7 @@ class _Run:
         """Yield all findings."""
         states: dict[str, RegionState] = {}
         yield from self._region_states(states)
+        yield from self._denials_of(states)
         if self._writes(states):
             yield from self._own_replicas()
             yield from self._clients()
@@ -141,13 +148,31 @@ class _Run:
         if not writers or (len(writers) > 1 and not self._alone(states)):
             detail = "Both Regions claim to write." if writers else "No Region writes."
             yield Drift(Kind.WRITER, self._region, None, detail, repairable=False)
-        if self._alone(states):
+
+    def _denials_of(self, states: dict[str, RegionState]) -> Iterator[Drift]:
+        """Compare the Regions' denials, unless a failback will."""
+        if len(states) < len(self._states) or self._alone(states):
             return
+        words: dict[str, Words] = {}
+        for region, denials in self._denials.items():
+            try:
+                words[region] = self._reader.read(SECRETS_MANAGER, region, denials.words)
+            except MalformedSecretError as err:
+                yield Drift(Kind.MALFORMED, region, None, str(err), repairable=False)
+            except NoAnswerError:
+                continue
+        if len(words) < len(self._denials):
+            return
+        counts, _ = denial_shards.settle(*words.values())
         for region, other in ((self._region, self._other), (self._other, self._region)):
-            missing = sorted(map(loggable, states[other].denied - states[region].denied))
+            missing = denial_shards.differing(words[region], counts)
             if missing:
-                named = ", ".join(missing[:_NAMED]) + (", …" if len(missing) > _NAMED else "")
-                detail = f"{len(missing)} denied in {other} only: {named}"
+                said = [
+                    f"{loggable(each)} ({'denied' if word.denied else 'allowed'})"
+                    for each, word in sorted(missing.items())
+                ]
+                named = ", ".join(said[:_NAMED]) + (", …" if len(said) > _NAMED else "")
+                detail = f"{len(missing)} clients, last told in {other}: {named}"
                 yield Drift(Kind.DENIALS, region, None, detail, repairable=True)
 
     def _writes(self, states: dict[str, RegionState]) -> bool:

@@ -1,7 +1,7 @@
 """
 Exchange, the main path: a client's credentials in, Cognito's access token out.
 
-The order of the steps matters: parse, checksum (both in `oauth`), the Region's state,
+The order of the steps matters: parse, checksum (both in `oauth`), the Region's denials,
 the record, the secret, denial, status, expiry and addresses, the scope, the token.
 Every request checks all reasons that make a client invalid, however warm the caches;
 they get the same answer after the same work.
@@ -42,7 +42,6 @@ from chalicelib.model import (
     ClientId,
     ClientRecord,
     Pending,
-    RegionState,
     SecretId,
     Status,
     StoredSecret,
@@ -54,6 +53,7 @@ from chalicelib.model import (
 from chalicelib.ports import Clock, Emit, TokenEndpoint
 from chalicelib.timing import CircuitBreaker, Countdown
 from chalicelib.token.allowances import Allowance, Rereads
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.oauth import HttpRequest
 from chalicelib.token.request_memo import MemoEntry, RequestMemo, TokenKey
 from chalicelib.token.token_cache import TokenCache
@@ -64,9 +64,8 @@ TOTAL_SECONDS: Final = 4.5
 STORE_SECONDS: Final = 3.5
 """Longest time of one read from Secrets Manager (see `aws.connections`)."""
 
-_REGION: Final = "region"
 
-Invalidity = Literal["denied", "disabled", "expired", "address"]
+Invalidity = Literal["disabled", "expired", "address"]
 
 
 @dataclass(slots=True)
@@ -101,14 +100,14 @@ class Attempt:
     """
     One request on its way through the exchange.
 
-    *state_read* and *record_read* tell whether the value was read from Secrets
+    *denials_read* and *record_read* tell whether the value was read from Secrets
     Manager for this very request.
     """
 
     request: TokenRequest
     deadline: Countdown
     trace: Trace
-    state_read: bool = False
+    denials_read: bool = False
     record_read: bool = False
 
 
@@ -129,10 +128,10 @@ class Admitted:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """A refusal: because of the Region's state if *by_state*, else because of the record."""
+    """A refusal: because of the Region's denials if *by_denials*, else because of the record."""
 
     error: OAuthError
-    by_state: bool = False
+    by_denials: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +143,7 @@ class Exchange:
     """
 
     region: str
-    states: LastKnownCache[str, RegionState]
+    denials: DenialCache
     records: LastKnownCache[ClientId, Versioned[ClientRecord]]
     hasher: SecretHasher
     endpoint: TokenEndpoint
@@ -167,12 +166,14 @@ class Exchange:
         if known is None:
             return None
         client_id, _, version, scope = known.token_key
-        state, record = self.states.fresh(_REGION), self.records.fresh(client_id)
-        if state is None or record is None or record.version != version:
+        record = self.records.fresh(client_id)
+        if record is None or record.version != version:
             return None
         if known.secret not in record.value.secrets or self._invalidity(
-            client_id, sent.source_ip, state, record.value, known.secret
+            sent.source_ip, record.value, known.secret
         ):
+            return None
+        if not self.denials.is_freshly_allowed(client_id):
             return None
         cached, now = self.tokens.get(known.token_key), self.clock()
         if cached is None or now > cached.refresh_at:
@@ -223,20 +224,20 @@ class Exchange:
             verdict = self._judge(attempt)
             if isinstance(verdict, Admitted):
                 return verdict
-            if attempt.state_read if verdict.by_state else attempt.record_read:
+            if attempt.denials_read if verdict.by_denials else attempt.record_read:
                 raise verdict.error
             self._reread(verdict, attempt)
 
     def _reread(self, refusal: Refusal, attempt: Attempt) -> None:
-        """Read again the state or the record behind *refusal*."""
+        """Read again the denials or the record behind *refusal*."""
         wait = self.rereads.take(attempt.request.client_id)
         if wait:
             raise TooManyRequestsError(reason="throttled:refusals", retry_after=wait)
-        if refusal.by_state:
-            attempt.state_read = True
-            with _state_errors():
+        if refusal.by_denials:
+            attempt.denials_read = True
+            with _denial_errors():
                 _require_time_to_read(attempt.deadline)
-                self.states.reload(_REGION)
+                self.denials.reload(attempt.request.client_id)
             return
         attempt.record_read = True
         with _record_errors(), suppress(UnknownClientError):
@@ -276,7 +277,7 @@ class Exchange:
 
     def _judge(self, attempt: Attempt) -> Admitted | Refusal:
         request, trace = attempt.request, attempt.trace
-        state = self._state(attempt)
+        denied = self._is_denied(attempt)
         found = self._record(attempt)
         stored = found.value.secrets if found else ()
         # Verified even if the client is already known to be invalid: the time must not
@@ -288,28 +289,23 @@ class Exchange:
             return Refusal(InvalidClientError(reason="invalid_client:wrong"))
         trace.secret_id = verified.secret.secret_id
         trace.needs_rehash = verified.needs_rehash
-        invalid = self._invalidity(
-            request.client_id, request.source_ip, state, found.value, verified.secret
+        invalid = (
+            "denied"
+            if denied
+            else self._invalidity(request.source_ip, found.value, verified.secret)
         )
         if invalid:
             error = InvalidClientError(reason=f"invalid_client:{invalid}")
-            return Refusal(error, by_state=invalid == "denied")
+            return Refusal(error, by_denials=invalid == "denied")
         scope = _narrow(request.scope, found.value)
         if scope is None:
             return Refusal(InvalidScopeError())
         return Admitted(found.value, found.version, verified.secret, scope)
 
     def _invalidity(
-        self,
-        client_id: ClientId,
-        source_ip: str,
-        state: RegionState,
-        record: ClientRecord,
-        secret: StoredSecret,
+        self, source_ip: str, record: ClientRecord, secret: StoredSecret
     ) -> Invalidity | None:
         """Return why a client with the right secret is invalid; checked on every request."""
-        if client_id in state.denied:
-            return "denied"
         if record.status is not Status.ACTIVE:
             return "disabled"
         for at in (record.expires_at, secret.expires_at):
@@ -319,13 +315,13 @@ class Exchange:
             return "address"
         return None
 
-    def _state(self, attempt: Attempt) -> RegionState:
-        with _state_errors():
-            found = self.states.look(_REGION, load=_time_to_read(attempt.deadline))
-        attempt.state_read |= found.just_read
-        if found.value is None:
-            raise TemporarilyUnavailableError(reason="state:UnknownClientError")
-        return found.value
+    def _is_denied(self, attempt: Attempt) -> bool:
+        with _denial_errors():
+            found = self.denials.look(
+                attempt.request.client_id, load=_time_to_read(attempt.deadline)
+            )
+        attempt.denials_read |= found.just_read
+        return bool(found.value)
 
     def _record(self, attempt: Attempt) -> Versioned[ClientRecord] | None:
         with _record_errors():
@@ -376,12 +372,12 @@ class Exchange:
 
 
 @contextmanager
-def _state_errors() -> Iterator[None]:
-    """Translate the errors of reading the Region's state."""
+def _denial_errors() -> Iterator[None]:
+    """Translate the errors of reading the Region's denials."""
     try:
         yield
     except (StoreUnavailableError, StoreRefusedError, MalformedSecretError) as err:
-        # An unreadable state never means "nobody is denied".
+        # Unreadable denials never mean "nobody is denied".
         raise TemporarilyUnavailableError(reason=f"state:{type(err).__name__}") from None
 
 

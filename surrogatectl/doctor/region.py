@@ -16,8 +16,11 @@ from urllib.parse import urlsplit
 from botocore.exceptions import BotoCoreError, ClientError
 
 from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
-from chalicelib.composition.stores import state_store
+from chalicelib.clients.denials import Denials
+from chalicelib.composition.stores import denial_store, state_store
+from chalicelib.denial_shards import SHARDS, WRITES_A_DAY
 from chalicelib.errors import MalformedSecretError
+from chalicelib.record_json import first_edition_denials
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.findings import Finding, failed, ok, warning
@@ -92,17 +95,53 @@ def state(context: DoctorContext, _role: str, region: RegionSettings) -> Iterato
             "state",
             region.name,
             f"{name}: {err}",
-            "Run `surrogatectl init`; it makes what is missing. Until then the exchange answers "
-            "503 in this Region.",
+            "Run `surrogatectl init`; it makes what is missing. Until then no failover is "
+            "possible.",
         )
         return
     context.states[region.name] = found
     words = ["writes" if found.writer else "does not write"]
     words.append("has taken over" if found.took_over else "has not taken over")
-    yield ok(
-        "state",
+    yield ok("state", region.name, f"This Region {' and '.join(words)}.")
+
+
+def denials(context: DoctorContext, _role: str, region: RegionSettings) -> Iterator[Finding]:
+    """Look at the Region's denials, and at how often they were changed within a day."""
+    client = context.secrets(region)
+    store = denial_store(
+        lambda: client, settings=context.settings, random_bytes=secrets.token_bytes
+    )
+    found = Denials(region.name, store, context.clock)
+    try:
+        denied, used = len(found.list()), found.fullest()
+    except MalformedSecretError as err:
+        yield failed(
+            "denials",
+            region.name,
+            str(err),
+            "Run `surrogatectl init`; it makes what is missing. Until then the exchange answers "
+            "503 in this Region.",
+        )
+        return
+    state = context.states.get(region.name)
+    if state is not None and first_edition_denials(state) is not None:
+        yield failed(
+            "denials",
+            region.name,
+            "They are still in the Region's state, where the first edition kept them.",
+            "Run `surrogatectl init`, which moves them. Until then they are in force, and no "
+            "client can be denied or allowed.",
+        )
+        return
+    detail = f"{denied} clients denied; {used} of a day's {WRITES_A_DAY} changes are used up."
+    if used < WRITES_A_DAY // 2:
+        yield ok("denials", region.name, detail)
+        return
+    yield warning(
+        "denials",
         region.name,
-        f"This Region {' and '.join(words)}; {len(found.denied)} clients denied.",
+        f"{detail} That is the fullest of {SHARDS} parts; others take over from a full one.",
+        "Deny and allow many clients in one call: `surrogatectl deny CLIENT CLIENT …`.",
     )
 
 
@@ -330,6 +369,7 @@ def certificate(context: DoctorContext, _role: str, region: RegionSettings) -> I
 
 PER_REGION: Final[tuple[Check, ...]] = (
     state,
+    denials,
     deployment_key,
     kms_key,
     function,

@@ -14,14 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import Final
 
-from chalicelib.clients.denials import is_full
-from chalicelib.errors import ServiceError
+from chalicelib import denial_shards
+from chalicelib.clients.errors import DenialsFullError
+from chalicelib.errors import OperationError, ServiceError
 from chalicelib.model import RegionState
 from chalicelib.ports import Clock, Pause
-from chalicelib.timing import polling, retrying
+from chalicelib.timing import polling
 from surrogatectl.cli.signals import shielded
 from surrogatectl.regions.canary import TryCanary
 from surrogatectl.regions.failback_pass import ClientPasses
@@ -30,8 +30,6 @@ from surrogatectl.regions.failback_summary import Left, Split, Summary, sum_coun
 from surrogatectl.regions.failover import Check
 from surrogatectl.regions.lease import LeaseLostError, RunLease
 from surrogatectl.regions.state import (
-    LOST_WRITE,
-    WRITE_PAUSES,
     Announce,
     Name,
     NoAnswerError,
@@ -234,40 +232,45 @@ class Failback:
         self.lease.update_state(self.secondary, writing(epoch))
 
     def _merge_denials(self) -> None:
-        """Have the primary Region deny whom the secondary one denies, and allow whom it allowed."""
-        secondary, primary = self.secondary.read_state(), self.primary.read_state()
-        merged = _merged(secondary, primary)
-        if merged != primary and is_full(merged):
-            raise NotAllowedError(
-                f"Together the Regions deny more clients than one can: {self.primary.region} "
-                "would be full. Allow those that were disabled or deleted since, and repeat."
+        """Have both Regions deny the same clients: for each, the later word counts."""
+        self.lease.confirm()
+        words = []
+        for side in (self.primary, self.secondary):
+            try:
+                words.append(side.denials.words())
+            except ServiceError as err:
+                raise NoAnswerError(f"The denials of {side.region} cannot be read: {err}") from None
+        counts, doubtful = denial_shards.settle(*words)
+        for side, own in zip((self.primary, self.secondary), words, strict=True):
+            try:
+                side.denials.adopt(denial_shards.differing(own, counts))
+            except DenialsFullError:
+                raise NotAllowedError(
+                    f"{side.region} takes no more denials: see `surrogatectl status`. Allow those "
+                    "that were disabled or deleted since, and repeat."
+                ) from None
+            except OperationError as err:
+                raise NoAnswerError(
+                    f"The denials of {side.region} cannot be written: {err}"
+                ) from None
+        if doubtful:
+            self.announce(
+                "Told contrary things by the two Regions at the same time, so denied in both: "
+                f"{', '.join(sorted(doubtful))}"
             )
-        self.lease.update_state(self.primary, partial(_merged, secondary))
 
     def _release(self) -> None:
-        """Let go of the traffic, in the very state whose denials the primary Region has."""
+        """Let go of the traffic."""
 
-        def attempt() -> None:
-            found = self.secondary.state.read()
-            self.lease.own(found.value)
-            if found.value.writer:
+        def released(state: RegionState) -> RegionState:
+            if state.writer:
                 raise NotAllowedError(
                     f"{self.secondary.region} writes again: another failback was given up "
                     "meanwhile. The traffic stays where it is; repeat this."
                 )
-            if found.value.took_over or found.value.allowed:
-                denied = self.primary.update_state(partial(_merged, found.value)).denied
-                released = replace(found.value, took_over=False, denied=denied, allowed=frozenset())
-                self.secondary.state.replace(released, found.version)
+            return replace(state, took_over=False)
 
-        try:
-            retrying(attempt, on=LOST_WRITE, pauses=WRITE_PAUSES)
-        except LOST_WRITE:
-            raise NoAnswerError(
-                f"The state of {self.secondary.region} cannot be written."
-            ) from None
-        except ServiceError as err:
-            raise NoAnswerError(f"The state of {self.secondary.region}: {err}") from None
+        self.lease.update_state(self.secondary, released)
 
     # From then on
 
@@ -289,6 +292,8 @@ class Failback:
     def _replicate(
         self, choices: Choices, steps: Steps, counts: Mapping[str, int], *, already: bool
     ) -> Outcome:
+        # Administrators may have told one Region alone since the traffic moved.
+        self._merge_denials()
         summary, clients = self.clients.replicate_all(choices, late=already)
         replicas = self.replicas()
         steps.record("replication", f"replication from {self.primary.region}: {summary}")
@@ -330,8 +335,3 @@ class Failback:
             )
         self._resume()
         return True
-
-
-def _merged(secondary: RegionState, primary: RegionState) -> RegionState:
-    denied = (primary.denied | secondary.denied) - secondary.allowed
-    return replace(primary, denied=denied)

@@ -86,9 +86,16 @@ class RegionsParts:
 
     @property
     def sides(self) -> tuple[Side, Side]:
-        """The primary Region's state and the secondary one's."""
-        primary, secondary = self.primary.repository, self.secondary.repository
-        return Side(primary.region, primary.state), Side(secondary.region, secondary.state)
+        """The primary Region and the secondary one."""
+        primary, secondary = (
+            Side(
+                parts.repository.region,
+                parts.repository.state,
+                parts.denials[parts.repository.region],
+            )
+            for parts in (self.primary, self.secondary)
+        )
+        return primary, secondary
 
     @property
     def name(self) -> Name:

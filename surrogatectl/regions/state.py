@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
+from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import outranks
 from chalicelib.errors import OutcomeUnknownError, ServiceError, VersionConflictError
 from chalicelib.model import ClientId, ClientSummary, Page, RegionState
@@ -45,10 +46,11 @@ class NoAnswerError(RegionStateError):
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """One of the two Regions, and its state."""
+    """One of the two Regions, its state and its denials."""
 
     region: str
     state: StateStore
+    denials: Denials
 
     def read_state(self, otherwise: str = "") -> RegionState:
         """

@@ -1,9 +1,10 @@
 """
-Secrets of a deployment before its first client: two Region states, the
-deployment key, and the snapshot of both pools' signing keys.
+Secrets of a deployment before its first client: each Region's state and denials,
+the deployment key, and the snapshot of both pools' signing keys.
 
 Existing secrets stay unchanged, so a repetition is safe, and completes an
-interrupted run.  A replica that failed is removed and asked for again.
+interrupted run.  A replica that failed is removed and asked for again.  Denials of the
+first edition move from the Region's state into the shards.
 """
 
 from __future__ import annotations
@@ -15,13 +16,20 @@ from collections.abc import Iterator, Mapping
 from chalicelib import record_json
 from chalicelib.aws.connections import Connections
 from chalicelib.aws.jwks_secret import jwks_secret_name
-from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
+from chalicelib.aws.region_state import (
+    denials_secret_name,
+    deployment_secret_name,
+    state_secret_name,
+)
 from chalicelib.composition import stores
+from chalicelib.composition.admin import AdminParts
+from chalicelib.denial_shards import SHARDS
 from chalicelib.jwks import document as jwks
 from chalicelib.model import RegionState
 from surrogatectl.cli.configuration import ROLES, Deployment
 from surrogatectl.cli.parts import operators_parts
 from surrogatectl.setup import own_secrets
+from surrogatectl.setup.denials import first_shards, move_denials
 
 
 def initialize(deployment: Deployment) -> dict[str, str]:
@@ -32,6 +40,7 @@ def initialize(deployment: Deployment) -> dict[str, str]:
     """
     done: dict[str, str] = {}
     prefix = deployment.settings.secret_prefix
+    parts = _parts(deployment)
     for role in ROLES:
         region = deployment.region(role)
         state = RegionState(writer=role == "primary", took_over=False)
@@ -43,6 +52,7 @@ def initialize(deployment: Deployment) -> dict[str, str]:
             region.kms_key_id,
         )
         done[f"{region.name} {state_secret_name(prefix)}"] = "created" if made else "exists"
+        done[f"{region.name} {prefix}/denials/"] = _denials(deployment, parts[role])
     key = secrets.token_bytes(record_json.DEPLOYMENT_KEY_BYTES)
     done.update(
         _replicated(
@@ -55,14 +65,45 @@ def initialize(deployment: Deployment) -> dict[str, str]:
     done.update(
         _replicated(deployment, jwks_secret_name(prefix), jwks.snapshot_to_json(jwks.EMPTY), "jwks")
     )
-    done.update(_signing_keys(deployment))
+    done.update(_signing_keys(parts["primary"]))
     return done
 
 
-def _signing_keys(deployment: Deployment) -> dict[str, str]:
+def _parts(deployment: Deployment) -> dict[str, AdminParts]:
+    """Return the administrators' parts of each role's Region."""
+    settings = deployment.settings
+    here, there = Connections(settings.primary), Connections(settings.secondary)
+    return {
+        "primary": operators_parts(settings, here=here, there=there),
+        "secondary": operators_parts(settings.seen_from_the_other_region(), here=there, there=here),
+    }
+
+
+def _denials(deployment: Deployment, parts: AdminParts) -> str:
+    """Create the shards of a Region's denials, and move the first edition's into them."""
+    region, state = parts.settings.own, parts.repository.state
+    made = sum(
+        own_secrets.create(
+            parts.here.admin_secrets(),
+            denials_secret_name(deployment.settings.secret_prefix, number),
+            record_json.denials_to_json(shard),
+            "denials",
+            region.kms_key_id,
+        )
+        for number, shard in enumerate(first_shards(state.read().value))
+    )
+    moved = move_denials(parts.denials[region.name], state)
+    done = f"{made} of {SHARDS} created"
+    if moved is None:
+        return done
+    done += f", {moved.denied} denials moved"
+    if moved.in_doubt:
+        done += f", denied again as it was in doubt: {', '.join(moved.in_doubt)}"
+    return done
+
+
+def _signing_keys(parts: AdminParts) -> dict[str, str]:
     """Write the first snapshot, or a newer one; tolerate a pool that does not answer."""
-    here, there = deployment.settings.primary, deployment.settings.secondary
-    parts = operators_parts(deployment.settings, here=Connections(here), there=Connections(there))
     done = parts.key_refresh.refresh()
     failed = {f"keys of {issuer}": why for issuer, why in done["failed"].items()}
     return {"signing keys": str(done["outcome"]), **failed}

@@ -2,9 +2,9 @@
 Inventory of the deployment's secrets and app clients, and their removal in a safe order.
 
 The inventory contains the secrets `<prefix>/clients/<client ID>`, `<prefix>/region`,
-`<prefix>/deployment`, `<prefix>/jwks`, and others below the prefix with the tag
-`surrogate:kind`; app clients named `<prefix>-<client ID>`.  Pools, other secrets
-and adopted app clients stay.
+`<prefix>/denials/<number>`, `<prefix>/deployment`, `<prefix>/jwks`, and others below
+the prefix with the tag `surrogate:kind`; app clients named `<prefix>-<client ID>`.
+Pools, other secrets and adopted app clients stay.
 
 Each step may be repeated, and the next run completes an interrupted one.
 """
@@ -18,20 +18,28 @@ from typing import Any, Final
 from chalicelib.aws.client_records import client_secret_name
 from chalicelib.aws.cognito_app_clients import PoolAppClients
 from chalicelib.aws.jwks_secret import jwks_secret_name
-from chalicelib.aws.region_state import deployment_secret_name, state_secret_name
+from chalicelib.aws.region_state import (
+    denials_secret_name,
+    deployment_secret_name,
+    state_secret_name,
+)
 from chalicelib.composition.admin import app_clients_of
 from chalicelib.credentials import is_client_id
+from chalicelib.denial_shards import SHARDS
 from chalicelib.model import AppClientId, ClientId
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import AbsentError, Connect, NoAnswerError, call_aws
+
+DENIALS: Final = "denials"
+"""The kind of the shards of denials, in their tag."""
 
 SECRETS_PER_SECOND: Final = 10.0  # of 50 writes
 APP_CLIENTS_PER_SECOND: Final = 3.0  # of 5 deletions
 _PAGE: Final = 100
 _KIND: Final = "surrogate:kind"
 # Replicas are removed before their primary secrets, and clients before the deployment's secrets.
-_ORDER: Final = ("client", "state", "deployment-key", "jwks")
+_ORDER: Final = ("client", DENIALS, "state", "deployment-key", "jwks")
 _GONE_POLLS: Final = 30
 _POLL_SECONDS: Final = 2.0
 
@@ -79,6 +87,7 @@ class Cleanup:
             state_secret_name(self._prefix): "state",
             deployment_secret_name(self._prefix): "deployment-key",
             jwks_secret_name(self._prefix): "jwks",
+            **{denials_secret_name(self._prefix, n): DENIALS for n in range(SHARDS)},
         }
         self._regions = {each.name: each for each in (settings.primary, settings.secondary)}
         self._stores = {name: connect("secretsmanager", r) for name, r in self._regions.items()}

@@ -35,7 +35,8 @@ def init(audit_file: Path | None, output_format: str) -> None:
     try:
         with audited(audit_file, "init", found.settings.primary) as audit:
             done = initialize(found)
-            audit(None, (), "done", made=sum(each == "created" for each in done.values()))
+            made = sum("created" in each and each[0] != "0" for each in done.values())
+            audit(None, (), "done", made=made)
     except (ClientError, BotoCoreError) as err:
         raise aws_failure("Secrets Manager", err) from None
     except OperationError as err:

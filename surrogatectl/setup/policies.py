@@ -99,6 +99,10 @@ class Names:
         """Return the ARNs of the Region states; *maybe* includes states that do not exist yet."""
         return self._one("region", regions, maybe=maybe)
 
+    def denials(self, *regions: str) -> list[str]:
+        """Return the ARNs of the shards of the Regions' denials."""
+        return [self._secret(region, "denials/*") for region in regions]
+
     def deployment_key(self, *regions: str, maybe: bool = False) -> list[str]:
         """Return the ARNs of the deployment key and its replica; *maybe* as in `state`."""
         return self._one("deployment", regions, maybe=maybe)
@@ -204,7 +208,7 @@ def stage_policy(names: Names, own: str, surfaces: Sequence[str], stage: str) ->
             _allow(
                 "ReadRecordsStateAndKeys",
                 ["secretsmanager:GetSecretValue"],
-                [*names.clients(own), *names.state(own), *names.keys(own)],
+                [*names.clients(own), *names.denials(own), *names.state(own), *names.keys(own)],
             )
         )
         statements.extend(_use_keys(names, {own: ["kms:Decrypt"]}))
@@ -218,6 +222,7 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         ["secretsmanager:GetSecretValue"],
         [
             *names.clients(own),
+            *names.denials(own),
             *names.state(own),
             *names.deployment_key(own),
             *names.keys(own),
@@ -230,8 +235,8 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         **_allow("WriteRecords", [*_WRITE_RECORDS, *stands_in], names.clients(own)),
         "Condition": {**_replicas(other), **_RECOVERABLE},
     }
-    yield _allow("WriteState", _WRITE_STATE, names.state(own))
-    yield _allow("RefreshKeys", _WRITE_STATE, names.keys(own))
+    yield _allow("WriteDenials", _WRITE_VALUE, names.denials(own))
+    yield _allow("RefreshKeys", _WRITE_VALUE, names.keys(own))
     # The schedule restores replicas that failed.
     yield _allow("RestoreReplicas", _REPLICATE, [*names.deployment_key(own), *names.keys(own)])
     # The scheduled survey compares replicas and states; it writes neither.
@@ -246,7 +251,11 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
         # A replica may be missing.
         [*names.deployment_key(other, maybe=True), *names.keys(other, maybe=True)],
     )
-    yield _allow("LookAtTheOtherState", ["secretsmanager:GetSecretValue"], names.state(other))
+    yield _allow(
+        "LookAtTheOtherState",
+        ["secretsmanager:GetSecretValue"],
+        [*names.denials(other), *names.state(other)],
+    )
     yield _allow("MakeAppClients", _APP_CLIENTS, names.user_pools(own, other))
     yield _allow("ReadUseOfSecrets", ["logs:FilterLogEvents"], names.use_logs(surfaces))
     yield from _use_keys(names, dict.fromkeys(names.both, _ENCRYPT))
@@ -298,6 +307,7 @@ def operators_policy(names: Names) -> Document:
                 ["secretsmanager:GetSecretValue"],
                 [
                     *names.clients(*both),
+                    *names.denials(*both),
                     *names.state(*both, maybe=True),
                     *names.deployment_key(*both, maybe=True),
                     *names.keys(*both, maybe=True),
@@ -316,10 +326,11 @@ def operators_policy(names: Names) -> Document:
                         "secretsmanager:CreateSecret",
                         "secretsmanager:DeleteSecret",
                         "secretsmanager:DescribeSecret",
-                        *_WRITE_STATE,
+                        "secretsmanager:ListSecretVersionIds",
+                        *_WRITE_VALUE,
                         "secretsmanager:TagResource",
                     ],
-                    names.state(*both, maybe=True),
+                    [*names.denials(*both), *names.state(*both, maybe=True)],
                 ),
                 "Condition": _NOT_REPLICATED,
             },
@@ -343,7 +354,7 @@ def operators_policy(names: Names) -> Document:
                 "Condition": _replicas(*both),
             },
             _allow(
-                "RefreshKeysAndCanary", _WRITE_STATE, [*names.keys(*both), *names.canary(*both)]
+                "RefreshKeysAndCanary", _WRITE_VALUE, [*names.keys(*both), *names.canary(*both)]
             ),
             _allow(
                 "MakeAppClientsAndLookAtPools",
@@ -430,7 +441,7 @@ _NOT_REPLICATED = {"Null": {_REPLICA_REGIONS: "true"}}
 _RECOVERABLE = {"BoolIfExists": {"secretsmanager:ForceDeleteWithoutRecovery": "false"}}
 # As AWS documents for UpdateSecret, and for a replica's key.
 _ENCRYPT = ["kms:Decrypt", "kms:Encrypt", "kms:GenerateDataKey"]
-_WRITE_STATE = [
+_WRITE_VALUE = [
     "secretsmanager:PutSecretValue",
     "secretsmanager:UpdateSecretVersionStage",
 ]

@@ -124,7 +124,7 @@ def _region(seen: RegionSeen) -> dict[str, Any]:
         "writer": state.writer if state else None,
         "epoch": state.epoch if state else None,
         "took_over": state.took_over if state else None,
-        "denied": len(state.denied) if state else None,
+        "denied": None if seen.denied is None else len(seen.denied),
         "healthy": seen.health == seen.name,
         "ready": dict(seen.ready) if seen.ready is not None else None,
         "drift": {"at": drift.at, "kinds": dict(drift.kinds), "complete": drift.complete}
@@ -149,12 +149,16 @@ def _print(
         ("took over", *(_state(each, lambda s: _yes(s.took_over)) for each in seen.both)),
         ("function", *(_health(each) for each in seen.both)),
         ("ready", *(_ready(each) for each in seen.both)),
-        ("denied clients", *(_state(each, lambda s: str(len(s.denied))) for each in seen.both)),
+        ("denied clients", *(_denied(each) for each in seen.both)),
         ("drift, last reported", *(_drift(each) for each in seen.both)),
     ]
     output.print_table(settings.public_url, rows[0], rows[1:])
     click.echo(f"Replication: {_replication_text(replication, quick=quick)}")
     click.echo(f"Last drill: {_drill_text(drill)}")
+
+
+def _denied(each: RegionSeen) -> str:
+    return "unknown" if each.denied is None else str(len(each.denied))
 
 
 def _yes(value: bool) -> str:  # noqa: FBT001 - named by its value

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
+from chalicelib.denial_shards import WRITES_A_DAY
 from chalicelib.model import Replication
 from surrogatectl.regions.lease import described
 from surrogatectl.regions.state import writes
 from surrogatectl.regions.way_on import way_on
 from surrogatectl.status.reader import RegionSeen, Seen
 from surrogatectl.status.replication import ReplicationSeen
+
+_VERSIONS_A_DAY: Final = 100  # Secrets Manager removes none younger than a day
 
 
 def the_writer(seen: Seen) -> RegionSeen | None:
@@ -35,10 +39,27 @@ def attention(seen: Seen, replication: ReplicationSeen | None, *, quick: bool) -
             yield f"{each.name} last reported drift: see surrogatectl reconcile."
     if not quick and all(each.answers for each in seen.both):
         yield from _replicas(replication)
-    denied = [each.state.denied for each in seen.both if each.state]
+    yield from _denials(seen)
+
+
+def _denials(seen: Seen) -> Iterator[str]:
+    denied = [each.denied for each in seen.both if each.denied is not None]
     if len(denied) == len(seen.both) and denied[0] != denied[1]:
         count = len(denied[0] ^ denied[1])
         yield f"{count} clients are denied in one Region only: see surrogatectl denials."
+    for each in seen.both:
+        if each.answers and each.denied is None:
+            yield f"{each.name}: its denials cannot be read. See surrogatectl doctor."
+        if each.denial_writes >= WRITES_A_DAY // 2:
+            yield (
+                f"{each.name}: {each.denial_writes} of a day's {WRITES_A_DAY} changes of a part of "
+                "the denials are used up. Deny many clients in one call."
+            )
+        if each.state_writes >= _VERSIONS_A_DAY // 2:
+            yield (
+                f"{each.name}: its state was written {each.state_writes} times within a day; "
+                f"Secrets Manager allows {_VERSIONS_A_DAY}, and a failover needs some of them."
+            )
 
 
 def _lost(seen: Seen) -> Iterator[str]:

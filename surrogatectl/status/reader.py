@@ -17,9 +17,11 @@ from typing import Any, Final
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
-from chalicelib.composition.stores import state_store
+from chalicelib.aws.region_state import state_secret_name
+from chalicelib.clients.denials import Denials
+from chalicelib.composition.stores import denial_store, state_store
 from chalicelib.errors import ServiceError, StoreUnavailableError
-from chalicelib.model import RegionState
+from chalicelib.model import ClientId, RegionState
 from chalicelib.ports import Clock
 from chalicelib.settings import RegionSettings, Settings
 from surrogatectl.cli.configuration import ROLES
@@ -54,9 +56,10 @@ class RegionSeen:
     Status of one Region, as far as it is readable.
 
     *answers*: Secrets Manager there answers.  *state* is `None` if it is unreadable,
-    for the reason *problem*.  *health* is the Region that `/health` names.  *ready*
-    maps each dependency of the exchange to its readiness, `None` without an answer.
-    *drift* is the last report there.
+    for the reason *problem*; *state_writes* counts its writes within a day.  *denied* is
+    `None` if it is unreadable; *denial_writes* are the day's writes of its fullest shard.
+    *health* is the Region that `/health` names.  *ready* maps each dependency of the
+    exchange to its readiness, `None` without an answer.  *drift* is the last report there.
     """
 
     role: str
@@ -64,6 +67,9 @@ class RegionSeen:
     answers: bool
     state: RegionState | None = None
     problem: str = ""
+    state_writes: int = 0
+    denied: frozenset[ClientId] | None = None
+    denial_writes: int = 0
     health: str | None = None
     ready: Mapping[str, bool] | None = None
     drift: DriftReport | None = None
@@ -104,6 +110,8 @@ class StatusReader:
         regions = dict(zip(ROLES, (self.settings.primary, self.settings.secondary), strict=True))
         with ThreadPoolExecutor() as pool:
             states = {role: pool.submit(self._state, regions[role]) for role in ROLES}
+            denials = {role: pool.submit(self._denials, regions[role]) for role in ROLES}
+            writes = {role: pool.submit(self._state_writes, regions[role]) for role in ROLES}
             drift = {role: pool.submit(self._drift, regions[role]) for role in ROLES}
             urls = {
                 (role, path): pool.submit(self._get, role, path)
@@ -114,12 +122,16 @@ class StatusReader:
             seen = {}
             for role in ROLES:
                 answers, state, problem = states[role].result()
+                denied, denial_writes = denials[role].result()
                 seen[role] = RegionSeen(
                     role=role,
                     name=regions[role].name,
                     answers=answers,
                     state=state,
                     problem=problem,
+                    state_writes=writes[role].result(),
+                    denied=denied,
+                    denial_writes=denial_writes,
                     health=_region_in(urls[role, "/health"].result()),
                     ready=_readiness(urls[role, "/health/ready"].result()),
                     drift=drift[role].result(),
@@ -141,6 +153,31 @@ class StatusReader:
             return False, None, str(err) or "Secrets Manager does not answer."
         except ServiceError as err:
             return True, None, str(err)
+
+    def _denials(self, region: RegionSettings) -> tuple[frozenset[ClientId] | None, int]:
+        """Return whom the Region denies, and the day's writes of its fullest shard."""
+        client = self.connect("secretsmanager", region)
+        store = denial_store(
+            lambda: client, settings=self.settings, random_bytes=secrets.token_bytes
+        )
+        denials = Denials(region.name, store, self.clock)
+        try:
+            return denials.list(), denials.fullest()
+        except ServiceError:
+            return None, 0
+
+    def _state_writes(self, region: RegionSettings) -> int:
+        """Return how many versions of the Region's state Secrets Manager has to keep."""
+        client = self.connect("secretsmanager", region)
+        name = state_secret_name(self.settings.secret_prefix)
+        try:
+            answer = client.list_secret_version_ids(
+                SecretId=name, IncludeDeprecated=True, MaxResults=100
+            )
+        except (ClientError, BotoCoreError):
+            return 0
+        since = self.clock() - _DAY
+        return sum(each["CreatedDate"].timestamp() > since for each in answer.get("Versions", []))
 
     def _drift(self, region: RegionSettings) -> DriftReport | None:
         """Return the last report of the scheduled survey within a day."""

@@ -17,16 +17,17 @@ from dataclasses import dataclass, field
 from threading import Lock
 
 from chalicelib import credentials, record_json
-from chalicelib.aws import connections, region_state
+from chalicelib.aws import connections
 from chalicelib.aws.client_records import ClientSecretsReader
-from chalicelib.aws.region_state import StateSecret
+from chalicelib.aws.region_state import DenialSecrets
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.caching import LastKnownCache
 from chalicelib.errors import OAuthError
-from chalicelib.model import AppClientId, ClientRecord, Origin, RegionState, Status
+from chalicelib.model import AppClientId, ClientRecord, DenialShard, Origin, Status
 from chalicelib.timing import CircuitBreaker
 from chalicelib.token import oauth
 from chalicelib.token.allowances import Rereads, token_requests
+from chalicelib.token.denial_cache import DenialCache
 from chalicelib.token.exchange import STORE_SECONDS, Exchange
 from chalicelib.token.oauth import HttpResponse
 from chalicelib.token.request_memo import RequestMemo
@@ -204,13 +205,13 @@ class GreyRegion:
         with _making_clients:
             client = _aws.secrets(EAST, self.store.url, connections._EXCHANGE)
         reader = ClientSecretsReader(lambda: client, PREFIX)
-        state = StateSecret(lambda: client, PREFIX, random_bytes)
-        states: LastKnownCache[str, RegionState] = LastKnownCache(
-            lambda _: state.read().value, fresh=FRESH, stale=STALE, clock=self.clock
+        denials = DenialSecrets(lambda: client, PREFIX, random_bytes)
+        shards: LastKnownCache[int, DenialShard] = LastKnownCache(
+            lambda number: denials.read(number).value, fresh=FRESH, stale=STALE, clock=self.clock
         )
         self.exchange = Exchange(
             region=EAST,
-            states=states,
+            denials=DenialCache(shards),
             records=LastKnownCache(reader.read, fresh=FRESH, stale=STALE, clock=self.clock),
             hasher=hasher,
             endpoint=CognitoTokenEndpoint(f"{self.cognito.url}/oauth2/token", self.clock),
@@ -227,8 +228,8 @@ class GreyRegion:
         """Answer as Secrets Manager does."""
         name = json.loads(seen.body)["SecretId"]
         content = (
-            record_json.state_to_json(RegionState(writer=True, took_over=False))
-            if name == region_state.state_secret_name(PREFIX)
+            record_json.denials_to_json(DenialShard())
+            if name.startswith(f"{PREFIX}/denials/")
             else record_json.record_to_json(self.record)
         )
         document = {"ARN": f"arn:{name}", "Name": name, "VersionId": VERSION}

@@ -18,15 +18,17 @@ from chalicelib import record_json
 from chalicelib.aws import client_records, region_state
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.cognito_app_clients import PoolAppClients
-from chalicelib.aws.region_state import DeploymentKeySecret, StateSecret
+from chalicelib.aws.region_state import DenialSecrets, DeploymentKeySecret, StateSecret
 from chalicelib.aws.token_endpoint import CognitoTokenEndpoint
 from chalicelib.aws.use_log import CloudWatchUseLog
+from chalicelib.denial_shards import SHARDS
 from chalicelib.errors import LogUnavailableError, UnknownClientError
 from chalicelib.model import (
     AppClient,
     AppClientId,
     ClientId,
     ClientRecord,
+    DenialShard,
     RegionState,
     SecretId,
     Versioned,
@@ -34,6 +36,7 @@ from chalicelib.model import (
 from chalicelib.ports import (
     AppClients,
     Clock,
+    DenialStore,
     DeploymentKeyReader,
     RecordReader,
     RecordStore,
@@ -46,6 +49,7 @@ from tests.contract.loopback import LOOPBACK, Answer, Choose, Loopback, Seen, an
 from tests.contract.samples import app_client, new_client_id, unique
 from tests.fakes import (
     FakeAppClients,
+    FakeDenialStore,
     FakeDeploymentKey,
     FakeRecordStore,
     FakeStateStore,
@@ -231,6 +235,50 @@ class AwsState:
 
     def lose(self) -> None:
         self.behind.delete_secret(SecretId=self.name, RecoveryWindowInDays=7)
+
+
+class DenialWorld(Protocol):
+    """`DenialStore` with empty shards in it."""
+
+    @property
+    def store(self) -> DenialStore: ...
+
+    def lose(self, number: int) -> None:
+        """Delete a shard."""
+
+
+class FakeDenials:
+    """The fake."""
+
+    def __init__(self) -> None:
+        self.store = FakeDenialStore()
+
+    def lose(self, number: int) -> None:
+        del self.store.shards[number]
+
+
+class AwsDenials:
+    """The adapter; *state* is what the Region's state secret holds, if there is one."""
+
+    def __init__(self, regions: TwoRegions, state: str | None = None) -> None:
+        self.prefix = f"contract-{unique()}"
+        self.here = regions.secrets(EAST)
+        self.behind = regions.secrets(EAST)
+        self.store = DenialSecrets(lambda: self.here, self.prefix, secrets.token_bytes)
+        for number in range(SHARDS):
+            self.behind.create_secret(
+                Name=self.name(number), SecretString=record_json.denials_to_json(DenialShard())
+            )
+        if state is not None:
+            self.behind.create_secret(
+                Name=region_state.state_secret_name(self.prefix), SecretString=state
+            )
+
+    def name(self, number: int) -> str:
+        return region_state.denials_secret_name(self.prefix, number)
+
+    def lose(self, number: int) -> None:
+        self.behind.delete_secret(SecretId=self.name(number), RecoveryWindowInDays=7)
 
 
 class KeyWorld(Protocol):

@@ -14,15 +14,14 @@ from chalicelib.errors import (
     StoreUnavailableError,
     VersionConflictError,
 )
-from chalicelib.model import ClientId, RegionState, Versioned, VersionId
+from chalicelib.model import RegionState, Versioned, VersionId
 from tests.contract.clients import lose_answer, lose_request
 from tests.contract.conftest import CLOUD
 from tests.contract.implementations import AwsState, FakeState, StateWorld
 from tests.contract.samples import assert_tells_nothing
 
 WRITERS = 6
-DENIED = ClientId("sgc_aaaaaaaaaaaaaaaaaaaaaaaaaa")
-STATE = RegionState(writer=True, took_over=False, denied=frozenset({DENIED}))
+STATE = RegionState(writer=True, took_over=False, unknown={"of": "a newer version"})
 
 _NO_REQUESTS = "the fake makes no requests that could get lost"
 _ELSEWHERE = "the accidents of `fake_aws` are arranged otherwise, see the crash tests"
@@ -80,31 +79,12 @@ def test_a_replacement_with_an_outdated_version_is_a_conflict(world: StateWorld)
     assert world.store.read() == Versioned(winner, version)
 
 
-def test_conflicting_writers_that_read_again_lose_no_denial(world: StateWorld) -> None:
-    start = Barrier(3)
-
-    def deny(number: int) -> None:
-        start.wait()
-        while True:
-            found = world.store.read()
-            wider = found.value.denied | {ClientId(f"sgc_{number}")}
-            try:
-                world.store.replace(replace(found.value, denied=wider), found.version)
-            except VersionConflictError:
-                continue
-            return
-
-    with ThreadPoolExecutor(3) as pool:
-        list(pool.map(deny, range(3)))
-    assert world.store.read().value.denied == {DENIED, "sgc_0", "sgc_1", "sgc_2"}
-
-
 def test_one_of_several_writers_of_the_same_version_wins(world: StateWorld) -> None:
     read = world.store.read()
     start = Barrier(WRITERS)
 
     def write(number: int) -> Versioned[RegionState] | None:
-        mine = replace(STATE, denied=frozenset({ClientId(f"sgc_{number}")}))
+        mine = replace(STATE, epoch=number)
         start.wait()
         try:
             return Versioned(mine, world.store.replace(mine, read.version))
@@ -116,9 +96,7 @@ def test_one_of_several_writers_of_the_same_version_wins(world: StateWorld) -> N
     assert [world.store.read()] == winners
 
 
-def test_a_missing_state_is_malformed_and_not_an_empty_deny_list(
-    world: StateWorld,
-) -> None:
+def test_a_missing_state_is_malformed(world: StateWorld) -> None:
     world.lose()
     with pytest.raises(MalformedSecretError):
         world.store.read()
@@ -142,13 +120,13 @@ def test_a_replacement_of_an_unknown_version_is_a_conflict(world: StateWorld) ->
 
 
 @pytest.mark.parametrize(
-    "text", ["{}", "[]", "null", '{"schema":1,"writer":true,"took_over":false}', f"{DENIED}, but"]
+    "text", ["{}", "[]", "null", '{"schema":1,"writer":true}', "us-east-1-secret, but"]
 )
 def test_a_foreign_state_is_malformed(aws_world: AwsState, text: str) -> None:
     aws_world.behind.put_secret_value(SecretId=aws_world.name, SecretString=text)
     with pytest.raises(MalformedSecretError) as caught:
         aws_world.store.read()
-    assert_tells_nothing(caught.value, DENIED)
+    assert_tells_nothing(caught.value, "us-east-1-secret")
 
 
 def test_a_replacement_whose_last_answer_is_lost_has_succeeded(aws_world: AwsState) -> None:

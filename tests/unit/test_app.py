@@ -63,7 +63,7 @@ opened = {
 at_import = len(drawn)
 surface = app.surface
 keys = [app.hasher._process_key, surface.exchange.request_memo._process_key]
-known = [*surface.exchange.states._known._values, *surface.exchange.records._known._values]
+known = [*surface.exchange.denials.shards._known._values, *surface.exchange.records._known._values]
 
 sys.setprofile(note)
 app.hasher.verify("sgc_somebody", "sgs_something", ())

@@ -89,7 +89,7 @@ def exchanges() -> Iterator[tuple[dict[str, Any], int]]:
     endpoint_errors = (TokenEndpointUnavailableError(), AppClientRefusedError())
     ways: list[Change] = [
         lambda world, issued: world.change(issued, client_name="all is well"),
-        lambda world, issued: world.update_state(denied=frozenset({issued.client_id})),
+        lambda world, issued: world.deny(issued.client_id),
         lambda world, issued: world.change(issued, status=Status.DISABLED),
         lambda world, issued: world.change(issued, expires_at=1),
         lambda world, issued: world.change(issued, app_clients={EAST: Pending(1, "")}),

@@ -643,7 +643,7 @@ def _disabled_and_wrong(world: ExchangeWorld) -> tuple[IssuedCredentials, str | 
 
 def _denied(world: ExchangeWorld) -> tuple[IssuedCredentials, str | None]:
     issued = world.client()
-    world.update_state(denied=frozenset({issued.client_id}))
+    world.deny(issued.client_id)
     return issued, None
 
 

@@ -27,7 +27,7 @@ from chalicelib.errors import (
 from chalicelib.model import ClientId, Status
 from deployment.stages import load_config
 from deployment.templates import merged
-from tests.fakes import Events, Failing, FakeStateStore
+from tests.fakes import Events, Failing, FakeStateStore, use_up
 from tests.gateway import Answer, call, event
 from tests.stages import PROJECT
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
@@ -172,7 +172,7 @@ def fenced(api: ApiWorld) -> None:
 
 
 def all_denied(api: ApiWorld) -> None:
-    api.token.update_state(denied=frozenset(f"{number:040}" for number in range(2_000)))
+    use_up(api.admin.denial_stores[EAST])
 
 
 def used_just_now(api: ApiWorld) -> None:

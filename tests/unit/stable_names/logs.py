@@ -127,6 +127,7 @@ def _upkeep(world: ReconcileWorld) -> Upkeep:
         keys,
         world.survey,
         world.reconcile.repair,
+        world.both_denials,
         world.app_client_rotation,
         90,
         limiter,

@@ -79,7 +79,7 @@ REQUESTS: Final[tuple[Ask, ...]] = (
 
 
 def _denied(api: TokenApi) -> None:
-    api.world.update_state(denied=frozenset({api.client.client_id}))
+    api.world.deny(api.client.client_id)
 
 
 def _record(**changes: Any) -> Happen:

@@ -12,7 +12,7 @@ from chalicelib.clients.denials import Denials
 from chalicelib.clients.enrollment import Enrolled, EnrollmentRequest
 from chalicelib.clients.rotation import Rotation
 from chalicelib.model import AppClient, ClientId, ClientRecord
-from tests.fakes import FakeTokenEndpoint, FakeUseLog
+from tests.fakes import FakeDenialStore, FakeTokenEndpoint, FakeUseLog
 from tests.worlds import CALLER, EAST, FRESH, STALE, WEST, EnrollmentWorld
 
 DAY = 86_400
@@ -34,7 +34,12 @@ class LifecycleWorld(EnrollmentWorld):
         self.clients = ClientService(self.admin, self.app_clients)
         self.rotation = Rotation(self.admin, self.logs, self.hasher, self.random_bytes)
         self.deletion = DeletionAndRestore(self.admin, self.app_clients)
-        self.denials = Denials(EAST, self.state)
+        self.denial_stores = {each: FakeDenialStore(clock=self.clock) for each in (EAST, WEST)}
+        self.both_denials = {
+            region: Denials(region, store, self.clock)
+            for region, store in self.denial_stores.items()
+        }
+        self.denials = self.both_denials[EAST]
         self.app_client_rotation = AppClientRotation(
             self.admin, self.app_clients, self.endpoints, self.random_bytes, FRESH + STALE
         )

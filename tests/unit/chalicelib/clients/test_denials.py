@@ -1,16 +1,28 @@
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib import record_json
-from chalicelib.clients.denials import MAX_DENIED, Denials
+from chalicelib.clients.denials import ALLOWED_KEPT_DAYS, MAX_CHANGED, Denials
+from chalicelib.denial_shards import (
+    DAY,
+    DOUBT_SECONDS,
+    SHARDS,
+    WRITES_A_DAY,
+    denied_in,
+    differing,
+    home,
+    settle,
+)
 from chalicelib.errors import OperationError, StoreUnavailableError, VersionConflictError
-from chalicelib.model import ClientId, RegionState
-from tests.fakes import FakeStateStore
+from chalicelib.model import ClientId, Word
+from tests.fakes import FakeClock, FakeDenialStore, use_up
 from tests.problems import as_problem
-from tests.worlds import EAST
+from tests.worlds import EAST, WEST
 
 
 def ids(count: int, start: int = 0) -> list[ClientId]:
@@ -18,107 +30,244 @@ def ids(count: int, start: int = 0) -> list[ClientId]:
 
 
 @pytest.fixture
-def state() -> FakeStateStore:
-    return FakeStateStore.of(RegionState(writer=False, took_over=True))
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def denials(state: FakeStateStore) -> Denials:
-    return Denials(EAST, state)
+def store(clock: FakeClock) -> FakeDenialStore:
+    return FakeDenialStore(clock=clock)
 
 
-def test_a_region_that_does_not_write_denies_too(denials: Denials) -> None:
+@pytest.fixture
+def denials(store: FakeDenialStore, clock: FakeClock) -> Denials:
+    return Denials(EAST, store, clock)
+
+
+@pytest.fixture
+def elsewhere(clock: FakeClock) -> Denials:
+    return Denials(WEST, FakeDenialStore(clock=clock), clock)
+
+
+def merge(one: Denials, other: Denials) -> frozenset[ClientId]:
+    """Bring the lists together, as failback does; return who was in doubt."""
+    own, others = one.words(), other.words()
+    counts, doubtful = settle(own, others)
+    one.adopt(differing(own, counts))
+    other.adopt(differing(others, counts))
+    assert one.list() == other.list()
+    return doubtful
+
+
+def test_denied_clients_are_listed(denials: Denials) -> None:
     assert denials.change(ids(2), []) == frozenset(ids(2))
     assert denials.list() == frozenset(ids(2))
 
 
-def test_many_clients_are_denied_in_one_write(denials: Denials, state: FakeStateStore) -> None:
-    denials.change(ids(100), [])
-    assert state.calls.count("replace") == 1
+def test_many_clients_are_denied_with_one_write_of_each_shard(
+    denials: Denials, store: FakeDenialStore
+) -> None:
+    denials.change(ids(MAX_CHANGED), [])
+    assert store.calls.count("replace") == SHARDS
+    assert denials.list() == frozenset(ids(MAX_CHANGED))
 
 
-def test_allowing_removes_the_denial_only(denials: Denials, state: FakeStateStore) -> None:
+def test_allowing_removes_the_denial_only(denials: Denials) -> None:
     denials.change(ids(3), [])
     assert denials.change([], ids(1)) == frozenset(ids(2, 1))
-    assert state.stored is not None
-    assert state.stored.value.took_over
-    assert not state.stored.value.writer
 
 
 def test_a_client_both_denied_and_allowed_is_denied(denials: Denials) -> None:
     assert denials.change(ids(1), ids(1)) == frozenset(ids(1))
 
 
-def test_a_repeat_writes_nothing(denials: Denials, state: FakeStateStore) -> None:
-    denials.change(ids(1), [])
-    denials.change(ids(1), [])
-    assert state.calls.count("replace") == 1
+def test_a_later_call_counts_even_within_the_same_second(denials: Denials) -> None:
+    for _ in range(3):
+        assert denials.change(ids(1), []) == frozenset(ids(1))
+        assert denials.change([], ids(1)) == frozenset()
 
 
-def test_a_full_list_is_an_error_that_changes_nothing_and_names_the_fallback(
-    denials: Denials,
+def test_hundreds_of_single_denials_are_all_in_force(denials: Denials, clock: FakeClock) -> None:
+    for client_id in ids(300):
+        denials.change([client_id], [])
+        clock.advance(1)
+    assert denials.list() == frozenset(ids(300))
+
+
+def test_one_client_is_denied_and_allowed_hundreds_of_times_in_a_day(
+    denials: Denials, store: FakeDenialStore, clock: FakeClock
 ) -> None:
-    denials.change(ids(MAX_DENIED), [])
-    with pytest.raises(OperationError) as refused:
-        denials.change(ids(1, MAX_DENIED), [])
-    assert as_problem(refused.value).slug == "denials-full"
-    assert "disable" in as_problem(refused.value).detail
-    assert denials.list() == frozenset(ids(MAX_DENIED))
-    denials.change([], ids(1))
-    denials.change(ids(1, MAX_DENIED), [])
+    (client_id,) = ids(1)
+    for _ in range(250):
+        assert denials.change([client_id], []) == {client_id}
+        assert denials.change([], [client_id]) == frozenset()
+        clock.advance(1)
+    assert store.shards[home(client_id)].value.overflow
 
 
-def test_a_full_list_fits_secrets_managers_limit(denials: Denials, state: FakeStateStore) -> None:
-    """Tested with IDs of the maximum length."""
-    denials.change([ClientId(f"{number:040d}") for number in range(MAX_DENIED)], [])
-    assert state.stored is not None
-    assert len(record_json.state_to_json(state.stored.value)) <= 65_536
-
-
-def test_allowed_entries_count_against_the_limit_after_a_takeover(
-    denials: Denials, state: FakeStateStore
+def test_the_list_is_the_same_days_after_a_shard_was_full(
+    denials: Denials, clock: FakeClock
 ) -> None:
-    alone = RegionState(writer=True, took_over=True, denied=frozenset())
-    state.stored = FakeStateStore.of(alone).stored
-    longest = [ClientId(f"{number:040d}") for number in range(MAX_DENIED + 100)]
-    denials.change([], longest[MAX_DENIED:])
-    with pytest.raises(OperationError) as refused:
-        denials.change(longest[:MAX_DENIED], [])
-    assert as_problem(refused.value).slug == "denials-full"
+    (client_id,) = ids(1)
+    for _ in range(WRITES_A_DAY):
+        denials.change([client_id], [])
+    assert denials.change([], [client_id]) == frozenset()
+    clock.advance(2 * DAY)
     assert denials.list() == frozenset()
+    assert denials.change([client_id], []) == {client_id}
+    clock.advance(2 * DAY)
+    assert denials.change([], [client_id]) == frozenset()
 
 
-def test_a_full_list_can_always_be_shortened(denials: Denials, state: FakeStateStore) -> None:
-    too_many = RegionState(writer=True, took_over=False, denied=frozenset(ids(MAX_DENIED + 10)))
-    state.stored = FakeStateStore.of(too_many).stored
-    assert len(denials.change([], ids(1))) == MAX_DENIED + 9
+def test_a_full_list_is_an_error_that_says_when_it_ends(
+    denials: Denials, store: FakeDenialStore, clock: FakeClock
+) -> None:
+    denials.change(ids(2), [])
+    use_up(store)
+    clock.advance(600)
+    with pytest.raises(OperationError) as refused:
+        denials.change(ids(1, 7), [])
+    problem = as_problem(refused.value)
+    assert problem.slug == "denials-full"
+    assert "surrogatectl disable" in problem.detail
+    assert problem.extensions["until"] == int(clock()) - 600 + DAY
+    assert denials.list() == frozenset(ids(2))
+    clock.advance(DAY)
+    assert denials.change(ids(1, 7), []) == frozenset([*ids(2), *ids(1, 7)])
+
+
+def test_every_shard_fits_secrets_managers_limit(denials: Denials, store: FakeDenialStore) -> None:
+    """Tested with IDs of the maximum length, up to a list that is full."""
+    longest = [ClientId(f"{number:040d}") for number in range(20_000)]
+
+    def deny_all() -> None:
+        for start in range(0, len(longest), MAX_CHANGED):
+            denials.change(longest[start : start + MAX_CHANGED], [])
+
+    with pytest.raises(OperationError) as refused:
+        deny_all()
+    assert as_problem(refused.value).slug == "denials-full"
+    assert len(denials.list()) > 10_000
+    for found in store.shards.values():
+        assert len(record_json.denials_to_json(found.value)) <= 65_536
+    assert denials.fullest() < WRITES_A_DAY
 
 
 def test_two_operators_at_once_both_get_their_denial(
-    denials: Denials, state: FakeStateStore
+    denials: Denials, store: FakeDenialStore, clock: FakeClock
 ) -> None:
+    first = ids(1)
+    second = [next(each for each in ids(500, 1) if home(each) == home(first[0]))]
+
     def somebody_denies_another() -> None:
-        del state.meanwhile["replace"]
-        found = state.read()
-        denied = found.value.denied | frozenset(ids(1, 50))
-        state.replace(replace(found.value, denied=denied), found.version)
+        del store.meanwhile["replace"]
+        Denials(EAST, store, clock).change(second, [])
 
-    state.meanwhile["replace"] = somebody_denies_another
-    assert denials.change(ids(1), []) == frozenset([*ids(1), *ids(1, 50)])
+    store.meanwhile["replace"] = somebody_denies_another
+    assert denials.change(first, []) == frozenset([*first, *second])
 
 
-def test_repeated_conflicts_end_in_a_conflict(denials: Denials, state: FakeStateStore) -> None:
-    state.failures["replace"] = [VersionConflictError() for _ in range(20)]
+def test_repeated_conflicts_end_in_a_conflict(denials: Denials, store: FakeDenialStore) -> None:
+    store.failures["replace"] = [VersionConflictError() for _ in range(20)]
     with pytest.raises(OperationError) as refused:
         denials.change(ids(1), [])
     assert as_problem(refused.value).slug == "conflict"
 
 
-def test_a_state_that_cannot_be_read_names_the_region(
-    denials: Denials, state: FakeStateStore
+@pytest.mark.parametrize("ask", [lambda it: it.change(ids(1), []), lambda it: it.list()])
+def test_denials_that_cannot_be_read_name_the_region(
+    denials: Denials, store: FakeDenialStore, ask: Callable[[Denials], object]
 ) -> None:
-    state.failures["read"] = [StoreUnavailableError()]
+    store.failures["read"] = [StoreUnavailableError()]
+    store.failures["read_all"] = [StoreUnavailableError()]
     with pytest.raises(OperationError) as refused:
-        denials.change(ids(1), [])
+        ask(denials)
     assert as_problem(refused.value).status == 503
     assert EAST in as_problem(refused.value).detail
+
+
+def test_old_allowances_are_forgotten_and_denials_are_not(
+    denials: Denials, store: FakeDenialStore, clock: FakeClock
+) -> None:
+    denials.change(ids(40), ids(40, 40))
+    clock.advance(ALLOWED_KEPT_DAYS * DAY + 1)
+    denials.change(ids(100, 100), [])
+    known = {each for found in store.shards.values() for each in found.value.words}
+    assert known == {*ids(40), *ids(100, 100)}
+
+
+# Two Regions
+
+
+def test_a_denial_told_to_one_region_survives_an_older_allowance_of_the_other(
+    denials: Denials, elsewhere: Denials, clock: FakeClock
+) -> None:
+    denials.change(ids(1), [])
+    clock.advance(60)
+    elsewhere.change([], ids(1))
+    clock.advance(60)
+    denials.change(ids(1), [])
+    assert merge(denials, elsewhere) == frozenset()
+    assert denials.list() == frozenset(ids(1))
+
+
+def test_an_allowance_told_to_one_region_survives_an_older_denial_of_the_other(
+    denials: Denials, elsewhere: Denials, clock: FakeClock
+) -> None:
+    for each in (denials, elsewhere):
+        each.change(ids(1), [])
+    clock.advance(60)
+    denials.change([], ids(1))
+    assert merge(denials, elsewhere) == frozenset()
+    assert denials.list() == frozenset()
+
+
+@pytest.mark.parametrize("apart", [0, 1, DOUBT_SECONDS])
+def test_contrary_words_of_the_same_time_deny_and_are_told(
+    denials: Denials, elsewhere: Denials, clock: FakeClock, apart: int
+) -> None:
+    denials.change(ids(1), [])
+    clock.advance(apart)
+    elsewhere.change([], ids(1))
+    assert merge(denials, elsewhere) == frozenset(ids(1))
+    assert denials.list() == frozenset(ids(1))
+    assert merge(denials, elsewhere) == frozenset()
+
+
+said = st.lists(
+    st.tuples(st.integers(0, 4), st.booleans(), st.sampled_from(("here", "there", "both"))),
+    max_size=30,
+)
+
+
+@given(said)
+def test_the_last_word_counts_wherever_it_was_said(
+    words: list[tuple[int, bool, str]],
+) -> None:
+    clock = FakeClock()
+    sides = {
+        "here": Denials(EAST, FakeDenialStore(clock=clock), clock),
+        "there": Denials(WEST, FakeDenialStore(clock=clock), clock),
+    }
+    last: set[ClientId] = set()
+    for number, deny, where in words:
+        (client_id,) = ids(1, number)
+        clock.advance(DOUBT_SECONDS + 1)
+        for name in sides if where == "both" else (where,):
+            sides[name].change([client_id] if deny else [], [] if deny else [client_id])
+        (last.add if deny else last.discard)(client_id)
+    assert merge(sides["here"], sides["there"]) == frozenset()
+    assert sides["here"].list() == last
+
+
+@given(
+    st.dictionaries(st.sampled_from(ids(4)), st.builds(Word, st.booleans(), st.integers(0, 40))),
+    st.dictionaries(st.sampled_from(ids(4)), st.builds(Word, st.booleans(), st.integers(0, 40))),
+)
+def test_settling_is_symmetric_and_ends(
+    one: dict[ClientId, Word], two: dict[ClientId, Word]
+) -> None:
+    counts, doubtful = settle(one, two)
+    assert settle(two, one) == (counts, doubtful)
+    assert doubtful <= denied_in(counts)
+    assert settle(counts, counts) == (counts, frozenset())

@@ -16,7 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import credentials
-from chalicelib.clients.denials import MAX_DENIED
 from chalicelib.errors import (
     AppClientsUnreachableError,
     OutcomeUnknownError,
@@ -24,9 +23,10 @@ from chalicelib.errors import (
 )
 from chalicelib.http.admin_routes import AdminSurface, admin_routes
 from chalicelib.http.application import CredentialsApp
-from chalicelib.model import ClientId, RegionState, Status, Versioned, VersionId
+from chalicelib.model import ClientId, Status
 from chalicelib.telemetry import json_lines
 from chalicelib.timing import CallDeadline
+from tests.fakes import use_up
 from tests.gateway import Answer, Headers, call, event
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.worlds import ADOPTED, CALLER, EAST, WEST
@@ -495,9 +495,7 @@ def test_the_audit_line_lists_clients_denied_and_allowed_in_bulk(api: AdminApi) 
 
 
 def test_the_audit_line_lists_requested_denials_when_the_list_is_full(api: AdminApi) -> None:
-    full = frozenset(ClientId(f"{number:040}") for number in range(MAX_DENIED))
-    state = RegionState(writer=True, took_over=False, denied=full)
-    api.world.state.stored = Versioned(state, VersionId("full"))
+    use_up(api.world.denial_stores[EAST])
     refused = api.call("POST", "/denials", {"deny": [NOBODY], "allow": [ADOPTED]})
     assert_problem(refused, 409, "denials-full")
     (line,) = api.audit

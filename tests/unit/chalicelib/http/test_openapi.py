@@ -45,7 +45,7 @@ from chalicelib.model import Origin, Replication, Status
 from chalicelib.token import oauth
 from chalicelib.token.allowances import TOKEN_REQUESTS_AT_ONCE
 from tests.fake_keys import both_pools
-from tests.fakes import Events, Failing, FakeStateStore
+from tests.fakes import Events, Failing, FakeStateStore, use_up
 from tests.gateway import PUBLIC_URL, Answer, basic, call, event
 from tests.unit.chalicelib.clients.lifecycle_world import LifecycleWorld
 from tests.unit.chalicelib.http.api_world import (
@@ -255,7 +255,7 @@ def test_limits_agree_with_the_code() -> None:
     assert age["maximum"] == admin_requests.MAX_AGE_SECONDS
     assert age["default"] == admin_requests.DEFAULT_AGE_SECONDS
     for name in ("deny", "allow"):
-        assert schema("DenialsRequest")["properties"][name]["maxItems"] == denials.MAX_DENIED
+        assert schema("DenialsRequest")["properties"][name]["maxItems"] == denials.MAX_CHANGED
     assert schema("Scope")["pattern"].endswith(f"{{0,{admin_requests.MAX_SCOPES - 1}}}$")
     query = {each["name"]: each["schema"] for each in operations()["GET", "/clients"]["parameters"]}
     assert query["limit"]["maximum"] == query["limit"]["default"] == admin_requests.MAX_PAGE
@@ -598,9 +598,7 @@ def of_status(status: Status) -> World:
 
 
 def all_denied(api: ApiWorld) -> None:
-    api.token.update_state(
-        denied=frozenset(f"{number:040}" for number in range(denials.MAX_DENIED))
-    )
+    use_up(api.admin.denial_stores[EAST])
 
 
 def used_just_now(api: ApiWorld) -> None:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from chalicelib import credentials
-from chalicelib.clients.denials import Denials
 from chalicelib.errors import StoreUnavailableError
 from chalicelib.http.problems import explain
 from chalicelib.model import (
@@ -64,12 +63,16 @@ class ReconcileWorld(LifecycleWorld):
         self.replicas = Replicas(self.store)
         self.own_secrets = FakeReplicatedSecrets()
         self.survey = Survey(
-            self.admin, self.app_clients, self.other_state, self.replicas, self.own_secrets
+            self.admin,
+            self.app_clients,
+            self.other_state,
+            self.both_denials,
+            self.replicas,
+            self.own_secrets,
         )
         self.reconcile = Reconciler(
             self.survey,
             self.deletion,
-            {EAST: Denials(EAST, self.state), WEST: Denials(WEST, self.other_state)},
             RateLimiter(REPAIRS_PER_SECOND, self.clock, self.clock.advance),
             explain,
         )
@@ -141,7 +144,7 @@ class ReconcileWorld(LifecycleWorld):
 
     def snapshot(self) -> object:
         """Return all state that `reconcile` could change."""
-        store, denied = self.store, {r: d.list() for r, d in self.reconcile.denials.items()}
+        store, denied = self.store, {r: d.list() for r, d in self.both_denials.items()}
         made = {region: repr(pool.made) for region, pool in self.pools.items()}
         kept = (dict(store.stored), dict(store.replicas), set(store.scheduled), dict(store.shown))
         return kept, made, denied
@@ -224,7 +227,7 @@ def _app_client_with(region: str, **settings: Any) -> Callable[[ReconcileWorld, 
 
 
 def _denied(world: ReconcileWorld, client_id: ClientId, region: str) -> None:
-    world.reconcile.denials[region].change(deny=[client_id], allow=[])
+    world.both_denials[region].change(deny=[client_id], allow=[])
 
 
 BREAKAGES = {

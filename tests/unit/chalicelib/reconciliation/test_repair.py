@@ -261,12 +261,12 @@ def test_a_denial_in_one_region_is_copied_to_the_other(world: ReconcileWorld) ->
     assert kinds(world.found()) == [(Kind.DENIALS, EAST), (Kind.DENIALS, WEST)]
     assert results(world.repaired()) == [Result.REPAIRED] * 2
     for region in (EAST, WEST):
-        assert world.reconcile.denials[region].list() == {here, there}
+        assert world.both_denials[region].list() == {here, there}
 
 
 def test_the_detail_of_many_denials_names_some(world: ReconcileWorld) -> None:
     clients = [ClientId(f"sgc_{letter * 26}") for letter in "abcdefg"]
-    world.reconcile.denials[EAST].change(deny=clients, allow=[])
+    world.both_denials[EAST].change(deny=clients, allow=[])
     (drift,) = world.found()
     assert drift.detail.startswith(f"7 denied in {EAST} only: {clients[0]}, ")
     assert clients[4] in drift.detail
@@ -275,7 +275,7 @@ def test_the_detail_of_many_denials_names_some(world: ReconcileWorld) -> None:
 
 def test_a_denial_of_an_adopted_client_is_reported_by_its_handle(world: ReconcileWorld) -> None:
     adopted = ClientId("1h57kf5cpq17m0eml12example")
-    world.reconcile.denials[EAST].change(deny=[adopted], allow=[])
+    world.both_denials[EAST].change(deny=[adopted], allow=[])
     (drift,) = world.found()
     assert adopted not in drift.detail
 

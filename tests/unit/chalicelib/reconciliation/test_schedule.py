@@ -68,6 +68,7 @@ def upkeep(
         key_refresh(world),
         found,
         repair,
+        world.both_denials,
         world.app_client_rotation,
         days,
         limiter,

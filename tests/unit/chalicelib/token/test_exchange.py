@@ -41,7 +41,7 @@ from chalicelib.model import (
 )
 from chalicelib.timing import Countdown
 from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS
-from tests.fakes import CountingArgon2, FakeClock, FakeStateStore
+from tests.fakes import CountingArgon2, FakeClock, FakeDenialStore
 from tests.gateway import TokenApi, basic
 from tests.worlds import (
     ADOPTED,
@@ -98,12 +98,12 @@ def unavailable(world: ExchangeWorld, issued: IssuedCredentials, **asked: Any) -
 
 def outage(world: ExchangeWorld, error: type[Exception] = StoreUnavailableError) -> None:
     """Make Secrets Manager unavailable until `restore`."""
-    for store in (world.store, world.state):
+    for store in (world.store, world.denied):
         store.failures["read"] = [error("out of order") for _ in range(2_000)]
 
 
 def restore(world: ExchangeWorld) -> None:
-    for store in (world.store, world.state):
+    for store in (world.store, world.denied):
         store.failures["read"] = []
 
 
@@ -175,7 +175,7 @@ def test_a_token_never_exceeds_the_requested_and_granted_scope(
 Arrange = Callable[[ExchangeWorld, IssuedCredentials], object]
 
 FLIPS: dict[str, Arrange] = {
-    "denied": lambda world, issued: world.update_state(denied=frozenset({issued.client_id})),
+    "denied": lambda world, issued: world.deny(issued.client_id),
     "disabled": lambda world, issued: world.change(issued, status=Status.DISABLED),
     "deleted": lambda world, issued: world.change(issued, status=Status.DELETED),
     "enrolling again": lambda world, issued: world.change(issued, status=Status.ENROLLING),
@@ -226,10 +226,10 @@ def test_cached_values_serve_within_the_fresh_seconds(world: ExchangeWorld) -> N
     """Otherwise the tests above would show nothing."""
     issued = world.client()
     world.exchange.exchange(request(issued))
-    before = len(world.store.calls), len(world.state.calls)
+    before = len(world.store.calls), len(world.denied.calls)
     world.clock.advance(FRESH - 0.001)
     assert not refused(world, issued)
-    assert (len(world.store.calls), len(world.state.calls)) == before
+    assert (len(world.store.calls), len(world.denied.calls)) == before
     assert len(world.endpoint.requests) == 1
     assert len(world.argon2.verified) == 1
 
@@ -493,28 +493,28 @@ def test_a_state_that_was_never_read_is_a_503_and_not_an_empty_deny_list(
     world: ExchangeWorld, error: type[Exception]
 ) -> None:
     issued = world.client()
-    world.state.failures["read"] = [error("why")]
+    world.denied.failures["read"] = [error("why")]
     assert unavailable(world, issued) == f"state:{error.__name__}".replace(
         "Throttled", "Unavailable"
     )
 
 
 def test_a_missing_state_is_a_503() -> None:
-    world = ExchangeWorld(state=FakeStateStore())
+    world = ExchangeWorld(denied=FakeDenialStore(shards={}))
     assert unavailable(world, world.client()) == "state:MalformedSecretError"
 
 
 def test_a_state_that_becomes_malformed_is_a_503_at_once(world: ExchangeWorld) -> None:
     issued = world.client()
     world.exchange.exchange(request(issued))
-    world.state.stored = None
+    world.denied.shards.clear()
     world.clock.advance(FRESH)
     assert unavailable(world, issued) == "state:MalformedSecretError"
 
 
 def test_an_unreadable_state_gets_the_same_answer_for_every_caller() -> None:
     api = TokenApi()
-    api.world.state.stored = None
+    api.world.denied.shards.clear()
     answer = api.basic()
     assert (answer.status, answer.error) == (503, "temporarily_unavailable")
     assert answer.headers["Retry-After"] == "5"
@@ -525,14 +525,12 @@ def test_an_unreadable_state_gets_the_same_answer_for_every_caller() -> None:
 
 def test_a_denial_affects_only_its_client(world: ExchangeWorld) -> None:
     issued = world.client()
-    world.update_state(
-        denied=frozenset({world.client().client_id, credentials.new_client_id(bytes)})
-    )
+    world.deny(world.client().client_id, credentials.new_client_id(bytes))
     assert not refused(world, issued)
 
 
 def test_a_region_that_does_not_write_or_has_not_taken_over_issues_tokens() -> None:
-    state = FakeStateStore.of(RegionState(writer=False, took_over=False))
+    state = FakeDenialStore.of(RegionState(writer=False, took_over=False))
     world = ExchangeWorld(state=state)
     assert not refused(world, world.client())
 
@@ -572,7 +570,7 @@ def test_a_known_denial_holds_during_a_secrets_manager_outage(
     world: ExchangeWorld,
 ) -> None:
     issued = world.client()
-    world.update_state(denied=frozenset({issued.client_id}))
+    world.deny(issued.client_id)
     assert refused(world, issued)
     outage(world)
     world.clock.advance(STALE - 1)
@@ -615,12 +613,12 @@ def test_calls_to_secrets_manager_are_limited_during_an_outage(
             world.exchange.exchange(request(issued))
         world.clock.advance(FRESH)
     outage(world)
-    before = len(world.state.calls), len(world.store.calls)
+    before = len(world.denied.calls), len(world.store.calls)
     for _ in range(100):
         for issued in clients:
             unavailable(world, issued)
         world.clock.advance(0.1)
-    assert len(world.state.calls) - before[0] <= 6, "in ten seconds"
+    assert len(world.denied.calls) - before[0] <= 6, "in ten seconds"
     assert len(world.store.calls) - before[1] <= 6, "in ten seconds"
 
 
@@ -782,7 +780,7 @@ def test_the_other_regions_app_client_is_not_needed(world: ExchangeWorld) -> Non
 
 def _slow(world: ExchangeWorld, seconds: float, *, state: bool = True) -> None:
     """Make each call to Secrets Manager slow, and fail."""
-    for store in (world.state, world.store) if state else (world.store,):
+    for store in (world.denied, world.store) if state else (world.store,):
         store.meanwhile["read"] = lambda: world.clock.advance(seconds)
         store.failures["read"] = [StoreUnavailableError("timeout") for _ in range(100)]
 
@@ -837,7 +835,7 @@ def test_a_slow_state_leaves_the_last_known_record_in_use(
     issued = world.client()
     world.exchange.exchange(request(issued))
     world.clock.advance(FRESH)
-    world.state.meanwhile["read"] = lambda: world.clock.advance(1.5)
+    world.denied.meanwhile["read"] = lambda: world.clock.advance(1.5)
     seconds, outcome = _timed(world, issued)
     assert seconds <= ANSWERS_WITHIN
     assert outcome == "issued"
@@ -851,7 +849,7 @@ def test_a_refusal_without_time_to_reread_is_not_reported_as_drift(
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH)
     world.endpoint.refused.add("east-secret")
-    world.state.meanwhile["read"] = lambda: world.clock.advance(3.0)
+    world.denied.meanwhile["read"] = lambda: world.clock.advance(3.0)
     world.store.meanwhile["read"] = lambda: world.clock.advance(3.4)
     world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(0.2)
     seconds, reason = _timed(world, issued, scope="demo/write")
@@ -865,7 +863,7 @@ def test_a_state_that_ages_during_a_request_does_not_delay_it(world: ExchangeWor
     world.exchange.exchange(request(issued, scope="demo/read"))
     world.clock.advance(FRESH - 1)
     world.endpoint.refused.add("east-secret")
-    for store in (world.state, world.store):
+    for store in (world.denied, world.store):
         store.meanwhile["read"] = lambda: world.clock.advance(3.4)
     seconds, reason = _timed(world, issued, scope="demo/write")
     assert seconds <= ANSWERS_WITHIN
@@ -898,11 +896,11 @@ def test_every_exchange_answers_within_its_deadline(
     if warm:
         world.exchange.exchange(request(issued, scope="demo/read"))
         world.clock.advance(age)
-    world.state.meanwhile["read"] = lambda: world.clock.advance(state)
+    world.denied.meanwhile["read"] = lambda: world.clock.advance(state)
     world.store.meanwhile["read"] = lambda: world.clock.advance(store)
     world.endpoint.meanwhile["request_token"] = lambda: world.clock.advance(endpoint)
     if state_fails:
-        world.state.failures["read"] = [StoreUnavailableError() for _ in range(9)]
+        world.denied.failures["read"] = [StoreUnavailableError() for _ in range(9)]
     if store_fails:
         world.store.failures["read"] = [StoreUnavailableError() for _ in range(9)]
     if is_refused:

@@ -58,7 +58,7 @@ def test_a_throttled_region_is_ready(world: ExchangeWorld) -> None:
 
 def test_readiness_ignores_cached_values(world: ExchangeWorld) -> None:
     """Tokens may still be served from caches, but the routing must see the outage."""
-    world.exchange.states.get("region")
+    world.exchange.denials.look(world.client().client_id)
     world.state.failures["read"] = [StoreUnavailableError()]
     assert not world.health.readiness().ready
 

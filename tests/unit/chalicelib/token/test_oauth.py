@@ -485,7 +485,7 @@ def invalid_callers(world: ExchangeWorld) -> dict[str, tuple[str, str]]:
     """Return credentials that are invalid for every possible reason."""
     now = int(world.clock())
     good, denied, secret_expired = world.client(), world.client(), world.client()
-    world.update_state(denied=frozenset({denied.client_id}))
+    world.deny(denied.client_id)
     stored = world.store.stored[secret_expired.client_id].value.secrets[0]
     world.change(secret_expired, secrets=(replace(stored, expires_at=now),))
     issued = {

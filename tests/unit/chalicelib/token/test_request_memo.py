@@ -95,7 +95,7 @@ Change = Callable[[Twice], None]
 
 
 def _deny(api: Twice) -> None:
-    api.world.update_state(denied=frozenset({api.client.client_id}))
+    api.world.deny(api.client.client_id)
 
 
 def _disable(api: Twice) -> None:
@@ -147,7 +147,7 @@ def _narrow(api: Twice) -> None:
 
 
 def _lose_the_state(api: Twice) -> None:
-    api.world.state.stored = None
+    api.world.denied.shards.clear()
 
 
 def _garble_the_record(api: Twice) -> None:
@@ -217,7 +217,7 @@ def test_a_repeated_request_during_a_store_outage_is_answered_like_a_new_one(
     api = Twice()
     for age in (FRESH + 1, STALE):
         api.world.store.failures["read"] = [error] * 4
-        api.world.state.failures["read"] = [error] * 4
+        api.world.denied.failures["read"] = [error] * 4
         api.world.clock.advance(age)
         again, new = api.again(), api.in_full()
         assert (again.status, again.body) == (new.status, new.body)
@@ -242,7 +242,7 @@ def test_the_same_request_under_another_method_is_refused(method: str) -> None:
 
 def test_the_memo_of_one_process_is_useless_in_another() -> None:
     api = Twice()
-    other = ExchangeWorld(clock=api.world.clock, store=api.world.store, state=api.world.state)
+    other = ExchangeWorld(clock=api.world.clock, store=api.world.store, denied=api.world.denied)
     request = sent(authorization=[basic(api.client.client_id, api.client.client_secret)[1]])
     assert api.world.exchange.exchange_repeated(request) is not None
     assert other.exchange.exchange_repeated(request) is None

@@ -71,12 +71,12 @@ def expiring(world: ExchangeWorld, issued: IssuedCredentials, at: int | None) ->
 
 
 def both_bad(world: ExchangeWorld, issued: IssuedCredentials) -> None:
-    world.update_state(denied=frozenset({issued.client_id}))
+    world.deny(issued.client_id)
     world.change(issued, status=Status.DISABLED)
 
 
 def both_good(world: ExchangeWorld, issued: IssuedCredentials) -> None:
-    world.update_state(denied=frozenset())
+    world.allow(issued.client_id)
     world.change(issued, status=Status.ACTIVE)
 
 
@@ -86,8 +86,8 @@ BAD_THEN_GOOD: dict[str, tuple[Grant, Grant]] = {
         lambda world, issued: world.change(issued, status=Status.ACTIVE),
     ),
     "allowed": (
-        lambda world, issued: world.update_state(denied=frozenset({issued.client_id})),
-        lambda world, _: world.update_state(denied=frozenset()),
+        lambda world, issued: world.deny(issued.client_id),
+        lambda world, issued: world.allow(issued.client_id),
     ),
     "with a later expiry": (
         lambda world, issued: world.change(issued, expires_at=int(world.clock())),
@@ -194,7 +194,7 @@ def test_a_client_that_was_disabled_while_a_wider_scope_was_asked_for_is_invalid
 
 def work(world: ExchangeWorld) -> tuple[int, int]:
     """Return the numbers of hashings and of reads of Secrets Manager so far."""
-    reads = world.store.calls.count("read") + world.state.calls.count("read")
+    reads = world.store.calls.count("read") + world.denied.calls.count("read")
     return len(world.argon2.verified), reads
 
 
@@ -369,9 +369,9 @@ def test_a_denial_that_cannot_be_checked_is_a_503(
     world: ExchangeWorld, error: type[Exception]
 ) -> None:
     issued = world.client()
-    world.update_state(denied=frozenset({issued.client_id}))
+    world.deny(issued.client_id)
     assert outcome(world, issued) == "invalid_client:denied"
-    world.state.failures["read"] = [error()]
+    world.denied.failures["read"] = [error()]
     with pytest.raises(TemporarilyUnavailableError):
         world.exchange.exchange(request(issued))
 
@@ -382,7 +382,7 @@ def test_without_time_to_check_a_refusal_is_a_503(world: ExchangeWorld) -> None:
     world.clock.advance(FRESH - 1)
     world.exchange.records.reload(issued.client_id)
     world.clock.advance(1)
-    world.state.meanwhile["read"] = lambda: world.clock.advance(2)
+    world.denied.meanwhile["read"] = lambda: world.clock.advance(2)
     assert outcome(world, issued, secret=wrong(world)) == "record:StoreUnavailableError"
 
 
@@ -514,8 +514,7 @@ class Client:
         self.change(world, status=Status.ACTIVE)
 
     def is_denied(self, world: ExchangeWorld) -> bool:
-        assert world.state.stored is not None
-        return self.client_id in world.state.stored.value.denied
+        return self.client_id in world.denials().list()
 
     def is_good(self, world: ExchangeWorld, number: int, scope: str) -> bool:
         """Return whether secret *number* is good for *scope* now, by the stored record."""
@@ -547,8 +546,8 @@ CHANGES: dict[str, Callable[[ExchangeWorld, Client], object]] = {
     "delete": lambda world, client: client.change(world, status=Status.DELETED),
     "mark for deletion": lambda world, client: world.store.scheduled.add(client.client_id),
     "restore": lambda world, client: client.restore(world),
-    "deny": lambda world, client: world.update_state(denied=frozenset({client.client_id})),
-    "allow": lambda world, _: world.update_state(denied=frozenset()),
+    "deny": lambda world, client: world.deny(client.client_id),
+    "allow": lambda world, client: world.allow(client.client_id),
     "expire": lambda world, client: client.change(world, expires_at=int(world.clock()) + 2),
     "extend": lambda world, client: client.change(world, expires_at=None),
     "narrow": lambda world, client: client.change(world, scopes=("demo/read",)),
