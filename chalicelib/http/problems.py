@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from email.utils import formatdate
 from typing import Any, Final, TypeVar
 
 from chalicelib.clients.errors import (
@@ -75,10 +75,6 @@ class _Kind:
 
 def _nothing(_: object) -> Mapping[str, Any]:
     return {}
-
-
-def _time(at: int) -> str:
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")
 
 
 KINDS: Final[dict[type[OperationError], _Kind]] = {}
@@ -244,7 +240,7 @@ _problem(
         f"{e.region} takes no more denials: " + (
             "the list is too long. Allow clients that were disabled or deleted since. "
             if e.until is None else
-            f"it was changed too often within a day. It can be changed again at {_time(e.until)}. "
+            f"it was changed too often within a day. It can be changed again at {formatdate(e.until, usegmt=True)}. "
         ) + "Disable these clients instead (`surrogatectl disable`)."
     ),
     extensions=lambda e: {} if e.until is None else {"until": e.until},

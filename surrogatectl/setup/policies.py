@@ -91,6 +91,11 @@ class Names:
         """Return the Region that is not *region*."""
         return self.secondary if region == self.primary else self.primary
 
+    def all_secrets(self, *regions: str) -> list[str]:
+        """Return the ARNs of all secrets of the deployment."""
+        # Not one of each kind: the operators' policy has to fit into a managed policy.
+        return [self._secret(region, "*") for region in regions]
+
     def clients(self, *regions: str) -> list[str]:
         """Return the ARNs of the clients' records."""
         return [self._secret(region, "clients/*") for region in regions]
@@ -238,7 +243,10 @@ def _administration(names: Names, own: str, surfaces: Sequence[str]) -> Iterator
     yield _allow("WriteDenials", _WRITE_VALUE, names.denials(own))
     yield _allow("RefreshKeys", _WRITE_VALUE, names.keys(own))
     # The schedule restores replicas that failed.
-    yield _allow("RestoreReplicas", _REPLICATE, [*names.deployment_key(own), *names.keys(own)])
+    yield {
+        **_allow("RestoreReplicas", _REPLICATE, [*names.deployment_key(own), *names.keys(own)]),
+        "Condition": _replicas(other),
+    }
     # The scheduled survey compares replicas and states; it writes neither.
     yield _allow(
         "LookAtReplicas",
@@ -305,14 +313,7 @@ def operators_policy(names: Names) -> Document:
             _allow(
                 "ReadRecordsStatesAndKeys",
                 ["secretsmanager:GetSecretValue"],
-                [
-                    *names.clients(*both),
-                    *names.denials(*both),
-                    *names.state(*both, maybe=True),
-                    *names.deployment_key(*both, maybe=True),
-                    *names.keys(*both, maybe=True),
-                    *names.canary(*both),
-                ],
+                names.all_secrets(*both),
             ),
             _LIST_SECRETS,
             {

@@ -68,6 +68,7 @@ def test_the_token_surface_reads_its_own_region_and_writes_only_its_log() -> Non
             ["secretsmanager:GetSecretValue"],
             [
                 "arn:aws:secretsmanager:eu-west-1:*:secret:ours/clients/*",
+                "arn:aws:secretsmanager:eu-west-1:*:secret:ours/denials/*",
                 "arn:aws:secretsmanager:eu-west-1:*:secret:ours/region-??????",
                 "arn:aws:secretsmanager:eu-west-1:*:secret:ours/jwks-??????",
             ],
