@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from chalicelib.aws.client_records import ClientSecrets, ClientSecretsReader
 from chalicelib.aws.jwks_secret import KeySetSecret, jwks_secret_name
 from chalicelib.aws.region_state import (
@@ -77,7 +79,12 @@ def own_secrets(
 ) -> NamedReplicas:
     """Return the deployment's own secrets that are replicated to *other*."""
     prefix = settings.secret_prefix
-    return NamedReplicas(
-        SecretReplicas(here, there, other.name, other.kms_key_id),
-        (deployment_secret_name(prefix), jwks_secret_name(prefix)),
-    )
+    names = (deployment_secret_name(prefix), jwks_secret_name(prefix))
+    return replicated_secrets(here, there, names, other=other)
+
+
+def replicated_secrets(
+    here: Connect, there: Connect, names: Sequence[str], *, other: RegionSettings
+) -> NamedReplicas:
+    """Return the replicas of the secrets with these *names* in *other*."""
+    return NamedReplicas(SecretReplicas(here, there, other.name, other.kms_key_id), names)

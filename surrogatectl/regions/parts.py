@@ -11,8 +11,9 @@ from uuid import uuid4
 import requests
 
 from chalicelib.aws.connections import LOST_SECONDS, Connections
-from chalicelib.aws.secret_replicas import NamedReplicas, SecretReplicas
+from chalicelib.aws.secret_replicas import NamedReplicas
 from chalicelib.composition.admin import AdminParts
+from chalicelib.composition.stores import replicated_secrets
 from chalicelib.settings import RegionSettings, Settings
 from chalicelib.timing import CircuitBreaker, RateLimiter
 from surrogatectl.cli.audit import operator
@@ -142,13 +143,12 @@ class RegionsParts:
     def canary_replicas(self) -> NamedReplicas:
         """The replication of the canary's credential."""
         here, there = self.settings.primary, self.settings.secondary
-        replicas = SecretReplicas(
+        return replicated_secrets(
             self.connections[here.name].admin_secrets,
             self.connections[there.name].admin_secrets,
-            there.name,
-            there.kms_key_id,
+            [canary_secret_name(self.settings.secret_prefix)],
+            other=there,
         )
-        return NamedReplicas(replicas, [canary_secret_name(self.settings.secret_prefix)])
 
     @property
     def canary(self) -> DirectCanary:

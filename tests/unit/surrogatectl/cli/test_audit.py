@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from chalicelib.errors import StoreRefusedError
 from chalicelib.model import ClientId, SecretId
 from chalicelib.settings import RegionSettings
 from surrogatectl.adopt.file import credentials_file
-from surrogatectl.cli.audit import Audit, audited, audited_run, caller
+from surrogatectl.cli.audit import Audit, audited, audited_run, caller, operator
 from surrogatectl.main import main
 from tests.operator_fakes import refusal, settings
 from tests.unit.surrogatectl.adopt.adoption_world import AdoptionWorld
@@ -132,6 +133,11 @@ def test_no_audit_file_means_no_audit(tmp_path: Path) -> None:
     with audited(None, "adopt", PRIMARY, Sts()) as audit:
         audit(OURS, (), "done")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_holder_of_a_lease_is_the_caller_or_else_user_and_host() -> None:
+    assert operator(PRIMARY, Sts()) == CALLER
+    assert operator(PRIMARY, Sts(answers=False)).endswith(f"@{socket.gethostname()}")
 
 
 def test_an_audited_run_writes_a_line_before_and_one_after(path: Path) -> None:

@@ -284,6 +284,7 @@ def test_records_behind_in_replication_are_counted(deployed: Deployed) -> None:
     (problem,) = deployed.attention()
     assert problem.startswith("Of 3 records, not in sync: ")
     assert "1 missing" in problem
+    assert "surrogatectl reconcile --repair" in problem
 
 
 def test_lagging_lists_need_no_attention() -> None:
