@@ -53,6 +53,7 @@ class Replication(StrEnum):
     IN_PROGRESS = "in_progress"
     FAILED = "failed"
     MISSING = "missing"
+    UNKNOWN = "unknown"  # there is a replica, and the other Region does not answer
     SUSPENDED = "suspended"  # the secondary Region writes: no replication until failback
 
 

@@ -176,7 +176,7 @@ class RecordStore(RecordReader, ManyRecordsReader, Protocol):
         Return whether the other Region has *version* as its current one.
 
         It is read *in the other Region*.  If that does not answer, this Region's
-        replication status counts instead, and `IN_SYNC` is never returned.
+        status of the replica still tells `MISSING` and `FAILED`; else it is `UNKNOWN`.
 
         Raises:
             UnknownClientError: If there is no such record.

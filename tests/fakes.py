@@ -221,7 +221,9 @@ class FakeRecordStore(Failing):
             return Replication.IN_SYNC
         if client_id in self.failed:
             return Replication.FAILED
-        return Replication.IN_PROGRESS if client_id in self.replicated else Replication.MISSING
+        if client_id not in self.replicated:
+            return Replication.MISSING
+        return Replication.IN_PROGRESS if self.other_region_answers else Replication.UNKNOWN
 
     def list(self, cursor: str | None, limit: int) -> Page[ClientSummary]:
         self._called("list")

@@ -67,12 +67,15 @@ class SecretReplicas:
             there = ask(lambda: self.there().describe_secret(SecretId=name))
             if current_of(there) == version:
                 return Replication.IN_SYNC
-        except (ClientError, *NO_ANSWER):
-            pass
+            otherwise = Replication.IN_PROGRESS
+        except ClientError:
+            otherwise = Replication.IN_PROGRESS
+        except NO_ANSWER:
+            otherwise = Replication.UNKNOWN
         status = self.status(name)
         if status is None:
             return Replication.MISSING
-        return Replication.FAILED if status == "Failed" else Replication.IN_PROGRESS
+        return Replication.FAILED if status == "Failed" else otherwise
 
     def current(self, name: str) -> str | None:
         """Return the current version in this Region."""

@@ -310,7 +310,7 @@ class _Run:
             state = self._replication(client_id, found.version)
         except (UnknownClientError, NoAnswerError):
             return
-        if state is Replication.IN_PROGRESS:
+        if state in {Replication.IN_PROGRESS, Replication.UNKNOWN}:
             self._behind.append((client_id, found.version))
             self._behind_at = self._repository.clock()
         else:
@@ -331,6 +331,10 @@ class _Run:
             yield from self._unreplicated(client_id, state)
 
     def _unreplicated(self, client_id: ClientId, state: Replication) -> Iterator[Drift]:
+        if state is Replication.UNKNOWN:
+            detail = "The Region does not answer: its replica was not looked at."
+            yield Drift(Kind.UNKNOWN, self._other, client_id, detail, repairable=False)
+            return
         detail = _UNREPLICATED.get(state)
         if state is Replication.IN_PROGRESS:
             detail = f"The replica is behind for {BEHIND_SECONDS} s or more."

@@ -455,13 +455,13 @@ def test_in_sync_is_reported_for_the_replicated_version_only(world: RecordsWorld
     assert world.reader_there.read(created.client_id) == Versioned(changed, second)
 
 
-def test_replication_to_an_unreachable_region_is_not_in_sync(world: RecordsWorld) -> None:
+def test_replication_to_an_unreachable_region_is_unknown(world: RecordsWorld) -> None:
     replicated, alone = record(), record()
     version = world.store.create(replicated)
     world.store.replicate(replicated.client_id)
     lonely = world.store.create(alone)
     world.other_region_is_gone()
-    assert world.store.replication(replicated.client_id, version) is Replication.IN_PROGRESS
+    assert world.store.replication(replicated.client_id, version) is Replication.UNKNOWN
     assert world.store.replication(alone.client_id, lonely) is Replication.MISSING
     with pytest.raises(UnknownClientError):
         world.store.replication(new_client_id(), version)

@@ -135,6 +135,14 @@ def test_enrollment_waits_briefly_for_the_replica(world: EnrollmentWorld) -> Non
     assert world.pauses == [0.1, 0.4, 1.0]
 
 
+def test_enrollment_does_not_wait_for_a_region_that_does_not_answer(
+    world: EnrollmentWorld,
+) -> None:
+    world.store.other_region_answers = False
+    assert world.enroll.enroll(REQUEST, CALLER).replication is Replication.UNKNOWN
+    assert world.pauses == []
+
+
 def test_a_replica_that_arrives_during_the_wait_is_in_sync(world: EnrollmentWorld) -> None:
     def arrive() -> None:
         if len(world.pauses) == 2:

@@ -556,6 +556,19 @@ def test_an_outdated_replica_is_reported(world: ReconcileWorld) -> None:
     assert 30 <= world.clock() - before < 40
 
 
+def test_a_replica_in_a_region_that_stops_answering_is_unknown(world: ReconcileWorld) -> None:
+    client_id = world.client()
+    world.store.lag = True
+    world.change(client_id, client_name="written now")
+
+    def it_is_lost() -> None:
+        world.store.other_region_answers = False
+
+    world.store.meanwhile["replication"] = it_is_lost
+    (drift,) = world.found()
+    assert (drift.kind, drift.region, drift.client_id) == (Kind.UNKNOWN, WEST, client_id)
+
+
 def test_a_replica_that_catches_up_is_no_drift(world: ReconcileWorld) -> None:
     client_id = world.client()
     world.store.lag = True
