@@ -2,7 +2,8 @@
 `surrogatectl`: the command groups.
 
 Exit codes: 0 done, 1 refused or failed, 2 wrong usage, 3 conflict (the state
-of things does not allow it), 4 unavailable (try again later).
+of things does not allow it), 4 unavailable (try again later), 5 done, but not in
+force in both Regions yet (`--wait`).
 """
 
 from __future__ import annotations

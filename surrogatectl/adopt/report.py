@@ -15,6 +15,7 @@ from chalicelib.credentials import loggable
 from surrogatectl.adopt.known import Progress as Tell
 from surrogatectl.adopt.rows import Outcome, Standing
 from surrogatectl.cli import output
+from surrogatectl.clients.in_force import ADOPTED
 
 WARNING: Final = (
     "The Cognito secrets of adopted app clients go on working directly at Cognito, past this "
@@ -57,6 +58,8 @@ def print_report(outcomes: Sequence[Outcome], output_format: str, *, dry_run: bo
         [tuple(str(value or "") for value in _document(outcome).values()) for outcome in outcomes],
     )
     click.echo(f"{summary(outcomes)}.")
+    if not dry_run and any(outcome.standing is Standing.ADOPTED for outcome in outcomes):
+        click.echo(ADOPTED)
     click.echo(WARNING)
 
 

@@ -59,7 +59,7 @@ class AdminClient:
     def __init__(self, base_url: str, region: str) -> None:
         """Call the API below *base_url*."""
         self._base_url = base_url
-        self._region = region
+        self.region = region
         self._session = requests.Session()
 
     def call(
@@ -95,11 +95,11 @@ class AdminClient:
                 {
                     "type": UNREACHABLE_API,
                     "title": "No answer",
-                    "detail": f"The admin API in {self._region} does not answer "
+                    "detail": f"The admin API in {self.region} does not answer "
                     f"({type(err).__name__}). Run `surrogatectl status`.",
                 }
             ) from None
-        return _content(answer, self._region)
+        return _content(answer, self.region)
 
     def _signed(
         self, method: str, url: str, body: Mapping[str, Any] | None, headers: Mapping[str, str]
@@ -112,7 +112,7 @@ class AdminClient:
             found = boto3.Session().get_credentials()
             if found is None:
                 raise NoCredentialsError
-            SigV4Auth(found, "execute-api", self._region).add_auth(request)
+            SigV4Auth(found, "execute-api", self.region).add_auth(request)
         except BotoCoreError as err:
             raise AdminApiError(
                 {

@@ -29,6 +29,16 @@ from surrogatectl.cli.common import (
     yes_option,
 )
 from surrogatectl.cli.signals import Interrupted
+from surrogatectl.clients.in_force import (
+    CHANGED,
+    ENROLLED,
+    RESCOPED,
+    RESTORED,
+    ROTATED,
+    ROTATED_WITHOUT_OVERLAP,
+    Effect,
+)
+from surrogatectl.clients.waiting import Written, wait_for_both, wait_option, write
 
 _DATE = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"])
 _DAY = 86_400
@@ -45,6 +55,7 @@ _NOT_FOUND = 404
     help="After a lost answer, repeat the call with the same key within 10 minutes.",
 )
 @secret_file_option
+@wait_option
 @region_option
 @output_option
 def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
@@ -54,6 +65,7 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
     expires: dt.datetime | None,
     idempotency_key: str | None,
     secret_file: Path | None,
+    wait: bool,  # noqa: FBT001 - click
     role: str | None,
     output_format: str,
 ) -> None:
@@ -66,8 +78,10 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
     key = idempotency_key or str(uuid.uuid4())
     with output.secret_file(secret_file) as file:
         try:
-            answer = call_admin_api(
-                role, lambda api: api.call("POST", "/clients", body, {"Idempotency-Key": key})
+            written = write(
+                role,
+                ENROLLED,
+                lambda api: api.call("POST", "/clients", body, {"Idempotency-Key": key}),
             )
         except Unavailable as unavailable:
             repeat = f"To repeat this request: --idempotency-key {key}"
@@ -77,8 +91,10 @@ def enroll(  # noqa: PLR0913, PLR0917 - one argument per option
             # The client may be made, and nobody has its secret.
             raise Unavailable(f"{err} To repeat this request: --idempotency-key {key}") from None
         if file:
-            print(answer.pop("client_secret"), file=file)
-    _show_secret(f"Enrolled: {answer['client_name']}", answer, secret_file, output_format)
+            print(written.take_secret(), file=file)
+    _show_secret("Enrolled", written, secret_file, output_format)
+    if wait:
+        wait_for_both(written)
 
 
 @click.command("list")
@@ -131,7 +147,7 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
     """Show one client."""
     query = {"last_used": "true"} if last_used else {}
     answer = call_admin_api(role, lambda api: api.call("GET", f"/clients/{client_id}", query=query))
-    _show(answer["client_name"], answer, output_format)
+    _show(answer, output_format)
 
 
 @click.command()
@@ -156,6 +172,7 @@ def show(client_id: str, last_used: bool, role: str | None, output_format: str) 
     help="With --app-clients: keep younger Cognito secrets.",
 )
 @secret_file_option
+@wait_option
 @if_match_option
 @yes_option
 @region_option
@@ -168,6 +185,7 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     app_clients: bool,  # noqa: FBT001 - click
     older_than_hours: float,
     secret_file: Path | None,
+    wait: bool,  # noqa: FBT001 - click
     version: str | None,
     yes: bool,  # noqa: FBT001 - click
     role: str | None,
@@ -175,7 +193,9 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Rotate a client's secret and show the new one once."""
     if app_clients:
-        _refuse_given(context, "Not with --app-clients", "overlap_days", "secret_file", "version")
+        _refuse_given(
+            context, "Not with --app-clients", "overlap_days", "secret_file", "version", "wait"
+        )
         _rotate_app_clients(client_id, older_than_hours, role, output_format)
         return
     _refuse_given(context, "Only with --app-clients", "older_than_hours")
@@ -186,8 +206,9 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
     body = {"overlap_seconds": overlap_seconds}
     with output.secret_file(secret_file) as file:
         try:
-            answer = call_admin_api(
+            written = write(
                 role,
+                ROTATED if overlap_seconds else ROTATED_WITHOUT_OVERLAP,
                 lambda api: api.call(
                     "POST", f"/clients/{client_id}/secrets", body, if_match(version)
                 ),
@@ -198,8 +219,10 @@ def rotate(  # noqa: PLR0913, PLR0917 - one argument per option
                 "shows it, and `surrogatectl retire` ends it before the next rotation."
             ) from None
         if file:
-            print(answer.pop("client_secret"), file=file)
-    _show_secret(f"Rotated: {answer['client_name']}", answer, secret_file, output_format)
+            print(written.take_secret(), file=file)
+    _show_secret("Rotated", written, secret_file, output_format)
+    if wait:
+        wait_for_both(written)
 
 
 def _refuse_given(context: click.Context, why: str, *names: str) -> None:
@@ -237,6 +260,7 @@ def _rotate_app_clients(
 @client_id_argument
 @secret_id_argument
 @click.option("--force", is_flag=True, help="Retire a secret that may be in use.")
+@wait_option
 @if_match_option
 @yes_option
 @region_option
@@ -245,6 +269,7 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
     client_id: str,
     secret_id: str,
     force: bool,  # noqa: FBT001 - click
+    wait: bool,  # noqa: FBT001 - click
     version: str | None,
     yes: bool,  # noqa: FBT001 - click
     role: str | None,
@@ -252,8 +277,9 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Retire one secret of a client."""
     confirm(f"Retire the secret {secret_id} of {client_id}? That cannot be undone.", yes=yes)
-    answer = call_admin_api(
+    written = write(
         role,
+        CHANGED,
         lambda api: api.call(
             "DELETE",
             f"/clients/{client_id}/secrets/{secret_id}",
@@ -261,14 +287,16 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
             query={"force": "true"} if force else {},
         ),
     )
-    _show(f"Retired {secret_id}: {answer['client_name']}", answer, output_format)
-    ends = [each["expires_at"] for each in answer["secrets"]]
+    _show_written(f"Retired {secret_id}", written, output_format)
+    ends = [each["expires_at"] for each in written.answer["secrets"]]
     if ends and all(ends):
         click.echo(
             f"The remaining secret ends {output.date(max(ends))} UTC. Rotate it before then, or "
             "the client gets no more tokens.",
             err=True,
         )
+    if wait:
+        wait_for_both(written)
 
 
 @click.command()
@@ -279,6 +307,7 @@ def retire(  # noqa: PLR0913, PLR0917 - one argument per option
 @click.option("--any-address", is_flag=True, help="Allow every source address.")
 @click.option("--expires", type=_DATE, help="New expiry (UTC).")
 @click.option("--never-expires", is_flag=True, help="Remove the expiry.")
+@wait_option
 @if_match_option
 @region_option
 @output_option
@@ -290,6 +319,7 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
     any_address: bool,  # noqa: FBT001 - click
     expires: dt.datetime | None,
     never_expires: bool,  # noqa: FBT001 - click
+    wait: bool,  # noqa: FBT001 - click
     version: str | None,
     role: str | None,
     output_format: str,
@@ -310,40 +340,67 @@ def update(  # noqa: PLR0913, PLR0917 - one argument per option
         body["client_secret_expires_at"] = _timestamp(expires) if expires else 0
     if not body:
         raise click.UsageError("Nothing to change was given; see --help.")
-    _change(client_id, body, version, role, output_format)
+    effect = CHANGED if scope is None else RESCOPED
+    written = _change(client_id, effect, body, version, role, output_format)
+    if wait:
+        wait_for_both(written)
 
 
 @click.command()
 @client_id_argument
+@wait_option
 @if_match_option
 @region_option
 @output_option
-def disable(client_id: str, version: str | None, role: str | None, output_format: str) -> None:
-    """Disable a client in both Regions until it is enabled."""
-    _change(client_id, {"status": "disabled"}, version, role, output_format)
-
-
-@click.command()
-@client_id_argument
-@if_match_option
-@region_option
-@output_option
-def enable(client_id: str, version: str | None, role: str | None, output_format: str) -> None:
-    """Enable a disabled client."""
-    _change(client_id, {"status": "active"}, version, role, output_format)
-
-
-def _change(
+def disable(
     client_id: str,
-    body: Mapping[str, Any],
+    wait: bool,  # noqa: FBT001 - click
     version: str | None,
     role: str | None,
     output_format: str,
 ) -> None:
-    answer = call_admin_api(
-        role, lambda api: api.call("PATCH", f"/clients/{client_id}", body, if_match(version))
+    """Disable a client in both Regions until it is enabled."""
+    body = {"status": "disabled"}
+    written = _change(client_id, CHANGED, body, version, role, output_format)
+    if wait:
+        wait_for_both(written)
+
+
+@click.command()
+@client_id_argument
+@wait_option
+@if_match_option
+@region_option
+@output_option
+def enable(
+    client_id: str,
+    wait: bool,  # noqa: FBT001 - click
+    version: str | None,
+    role: str | None,
+    output_format: str,
+) -> None:
+    """Enable a disabled client."""
+    body = {"status": "active"}
+    written = _change(client_id, CHANGED, body, version, role, output_format)
+    if wait:
+        wait_for_both(written)
+
+
+def _change(  # noqa: PLR0913, PLR0917 - one argument per option
+    client_id: str,
+    effect: Effect,
+    body: Mapping[str, Any],
+    version: str | None,
+    role: str | None,
+    output_format: str,
+) -> Written:
+    written = write(
+        role,
+        effect,
+        lambda api: api.call("PATCH", f"/clients/{client_id}", body, if_match(version)),
     )
-    _show(f"Changed: {answer['client_name']}", answer, output_format)
+    _show_written("Changed", written, output_format)
+    return written
 
 
 @click.command()
@@ -369,8 +426,9 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
 ) -> None:
     """Delete a client and its app clients in both Regions."""
     confirm(f"Delete {client_id}? It can be restored for {recovery_days} days.", yes=yes)
-    answer = call_admin_api(
+    written = write(
         role,
+        CHANGED,
         lambda api: api.call(
             "DELETE",
             f"/clients/{client_id}",
@@ -379,29 +437,37 @@ def delete(  # noqa: PLR0913, PLR0917 - one argument per option
         ),
     )
     if output_format == "json":
-        output.print_json(answer)
+        output.print_json(written.document)
         return
     output.print_facts(
         f"Deleted: {client_id}",
         [
-            ("can be restored for", f"{answer['recovery_days']} days"),
-            ("left for reconcile", ", ".join(answer["left"]) or "nothing"),
+            ("can be restored for", f"{written.answer['recovery_days']} days"),
+            ("left for reconcile", ", ".join(written.answer["left"]) or "nothing"),
+            *written.change.facts,
         ],
     )
 
 
 @click.command()
 @client_id_argument
+@wait_option
 @region_option
 @output_option
-def restore(client_id: str, role: str | None, output_format: str) -> None:
+def restore(
+    client_id: str,
+    wait: bool,  # noqa: FBT001 - click
+    role: str | None,
+    output_format: str,
+) -> None:
     """Restore a deleted client, with new app clients."""
     path = f"/clients/{client_id}"
     there = call_admin_api(role, lambda api: _is_there(api, path))
     # For an existing client, this completes an interrupted restoration, if any.
-    answer = call_admin_api(role, lambda api: api.call("POST", f"{path}/restore"))
-    done = "It was not deleted" if there else "Restored"
-    _show(f"{done}: {answer['client_name']}", answer, output_format)
+    written = write(role, RESTORED, lambda api: api.call("POST", f"{path}/restore"))
+    _show_written("It was not deleted" if there else "Restored", written, output_format)
+    if wait:
+        wait_for_both(written)
 
 
 def _is_there(api: AdminClient, path: str) -> bool:
@@ -414,27 +480,37 @@ def _is_there(api: AdminClient, path: str) -> bool:
     return True
 
 
-def _show_secret(
-    title: str, answer: Mapping[str, Any], secret_file: Path | None, output_format: str
-) -> None:
+def _show_secret(done: str, written: Written, secret_file: Path | None, output_format: str) -> None:
     if output_format == "json":
-        output.print_json(answer)
+        output.print_json(written.document)
         return
+    answer = written.answer
     facts = [
         ("client ID", answer["client_id"]),
         ("client secret", answer.get("client_secret") or f"in {secret_file}"),
         ("secret ID", answer["secret_id"]),
     ]
-    output.print_facts(title, [*facts, *_facts(answer)])
+    title = f"{done}: {answer['client_name']}"
+    output.print_facts(title, [*facts, *_facts(answer), *written.change.facts])
     if not secret_file:
         click.echo("The client secret is not stored. It cannot be shown again.", err=True)
 
 
-def _show(title: str, answer: Mapping[str, Any], output_format: str) -> None:
+def _show_written(done: str, written: Written, output_format: str) -> None:
+    if output_format == "json":
+        output.print_json(written.document)
+        return
+    answer = written.answer
+    facts = [("client ID", answer["client_id"]), *_facts(answer), *written.change.facts]
+    output.print_facts(f"{done}: {answer['client_name']}", facts)
+
+
+def _show(answer: Mapping[str, Any], output_format: str) -> None:
     if output_format == "json":
         output.print_json(answer)
     else:
-        output.print_facts(title, [("client ID", answer["client_id"]), *_facts(answer)])
+        facts = [("client ID", answer["client_id"]), *_facts(answer)]
+        output.print_facts(answer["client_name"], facts)
 
 
 def _facts(answer: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -20,6 +20,7 @@ from surrogatectl.cli.common import (
     together,
 )
 from surrogatectl.cli.configuration import ROLES, ConfigurationError, Deployment
+from surrogatectl.clients.in_force import IN_FORCE, denial_seconds
 
 _region_option = click.option(
     "--region", "role", type=click.Choice(ROLES), help="Use this Region only.  Default: both."
@@ -40,7 +41,7 @@ def deny(client_ids: tuple[str, ...], role: str | None, output_format: str) -> N
 @_region_option
 @output_option
 def allow(client_ids: tuple[str, ...], role: str | None, output_format: str) -> None:
-    """Remove clients from the deny list."""
+    """Remove clients from the deny list, within a minute."""
     _change({"allow": list(client_ids)}, role, output_format)
 
 
@@ -72,20 +73,24 @@ def _change(body: dict[str, Any] | None, role: str | None, output_format: str) -
     # Replication may be in progress: an unknown client has no record in any Region that checked.
     checked = [each.unknown for each in answers if each.unknown is not None]
     unknown = sorted(frozenset.intersection(*checked)) if checked else []
+    done = [region for region in regions if region not in failed]
+    seconds = denial_seconds(found.settings)
     if output_format == "json":
-        output.print_json({"denied": denied, "failed": messages, "unknown": unknown})
+        document = {"denied": denied, "failed": messages, "unknown": unknown}
+        if body is not None:
+            document[IN_FORCE] = {region: seconds if region in done else None for region in regions}
+        output.print_json(document)
     else:
-        output.print_facts(
-            "Denied",
-            [
-                (region, "unknown" if each is None else "\n".join(each) or "nobody")
-                for region, each in denied.items()
-            ],
-        )
+        facts = [
+            (region, "unknown" if each is None else "\n".join(each) or "nobody")
+            for region, each in denied.items()
+        ]
+        if body is not None:
+            facts += [(f"in force in {region}", f"within {seconds} s") for region in done]
+        output.print_facts("Denied", facts)
     for each in unknown:
         click.echo(f"There is no client {each}: a typo? It is denied anyway.", err=True)
     if failed:
-        done = [region for region in regions if region not in failed]
         if body is not None and done:
             messages.append(
                 f"It is done in {done[0]}. Repeat this when the other Region answers. A failback "

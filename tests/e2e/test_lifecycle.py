@@ -113,6 +113,54 @@ def test_an_exchange_just_after_a_deletion_is_refused_and_no_drift(
     assert outcomes <= {"issued", "invalid_client:disabled", "invalid_client:unknown"}
 
 
+def test_a_waited_for_rotation_is_good_at_once_in_both_regions(
+    breakable_cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
+) -> None:
+    """Replication takes some seconds here, and both Regions have cached the old record."""
+    client = enroll_everywhere()
+    for role in ROLES:
+        assert post_token(breakable_cloud.endpoints[role], client.pair).status_code == 200
+    breakable_cloud.set_replication_lag(4)
+    done = surrogatectl.run("rotate", client.client_id, "--wait", "--output=json")
+    assert done.returncode == 0, done.stderr
+    rotated = json.loads(done.stdout)
+    assert rotated["replication"] == "in_progress"
+    assert rotated["in_force_within_seconds"] == {"us-east-1": 0, "us-west-2": None}
+    assert "Waiting for us-west-2: replication is in_progress." in done.stderr
+    new = (client.client_id, rotated["client_secret"])
+    for role in ROLES:
+        assert post_token(breakable_cloud.endpoints[role], new).status_code == 200
+
+
+def test_a_waited_for_scope_is_granted_in_both_regions(
+    cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
+) -> None:
+    client = enroll_everywhere()
+    surrogatectl("update", client.client_id, "--scope=demo/read", "--wait")
+    for role in ROLES:
+        answer = post_token(cloud.endpoints[role], client.pair)
+        assert answer.json()["scope"] == "demo/read"
+    done = surrogatectl.run("update", client.client_id, "--scope=demo/read demo/write", "--wait")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.splitlines()[-1] == "In force in both Regions."
+    for role in ROLES:
+        answer = post_token(cloud.endpoints[role], client.pair, scope="demo/write")
+        assert answer.json()["scope"] == "demo/write"
+
+
+def test_a_wait_for_a_lost_region_ends_at_once_and_shows_the_secret(
+    breakable_cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
+) -> None:
+    client = enroll_everywhere()
+    breakable_cloud.set_region("secondary", "hanging")
+    done = surrogatectl.run("rotate", client.client_id, "--wait", "--output=json")
+    assert done.returncode == 5, done.stderr
+    assert "Done in us-east-1. us-west-2: unknown: the Region does not answer." in done.stderr
+    assert "Waiting" not in done.stderr
+    new = (client.client_id, json.loads(done.stdout)["client_secret"])
+    assert post_token(breakable_cloud.endpoints["primary"], new).status_code == 200
+
+
 def test_an_unused_secret_is_retired_without_force(
     cloud: Cloud, enroll: Enroll, surrogatectl: CommandLine
 ) -> None:

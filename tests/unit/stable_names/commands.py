@@ -98,6 +98,7 @@ SHOWN: Final[dict[str, Any]] = {
     "allowed_cidrs": [],
     "secrets": [],
     "app_clients": {},
+    "replication": "in_sync",
 }
 DISABLE: Final = ("disable", CLIENT, "--region=primary")
 NOBODY: Final = {"ADMIN_URL_PRIMARY": "http://127.0.0.1:1"}
@@ -113,6 +114,9 @@ def exit_codes(regions: TwoRegions) -> Names:
 
     return {
         "done": answered(done(**SHOWN)),
+        "done, but not in both Regions yet": answered(
+            done(**SHOWN | {"replication": "failed"}), "disable", CLIENT, "--wait"
+        ),
         "the admin API answers": {
             str(status): answered(problem(status, "slug")) for status in STATUSES
         },

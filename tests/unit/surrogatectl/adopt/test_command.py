@@ -96,6 +96,19 @@ def test_the_table_tells_that_the_secrets_go_on_working_at_cognito(
     assert summary([]) == "no rows"
 
 
+def test_the_table_tells_when_adopted_clients_are_in_force(
+    world: AdoptionWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    row = world.row()
+    for outcomes, dry_run, told in (
+        (world.examine(row).outcomes, True, False),
+        ([*world.keep(row).values()], False, True),
+        ([*world.keep(row).values()], False, False),
+    ):
+        print_report(outcomes, "table", dry_run=dry_run)
+        assert ("as soon as their replica is in_sync" in capsys.readouterr().out) is told
+
+
 A_PAIR = ["--primary-client-id", ID, "--secondary-client-id", OTHER_ID]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_a_length_of_time_is_a_number_within_its_bounds(
         ("--app-clients", "--secret-file", "new"),
         ("--app-clients", "--overlap-days", "7"),
         ("--app-clients", "--if-match", "v1"),
+        ("--app-clients", "--wait"),
         ("--older-than-hours", "1"),
     ],
     ids=str,
@@ -233,6 +235,120 @@ def test_retire_warns_of_the_end_of_the_only_remaining_secret(
     assert ("1970-01-02" in ended.stderr) is warned
 
 
+# In both Regions
+
+WAITING = (
+    ("enroll", "--name=n", "--scope=demo/read"),
+    ("rotate", CLIENT),
+    ("rotate", CLIENT, "--overlap-days=0", "--yes"),
+    ("retire", CLIENT, SECRET_ID, "--yes"),
+    ("update", CLIENT, "--scope=demo/read"),
+    ("update", CLIENT, "--any-address"),
+    ("disable", CLIENT),
+    ("enable", CLIENT),
+    ("restore", CLIENT),
+)
+
+
+def replicating(replication: str) -> dict[str, Any]:
+    return SHOWN | {"replication": replication, "app_clients": dict.fromkeys(REGIONS, "ready")}
+
+
+@pytest.mark.parametrize("command", WAITING, ids=" ".join)
+def test_a_change_says_when_each_region_acts_on_it(
+    regions: TwoRegions, command: tuple[str, ...]
+) -> None:
+    regions.primary.answer = lambda *_: done(**replicating("in_progress"))
+    shown = regions.run(*command)
+    assert shown.exit_code == 0
+    for region in REGIONS:
+        assert f"in force in {region}" in shown.stdout
+    assert "once replicated" in shown.stdout
+    in_force = outcome(regions.run(*command, "--output=json"))["in_force_within_seconds"]
+    assert list(in_force) == list(REGIONS)
+    assert in_force["us-east-1"] in {0, 30}
+    assert in_force["us-west-2"] is None
+
+
+def test_a_denial_says_when_each_region_acts_on_it(regions: TwoRegions) -> None:
+    denying(regions)
+    regions.secondary.answer = lambda *_: UNAVAILABLE
+    for command in ("deny", "allow"):
+        ended = outcome(regions.run(command, CLIENT, "--output=json"))
+        assert ended["in_force_within_seconds"] == {"us-east-1": 60, "us-west-2": None}
+        shown = regions.run(command, CLIENT).stdout
+        assert "within 60 s" in shown
+        assert "in force in us-west-2" not in shown
+    assert "in_force_within_seconds" not in outcome(regions.run("denials", "--output=json"))
+
+
+@pytest.mark.parametrize("command", WAITING, ids=" ".join)
+@pytest.mark.parametrize("output", ["json", "table"])
+def test_a_change_that_does_not_reach_the_other_region_is_shown_and_has_its_own_exit_code(
+    regions: TwoRegions, command: tuple[str, ...], output: str
+) -> None:
+    """Its secret is on standard output, in the one document, before anything is waited for."""
+    regions.primary.answer = lambda *_: done(**replicating("failed"))
+    ended = regions.run(*command, "--wait", f"--output={output}")
+    assert ended.exit_code == 5
+    assert "Done in us-east-1. us-west-2: not yet" in ended.stderr
+    assert CLIENT in (outcome(ended)["client_id"] if output == "json" else ended.stdout)
+    if command[0] in {"enroll", "rotate"}:
+        assert SHOWN["client_secret"] in ended.stdout
+
+
+def test_a_secret_is_in_its_file_before_anything_is_waited_for(
+    regions: TwoRegions, tmp_path: Path
+) -> None:
+    regions.primary.answer = lambda *_: done(**replicating("unknown"))
+    file = tmp_path / "new"
+    ended = regions.run("rotate", CLIENT, "--wait", "--secret-file", str(file), "--output=json")
+    assert (ended.exit_code, file.read_text().strip()) == (5, SHOWN["client_secret"])
+    assert SHOWN["client_secret"] not in ended.output
+
+
+def test_a_wait_asks_the_region_that_wrote(regions: TwoRegions) -> None:
+    """The other one may still have an old record, or answer for the lost one."""
+    regions.primary.answer = lambda *_: NOT_HERE
+    regions.secondary.answer = lambda *_: done(**replicating("suspended"))
+    ended = regions.run("rotate", CLIENT, "--wait")
+    assert ended.exit_code == 5
+    assert "Done in us-west-2. us-east-1: after the failback" in ended.stderr
+    assert [method for method, _, _ in regions.primary.seen] == ["POST"]
+    assert [method for method, _, _ in regions.secondary.seen] == ["POST", "GET"]
+
+
+def test_a_change_that_both_regions_have_ends_the_wait(regions: TwoRegions) -> None:
+    regions.primary.answer = lambda method, _: done(
+        **replicating("in_sync" if method == "GET" else "in_progress")
+    )
+    ended = regions.run("rotate", CLIENT, "--wait")
+    assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (0, "In force in both Regions.")
+
+
+def test_an_interrupted_wait_loses_nothing(regions: TwoRegions) -> None:
+    """Ctrl-C reaches the command while it asks for the replication."""
+    main_thread = threading.main_thread().ident
+    assert main_thread is not None
+
+    def interrupt(method: str, _path: str) -> tuple[int, str]:
+        if method == "GET":
+            signal.pthread_kill(main_thread, signal.SIGINT)
+            released.wait(30)
+        return done(**replicating("in_progress"))
+
+    released = threading.Event()
+    regions.primary.answer = interrupt
+    try:
+        ended = regions.run("rotate", CLIENT, "--wait", "--output=json")
+    finally:
+        released.set()
+    assert ended.exit_code == 5
+    assert outcome(ended)["client_secret"] == SHOWN["client_secret"]
+    assert "interrupted" in ended.stderr
+    assert "do not repeat the command" in ended.stderr
+
+
 # How it ends
 
 
@@ -307,7 +423,7 @@ def test_a_command_prints_one_document_even_if_it_fails(regions: TwoRegions) -> 
     regions.primary.answer = lambda *_: FORBIDDEN
     ended = regions.run("deny", CLIENT, "--output", "json")
     assert ended.exit_code == 1
-    assert set(outcome(ended)) == {"denied", "failed", "unknown"}
+    assert set(outcome(ended)) == {"denied", "failed", "unknown", "in_force_within_seconds"}
 
 
 def test_every_command_has_an_output_option() -> None:
