@@ -240,7 +240,8 @@ _problem(
         f"{e.region} takes no more denials: " + (
             "the list is too long. Allow clients that were disabled or deleted since. "
             if e.until is None else
-            f"it was changed too often within a day. It can be changed again at {formatdate(e.until, usegmt=True)}. "
+            "it was changed too often within a day. It can be changed again from "
+            f"{formatdate(e.until, usegmt=True)} on. "
         ) + "Disable these clients instead (`surrogatectl disable`)."
     ),
     extensions=lambda e: {} if e.until is None else {"until": e.until},

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from subprocess import CompletedProcess
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -30,6 +31,25 @@ def eventually(check: Callable[[], bool], seconds: float = 60) -> bool:
             return True
         time.sleep(0.5)
     return False
+
+
+@contextmanager
+def in_use(cloud: Cloud, client: Credential) -> Iterator[None]:
+    """Exchange the credential in both Regions all the time."""
+    stopping = Event()
+
+    def exchange(role: str) -> None:
+        while not stopping.wait(0.2):
+            assert post_token(cloud.endpoints[role], client.pair).status_code == 200
+
+    with ThreadPoolExecutor() as pool:
+        uses = [pool.submit(exchange, role) for role in ROLES]
+        try:
+            yield
+        finally:
+            stopping.set()
+    for use in uses:
+        use.result()
 
 
 def test_after_a_rotation_both_secrets_work_in_both_regions_until_one_is_retired(
@@ -116,12 +136,11 @@ def test_an_exchange_just_after_a_deletion_is_refused_and_no_drift(
 def test_a_waited_for_rotation_is_good_at_once_in_both_regions(
     breakable_cloud: Cloud, enroll_everywhere: Enroll, surrogatectl: CommandLine
 ) -> None:
-    """Replication takes some seconds here, and both Regions have cached the old record."""
+    """Replication takes some seconds here, and both Regions keep the old record in their caches."""
     client = enroll_everywhere()
-    for role in ROLES:
-        assert post_token(breakable_cloud.endpoints[role], client.pair).status_code == 200
     breakable_cloud.set_replication_lag(4)
-    done = surrogatectl.run("rotate", client.client_id, "--wait", "--output=json")
+    with in_use(breakable_cloud, client):
+        done = surrogatectl.run("rotate", client.client_id, "--wait", "--output=json")
     assert done.returncode == 0, done.stderr
     rotated = json.loads(done.stdout)
     assert rotated["replication"] == "in_progress"
