@@ -7,6 +7,7 @@ Call deadline, countdown, rate limiter, circuit breaker, retries.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from threading import local
 from typing import Final, TypeVar
 
 from chalicelib.errors import CallTimedOutError
@@ -61,16 +62,16 @@ def polling(
     return look()
 
 
-class CallDeadline:
+class CallDeadline(local):
     """
-    Time budget of one admin API call.
+    Time budget of one admin API call, which each thread has for itself.
 
     An answer is due within 20 seconds (design §5): the gateway's limit is 29, and
     Lambda ends the function before that.  An operation makes many AWS requests of up
     to four seconds each: one to connect, three for the answer.  So no request starts
     after `WORK_SECONDS`.  The first one later than that is refused, and rollback has
-    until `CLEAR_UP_SECONDS`.  A process answers one call at a time.  Before the first
-    call, and on the schedule, there is no limit.
+    until `CLEAR_UP_SECONDS`.  Before a thread's first call, and on the schedule, there
+    is no limit.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -1,8 +1,10 @@
 """
-Replaces Chalice's built-in 404/405/500 bodies with OAuth errors and problem documents.
+Chalice application: one current request per thread, and error bodies of our own.
 
-Chalice answers unknown paths, unknown methods and crashed views in a format of its
-own; `CredentialsApp` answers in the format of the surface.
+Chalice keeps one current request for the whole application.  Lambda calls it once at a
+time; with another host's threads, a view would read another client's credentials.
+Chalice also answers unknown paths, unknown methods and crashed views in a format of its
+own; `CredentialsApp` answers with OAuth errors and problem documents.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
+from threading import local
 from typing import Any
 
-from chalice.app import Chalice, Response
+from chalice.app import Chalice, Request, Response
 
 from chalicelib.errors import InvalidRequestError, OAuthError, OAuthServerError
 from chalicelib.http.problem import Problem
@@ -21,15 +24,41 @@ from chalicelib.token import oauth
 _ADMIN = ("/clients", "/denials")
 
 
+class _Current(local):
+    """The request that a thread answers, and its Lambda context."""
+
+    request: Request | None = None
+    context: Any = None
+
+
 class CredentialsApp(Chalice):
     """A Chalice application with our error bodies, and without binary media types."""
 
     def __init__(self, app_name: str, **options: Any) -> None:  # noqa: ANN401 - Chalice's own
         """See `Chalice`."""
+        self._current = _Current()
         super().__init__(app_name, **options)
         # Chalice compares the media types of every request and answer with each of these,
         # which takes a third of its time; no answer here is binary.
         self.api.binary_types = []
+
+    @property
+    def current_request(self) -> Request | None:
+        """The request that this thread answers."""
+        return self._current.request
+
+    @current_request.setter
+    def current_request(self, request: Request | None) -> None:
+        self._current.request = request
+
+    @property
+    def lambda_context(self) -> Any:  # noqa: ANN401 - Lambda's own
+        """The Lambda context of the request that this thread answers."""
+        return self._current.context
+
+    @lambda_context.setter
+    def lambda_context(self, context: Any) -> None:  # noqa: ANN401 - Lambda's own
+        self._current.context = context
 
     # Not a middleware: Chalice builds their chain again for each request.
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
