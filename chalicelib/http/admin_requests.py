@@ -41,6 +41,7 @@ MAX_CURSOR = 4_096
 MAX_TIME = 253_402_300_799  # the end of the year 9999
 _MAX_DIGITS = 9
 
+_CURSOR = re.compile(rf"[\x20-\x7e]{{0,{MAX_CURSOR}}}")
 _IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _RESOURCE_SCOPE = re.compile(r"[^/ ]+/[^/ ]+")
 
@@ -207,7 +208,12 @@ def require_known_query(request: AdminRequest, known: Collection[str]) -> None:
         InvalidFieldsError: If it has others.
     """
     valid = f"known are {', '.join(sorted(known))}" if known else "there is none here"
-    unknown = {name[:64]: f"is unknown; {valid}" for name in request.query if name not in known}
+    unknown = {
+        # Half of a surrogate pair has no place in an answer.
+        name[:64].encode(errors="replace").decode(): f"is unknown; {valid}"
+        for name in request.query
+        if name not in known
+    }
     if unknown:
         raise InvalidFieldsError(unknown)
 
@@ -313,7 +319,10 @@ def _json_object(body: bytes) -> dict[str, Any]:
     if len(body) > MAX_BODY_BYTES:
         raise BodyTooLargeError(MAX_BODY_BYTES)
     try:
-        content = json.loads(body)
+        # Decoded here, as the parser would guess another encoding.
+        content = json.loads(body.decode())
+        # Half of a surrogate pair can stand in JSON only, neither in AWS nor in an answer.
+        json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -428,7 +437,7 @@ def _client_ids(value: object) -> tuple[ClientId, ...]:
 
 
 def _cursor(text: str) -> str:
-    if len(text) > MAX_CURSOR:
+    if not _CURSOR.fullmatch(text):
         raise ValueError("is malformed")
     return text
 

@@ -24,7 +24,7 @@ from chalicelib.credentials import SECRET_ID, is_client_id, loggable
 from chalicelib.http import admin_requests as parse
 from chalicelib.http.admin_requests import AdminRequest
 from chalicelib.http.problems import INTERNAL, problem_of
-from chalicelib.http.request_errors import UnsignedRequestError
+from chalicelib.http.request_errors import InvalidJsonError, UnsignedRequestError
 from chalicelib.model import (
     AppClient,
     ClientId,
@@ -156,13 +156,22 @@ def _caller(request: Request) -> str:
         UnsignedRequestError: If there is none, however the gateway is configured.
     """
     arn = (request.context.get("identity") or {}).get("userArn")
-    if not isinstance(arn, str) or not arn.startswith("arn:"):
+    if not isinstance(arn, str) or not arn.startswith("arn:") or not arn.isascii():
         raise UnsignedRequestError
     return arn
 
 
 def _admin_request(request: Request, path: Mapping[str, str]) -> AdminRequest:
-    body = request.raw_body
+    """
+    Return *request*, unparsed.
+
+    Raises:
+        InvalidJsonError: If its body has half of a surrogate pair, or is not base64.
+    """
+    try:
+        body = request.raw_body
+    except ValueError:
+        raise InvalidJsonError from None
     return AdminRequest(
         path=path,
         query=dict(request.query_params or {}),

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from chalice.app import Blueprint, Request, Response
 
 from chalicelib.errors import (
+    InvalidRequestError,
     MethodNotAllowedError,
     OAuthError,
     OAuthServerError,
@@ -185,7 +186,11 @@ def _answer(surface: TokenSurface, request: Request) -> oauth.HttpResponse:
 
 
 def _http_request(request: Request) -> oauth.HttpRequest:
-    body, headers = request.raw_body, request.headers
+    headers = request.headers
+    try:
+        body = request.raw_body
+    except ValueError:  # half of a surrogate pair, or not base64
+        raise InvalidRequestError("The body is not form-encoded.") from None
     many = request.to_original_event().get("multiValueHeaders") or {}
     authorization: list[str] = []
     for name in many:

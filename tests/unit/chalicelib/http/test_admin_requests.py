@@ -178,7 +178,6 @@ def test_a_missing_required_member_is_named(name: str, body: dict[str, Any]) -> 
         ("client_name", "x" * (parse.MAX_NAME + 1)),
         ("client_name", "two\nlines"),
         ("client_name", "nul\0"),
-        ("client_name", "half \ud800"),
         ("client_name", "\u202eevil"),
         ("client_name", 7),
         ("client_name", ["billing"]),
