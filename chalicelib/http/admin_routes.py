@@ -102,7 +102,7 @@ def admin_routes(surface: AdminSurface) -> Blueprint:
     for method, path, action, view, query in _ROUTES:
         routes.route(
             path,
-            methods=[method],
+            methods=["GET", "HEAD"] if method == "GET" else [method],
             authorizer=IAMAuthorizer(),
             content_types=_ANY,
             name=view.__name__,

@@ -62,12 +62,14 @@ class CredentialsApp(Chalice):
 
     # Not a middleware: Chalice builds their chain again for each request.
     def __call__(self, event: Any, context: Any) -> dict[str, Any]:  # noqa: ANN401 - Lambda's own
-        """Answer *event*, with Chalice's built-in error bodies replaced."""
+        """Answer *event*: Chalice's error bodies are replaced, and HEAD gets no body."""
         answer = super().__call__(event, context)
         # Our own answers have a Content-Type; Chalice's built-in errors have none.
-        if "Content-Type" in answer["headers"] or not _is_built_in(answer):
-            return answer
-        return _replacement(event, answer).to_dict()
+        if "Content-Type" not in answer["headers"] and _is_built_in(answer):
+            answer = _replacement(event, answer).to_dict()
+        if event["requestContext"]["httpMethod"] == "HEAD":
+            answer["body"] = ""
+        return answer
 
 
 def _is_built_in(answer: Mapping[str, Any]) -> bool:

@@ -28,6 +28,7 @@ from chalicelib.token.health import Health
 View = Callable[[], Response]
 
 _METHODS = ["POST", "GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"]
+_READ = ["GET", "HEAD"]
 _ANY: list[str] = []
 _JSON = {"Content-Type": "application/json"}
 _LENGTH = len("authorization")
@@ -79,22 +80,22 @@ def token_routes(surface: TokenSurface) -> Blueprint:
         """RFC 6749 §3.2."""
         return _response(_answer(surface, routes.current_request))
 
-    @route("/.well-known/oauth-authorization-server", ["GET"])
+    @route("/.well-known/oauth-authorization-server", _READ)
     def authorization_server() -> Response:
         """RFC 8414 §3."""
         return Response(metadata, {**_JSON, "Cache-Control": "public, max-age=3600"})
 
-    @route("/.well-known/jwks.json", ["GET"])
+    @route("/.well-known/jwks.json", _READ)
     def jwks() -> Response:
         """RFC 7517 §5: the keys of both Regions' pools; `iss` names the issuer of each."""
         return _keys(surface, routes.current_request)
 
-    @route("/health", ["GET"])
+    @route("/health", _READ)
     def health() -> Response:
         """Answer 200 while the function runs; no dependency is checked."""
         return _health(200, {"status": "ok", "region": surface.region})
 
-    @route("/health/ready", ["GET"])
+    @route("/health/ready", _READ)
     def ready() -> Response:
         """Answer 200 if the dependencies of this Region's exchange answer."""
         readiness = surface.health.readiness()
@@ -107,7 +108,7 @@ def token_routes(surface: TokenSurface) -> Blueprint:
             },
         )
 
-    @route("/health/takeover", ["GET"])
+    @route("/health/takeover", _READ)
     def takeover() -> Response:
         """
         Answer 200 only if this Region has taken the traffic over; the routing depends on it.

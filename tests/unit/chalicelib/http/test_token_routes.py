@@ -52,11 +52,14 @@ def api() -> TokenApi:
     return TokenApi()
 
 
-def assert_well_formed(answer: Answer) -> None:
-    """Assert that *answer* is an OAuth response (RFC 6749 §5) with any content."""
+def assert_well_formed(answer: Answer, *, head: bool = False) -> None:
+    """Assert that *answer* is an OAuth response (RFC 6749 §5); to *head*, without its body."""
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.headers["Cache-Control"] == "no-store"
     assert answer.headers["Pragma"] == "no-cache"
+    if head:
+        assert answer.body == ""
+        return
     assert answer.json.get("error") in CODES[answer.status]
     if answer.status == 200:
         assert answer.json.keys() == {"access_token", "token_type", "expires_in", "scope"}
@@ -330,7 +333,7 @@ def test_any_request_gets_a_well_formed_oauth_response(
         encoded=encoded,
         source_ip=source_ip,
     )
-    assert_well_formed(answer)
+    assert_well_formed(answer, head=method == "HEAD")
     assert answer.status != 500, api.world.events.seen[-1]
     for secret in (api.client.client_secret, "east-secret", "east-app"):
         assert secret not in str(answer)
@@ -358,7 +361,7 @@ def test_no_part_of_a_request_is_echoed(canary: str, place: str, method: str) ->
         content_type=canary if place == "type" else FORM,
         query=[("scope", canary)] if place == "query" else [],
     )
-    assert_well_formed(answer)
+    assert_well_formed(answer, head=method == "HEAD")
     assert canary not in str(answer)
     # Nor is it logged, where it could be a secret in the wrong field.
     if place != "client_id":
@@ -526,7 +529,7 @@ def test_no_get_request_to_a_healthy_standby_is_a_server_error(api: TokenApi) ->
 def test_methods_other_than_get_get_the_applications_error(api: TokenApi, method: str) -> None:
     answer = call(api.app, event(method, "/health"))
     assert_well_formed(answer)
-    assert (answer.error, answer.headers["Allow"]) == ("invalid_request", "GET")
+    assert (answer.error, answer.headers["Allow"]) == ("invalid_request", "GET, HEAD")
 
 
 def test_the_token_path_is_registered_for_the_tables_methods(api: TokenApi) -> None:

@@ -82,7 +82,7 @@ def test_an_endpoint_without_tls_is_refused_at_start(name: str) -> None:
 
 @rfc("6749", "3.2", "POST only")
 @rfc("9110", "15.5.6", "Other methods: 405 and Allow")
-@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"])
+@pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS"])
 def test_other_methods_than_post_are_not_allowed(api: TokenApi, method: str) -> None:
     answer = api.basic(method=method)
     assert_refused(answer, 405, "invalid_request")
