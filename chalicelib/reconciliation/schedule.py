@@ -74,8 +74,8 @@ class Upkeep:
             self.emit({"event": "upkeep", "outcome": self.slug_of(err)})
             return
         self.emit(self.keys.refresh())
-        self._measure_denials()
         self._look_for_drift(remaining)
+        self._measure_denials()
         if not self.repository.secondary:
             # A rotation cannot end before the other Region has the new secret.
             self._rotate(remaining)

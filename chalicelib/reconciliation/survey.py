@@ -332,8 +332,8 @@ class _Run:
 
     def _unreplicated(self, client_id: ClientId, state: Replication) -> Iterator[Drift]:
         if state is Replication.UNKNOWN:
-            detail = "The Region does not answer: its replica was not looked at."
-            yield Drift(Kind.UNKNOWN, self._other, client_id, detail, repairable=False)
+            unknown = "The Region does not answer: its replica was not looked at."
+            yield Drift(Kind.UNKNOWN, self._other, client_id, unknown, repairable=False)
             return
         detail = _UNREPLICATED.get(state)
         if state is Replication.IN_PROGRESS:

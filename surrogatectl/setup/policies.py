@@ -92,9 +92,10 @@ class Names:
         return self.secondary if region == self.primary else self.primary
 
     def all_secrets(self, *regions: str) -> list[str]:
-        """Return the ARNs of all secrets of the deployment."""
-        # Not one of each kind: the operators' policy has to fit into a managed policy.
-        return [self._secret(region, "*") for region in regions]
+        """Return the ARNs of all secrets of the deployment, with their suffixes and without."""
+        # One ARN per kind and Region: the operators' policy has to fit into a managed policy.
+        kinds = ("clients/*", "denials/*", "region*", "deployment*", "jwks*", "canary*")
+        return [self._secret(region, kind) for region in regions for kind in kinds]
 
     def clients(self, *regions: str) -> list[str]:
         """Return the ARNs of the clients' records."""

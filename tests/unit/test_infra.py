@@ -96,7 +96,7 @@ def exchanges() -> Iterator[tuple[dict[str, Any], int]]:
         lambda world, issued: world.change(issued, secrets=()),
         lambda world, _: world.endpoint.refused.add("east-secret"),
         lambda world, _: world.store.stored.clear(),
-        *(failing(port, "read", err) for port in ("state", "store") for err in store_errors),
+        *(failing(port, "read", err) for port in ("denied", "store") for err in store_errors),
         *(failing("endpoint", "request_token", err) for err in endpoint_errors),
     ]
     for change in ways:

@@ -268,7 +268,7 @@ def test_the_detail_of_many_denials_names_some(world: ReconcileWorld) -> None:
     clients = [ClientId(f"sgc_{letter * 26}") for letter in "abcdefg"]
     world.both_denials[EAST].change(deny=clients, allow=[])
     (drift,) = world.found()
-    assert drift.detail.startswith(f"7 denied in {EAST} only: {clients[0]}, ")
+    assert drift.detail.startswith(f"7 clients, last told in {EAST}: {clients[0]} (denied), ")
     assert clients[4] in drift.detail
     assert clients[5] not in drift.detail
 

@@ -530,8 +530,7 @@ def test_a_denial_affects_only_its_client(world: ExchangeWorld) -> None:
 
 
 def test_a_region_that_does_not_write_or_has_not_taken_over_issues_tokens() -> None:
-    state = FakeDenialStore.of(RegionState(writer=False, took_over=False))
-    world = ExchangeWorld(state=state)
+    world = ExchangeWorld(state=FakeStateStore.standby())
     assert not refused(world, world.client())
 
 
@@ -577,11 +576,16 @@ def test_a_known_denial_holds_during_a_secrets_manager_outage(
     assert unavailable(world, issued) == "state:StoreUnavailableError", "no token, and no lie"
 
 
+def knows_the_denials(world: ExchangeWorld, issued: IssuedCredentials) -> None:
+    """Have the process read the denials that concern a client, and not its record."""
+    world.exchange.denials.look(issued.client_id)
+
+
 def test_an_uncached_client_gets_a_503_and_not_invalid_client(
     world: ExchangeWorld,
 ) -> None:
-    known, issued = world.client(), world.client()
-    world.exchange.exchange(request(known))
+    issued = world.client()
+    knows_the_denials(world, issued)
     outage(world)
     assert unavailable(world, issued) == "record:StoreUnavailableError"
 
@@ -806,8 +810,8 @@ def test_a_store_that_times_out_is_a_503_in_time(world: ExchangeWorld) -> None:
 def test_a_slow_state_leaves_no_time_for_an_uncached_record(
     world: ExchangeWorld,
 ) -> None:
-    known, issued = world.client(), world.client()
-    world.exchange.exchange(request(known))
+    issued = world.client()
+    knows_the_denials(world, issued)
     world.clock.advance(FRESH)
     _slow(world, 3.5)
     seconds, reason = _timed(world, issued)

@@ -75,7 +75,7 @@ class Ending:
 
 def test_cleanup_removes_every_secret_and_app_client() -> None:
     ending = Ending()
-    assert len(ending.names) == 8
+    assert len(ending.names) == 8 + 2 * SHARDS
     ending.run()
     assert ending.names == set()
     assert len(ending.cleanup().inventory()) == 0
@@ -89,6 +89,7 @@ def test_cleanup_removes_replicas_records_states_key_and_app_clients_in_order() 
         f"{EAST}: replica of {record} removed",
         f"{EAST}: replica of surrogate/deployment removed",
         f"{EAST}: {record} deleted",
+        *(f"{region}: surrogate/denials/{n:02} deleted" for region in (EAST, WEST) for n in ALL),
         f"{EAST}: surrogate/region deleted",
         f"{WEST}: surrogate/region deleted",
         f"{EAST}: surrogate/deployment deleted",
@@ -137,6 +138,7 @@ def test_an_inventory_changes_nothing() -> None:
     assert {(each.region, each.name, each.replica_of) for each in found.secrets} == {
         (EAST, f"surrogate/clients/{ending.client_id}", None),
         (WEST, f"surrogate/clients/{ending.client_id}", EAST),
+        *((region, f"surrogate/denials/{n:02}", None) for region in (EAST, WEST) for n in ALL),
         (EAST, "surrogate/region", None),
         (WEST, "surrogate/region", None),
         (EAST, "surrogate/deployment", None),
