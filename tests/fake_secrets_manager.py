@@ -173,7 +173,12 @@ class SecretsManager:
         return answer
 
     def list_secret_version_ids(
-        self, *, SecretId: str, IncludeDeprecated: bool = False, NextToken: str = ""
+        self,
+        *,
+        SecretId: str,
+        IncludeDeprecated: bool = False,
+        MaxResults: int = _VERSIONS_PAGE,
+        NextToken: str = "",
     ) -> Answer:
         secret = self._find(SecretId)
         versions = [
@@ -183,8 +188,8 @@ class SecretsManager:
             if version.labels or IncludeDeprecated
         ]
         start = int(NextToken.removeprefix("from:") or 0)
-        page = versions[start : start + _VERSIONS_PAGE]
-        end = start + _VERSIONS_PAGE
+        end = start + MaxResults
+        page = versions[start:end]
         more = {"NextToken": f"from:{end}"} if end < len(versions) else {}
         return _named(secret, self._arn(secret)) | {"Versions": page} | more
 

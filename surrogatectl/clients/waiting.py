@@ -14,6 +14,7 @@ from chalicelib.ports import Pause
 from chalicelib.timing import polling
 from surrogatectl.cli.admin_client import AdminApiError, AdminClient
 from surrogatectl.cli.common import Failure, Unavailable, call_admin_api, deployment, failure
+from surrogatectl.cli.signals import Interrupted
 from surrogatectl.clients.in_force import IN_FORCE, Change, Effect
 
 POLL_SECONDS: Final = 2.0
@@ -91,7 +92,7 @@ def wait_for_both(written: Written) -> None:
     waiter = Waiter(written.show, time.sleep, lambda line: click.echo(line, err=True))
     try:
         waiter.wait(written.change)
-    except KeyboardInterrupt:
+    except Interrupted:
         raise _not_everywhere(written.change, "the wait was interrupted") from None
 
 

@@ -564,8 +564,8 @@ def test_a_crash_is_a_problem_without_the_exceptions_text(
 ) -> None:
     """Neither the answer nor the application's log nor Chalice's log quotes the exception."""
     world, ours, chalices = AdminWorld(), io.StringIO(), io.StringIO()
-    for port in (world.state, world.store):
-        for name in ("read", "list"):
+    for port in (world.state, world.store, world.denial_stores[EAST]):
+        for name in ("read", "read_all", "list"):
             port.failures[name] = [RuntimeError(f"quoting {SECRET}") for _ in range(9)]
     world.surface = replace(world.surface, emit=json_lines(EAST, world.clock, ours))
     api = AdminApi(world)

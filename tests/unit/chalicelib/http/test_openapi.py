@@ -36,6 +36,7 @@ from chalicelib.errors import (
     UnknownAppClientError,
     UnknownClientError,
     VersionConflictError,
+    VersionsUsedUpError,
 )
 from chalicelib.http import admin_requests
 from chalicelib.http import problems as problems_table
@@ -430,7 +431,12 @@ COGNITO: list[Exception] = [
     AppClientsRefusedError("InvalidParameterException"),
     CallTimedOutError(),
 ]
-CHANGED: list[Exception] = [VersionConflictError(), UnknownClientError(), OutcomeUnknownError()]
+CHANGED: list[Exception] = [
+    VersionConflictError(),
+    VersionsUsedUpError(),
+    UnknownClientError(),
+    OutcomeUnknownError(),
+]
 NONE: list[Exception] = [UnknownAppClientError()]
 # The documented errors of each port's methods.
 STORE: Mapping[str, list[Exception]] = {

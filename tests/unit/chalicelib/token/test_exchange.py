@@ -34,14 +34,13 @@ from chalicelib.model import (
     ClientRecord,
     IssuedCredentials,
     Pending,
-    RegionState,
     SecretId,
     Status,
     TokenResponse,
 )
 from chalicelib.timing import Countdown
 from chalicelib.token.token_cache import MARGIN_SECONDS, REFRESH_SECONDS
-from tests.fakes import CountingArgon2, FakeClock, FakeDenialStore
+from tests.fakes import CountingArgon2, FakeClock, FakeDenialStore, FakeStateStore
 from tests.gateway import TokenApi, basic
 from tests.worlds import (
     ADOPTED,

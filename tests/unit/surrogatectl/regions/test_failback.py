@@ -291,10 +291,57 @@ def test_failback_merges_denials_and_keeps_what_the_secondary_allowed(
         scene.operators.denials[region].change(deny=[first, second], allow=[])
     rescue.canary = None
     lose_primary(scene, rescue)
+    scene.world.clock.advance(60)
     scene.operators.denials[WEST].change(deny=[third], allow=[first])
     find_primary(scene)
     rescue.failback()
     assert scene.world.denied(EAST) == scene.world.denied(WEST) == {second, third}
+
+
+def test_failback_keeps_a_denial_that_only_the_primary_was_told_of(
+    scene: Scene, rescue: Rescue
+) -> None:
+    """The secondary had allowed that client before."""
+    client_id = scene.client_id
+    rescue.canary = None
+    lose_primary(scene, rescue)
+    scene.operators.denials[WEST].change(deny=[], allow=[client_id])
+    find_primary(scene)
+    scene.world.clock.advance(60)
+    scene.operators.denials[EAST].change(deny=[client_id], allow=[])
+    rescue.failback()
+    assert scene.world.denied(EAST) == scene.world.denied(WEST) == {client_id}
+
+
+def test_failback_denies_a_client_in_doubt_and_says_so(scene: Scene, rescue: Rescue) -> None:
+    client_id = scene.client_id
+    rescue.canary = None
+    lose_primary(scene, rescue)
+    find_primary(scene)
+    for region, words in ((WEST, {"allow": [client_id]}), (EAST, {"deny": [client_id]})):
+        scene.operators.denials[region].change(**{"deny": [], "allow": [], **words})
+    rescue.failback()
+    assert scene.world.denied(EAST) == scene.world.denied(WEST) == {client_id}
+    assert any(client_id in told and "denied in both" in told for told in rescue.told)
+
+
+def test_failover_and_failback_after_hundreds_of_single_denials_in_each_region(
+    scene: Scene, rescue: Rescue
+) -> None:
+    """One secret's versions of a day would have been used up at the hundredth."""
+    clients = [ClientId(f"sgc_{number:026}") for number in range(300)]
+    rescue.canary = None
+    for client_id in clients:
+        for region in REGIONS:
+            scene.operators.denials[region].change(deny=[client_id], allow=[])
+    lose_primary(scene, rescue)
+    scene.rotate(7 * 86_400)
+    scene.world.clock.advance(60)
+    scene.operators.denials[WEST].change(deny=[], allow=clients[:1])
+    find_primary(scene)
+    scene.world.clock.advance(60)
+    rescue.failback()
+    assert scene.world.denied(EAST) == scene.world.denied(WEST) == set(clients[1:])
 
 
 def split(scene: Scene, rescue: Rescue) -> None:

@@ -15,6 +15,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from chalicelib.clients.enrollment import EnrollmentRequest
+from chalicelib.denial_shards import SHARDS
 from chalicelib.model import ClientId
 from chalicelib.timing import RateLimiter
 from surrogatectl.cli.operators import NoAnswerError
@@ -27,6 +28,10 @@ from tests.worlds import CALLER, EAST, EAST_POOL, WEST, WEST_POOL
 
 SETTINGS = settings(USER_POOL_ID_PRIMARY=EAST_POOL, USER_POOL_ID_SECONDARY=WEST_POOL)
 KIND = [{"Key": "surrogate:kind", "Value": "state"}]
+
+SHARD_NAMES = [f"surrogate/denials/{number:02}" for number in range(SHARDS)]
+
+SHARD_NAMES = [f"surrogate/denials/{number:02}" for number in range(SHARDS)]
 
 
 @dataclass
@@ -89,7 +94,7 @@ def test_cleanup_removes_replicas_records_states_key_and_app_clients_in_order() 
         f"{EAST}: replica of {record} removed",
         f"{EAST}: replica of surrogate/deployment removed",
         f"{EAST}: {record} deleted",
-        *(f"{region}: surrogate/denials/{n:02} deleted" for region in (EAST, WEST) for n in ALL),
+        *(f"{region}: {name} deleted" for name in SHARD_NAMES for region in (EAST, WEST)),
         f"{EAST}: surrogate/region deleted",
         f"{WEST}: surrogate/region deleted",
         f"{EAST}: surrogate/deployment deleted",
@@ -138,7 +143,7 @@ def test_an_inventory_changes_nothing() -> None:
     assert {(each.region, each.name, each.replica_of) for each in found.secrets} == {
         (EAST, f"surrogate/clients/{ending.client_id}", None),
         (WEST, f"surrogate/clients/{ending.client_id}", EAST),
-        *((region, f"surrogate/denials/{n:02}", None) for region in (EAST, WEST) for n in ALL),
+        *((region, name, None) for name in SHARD_NAMES for region in (EAST, WEST)),
         (EAST, "surrogate/region", None),
         (WEST, "surrogate/region", None),
         (EAST, "surrogate/deployment", None),

@@ -12,6 +12,7 @@ import pytest
 
 from chalicelib import record_json
 from chalicelib.clients.enrollment import EnrollmentRequest
+from chalicelib.denial_shards import WRITES_A_DAY
 from chalicelib.model import ClientId, Lease, RegionState, Replication
 from surrogatectl.regions.lease import described
 from surrogatectl.status.command import document, last_drill
@@ -68,6 +69,12 @@ class Deployed:
         state = RegionState(**{"writer": False, "took_over": False, **changes})
         secret = self.world.secrets[region].secrets["surrogate/region"]
         secret.current.text = record_json.state_to_json(state)
+
+    def deny(self, region: str, times: int = 1) -> None:
+        """Deny a client in one Region, again and again."""
+        denials = Operators(self.world, region).denials[region]
+        for _ in range(times):
+            denials.change(deny=DENIED, allow=())
 
     def lose(self, region: str) -> None:
         self.connect.lost.add(region)
@@ -259,15 +266,42 @@ def test_a_silent_function_in_an_answering_region_needs_attention(
 
 
 def test_denials_in_one_region_only_need_attention(deployed: Deployed) -> None:
-    deployed.update_state(WEST, denied=DENIED)
+    deployed.deny(WEST)
     assert deployed.attention() == [
         "1 clients are denied in one Region only: see surrogatectl denials."
     ]
-    deployed.update_state(EAST, writer=True, denied=DENIED)
+    deployed.deny(EAST)
     assert deployed.attention() == []
 
 
 # Replication
+
+
+def test_denials_that_are_half_used_up_need_attention(deployed: Deployed) -> None:
+    deployed.deny(EAST, WRITES_A_DAY // 2 - 1)
+    deployed.deny(WEST)
+    assert deployed.attention() == []
+    deployed.deny(EAST)
+    (told,) = deployed.attention()
+    assert told.startswith(f"{EAST}: {WRITES_A_DAY // 2} of a day's {WRITES_A_DAY} changes")
+
+
+def test_a_state_that_is_half_used_up_needs_attention(deployed: Deployed) -> None:
+    secrets = deployed.world.secrets[WEST]
+    text = secrets.secrets["surrogate/region"].current.text
+    for number in range(50):
+        secrets.put_secret_value(
+            SecretId="surrogate/region", SecretString=text, ClientRequestToken=f"{number:-<36}"
+        )
+    (told,) = deployed.attention()
+    assert told.startswith(f"{WEST}: its state was written 5")
+    deployed.world.clock.advance(90_000)
+    assert deployed.attention() == []
+
+
+def test_denials_that_cannot_be_read_need_attention(deployed: Deployed) -> None:
+    del deployed.world.secrets[EAST].secrets["surrogate/denials/03"]
+    assert deployed.attention() == [f"{EAST}: its denials cannot be read. See surrogatectl doctor."]
 
 
 def test_records_behind_in_replication_are_counted(deployed: Deployed) -> None:
@@ -354,7 +388,8 @@ def test_drift_reports_come_from_the_admin_stage_of_split_stages(
 
 def test_the_json_document_contains_the_whole_status(deployed: Deployed) -> None:
     deployed.lose(EAST)
-    deployed.update_state(WEST, writer=True, took_over=True, denied=DENIED)
+    deployed.update_state(WEST, writer=True, took_over=True)
+    deployed.deny(WEST)
     deployed.leads_to(WEST)
     seen = deployed.seen()
     behind = ReplicationSeen(5, {Replication.MISSING: 1}, complete=False)
