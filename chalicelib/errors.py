@@ -197,8 +197,9 @@ class StoreRefusedError(ServiceError):
 class VersionsUsedUpError(StoreRefusedError):
     """A secret was written too often: Secrets Manager keeps 100 versions for a day."""
 
-    def __init__(self) -> None:
-        super().__init__(
+    def __str__(self) -> str:
+        """Return the text for administrators."""
+        return (
             "It was written 100 times within 24 hours, and Secrets Manager keeps no more versions. "
             "It can be written again when the oldest of them is a day old."
         )

@@ -23,6 +23,7 @@ from chalicelib.errors import (
     StoreUnavailableError,
     UnknownAppClientError,
     VersionConflictError,
+    VersionsUsedUpError,
 )
 from chalicelib.model import ClientId, Status
 from deployment.stages import load_config
@@ -210,6 +211,7 @@ PROVOCATIONS: Final[tuple[tuple[Happen, Request], ...]] = (
     (of_status(Status.ENROLLING), ROTATE),
     (of_status(Status.DELETED), ROTATE),
     (failing(store, "replace", *[VersionConflictError()] * 20), CHANGE),
+    (failing(store, "replace", VersionsUsedUpError()), CHANGE),
     (as_it_is, replace(CHANGE, headers={"If-Match": '"another"'})),
     (failing(pool, "add_secret", UnknownAppClientError()), APP_CLIENTS),
     (second_cognito_secrets, replace(APP_CLIENTS, client_id=ADOPTED)),

@@ -28,19 +28,27 @@ from tests.unit.stable_names.names import Names, members
 from trigger.index import CLAIM
 
 _CLIENTS: Final = f"{PREFIX}/clients/"
+_DENIALS: Final = f"{PREFIX}/denials/"
 
 
 def stored(session: Session) -> Names:
     """Return the secrets of a deployment, and the names of its app clients."""
     by_name: dict[str, list[Stored]] = defaultdict(list)
     for each in session.stored:
-        of_client = each.name.startswith(_CLIENTS)
-        by_name[f"{_CLIENTS}<client ID>" if of_client else each.name].append(each)
+        by_name[_named(each.name)].append(each)
     return {
         "secrets": {name: _secret(found) for name, found in by_name.items()},
         "app clients": sorted(session.app_clients),
         "claim": CLAIM,
     }
+
+
+def _named(name: str) -> str:
+    """Return *name* with what stands for a client, or a number, instead of it."""
+    for start, what in ((_CLIENTS, "<client ID>"), (_DENIALS, "<number>")):
+        if name.startswith(start):
+            return f"{start}{what}"
+    return name
 
 
 def _secret(found: Iterable[Stored]) -> dict[str, Any]:

@@ -148,7 +148,7 @@ HAPPENED: Final[tuple[Happen, ...]] = (
     _refusing_late,
     _port("endpoint", "request_token", TokenEndpointUnavailableError()),
     _port("store", "read", RuntimeError()),
-    *(_port(port, "read", error()) for port in ("state", "store") for error in STORE_ERRORS),
+    *(_port(port, "read", error()) for port in ("denied", "store") for error in STORE_ERRORS),
 )
 
 
