@@ -9,7 +9,7 @@ from __future__ import annotations
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import unquote_plus
@@ -37,6 +37,10 @@ _MAX_PARAMETERS = 32
 _PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 # RFC 6749 §3.3: tokens of NQCHAR, a single space between.
 _SCOPE = re.compile(r"[\x21\x23-\x5b\x5d-\x7e]+( [\x21\x23-\x5b\x5d-\x7e]+)*")
+# In each of these, a body of ASCII means the same as in UTF-8.
+_CHARSETS = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "iso-8859-1", "latin1", "windows-1252"}
+)
 # Parameters for the body or the header only, as logs record URIs (§2.3.1).
 _NEVER_IN_URI = frozenset(
     {"client_id", "client_secret", "client_assertion", "access_token", "grant_type", "scope"}
@@ -77,7 +81,9 @@ def parse(request: HttpRequest) -> TokenRequest:
     Raises:
         OAuthError: As in RFC 6749 §5.2.
     """
-    if request.query and _NEVER_IN_URI.intersection(request.query):
+    if request.query and (
+        _NEVER_IN_URI.intersection(request.query) or _resembles_scope(request.query)
+    ):
         raise InvalidRequestError("Parameters belong in the body, never in the URI.")
     form = _parse_form(request)
     client_id, client_secret = _client_authentication(request.authorization, form)
@@ -120,17 +126,29 @@ def _parse_form(request: HttpRequest) -> dict[str, str]:
             raise InvalidRequestError("A parameter is repeated.")
         form[name] = value
     # RFC 6749 §3.2: parameters without a value are treated as omitted.
-    return {name: value for name, value in form.items() if value}
+    form = {name: value for name, value in form.items() if value}
+    if _resembles_scope(form):
+        raise InvalidRequestError("The only parameter for scopes is scope.")
+    return form
+
+
+def _resembles_scope(names: Iterable[str]) -> bool:
+    """
+    Return whether one of *names* means the scope in another spelling, like `scope[]`.
+
+    Ignored like other unknown parameters, it would widen the scope to the whole grant.
+    """
+    return any("scope" in name.casefold() for name in names if name != "scope")
 
 
 def _check_content_type(content_type: str) -> None:
-    """Refuse *content_type* unless it is a form in UTF-8, however it is spelled."""
+    """Refuse *content_type* unless it is a form, in a charset that contains ASCII (ADR 3)."""
     media_type, *parameters = [part.strip() for part in content_type.lower().split(";")]
     if media_type != FORM:
         raise InvalidRequestError(f"The Content-Type must be {FORM}.")
     for parameter in parameters:
         name, _, value = parameter.partition("=")
-        if name == "charset" and value.strip('"') != "utf-8":
+        if name == "charset" and value.strip('"') not in _CHARSETS:
             raise InvalidRequestError("The charset must be UTF-8.")
 
 

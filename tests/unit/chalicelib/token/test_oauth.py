@@ -107,9 +107,35 @@ def test_a_form_is_served(api: TokenApi, content_type: str) -> None:
 
 
 @rfc("6749", "B", "The form is UTF-8")
-@pytest.mark.parametrize("charset", ["iso-8859-1", "utf-16", '"us-ascii"'])
+@pytest.mark.parametrize("charset", ["utf-16", "utf-16le", "utf-7", "ibm037", "x", "", '""'])
 def test_a_form_in_another_charset_is_refused(api: TokenApi, charset: str) -> None:
     assert_refused(api.basic(content_type=f"{FORM}; charset={charset}"), 400, "invalid_request")
+    assert_untouched(api)
+
+
+@pytest.mark.parametrize("charset", sorted(oauth._CHARSETS))
+def test_a_form_of_ascii_is_served_in_every_charset_that_contains_it(
+    api: TokenApi, charset: str
+) -> None:
+    """Adopted clients send to this service what they sent to Cognito."""
+    assert bytes(range(128)).decode(charset) == bytes(range(128)).decode("utf-8")
+    for spelled in (charset, charset.upper(), f'"{charset}"'):
+        content_type = f"{FORM}; charset={spelled}"
+        assert api.basic(("scope", "demo/read"), content_type=content_type).status == 200
+        assert api.post(content_type=content_type).status == 200
+
+
+@pytest.mark.parametrize("charset", sorted(oauth._CHARSETS))
+@pytest.mark.parametrize("body", ["x=é", "x=%E9", "x=%FF"])
+def test_a_form_beyond_ascii_is_utf_8_whatever_its_charset(
+    api: TokenApi, charset: str, body: str
+) -> None:
+    answer = api.form(
+        f"grant_type=client_credentials&{body}",
+        headers=[basic(*_pair(api))],
+        content_type=f"{FORM}; charset={charset}",
+    )
+    assert_refused(answer, 400, "invalid_request")
     assert_untouched(api)
 
 
@@ -216,6 +242,57 @@ def test_empty_parameters_count_as_omitted(api: TokenApi) -> None:
 def test_unknown_parameters_are_ignored(api: TokenApi) -> None:
     plain = api.basic(("scope", "demo/read")).json
     assert api.basic(("scope", "demo/read"), ("audience", "x"), ("", "y")).json == plain
+
+
+OTHER_SPELLINGS = [
+    "scope[]",
+    "scope[0]",
+    "scope[demo/read]",
+    "scope%5B%5D",
+    "scope.0",
+    "scope ",
+    " scope",
+    "Scope",
+    "SCOPE",
+    "\u017fcope",
+    "scopes",
+    "scope_",
+    "amp;scope",
+    ";scope",
+    "data[scope]",
+    "requested_scope",
+]
+
+
+@rfc("6749", "3.3", "A scope in a spelling that is not read never means the whole grant")
+@pytest.mark.parametrize("name", OTHER_SPELLINGS)
+def test_a_scope_in_another_spelling_is_refused_and_never_widens(api: TokenApi, name: str) -> None:
+    for parameters in ([(name, "demo/read")], [("scope", "demo/read"), (name, "demo/read")]):
+        assert_refused(api.basic(*parameters), 400, "invalid_request")
+        assert_refused(api.post(*parameters), 400, "invalid_request")
+    assert_refused(api.basic(query=[(name, "demo/read")]), 400, "invalid_request")
+    assert_untouched(api)
+
+
+@pytest.mark.parametrize("name", OTHER_SPELLINGS)
+def test_a_scope_in_another_spelling_without_a_value_counts_as_omitted(
+    api: TokenApi, name: str
+) -> None:
+    assert api.basic((name, "")).json == api.basic().json
+
+
+@given(
+    before=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
+    after=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=4),
+    name=st.sampled_from(["scope", "Scope", "SCOPE", "sCoPe"]),
+)
+def test_no_other_name_around_scope_gets_a_token(before: str, after: str, name: str) -> None:
+    spelled = before + name + after
+    answer = TokenApi().basic((spelled, "demo/read"))
+    if spelled == "scope":
+        assert answer.json["scope"] == "demo/read"
+    else:
+        assert_refused(answer, 400, "invalid_request")
 
 
 MALFORMED_BODIES = {
