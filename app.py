@@ -32,7 +32,7 @@ call_deadline = CallDeadline(time.monotonic)
 here = Connections(settings.own, require_time=call_deadline.require_time)
 emit = json_lines(settings.own.name, clock)
 hasher = SecretHasher(random_bytes)
-app = CredentialsApp(app_name="surrogate-credentials")
+app = CredentialsApp(app_name="surrogate-credentials", emit=emit)
 
 if "token" in settings.surfaces:
     surface = token_surface(

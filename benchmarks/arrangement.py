@@ -120,7 +120,7 @@ def silence() -> redirect_stdout[TextIO]:
 
 def served(surface: TokenSurface) -> Chalice:
     """Return the Chalice application of *surface*, built as in `app.py`."""
-    app = CredentialsApp(app_name="benchmark", configure_logs=False)
+    app = CredentialsApp(app_name="benchmark", emit=surface.emit, configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

@@ -161,7 +161,7 @@ def token_app(
         public_url=PUBLIC_URL,
         emit=emit or world.events,
     )
-    app = CredentialsApp(app_name=name, configure_logs=False)
+    app = CredentialsApp(app_name=name, emit=surface.emit, configure_logs=False)
     app.register_blueprint(token_routes(surface))
     return app
 

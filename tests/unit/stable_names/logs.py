@@ -28,6 +28,7 @@ from chalicelib.telemetry import json_lines
 from chalicelib.timing import RateLimiter
 from tests.fake_keys import EAST_ISSUER, WEST_ISSUER, FakeIssuers, FakeKeyStore, key
 from tests.fakes import FakeClock, FakeStateStore
+from tests.gateway import call
 from tests.stages import PROJECT
 from tests.unit.chalicelib.clients.lifecycle_world import DAY
 from tests.unit.chalicelib.reconciliation.reconcile_world import ReconcileWorld
@@ -60,8 +61,14 @@ def printed(*events: Mapping[str, Any]) -> list[Line]:
 def lines() -> list[Line]:
     """Return the lines of every event that can be produced here."""
     told = [each for _, events in exchanged() for each in events]
-    told += [*key_set_is_gone()[1], *_administered(), *_scheduled(), *_refreshed()]
+    told += [*key_set_is_gone()[1], *_administered(), *_scheduled(), *_refreshed(), *_warmed()]
     return [*printed(*told), *_triggered()]
+
+
+def _warmed() -> Iterator[Mapping[str, Any]]:
+    api = new_api()
+    call(api.app, {"source": "aws.events"})
+    yield from api.admin.events.seen
 
 
 def _administered() -> Iterator[Mapping[str, Any]]:

@@ -82,7 +82,7 @@ class ServedRegion:
         secrets = world.aws.secrets_manager(world.secrets[self.region])
         state = StateSecret(lambda: secrets, PREFIX, world.random_bytes)
         keys = KeySetSecret(lambda: secrets, self.region, PREFIX, world.random_bytes)
-        app = CredentialsApp(app_name="served", configure_logs=False)
+        app = CredentialsApp(app_name="served", emit=self.events, configure_logs=False)
         app.register_blueprint(
             token_routes(
                 TokenSurface(

@@ -56,7 +56,7 @@ class ApiWorld:
             store=self.admin.store,
             state=self.admin.state,
         )
-        self.app = CredentialsApp(app_name="api", configure_logs=False)
+        self.app = CredentialsApp(app_name="api", emit=self.token.events, configure_logs=False)
         surface = TokenSurface(
             self.token.exchange,
             self.token.health,

@@ -90,7 +90,7 @@ class AdminApi:
     world: AdminWorld = field(default_factory=AdminWorld)
 
     def __post_init__(self) -> None:
-        self.app = CredentialsApp(app_name="admin", configure_logs=False)
+        self.app = CredentialsApp(app_name="admin", emit=self.world.events, configure_logs=False)
         self.app.register_blueprint(admin_routes(self.world.surface))
 
     def call(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +14,11 @@ from chalice.app import (
     Response,
     UnauthorizedError,
 )
+from hypothesis import given
+from hypothesis import strategies as st
 
 from chalicelib.http.application import CredentialsApp
+from tests.fakes import Events
 from tests.gateway import Answer, call, event
 
 SECRET = "a-secret-that-chalice-would-quote"
@@ -24,7 +28,7 @@ def answer(
     view: Callable[[], Any], path: str, *, method: str = "GET", content_type: str | None = None
 ) -> Answer:
     """Return the answer of an app with *view* at *path*."""
-    app = CredentialsApp(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", emit=Events(), configure_logs=False)
     app.route(path, methods=["GET", "POST"])(view)
     headers = [("Content-Type", content_type)] if content_type else []
     return call(app, event(method, path, headers=headers, body="{}"))
@@ -56,7 +60,7 @@ def _crash() -> None:
 @pytest.mark.parametrize("accept", [None, "image/png", "application/octet-stream", "*/*"])
 def test_every_answer_is_text_for_any_accept_header(accept: str | None) -> None:
     """Chalice would refuse or encode binary media types; the gateway has none configured."""
-    app = CredentialsApp(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", emit=Events(), configure_logs=False)
     app.route("/anything", methods=["GET"])(_fine)
     headers = [("Accept", accept)] if accept else []
     found = call(app, event("GET", "/anything", headers=headers))
@@ -86,7 +90,7 @@ def test_an_unsupported_method_is_answered_with_the_allowed_methods(method: str)
 
 @pytest.mark.parametrize("path", ["/nothing", "/nothing/at/all"])
 def test_an_unknown_path_is_not_found(path: str) -> None:
-    app = CredentialsApp(app_name="answers", configure_logs=False)
+    app = CredentialsApp(app_name="answers", emit=Events(), configure_logs=False)
     found = call(app, event("GET", path))
     assert_oauth(found, 404, "invalid_request")
     assert "Allow" not in found.headers
@@ -125,3 +129,85 @@ def test_chalice_exceptions_get_the_applications_error_without_their_text(
     found = answer(view, "/clients")
     assert found.headers["Content-Type"] == "application/problem+json"
     assert SECRET not in str(found)
+
+
+# Events that are no requests
+
+WARM_UPS: list[tuple[Any, str | None]] = [
+    ({}, None),
+    ({"source": "serverless-plugin-warmup"}, "serverless-plugin-warmup"),
+    ({"warmer": True, "concurrency": 3}, None),
+    (
+        {
+            "version": "0",
+            "source": "aws.events",
+            "detail-type": "Scheduled Event",
+            "resources": ["arn:aws:events:us-east-1:123456789012:rule/warm"],
+            "detail": {},
+        },
+        "aws.events",
+    ),
+    ({"source": ["x"]}, None),
+    ({"source": f"{SECRET} {SECRET}"}, None),
+    ({"source": "\ud800"}, None),
+    ({"requestContext": None}, None),
+    ([], None),
+    (None, None),
+    ("warm", None),
+    (1, None),
+]
+
+
+def _deaf() -> tuple[CredentialsApp, Events]:
+    events = Events()
+    return CredentialsApp(app_name="answers", emit=events, configure_logs=False), events
+
+
+@pytest.mark.parametrize(("sent", "source"), WARM_UPS)
+def test_an_event_that_keeps_the_function_warm_is_logged_and_gets_204(
+    sent: Any, source: str | None
+) -> None:
+    app, events = _deaf()
+    found = call(app, sent)
+    assert (found.status, found.body, found.headers) == (204, "", {})
+    assert events.seen == [{"event": "not_a_request", "source": source}]
+
+
+@pytest.mark.parametrize(
+    "context",
+    [
+        {"http": {"method": "POST", "path": "/oauth2/token"}, "apiId": "a1b2c3d4e5"},
+        {"elb": {"targetGroupArn": "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/x/1"}},
+        {"routeKey": "$default", "connectionId": "x"},
+        {"resourcePath": "/oauth2/token"},
+        {"resourcePath": None, "httpMethod": "POST"},
+        {},
+    ],
+    ids=["HTTP API or function URL", "load balancer", "web socket", "no method", "no path", "none"],
+)
+def test_a_request_from_another_kind_of_gateway_is_logged_and_gets_500(
+    context: dict[str, Any],
+) -> None:
+    app, events = _deaf()
+    found = call(app, {"version": "2.0", "requestContext": context, "body": SECRET})
+    assert_oauth(found, 500, "server_error")
+    assert events.seen == [{"event": "not_a_request", "source": None}]
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.text(st.characters(), max_size=5)),
+        lambda part: st.one_of(
+            st.lists(part, max_size=3),
+            st.dictionaries(
+                st.sampled_from(["source", "requestContext", "resourcePath", "x"]), part, max_size=3
+            ),
+        ),
+        max_leaves=8,
+    )
+)
+def test_no_json_that_is_no_request_crashes_the_application(sent: Any) -> None:
+    app, events = _deaf()
+    assert call(app, sent).status in {204, 500}
+    json.dumps(events.seen, ensure_ascii=False).encode()
+    assert [each["event"] for each in events.seen] == ["not_a_request"]

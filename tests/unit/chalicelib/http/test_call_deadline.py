@@ -55,7 +55,7 @@ class SlowScene(Scene):
             call_deadline=operators.call_deadline,
             emit=self.events,
         )
-        self.app = CredentialsApp(app_name="slow", configure_logs=False)
+        self.app = CredentialsApp(app_name="slow", emit=self.events, configure_logs=False)
         self.app.register_blueprint(admin_routes(surface))
 
     def fall_ill(self) -> None:

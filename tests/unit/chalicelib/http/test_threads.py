@@ -21,7 +21,7 @@ from chalicelib.model import AccessToken, AppClient, IssuedCredentials
 from chalicelib.ports import Deadline
 from chalicelib.timing import WORK_SECONDS, CallDeadline
 from chalicelib.token.oauth import FORM
-from tests.fakes import FakeClock, FakeTokenEndpoint
+from tests.fakes import Events, FakeClock, FakeTokenEndpoint
 from tests.gateway import basic, call, event, token_app
 from tests.unit.chalicelib.http.api_world import ApiWorld
 from tests.worlds import CALLER, ExchangeWorld
@@ -128,7 +128,7 @@ def _admin(
 
 
 def test_middleware_blueprint_and_application_know_the_threads_own_request() -> None:
-    app = CredentialsApp(app_name="threads", configure_logs=False)
+    app = CredentialsApp(app_name="threads", emit=Events(), configure_logs=False)
     routes = Blueprint(__name__)
 
     @app.middleware("http")
