@@ -332,8 +332,8 @@ class DeploymentKeyReader(Protocol):
         """
 
 
-def at_once() -> None:
-    """Return without waiting."""
+def unlimited() -> None:
+    """Return at once: neither a rate limit nor a time budget applies."""
 
 
 class AppClients(Protocol):
@@ -395,7 +395,7 @@ class AppClients(Protocol):
         """Return whether `align` would change nothing in *view*."""
 
     def ours(
-        self, before_page: Callable[[], object] = at_once
+        self, before_page: Callable[[], object] = unlimited
     ) -> Iterator[tuple[AppClientId, ClientId]]:
         """
         Yield every app client that carries our mark, with the client it is named after.

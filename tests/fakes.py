@@ -51,7 +51,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import Deadline, LastUses, at_once
+from chalicelib.ports import Deadline, LastUses, unlimited
 
 _versions = itertools.count(1)
 _one_writer = Lock()  # compare-and-swap, for tests with threads
@@ -503,7 +503,7 @@ class FakeAppClients(Failing):
         )
 
     def ours(
-        self, before_page: Callable[[], object] = at_once
+        self, before_page: Callable[[], object] = unlimited
     ) -> Iterator[tuple[AppClientId, ClientId]]:
         self._called("ours")
         for number, (app_client_id, found) in enumerate(list(self.made.items())):

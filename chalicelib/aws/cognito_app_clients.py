@@ -17,7 +17,7 @@ from chalicelib.errors import (
     UnknownAppClientError,
 )
 from chalicelib.model import AppClientId, AppClientView, ClientId, CognitoSecret
-from chalicelib.ports import at_once
+from chalicelib.ports import unlimited
 
 if TYPE_CHECKING:
     from mypy_boto3_cognito_idp import CognitoIdentityProviderClient
@@ -213,7 +213,7 @@ class PoolAppClients:
         )
 
     def ours(
-        self, before_page: Callable[[], object] = at_once
+        self, before_page: Callable[[], object] = unlimited
     ) -> Iterator[tuple[AppClientId, ClientId]]:
         """See `AppClients.ours`."""
         mark = app_client_name(self.prefix, ClientId(""))

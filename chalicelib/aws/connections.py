@@ -19,7 +19,7 @@ from botocore.exceptions import ConnectionError as NoConnectionError
 from botocore.exceptions import EndpointConnectionError, HTTPClientError
 from botocore.session import Session, get_session
 
-from chalicelib.ports import at_once
+from chalicelib.ports import unlimited
 from chalicelib.settings import RegionSettings
 from chalicelib.timing import CircuitBreaker
 
@@ -74,7 +74,7 @@ class Connections:
         self,
         region: RegionSettings,
         lost: CircuitBreaker | None = None,
-        require_time: Callable[[], None] = at_once,
+        require_time: Callable[[], None] = unlimited,
         session: Callable[[], Session] = _session,
     ) -> None:
         """Connect to *region*, with *session*'s credentials."""

@@ -52,7 +52,7 @@ from chalicelib.model import (
     RetiringSecret,
     Versioned,
 )
-from chalicelib.ports import TokenEndpoint, at_once
+from chalicelib.ports import TokenEndpoint, unlimited
 from chalicelib.timing import Countdown, retrying
 
 _SECRET_BYTES: Final = 32  # 64 hexadecimal characters, the most that Cognito takes
@@ -94,7 +94,7 @@ class AppClientRotation:
     endpoints: Mapping[str, TokenEndpoint]
     random_bytes: RandomBytes = field(repr=False)
     wait_seconds: int
-    require_time: Callable[[], None] = at_once
+    require_time: Callable[[], None] = unlimited
 
     def advance(self, client_id: ClientId, *, due_before: int) -> dict[str, Step]:
         """

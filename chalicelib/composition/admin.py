@@ -29,7 +29,7 @@ from chalicelib.composition.stores import (
 from chalicelib.credentials import RandomBytes
 from chalicelib.http.problems import explain
 from chalicelib.jwks.refresh import KeyRefresh
-from chalicelib.ports import Clock, Pause, at_once
+from chalicelib.ports import Clock, Pause, unlimited
 from chalicelib.reconciliation.repair import REPAIRS_PER_SECOND, Reconciler
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.settings import RegionSettings, Settings
@@ -63,7 +63,7 @@ class AdminParts:
     clock: Clock
     pause: Pause
     random_bytes: RandomBytes = field(repr=False)
-    require_time: Callable[[], None] = at_once
+    require_time: Callable[[], None] = unlimited
 
     @cached_property
     def repository(self) -> ClientRepository:

@@ -278,7 +278,8 @@ class _Fields:
         self._wrong: dict[str, str] = {}
 
     def has(self, name: str) -> bool:
-        """Return whether the body has the member *name*."""
+        """Return whether the body has the member *name*, which is known from now on."""
+        self._known.add(name)
         return name in self._content
 
     def required(self, name: str, parse: Callable[[Any], T]) -> T | None:

@@ -16,7 +16,7 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
 )
-from chalicelib.ports import at_once
+from chalicelib.ports import unlimited
 from chalicelib.reconciliation.drift import Drift, Kind
 from chalicelib.timing import RateLimiter, retrying
 
@@ -49,7 +49,7 @@ class BulkReader:
     """Reader of one survey."""
 
     def __init__(
-        self, repository: ClientRepository, before_each: Callable[[], object] = at_once
+        self, repository: ClientRepository, before_each: Callable[[], object] = unlimited
     ) -> None:
         """
         Use the clock and the pause of *repository*.

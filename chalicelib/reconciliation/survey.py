@@ -37,7 +37,7 @@ from chalicelib.model import (
     Versioned,
     VersionId,
 )
-from chalicelib.ports import ManyRecordsReader, ReplicatedSecrets, StateStore, at_once
+from chalicelib.ports import ManyRecordsReader, ReplicatedSecrets, StateStore, unlimited
 from chalicelib.reconciliation.app_client_survey import AppClientSurvey, Records, batches, settled
 from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, BulkReader, NoAnswerError
 from chalicelib.reconciliation.drift import Drift, Kind
@@ -78,7 +78,7 @@ class Survey:
         progress: Progress,
         *,
         thorough: bool = True,
-        before_each: Callable[[], object] = at_once,
+        before_each: Callable[[], object] = unlimited,
     ) -> Iterator[Drift]:
         """
         Yield each finding at once.

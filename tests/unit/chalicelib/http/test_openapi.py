@@ -277,6 +277,33 @@ def test_limits_agree_with_the_code() -> None:
     assert days["maximum"] == days["default"] == deletion.MAX_RECOVERY_DAYS
 
 
+def test_an_unknown_member_is_answered_with_all_documented_ones() -> None:
+    seen = 0
+    for (method, path), operation in operations().items():
+        body = resolved(operation.get("requestBody", {}))
+        media_type = body.get("content", {}).get("application/json")
+        if media_type is None:
+            continue
+        named: dict[str, str] | None = {"client_id": EXAMPLE} if "{client_id}" in path else None
+        sent = event(
+            method,
+            path,
+            resource=path,
+            path_parameters=named,
+            body='{"unknown":1}',
+            user_arn=CALLER,
+        )
+        (told,) = (
+            each["detail"]
+            for each in call(ApiWorld().app, sent).json["errors"]
+            if each["field"] == "unknown"
+        )
+        members = sorted(resolved(media_type["schema"])["properties"])
+        assert told == f"is unknown; known are {', '.join(members)}"
+        seen += 1
+    assert seen == 5
+
+
 def test_body_sizes_agree_with_the_code() -> None:
     bodies = loaded()["components"]["requestBodies"].values()
     assert all(f"{admin_requests.MAX_BODY_BYTES:,} bytes" in body["description"] for body in bodies)

@@ -11,7 +11,7 @@ from chalicelib.http.problems import slug_of
 from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import Status
-from chalicelib.ports import at_once
+from chalicelib.ports import unlimited
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
 from chalicelib.timing import RateLimiter
@@ -33,7 +33,7 @@ class FakeSurvey:
         _progress: object,
         *,
         thorough: bool = True,
-        before_each: Callable[[], object] = at_once,
+        before_each: Callable[[], object] = unlimited,
     ) -> Iterator[Drift]:
         self.thorough.append(thorough)
         for each in self.found:
