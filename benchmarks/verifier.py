@@ -16,7 +16,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 
 from benchmarks.measure import Plan, in_turns, pin, summary
-from surrogate_verifier import TokenError, Verifier, user_pool
+from surrogate_verifier import NO_AUDIENCE, TokenError, Verifier, user_pool
 
 ISSUER = user_pool("us-east-1_EXAMPLE11")
 OTHER = user_pool("us-west-2_EXAMPLE22")
@@ -62,6 +62,7 @@ def _contenders(key: RSAPrivateKey, token: str) -> dict[str, Callable[[], object
         _snapshot(key),
         [ISSUER, OTHER],
         token_use="access",  # noqa: S106 - a kind of token
+        audiences=NO_AUDIENCE,
         scopes={SCOPE},
         clients={"sgc_" + "a" * 26},
     )

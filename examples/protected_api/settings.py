@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from surrogate_verifier import ANY, ClientNames, Issuer, Verifier, user_pool
+from surrogate_verifier import ANY, NO_AUDIENCE, ClientNames, Issuer, Verifier, user_pool
 
 _ROLES = ("primary", "secondary")
 
@@ -24,6 +24,7 @@ def verifier_for(
         issuers,
         keys=f"{endpoints['front_door']}/.well-known/jwks.json",
         token_use="access",  # noqa: S106 - a kind of token
+        audiences=NO_AUDIENCE,  # Cognito's machine tokens have none
         scopes=ANY,  # each route states its own
         clients=ANY,
         client_names=client_names,

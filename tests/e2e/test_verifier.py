@@ -13,6 +13,7 @@ from examples.protected_api import verifier_for
 from local.cloud import Cloud
 from surrogate_verifier import (
     ANY,
+    NO_AUDIENCE,
     ScopeError,
     SignatureError,
     TokenError,
@@ -77,6 +78,7 @@ def test_a_published_key_set_is_a_snapshot_that_needs_no_network(
         document,
         [user_pool(cloud.endpoints["user_pools"][role]) for role in ROLES],
         token_use="access",
+        audiences=NO_AUDIENCE,
         scopes={"demo/read"},
         clients=ANY,
     )

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib.errors import KeysUnavailableError as KeysUnavailableByTheService
+from chalicelib.jwks.document import keys_of as published_by_the_service
 from surrogate_verifier import (
     ConfigurationError,
     KeysUnavailableError,
@@ -332,15 +334,29 @@ def test_an_os_error_of_a_custom_fetcher_counts_as_unavailable(world: World) -> 
         {"kty": "oct", "k": "AAAA"},
         {"alg": "RS512"},
         {"alg": "HS256"},
+        {"alg": None},
         {"use": "enc"},
+        {"use": None},
+        {"key_ops": ["sign"]},
+        {"key_ops": ["sign", "verify"]},
+        {"key_ops": []},
+        {"key_ops": "verify"},
+        {"key_ops": None},
         {"kid": None},
         {"kid": 1},
+        {"kid": ""},
+        {"kid": "two words"},
+        {"kid": "x" * 257},
         {"n": None},
         {"n": "!!"},
         {"n": "AQAB"},
         {"e": None},
         {"e": "AQ"},
         {"e": "AA"},
+        {"e": "Aw"},  # 3
+        {"e": "AAEAAQ"},  # 65537 with a zero in front
+        {"e": "AQAC"},  # even
+        {"e": "AQAAAAAAAAAB"},  # beyond 8 bytes
         {"iss": "https://cognito-idp.us-west-2.amazonaws.com/us-west-2_EXAMPLE22"},
         {"iss": 1},
     ],
@@ -348,6 +364,43 @@ def test_an_os_error_of_a_custom_fetcher_counts_as_unavailable(world: World) -> 
 def test_a_key_for_another_use_is_ignored(world: World, members: dict[str, Any]) -> None:
     document = {"keys": [{**world.east.jwk, **members}]}
     assert keys_of(document, world.east.issuer.url) == {}
+
+
+@pytest.mark.parametrize("name", ["alg", "use", "kid", "kty", "n", "e"])
+def test_a_key_without_one_of_its_members_is_ignored(world: World, name: str) -> None:
+    document = {"keys": [{key: value for key, value in world.east.jwk.items() if key != name}]}
+    assert keys_of(document, world.east.issuer.url) == {}
+
+
+def test_a_key_for_verification_only_is_used(world: World) -> None:
+    document = {"keys": [{**world.east.jwk, "key_ops": ["verify"]}]}
+    assert keys_of(document, world.east.issuer.url)
+
+
+_members = st.one_of(
+    st.none(),
+    st.sampled_from(["RSA", "RS256", "RS384", "sig", "enc", "EC", "a", "two words", ""]),
+    st.sampled_from([3, 65_535, 65_536, 65_537, 65_539, 2**63 + 1, 2**64 + 1]).map(
+        lambda number: encode(number.to_bytes(9).lstrip(b"\0"))
+    ),
+    st.sampled_from([2_047, 2_048, 8_192, 8_193]).flatmap(
+        lambda bits: st.sampled_from([1, 2, 0]).map(
+            lambda low: encode(((1 << (bits - 1)) + low).to_bytes((bits + 7) // 8))
+        )
+    ),
+    st.sampled_from(["AAEAAQ", "AQAB==", "AQ=B", "!!"]),
+)
+
+
+@given(changes=st.dictionaries(st.sampled_from(["kty", "alg", "use", "kid", "n", "e"]), _members))
+def test_a_key_is_used_exactly_if_the_service_would_publish_it(changes: dict[str, Any]) -> None:
+    issuer = "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_EXAMPLE11"
+    document = {"keys": [{**jwk(private_key(EAST), "kid"), **changes}]}
+    try:
+        published = {key.key_id for key in published_by_the_service(document)}
+    except KeysUnavailableByTheService:
+        published = set()
+    assert keys_of(document, issuer).get(issuer, {}).keys() == published
 
 
 def test_a_short_key_is_ignored() -> None:
@@ -360,11 +413,31 @@ def test_a_very_long_key_is_ignored(world: World) -> None:
     assert keys_of({"keys": [key]}, world.east.issuer.url) == {}
 
 
-def test_the_first_of_two_keys_with_one_id_is_used(world: World) -> None:
-    second = jwk(private_key("attacker"), world.east.kid)
-    found = keys_of({"keys": [world.east.jwk, second]}, "https://issuer.example")
-    numbers = found["https://issuer.example"][world.east.kid].public_numbers()
-    assert numbers == world.east.key.public_key().public_numbers()
+@pytest.mark.parametrize("name", ["attacker", EAST])
+def test_a_key_set_with_two_keys_of_one_id_is_refused(world: World, name: str) -> None:
+    second = jwk(private_key(name), world.east.kid)
+    for listed in ([world.east.jwk, second], [second, world.east.jwk]):
+        with pytest.raises(ValueError, match="same ID"):
+            keys_of({"keys": listed}, "https://issuer.example")
+
+
+def test_two_issuers_may_have_keys_of_one_id(world: World) -> None:
+    west = pool(WEST, kid=world.east.kid)
+    assert len(keys_of(world.shared(world.east, west), None)) == 2
+
+
+def test_a_refresh_with_two_keys_of_one_id_changes_no_known_key(world: World) -> None:
+    forger = pool(EAST, kid=world.east.kid, key="attacker")
+    verifier = world.verifier()
+    verifier.verify(world.east.token())
+    url = world.east.issuer.key_set_url
+    world.server.documents[url] = {"keys": [forger.jwk, world.east.jwk]}
+    world.monotonic.now += 3600
+    verifier.verify(world.east.token())
+    world.run_background()
+    assert verifier.verify(world.east.token())
+    with pytest.raises(SignatureError):
+        verifier.verify(forger.token())
 
 
 def test_a_shared_key_without_an_issuer_is_ignored(world: World) -> None:

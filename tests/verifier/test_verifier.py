@@ -12,6 +12,9 @@ import pytest
 from surrogate_verifier import (
     ANY,
     FROM_ISSUERS,
+    NO_AUDIENCE,
+    AudienceError,
+    ClaimError,
     ClientError,
     ClientNameError,
     ClientNames,
@@ -75,7 +78,7 @@ def test_the_types_of_access_tokens_are_accepted(world: World, kind: str | None)
 
 
 def test_an_id_token_is_accepted_only_by_a_verifier_of_id_tokens(world: World) -> None:
-    verifier = world.verifier(token_use="id")
+    verifier = world.verifier(token_use="id", audiences={"web"})
     token = verifier.verify(world.east.token(token_use="id", aud="web", client_id=None))
     assert token.app_client_id == "web"
     with pytest.raises(TokenUseError):
@@ -106,6 +109,49 @@ def test_without_leeway_a_token_expires_at_its_exp(world: World) -> None:
         verifier.verify(token)
 
 
+# -- audience --------------------------------------------------------------------------------------
+
+API = "https://api.example.com"
+
+
+@pytest.mark.parametrize("aud", [API, [API], ["https://other.example.com", API]])
+def test_a_token_for_one_of_the_audiences_is_accepted(world: World, aud: Any) -> None:
+    verifier = world.verifier(audiences={API, "https://old.example.com"})
+    assert verifier.verify(world.east.token(aud=aud)).claims["aud"] == aud
+
+
+@pytest.mark.parametrize(
+    "aud", [None, "https://other.example.com", f"{API}/", API.upper(), ["x", "y"]]
+)
+def test_a_token_for_no_or_another_audience_is_refused(world: World, aud: Any) -> None:
+    with pytest.raises(AudienceError):
+        world.verifier(audiences={API}).verify(world.east.token(aud=aud))
+
+
+@pytest.mark.parametrize("aud", [API, [API]])
+def test_a_token_for_somebody_is_refused_where_no_audience_is_expected(
+    world: World, aud: Any
+) -> None:
+    verifier = world.verifier(audiences=NO_AUDIENCE)
+    assert verifier.verify(world.east.token())
+    with pytest.raises(AudienceError):
+        verifier.verify(world.east.token(aud=aud))
+
+
+@pytest.mark.parametrize("aud", ["", [], [""], 7, True, {}, [API, 7], [[API]]])
+@pytest.mark.parametrize("audiences", [{API}, NO_AUDIENCE])
+def test_a_malformed_audience_is_refused(world: World, aud: Any, audiences: Any) -> None:
+    with pytest.raises(ClaimError):
+        world.verifier(audiences=audiences).verify(world.east.token(aud=aud))
+
+
+def test_a_null_audience_is_malformed(world: World) -> None:
+    claims = {**world.east.claims(), "aud": None}
+    token = world.east.sign(json.dumps(world.east.header()), json.dumps(claims))
+    with pytest.raises(ClaimError):
+        world.verifier().verify(token)
+
+
 # -- scopes and clients ----------------------------------------------------------------------------
 
 
@@ -122,6 +168,21 @@ def test_every_required_scope_is_needed(world: World) -> None:
 def test_a_scope_does_not_match_part_of_another(world: World) -> None:
     with pytest.raises(ScopeError):
         world.verifier(scopes={"demo/read"}).verify(world.east.token(scope="demo/read-all"))
+
+
+@pytest.mark.parametrize("space", list("\t\n\r\x0b\x1f\x85\xa0\u2003\u3000"))
+def test_scopes_are_split_at_spaces_only(world: World, space: str) -> None:
+    token = world.east.token(scope=f"demo/read{space}demo/write")
+    assert world.verifier().verify(token).scopes == {f"demo/read{space}demo/write"}
+    for scope in ("demo/read", "demo/write"):
+        with pytest.raises(ScopeError):
+            world.verifier(scopes={scope}).verify(token)
+
+
+def test_no_scope_is_empty(world: World) -> None:
+    token = world.east.token(scope=" demo/read  demo/write ")
+    assert world.verifier().verify(token).scopes == {"demo/read", "demo/write"}
+    assert world.verifier().verify(world.east.token(scope="")).scopes == set()
 
 
 def test_a_route_may_require_more_scopes_than_the_verifier(world: World) -> None:
@@ -220,11 +281,12 @@ def test_a_missing_client_map_is_refused(tmp_path: Path) -> None:
 # -- arguments -------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("choice", ["keys", "token_use", "scopes", "clients"])
+@pytest.mark.parametrize("choice", ["keys", "token_use", "audiences", "scopes", "clients"])
 def test_no_check_is_disabled_by_an_omitted_setting(world: World, choice: str) -> None:
     choices: dict[str, Any] = {
         "keys": FROM_ISSUERS,
         "token_use": "access",
+        "audiences": NO_AUDIENCE,
         "scopes": ANY,
         "clients": ANY,
     }
@@ -257,6 +319,12 @@ def test_no_check_is_disabled_by_an_omitted_setting(world: World, choice: str) -
         ({"scopes": "demo/read"}, "scopes"),
         ({"scopes": None}, "scopes"),
         ({"scopes": [""]}, "scopes"),
+        ({"audiences": []}, "audiences"),
+        ({"audiences": "https://api.example.com"}, "audiences"),
+        ({"audiences": None}, "audiences"),
+        ({"audiences": ANY}, "audiences"),
+        ({"audiences": [""]}, "audiences"),
+        ({"token_use": "id"}, "audiences"),
         ({"clients": CLIENT}, "clients"),
         ({"clients": None}, "clients"),
         ({"leeway": -1}, "leeway"),
@@ -308,6 +376,7 @@ def from_snapshot(world: World, snapshot: Any) -> Verifier:
         snapshot,
         [world.east.issuer, world.west.issuer],
         token_use="access",
+        audiences=NO_AUDIENCE,
         scopes=ANY,
         clients=ANY,
         clock=world.clock,

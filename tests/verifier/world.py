@@ -13,7 +13,15 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from surrogate_verifier import ANY, FROM_ISSUERS, FetchError, Issuer, Verifier, user_pool
+from surrogate_verifier import (
+    ANY,
+    FROM_ISSUERS,
+    NO_AUDIENCE,
+    FetchError,
+    Issuer,
+    Verifier,
+    user_pool,
+)
 
 Json = dict[str, Any]
 
@@ -162,6 +170,7 @@ class World:
         choices: Json = {
             "keys": FROM_ISSUERS,
             "token_use": "access",
+            "audiences": NO_AUDIENCE,
             "scopes": ANY,
             "clients": ANY,
             "fetch": self.server,

@@ -5,6 +5,7 @@ Verify access tokens of several Cognito user pools, with one name per client.
         [user_pool("us-east-1_AbCdEfGhI"), user_pool("us-west-2_JkLmNoPqR")],
         keys="https://auth.example.com/.well-known/jwks.json",
         token_use="access",
+        audiences=NO_AUDIENCE,
         scopes={"demo/read"},
         clients=ANY,
     )
@@ -20,6 +21,7 @@ from .bearer import Answer, answer_to, token_in
 from .errors import (
     AccessError,
     AlgorithmError,
+    AudienceError,
     ClaimError,
     ClientError,
     ClientNameError,
@@ -46,14 +48,16 @@ from .fetching import Fetch, FetchError, HttpsFetch
 from .issuers import ClientNames, Issuer, user_pool
 from .keys import Pace
 from .token import VerifiedToken
-from .verifier import ANY, FROM_ISSUERS, Verifier
+from .verifier import ANY, FROM_ISSUERS, NO_AUDIENCE, Verifier
 
 __all__ = [
     "ANY",
     "FROM_ISSUERS",
+    "NO_AUDIENCE",
     "AccessError",
     "AlgorithmError",
     "Answer",
+    "AudienceError",
     "ClaimError",
     "ClientError",
     "ClientNameError",

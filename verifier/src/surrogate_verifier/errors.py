@@ -141,6 +141,12 @@ class TokenUseError(TokenError):
     description = "The token is not of the kind that is asked for."
 
 
+class AudienceError(TokenError):
+    """The token is for another audience, or for one where none is expected."""
+
+    description = "The access token is not for this audience."
+
+
 class ClientNameError(TokenError):
     """The claim and the map of client names name different clients."""
 

@@ -21,25 +21,29 @@ from jwt.algorithms import RSAAlgorithm
 
 from .errors import ConfigurationError, KeysUnavailableError, MalformedTokenError, UnknownKeyError
 from .fetching import Fetch, FetchError
-from .structure import ALGORITHM, decode_base64url, json_object
+from .structure import ALGORITHM, KEY_ID, decode_base64url, json_object
 
 _log = logging.getLogger(__name__)
 
 Keys = Mapping[str, RSAPublicKey]
 _MOST_KEYS = 200
-_LEAST_BITS = 2048
-_MOST_BITS = 8192
+_LEAST_BITS = 2_048
+_MOST_BITS = 8_192
+# FIPS 186-5 §5.1; Cognito's is 65537.
+_LEAST_EXPONENT = 65_537
+_MOST_EXPONENT_BYTES = 8
 
 
 def keys_of(document: Any, issuer: str | None) -> dict[str, dict[str, RSAPublicKey]]:  # noqa: ANN401 - parsed JSON
     """
     Return the usable keys of the key set *document*, by issuer and key ID.
 
-    *issuer* owns the key set; None means that each key names its own.  Keys that are not for
-    RS256 signatures, too short, or another issuer's are left out.
+    *issuer* owns the key set; None means that each key names its own.  The rules are those of
+    the service's own key set: keys that do not say that they are for RS256 signatures, weak
+    ones, and another issuer's are left out.
 
     Raises:
-        ValueError: If *document* is no key set.
+        ValueError: If *document* is no key set, or an issuer has two keys with one ID.
     """
     jwks = document.get("keys") if isinstance(document, dict) else None
     if not isinstance(jwks, list) or len(jwks) > _MOST_KEYS:
@@ -50,33 +54,52 @@ def keys_of(document: Any, issuer: str | None) -> dict[str, dict[str, RSAPublicK
             continue
         owner = jwk.get("iss", issuer)
         key_id = jwk.get("kid")
-        if not isinstance(owner, str) or not isinstance(key_id, str):
+        if (
+            not isinstance(owner, str)
+            or not isinstance(key_id, str)
+            or not KEY_ID.fullmatch(key_id)
+        ):
             continue
         if issuer is not None and owner != issuer:
             continue
         key = _key(jwk)
-        if key is not None:
-            found.setdefault(owner, {}).setdefault(key_id, key)
+        if key is None:
+            continue
+        if key_id in found.setdefault(owner, {}):
+            # Which of them verified a token would depend on their order.
+            raise ValueError("has two keys with the same ID")
+        found[owner][key_id] = key
     return found
 
 
 def _key(jwk: dict[str, Any]) -> RSAPublicKey | None:
-    if jwk.get("kty") != "RSA" or jwk.get("alg", ALGORITHM) != ALGORITHM:
+    if (jwk.get("kty"), jwk.get("alg"), jwk.get("use")) != ("RSA", ALGORITHM, "sig"):
         return None
-    if jwk.get("use", "sig") != "sig":
+    # RFC 7517 §4.3: optional, and it must not contradict `use`.
+    if jwk.get("key_ops", ["verify"]) != ["verify"]:
         return None
-    public = {name: jwk.get(name) for name in ("n", "e")}
-    if not all(isinstance(value, str) for value in public.values()):
+    modulus, exponent = _number(jwk.get("n")), _number(jwk.get("e"))
+    if not _LEAST_BITS <= modulus.bit_length() <= _MOST_BITS or modulus % 2 == 0:
+        return None
+    if not _LEAST_EXPONENT <= exponent < 1 << (8 * _MOST_EXPONENT_BYTES) or exponent % 2 == 0:
         return None
     try:
-        bits = int.from_bytes(decode_base64url(str(public["n"]))).bit_length()
-        if not _LEAST_BITS <= bits <= _MOST_BITS:
-            return None
         # Only the public members: no other member is needed or kept.
-        key = RSAAlgorithm.from_jwk({"kty": "RSA", **{k: str(v) for k, v in public.items()}})
-    except (MalformedTokenError, jwt.PyJWTError, ValueError):
+        key = RSAAlgorithm.from_jwk({"kty": "RSA", "n": jwk["n"], "e": jwk["e"]})
+    except (jwt.PyJWTError, ValueError):
         return None
     return key if isinstance(key, RSAPublicKey) else None
+
+
+def _number(text: object) -> int:
+    """Return the number whose Base64urlUInt (RFC 7518 §2) is *text*, 0 if there is none."""
+    if not isinstance(text, str):
+        return 0
+    try:
+        raw = decode_base64url(text)
+    except MalformedTokenError:
+        return 0
+    return int.from_bytes(raw) if raw and raw[0] else 0
 
 
 @dataclass(frozen=True, slots=True)

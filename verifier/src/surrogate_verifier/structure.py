@@ -28,7 +28,7 @@ ALGORITHM = "RS256"
 UnverifiedClaims = NewType("UnverifiedClaims", dict[str, Any])
 
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
-_KEY_ID = re.compile(r"[\x21-\x7e]{1,256}")
+KEY_ID = re.compile(r"[\x21-\x7e]{1,256}")
 # Keys inside the token, and extensions that a verifier must refuse if it does not know them
 # (RFC 7515 §4.1).  Cognito sends none of them.
 _REFUSED_MEMBERS = frozenset({"jku", "jwk", "x5u", "x5c", "crit", "b64", "zip", "enc"})
@@ -84,7 +84,7 @@ def _key_id(header: dict[str, Any]) -> str:
     if not isinstance(kind, str) or kind.lower().removeprefix("application/") not in _TYPES:
         raise HeaderError
     key_id = header.get("kid")
-    if not isinstance(key_id, str) or not _KEY_ID.fullmatch(key_id):
+    if not isinstance(key_id, str) or not KEY_ID.fullmatch(key_id):
         raise HeaderError
     return key_id
 

@@ -15,6 +15,7 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 
 from .errors import (
+    AudienceError,
     ClaimError,
     ClientError,
     ClientNameError,
@@ -46,8 +47,15 @@ class KeyOrigin(Enum):
     ISSUERS = "issuers"
 
 
+class NoAudience(Enum):
+    """Marker for tokens that name no audience."""
+
+    NONE = "none"
+
+
 ANY: Final = Anything.ANY
 FROM_ISSUERS: Final = KeyOrigin.ISSUERS
+NO_AUDIENCE: Final = NoAudience.NONE
 
 Snapshot = Mapping[str, Any] | str | Path
 
@@ -61,9 +69,9 @@ class Verifier:
     """
     Verifier of tokens of several issuers.
 
-    No check is optional by omission: *token_use*, *scopes* (all of them are required) and
-    *clients* (the surrogates' client IDs) have no defaults; `ANY` disables the check of
-    scopes or clients.
+    No check is optional by omission: *token_use*, *audiences*, *scopes* (all of them are
+    required) and *clients* (the surrogates' client IDs) have no defaults; `ANY` disables the
+    check of scopes or clients.
 
     Args:
         issuers: The accepted issuers; see `user_pool`.
@@ -71,6 +79,9 @@ class Verifier:
             as `https://auth.example.com/.well-known/jwks.json`.  Keys missing there are
             fetched from the issuer itself.
         token_use: `access` for access tokens, which machines get; `id` for ID tokens.
+        audiences: The names of this backend, one of which a token's `aud` must have; or
+            `NO_AUDIENCE`, for the tokens of Cognito's machine clients: then a token with an
+            audience is refused, because it is for somebody else (RFC 7519 §4.1.3).
         scopes: The scopes that a token must have.
         clients: The allowed clients.
         snapshot: An initial key set that names issuers (parsed, or a file): a new process
@@ -94,6 +105,7 @@ class Verifier:
         *,
         keys: KeyOrigin | str,
         token_use: Literal["access", "id"],
+        audiences: Collection[str] | NoAudience,
         scopes: Collection[str] | Anything,
         clients: Collection[str] | Anything,
         snapshot: Snapshot | None = None,
@@ -112,6 +124,7 @@ class Verifier:
             issuers,
             _sources(issuers, keys, loopback_http=loopback_http),
             token_use=token_use,
+            audiences=audiences,
             scopes=scopes,
             clients=clients,
             snapshot={} if snapshot is None else _snapshot_keys(snapshot),
@@ -132,6 +145,7 @@ class Verifier:
         issuers: Collection[Issuer],
         *,
         token_use: Literal["access", "id"],
+        audiences: Collection[str] | NoAudience,
         scopes: Collection[str] | Anything,
         clients: Collection[str] | Anything,
         client_names: ClientNames | None = None,
@@ -156,6 +170,7 @@ class Verifier:
             issuers,
             {issuer.url: () for issuer in issuers},
             token_use=token_use,
+            audiences=audiences,
             scopes=scopes,
             clients=clients,
             snapshot=found,
@@ -176,6 +191,7 @@ class Verifier:
         sources: Mapping[str, Sequence[Source]],
         *,
         token_use: str,
+        audiences: Collection[str] | NoAudience,
         scopes: Collection[str] | Anything,
         clients: Collection[str] | Anything,
         snapshot: Mapping[str, Keys],
@@ -194,10 +210,13 @@ class Verifier:
             raise ConfigurationError(f"leeway: must be 0 to {_MOST_LEEWAY} seconds.")
         self._issuers = _issuer_urls(issuers)
         self._token_use = token_use
-        self._scopes = _names("scopes", scopes, may_be_empty=False)
-        self._clients = _names("clients", clients, may_be_empty=True)
+        self._audiences = _names("audiences", audiences, NO_AUDIENCE, may_be_empty=False)
+        self._scopes = _names("scopes", scopes, ANY, may_be_empty=False)
+        self._clients = _names("clients", clients, ANY, may_be_empty=True)
         if token_use == "id" and self._scopes is not None:  # noqa: S105 - a kind of token
             raise ConfigurationError("scopes: ID tokens have none; say ANY.")
+        if token_use == "id" and self._audiences is None:  # noqa: S105 - a kind of token
+            raise ConfigurationError("audiences: ID tokens have one, their app client's ID.")
         self._client_names = client_names or ClientNames({})
         self._leeway = leeway
         self._max_token_bytes = max_token_bytes
@@ -262,6 +281,7 @@ class Verifier:
         # First, so that an ID token is not refused for a missing scope.
         if claims.get("token_use") != self._token_use:
             raise TokenUseError
+        self._check_audience(claims)
         # An ID token names its app client as the audience.
         app_client_id = _name(claims, "client_id" if self._token_use == "access" else "aud")  # noqa: S105
         client_id = self._client_name(claims, unverified.issuer, app_client_id)
@@ -279,6 +299,14 @@ class Verifier:
             expires_at=expires_at,
             claims=MappingProxyType(claims),
         )
+
+    def _check_audience(self, claims: Mapping[str, Any]) -> None:
+        found = _audiences(claims)
+        if self._audiences is None:
+            if found is not None:
+                raise AudienceError
+        elif found is None or found.isdisjoint(self._audiences):
+            raise AudienceError
 
     def _times(self, claims: Mapping[str, Any]) -> tuple[float, float]:
         now = self._clock()
@@ -336,19 +364,20 @@ def _issuer_urls(issuers: Collection[Issuer]) -> frozenset[str]:
 
 
 def _names(
-    what: str, names: Collection[str] | Anything, *, may_be_empty: bool
+    what: str, names: Collection[str] | Enum, marker: Enum, *, may_be_empty: bool
 ) -> frozenset[str] | None:
-    """Return the required names, None for any."""
-    if names is ANY:
+    """Return the required names, None for *marker*."""
+    if names is marker:
         return None
+    spelled = "ANY" if marker is ANY else "NO_AUDIENCE"
     if isinstance(names, str) or not isinstance(names, Collection):
-        raise ConfigurationError(f"{what}: must be a collection of names, or ANY.")
+        raise ConfigurationError(f"{what}: must be a collection of names, or {spelled}.")
     found = frozenset(names)
     if not all(isinstance(name, str) and name for name in found):
-        raise ConfigurationError(f"{what}: must be a collection of names, or ANY.")
+        raise ConfigurationError(f"{what}: must be a collection of names, or {spelled}.")
     if not found and not may_be_empty:
         # A check of "all of none" would accept everything.
-        raise ConfigurationError(f"{what}: name at least one, or say ANY.")
+        raise ConfigurationError(f"{what}: name at least one, or say {spelled}.")
     return found
 
 
@@ -390,4 +419,16 @@ def _scopes(claims: Mapping[str, Any]) -> frozenset[str]:
     value = claims.get("scope", "")
     if not isinstance(value, str):
         raise ClaimError
-    return frozenset(value.split())
+    # RFC 6749 §3.3: U+0020 and nothing else stands between scopes.
+    return frozenset(value.split(" ")) - {""}
+
+
+def _audiences(claims: Mapping[str, Any]) -> frozenset[str] | None:
+    """Return the audiences of a token (RFC 7519 §4.1.3), None if it names none."""
+    if "aud" not in claims:
+        return None
+    value = claims["aud"]
+    names = value if isinstance(value, list) else [value]
+    if not names or not all(isinstance(name, str) and name for name in names):
+        raise ClaimError
+    return frozenset(names)
