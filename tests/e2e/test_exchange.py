@@ -334,3 +334,22 @@ def test_health_checks_are_answered_beside_a_throttled_token_endpoint(
         limit(200)
     assert tokens == {429}
     assert 429 not in probes
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/.well-known/oauth-authorization-server",
+        "/.well-known/jwks.json",
+        "/health",
+        "/health/ready",
+        "/health/takeover",
+    ],
+)
+def test_the_deployed_api_answers_head_wherever_it_answers_get(cloud: Cloud, path: str) -> None:
+    for role in ROLES:
+        url = f"{cloud.endpoints[role]}{path}"
+        get, head = requests.get(url, timeout=SECONDS), requests.head(url, timeout=SECONDS)
+        assert (head.status_code, head.content) == (get.status_code, b"")
+        for name in ("Content-Type", "Cache-Control", "ETag"):
+            assert head.headers.get(name) == get.headers.get(name)
