@@ -13,6 +13,8 @@ from enum import StrEnum
 from ipaddress import IPv4Network, IPv6Network
 from typing import Generic, NewType, TypeVar
 
+from chalicelib.unknown_members import NOTHING, UnknownMembers
+
 ClientId = NewType("ClientId", str)
 """The surrogate's ID.  An adopted client keeps the ID of its Cognito app client."""
 
@@ -152,7 +154,7 @@ class ClientRecord:
 
     *secrets* holds the current secret first, then the previous one, if any.
     *app_clients* maps a Region's name to its app client.  An empty *allowed_cidrs*
-    allows every source address.
+    allows every source address.  *unknown*: members that a newer version stored.
     """
 
     client_id: ClientId
@@ -167,6 +169,7 @@ class ClientRecord:
     expires_at: int | None = None
     enrollment: EnrollmentRequestMark | None = None
     deletion: Deletion | None = None
+    unknown: UnknownMembers = field(default=NOTHING, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

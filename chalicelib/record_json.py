@@ -2,7 +2,8 @@
 Stored JSON of client records, Region states and the deployment key.
 
 A change that an older reader could misread raises `schema`; a reader refuses a
-schema that it does not know.
+schema that it does not know.  Unknown members of a known schema are kept through a rewrite,
+those of an app client's entry as long as its Region has an entry, whatever app client that is.
 """
 
 from __future__ import annotations
@@ -34,11 +35,67 @@ from chalicelib.model import (
     VersionId,
     Word,
 )
+from chalicelib.unknown_members import Shape, unknown_members, with_unknown_members
 
 SCHEMA = 1
 DEPLOYMENT_KEY_BYTES = 32
 DENIALS_MOVED = "denials_moved"
 """Member of a Region state whose denials, as the first edition kept them, are in the shards."""
+
+_PENDING = Shape(frozenset({"since", "reason"}))
+_RECORD = Shape(
+    frozenset(
+        {
+            "schema",
+            "after",
+            "client_id",
+            "client_name",
+            "status",
+            "origin",
+            "created_at",
+            "expires_at",
+            "secrets",
+            "scopes",
+            "allowed_cidrs",
+            "app_clients",
+            "enrollment",
+            "deletion",
+        }
+    ),
+    objects={
+        "enrollment": Shape(frozenset({"caller", "body_digest", "secret_id"})),
+        "deletion": Shape(frozenset({"at", "was", "recovery_days"})),
+    },
+    maps={
+        "app_clients": Shape(
+            frozenset(
+                {
+                    "pending",
+                    "user_pool_id",
+                    "app_client_id",
+                    "client_secret",
+                    "mac",
+                    "secret_since",
+                    "retiring",
+                    "outdated",
+                }
+            ),
+            objects={
+                "pending": _PENDING,
+                "retiring": Shape(
+                    frozenset({"cognito_secret_id", "since", "replicated_at"}),
+                    identity="cognito_secret_id",
+                ),
+                "outdated": _PENDING,
+            },
+        )
+    },
+    lists={
+        "secrets": Shape(
+            frozenset({"secret_id", "hash", "created_at", "expires_at"}), identity="secret_id"
+        )
+    },
+)
 
 T = TypeVar("T")
 
@@ -46,42 +103,46 @@ T = TypeVar("T")
 def record_to_json(record: ClientRecord, after: VersionId | None = None) -> str:
     """Return *record* as stored JSON; *after* is the version that it replaces, if any."""
     return _dump(
-        {
-            **({} if after is None else {"after": after}),
-            "client_id": record.client_id,
-            "client_name": record.client_name,
-            "status": record.status,
-            "origin": record.origin,
-            "created_at": record.created_at,
-            "expires_at": record.expires_at,
-            "secrets": [
-                {
-                    "secret_id": secret.secret_id,
-                    "hash": secret.hash,
-                    "created_at": secret.created_at,
-                    "expires_at": secret.expires_at,
-                }
-                for secret in record.secrets
-            ],
-            "scopes": list(record.scopes),
-            "allowed_cidrs": [str(network) for network in record.allowed_cidrs],
-            "app_clients": {
-                region: _app_client_to_json(app_client)
-                for region, app_client in record.app_clients.items()
+        with_unknown_members(
+            {
+                **({} if after is None else {"after": after}),
+                "client_id": record.client_id,
+                "client_name": record.client_name,
+                "status": record.status,
+                "origin": record.origin,
+                "created_at": record.created_at,
+                "expires_at": record.expires_at,
+                "secrets": [
+                    {
+                        "secret_id": secret.secret_id,
+                        "hash": secret.hash,
+                        "created_at": secret.created_at,
+                        "expires_at": secret.expires_at,
+                    }
+                    for secret in record.secrets
+                ],
+                "scopes": list(record.scopes),
+                "allowed_cidrs": [str(network) for network in record.allowed_cidrs],
+                "app_clients": {
+                    region: _app_client_to_json(app_client)
+                    for region, app_client in record.app_clients.items()
+                },
+                "enrollment": record.enrollment
+                and {
+                    "caller": record.enrollment.caller,
+                    "body_digest": record.enrollment.body_digest,
+                    "secret_id": record.enrollment.secret_id,
+                },
+                "deletion": record.deletion
+                and {
+                    "at": record.deletion.at,
+                    "was": record.deletion.was,
+                    "recovery_days": record.deletion.recovery_days,
+                },
             },
-            "enrollment": record.enrollment
-            and {
-                "caller": record.enrollment.caller,
-                "body_digest": record.enrollment.body_digest,
-                "secret_id": record.enrollment.secret_id,
-            },
-            "deletion": record.deletion
-            and {
-                "at": record.deletion.at,
-                "was": record.deletion.was,
-                "recovery_days": record.deletion.recovery_days,
-            },
-        }
+            _RECORD,
+            record.unknown,
+        )
     )
 
 
@@ -250,6 +311,7 @@ def _record(content: Any) -> ClientRecord:  # noqa: ANN401 - JSON
             was=Status(deletion["was"]),
             recovery_days=_whole(deletion["recovery_days"]),
         ),
+        unknown=unknown_members(content, _RECORD),
     )
 
 

@@ -13,10 +13,17 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from chalicelib.errors import KeysUnavailableError, MalformedSecretError
+from chalicelib.unknown_members import (
+    NOTHING,
+    Shape,
+    UnknownMembers,
+    unknown_members,
+    with_unknown_members,
+)
 
 LEAST_BITS: Final = 2_048
 _MOST_BITS: Final = 8_192
@@ -34,6 +41,10 @@ HEARTBEAT_SECONDS: Final = 21_600
 """Least age at which a new *seen_at* alone is worth a version of the secret."""
 
 _SCHEMA: Final = 1
+_SNAPSHOT: Final = Shape(
+    frozenset({"schema", "seen_at", "keys"}),
+    maps={"keys": Shape(frozenset({"kid", "n", "e", "missing_since"}), identity="kid")},
+)
 _KEY_ID: Final = re.compile(r"[\x21-\x7e]{1,256}")
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 _ISSUER: Final = re.compile(r"https://[a-z0-9.-]+/[0-9A-Za-z_-]+")
@@ -59,10 +70,12 @@ class KeySnapshot:
     The keys of each issuer.
 
     *seen_at* is when an issuer last published its keys, exact to `HEARTBEAT_SECONDS`.
+    *unknown*: members that a newer version stored.
     """
 
     keys: Mapping[str, tuple[SigningKey, ...]]
     seen_at: Mapping[str, int]
+    unknown: UnknownMembers = field(default=NOTHING, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +163,7 @@ def merged(
                 seen_at[issuer] = now
         if kept:
             keys[issuer] = kept
-    return KeySnapshot(keys, seen_at)
+    return KeySnapshot(keys, seen_at, before.unknown)
 
 
 def _retired(
@@ -204,7 +217,7 @@ def document(snapshot: KeySnapshot) -> KeyDocument:
 
 def snapshot_to_json(snapshot: KeySnapshot) -> str:
     """Return *snapshot* as stored JSON."""
-    content = {
+    content: dict[str, Any] = {
         "schema": _SCHEMA,
         "seen_at": dict(snapshot.seen_at),
         "keys": {
@@ -220,7 +233,9 @@ def snapshot_to_json(snapshot: KeySnapshot) -> str:
             for issuer, keys in snapshot.keys.items()
         },
     }
-    return json.dumps(content, separators=(",", ":"))
+    return json.dumps(
+        with_unknown_members(content, _SNAPSHOT, snapshot.unknown), separators=(",", ":")
+    )
 
 
 def snapshot_from_json(text: str) -> KeySnapshot:
@@ -239,9 +254,10 @@ def snapshot_from_json(text: str) -> KeySnapshot:
             for issuer, listed in content["keys"].items()
         }
         seen_at = {_issuer(issuer): _time(at) for issuer, at in content["seen_at"].items()}
+        unknown = unknown_members(content, _SNAPSHOT)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as err:
         raise MalformedSecretError(f"It is not a key snapshot: {type(err).__name__}.") from None
-    return KeySnapshot(keys, seen_at)
+    return KeySnapshot(keys, seen_at, unknown)
 
 
 def _stored(content: Any) -> SigningKey:  # noqa: ANN401 - JSON

@@ -155,6 +155,9 @@ def test_with_a_region_lost_nothing_is_removed(own_cloud: Cloud, ctl: CommandLin
     assert (secrets(own_cloud), app_clients(own_cloud)) == before
 
 
+KINDS = ("replica of", "/clients/", "/denials/", "/region", "/deployment", "")
+
+
 def test_cleanup_removes_all_owned_resources_and_no_others(
     own_cloud: Cloud, ctl: CommandLine
 ) -> None:
@@ -167,7 +170,7 @@ def test_cleanup_removes_all_owned_resources_and_no_others(
     order = [
         next(
             number
-            for number, kind in enumerate(("replica of", "/clients/", "/region", "/deployment", ""))
+            for number, kind in enumerate(KINDS)
             if kind in step
         )
         for step in done["removed"]

@@ -250,8 +250,11 @@ def _assert_all_is_needed(
         _await_replica(administration, credential["client_id"])
         _start_cold(roles.cloud, stage)
         pair = (credential["client_id"], credential["client_secret"])
-        keys = requests.get(f"{stage.base_url}/.well-known/jwks.json", timeout=10)
-        return {post_token(stage.base_url, pair).status_code, keys.status_code}
+        token = post_token(stage.base_url, pair)
+        # The key set, and the Region's state.
+        paths = ("/.well-known/jwks.json", "/health/ready")
+        others = [requests.get(f"{stage.base_url}{path}", timeout=10) for path in paths]
+        return {answer.status_code for answer in (token, *others)}
 
     permissions = _permissions(roles.policy)
     assert serves() == {200}

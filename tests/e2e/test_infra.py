@@ -138,7 +138,7 @@ def test_configure_writes_the_outputs_of_both_regions_stacks(
         assert {each["ScopeName"] for each in server["Scopes"]} == {"read", "write", "admin"}
         alarms = cloud.client("cloudwatch", role, "root").describe_alarms()["MetricAlarms"]
         topic = outputs[role]["AlarmTopicArn"]
-        assert len([each for each in alarms if each["AlarmActions"] == [topic]]) == 15
+        assert len([each for each in alarms if each["AlarmActions"] == [topic]]) == 16
         pool = client.describe_user_pool(UserPoolId=outputs[role]["UserPoolId"])["UserPool"]
         config = pool["LambdaConfig"]["PreTokenGenerationConfig"]
         assert config == {"LambdaArn": outputs[role]["TriggerArn"], "LambdaVersion": "V3_0"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from chalicelib.errors import (
@@ -112,3 +114,22 @@ def test_a_failing_store_is_named(world: World, call: str, error: Exception) -> 
 def test_a_missing_snapshot_is_reported(world: World) -> None:
     world.store.stored = None
     assert world.refresh.refresh()["outcome"] == "MalformedSecretError"
+
+
+def test_unknown_members_of_a_snapshot_survive_its_rewrite(world: World) -> None:
+    """A newer version may have written them; a key's go with the key."""
+    world.refresh.refresh()
+    found = world.store.read()
+    content = json.loads(jwks.snapshot_to_json(found.value))
+    content["newer"] = {"canary": 1}
+    for issuer, keys in content["keys"].items():
+        keys[0]["newer"] = issuer
+    world.store.replace(jwks.snapshot_from_json(json.dumps(content)), found.version)
+    world.issuers[EAST_ISSUER] = (key("newer"),)
+    assert world.refresh.refresh()["outcome"] == "written"
+    written = world.store.read().value
+    after = json.loads(jwks.snapshot_to_json(written))
+    assert after["newer"] == {"canary": 1}
+    members = {each["kid"]: each.get("newer") for keys in after["keys"].values() for each in keys}
+    assert members == {"east": EAST_ISSUER, "newer": None, "west": WEST_ISSUER}
+    assert "canary" not in repr(written)
