@@ -168,11 +168,7 @@ def test_cleanup_removes_all_owned_resources_and_no_others(
     assert (secrets(own_cloud), app_clients(own_cloud)) == theirs
     assert [each for each in done["remaining_steps"] if "chalice delete --stage" in each]
     order = [
-        next(
-            number
-            for number, kind in enumerate(KINDS)
-            if kind in step
-        )
+        next(number for number, kind in enumerate(KINDS) if kind in step)
         for step in done["removed"]
     ]
     assert order == sorted(order)

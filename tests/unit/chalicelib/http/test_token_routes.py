@@ -42,6 +42,7 @@ CODES: dict[int, set[str | None]] = {
     401: {"invalid_client"},
     404: {"invalid_request"},
     405: {"invalid_request"},
+    429: {"temporarily_unavailable"},
     500: {"server_error"},
     503: {"temporarily_unavailable"},
 }
@@ -67,7 +68,7 @@ def assert_well_formed(answer: Answer, *, head: bool = False) -> None:
         assert answer.json.keys() == {"error", "error_description"}
         assert DESCRIPTION.fullmatch(answer.json["error_description"])
     assert ("WWW-Authenticate" in answer.headers) is (answer.status == 401)
-    assert ("Retry-After" in answer.headers) is (answer.status == 503)
+    assert ("Retry-After" in answer.headers) is (answer.status in {429, 503})
     assert ("Allow" in answer.headers) is (answer.status == 405)
 
 
