@@ -11,19 +11,23 @@ import sys
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 import click
 
 from chalicelib.errors import OperationError
 from chalicelib.settings import Settings
 from surrogatectl.adopt import sources
+from surrogatectl.adopt.columns import Rows
+from surrogatectl.adopt.csv_rows import from_csv
 from surrogatectl.adopt.examine import Examination
 from surrogatectl.adopt.file import CredentialsFileError, credentials_file
+from surrogatectl.adopt.json_rows import from_json
 from surrogatectl.adopt.parts import Parts, adoption_parts, dynamodb
 from surrogatectl.adopt.plan import Terms
 from surrogatectl.adopt.report import WARNING, print_report, progress_bar, summary
-from surrogatectl.adopt.rows import Outcome, Standing
+from surrogatectl.adopt.rows import Outcome, SourceError, Standing
+from surrogatectl.adopt.text_files import decode
 from surrogatectl.cli.audit import audit_option, audited
 from surrogatectl.cli.common import (
     Failure,
@@ -42,12 +46,17 @@ _file = click.Path(exists=True, dir_okay=False, path_type=Path)
 @click.option("--table", help="The DynamoDB table that holds the pairs of app clients.")
 @click.option("--table-region", help="The table's Region.  Default: the primary one.")
 @click.option("--csv", "csv_file", type=_file, help="A CSV file with the table's columns.")
-@click.option("--json", "json_file", type=_file, help="A JSON array with the table's columns.")
+@click.option(
+    "--json",
+    "json_file",
+    type=_file,
+    help="A JSON file with the table's columns: an array, a whole scan, or an export to S3.",
+)
 @click.option("--primary-client-id", help="One pair: the app client in the primary Region.")
 @click.option("--secondary-client-id", help="One pair: the app client in the secondary Region.")
 @click.option(
     "--secrets-from",
-    type=click.File(encoding="utf-8"),
+    type=click.File("rb"),
     help="One pair: a file (- for standard input) with the primary app client's secret on the "
     "first line and the secondary's on the second.  Default: they are asked for.",
 )
@@ -81,7 +90,7 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
     json_file: Path | None,
     primary_client_id: str | None,
     secondary_client_id: str | None,
-    secrets_from: TextIO | None,
+    secrets_from: BinaryIO | None,
     keep_credentials: bool,  # noqa: FBT001 - as click passes it
     new_credentials: Path | None,
     accept_scope_differences: bool,  # noqa: FBT001
@@ -111,7 +120,8 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
         raise click.UsageError("With --keep-credentials there are no new ones for a file.")
     if not (keep_credentials or new_credentials or dry_run):
         raise click.UsageError("Name a --credentials-file, or --keep-credentials.")
-    if secrets_from is sys.stdin and not (yes or dry_run):
+    piped = secrets_from is not None and secrets_from is getattr(sys.stdin, "buffer", None)
+    if piped and not (yes or dry_run):
         raise click.UsageError("With --secrets-from - there is nobody to confirm: give --yes.")
     order: dict[str, int] = {}
     try:
@@ -131,19 +141,19 @@ def adopt_command(  # noqa: PLR0913, PLR0917 - one argument per option
                 outcomes = _adopted(parts, rows, new_credentials, yes=yes)
     except OperationError as err:
         raise operation_failure(err) from None
-    except (sources.SourceError, CredentialsFileError) as err:
+    except (SourceError, CredentialsFileError) as err:
         raise Failure(str(err)) from None
     outcomes.sort(key=lambda outcome: order[outcome.where])
     print_report(outcomes, output_format, dry_run=dry_run)
     context.exit(any(outcome.standing is Standing.REFUSED for outcome in outcomes))
 
 
-def _examined(parts: Parts, rows: sources.Rows) -> Examination:
+def _examined(parts: Parts, rows: Rows) -> Examination:
     with progress_bar() as progress:
         return parts.examine.examine(rows, progress)
 
 
-def _adopted(parts: Parts, rows: sources.Rows, path: Path | None, *, yes: bool) -> list[Outcome]:
+def _adopted(parts: Parts, rows: Rows, path: Path | None, *, yes: bool) -> list[Outcome]:
     """Examine *rows*, ask, and adopt; new credentials go to *path*, `None` if they are kept."""
     # Opened first: a file that cannot be written is known before anything happens.
     with credentials_file(path) if path else nullcontext() as file:
@@ -155,7 +165,7 @@ def _adopted(parts: Parts, rows: sources.Rows, path: Path | None, *, yes: bool) 
             return parts.adopt.adopt(examined, file, progress)
 
 
-def _noted(rows: sources.Rows, order: dict[str, int]) -> sources.Rows:
+def _noted(rows: Rows, order: dict[str, int]) -> Rows:
     """Yield *rows*, and note in which order they came."""
     for row in rows:
         order[row.where] = len(order)
@@ -172,7 +182,7 @@ class _Source:
     json: Path | None
     primary: str | None
     secondary: str | None
-    secrets: TextIO | None = field(repr=False)
+    secrets: BinaryIO | None = field(repr=False)
 
     def require_one(self) -> None:
         """
@@ -189,15 +199,15 @@ class _Source:
         if self.table_region and not self.table:
             raise click.UsageError("--table-region goes with --table.")
 
-    def rows(self, settings: Settings) -> sources.Rows:
+    def rows(self, settings: Settings) -> Rows:
         """Return the rows."""
         if self.table:
             return sources.from_table(dynamodb(settings, self.table_region).scan, self.table)
         if self.csv:
-            return sources.from_csv(self.csv)
+            return from_csv(self.csv)
         if self.json:
-            return sources.from_json(self.json)
-        secrets = self.secrets.read() if self.secrets else _asked_for()
+            return from_json(self.json)
+        secrets = decode(self.secrets.read(), "--secrets-from") if self.secrets else _asked_for()
         return iter((sources.one_pair(self.primary or "", self.secondary or "", secrets),))
 
 

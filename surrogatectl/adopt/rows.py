@@ -20,6 +20,10 @@ class RefusedError(Exception):
     """A row, or all of a candidate, cannot be adopted; the text says why."""
 
 
+class SourceError(Exception):
+    """The rows cannot be read at all; the text says why, and nothing of their content."""
+
+
 class Standing(StrEnum):
     """Result of a row."""
 
