@@ -206,7 +206,12 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class AppClientView:
-    """An app client as Cognito describes it."""
+    """
+    An app client as Cognito describes it.
+
+    *managed*: Cognito keeps its secret in Secrets Manager, exchanges it every seven days, and
+    shows none here.
+    """
 
     app_client_id: AppClientId = field(repr=False)
     name: str
@@ -215,6 +220,7 @@ class AppClientView:
     access_token_seconds: int
     created_at: int
     client_secret: str = field(repr=False)
+    managed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

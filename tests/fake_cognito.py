@@ -43,6 +43,7 @@ class PoolClient:
     settings: Answer
     created_at: float
     secrets: dict[str, tuple[str, float]]
+    managed: bool = False
 
     @property
     def scopes(self) -> frozenset[str]:
@@ -97,10 +98,16 @@ class Cognito:
         self, *, UserPoolId: str, ClientId: str, ClientName: str = "", **settings: Any
     ) -> Answer:
         found = self._find(UserPoolId, ClientId)
+        managed = settings.pop("PublishSecretsInAWSSecretsManager", found.managed)
         name = ClientName or found.settings["ClientName"]
         self._check_settings(name, settings)
         # Omitted settings are reset.
         found.settings = {**_DEFAULTS, **settings, "ClientName": name}
+        if managed and not found.managed:
+            # It is exchanged at once, and of two secrets, the older one goes.
+            self._append(ClientId, f"managed_secret_{ClientId}_{next(self._numbers)}")
+            found.secrets = dict([*found.secrets.items()][-_TWO:])
+        found.managed = managed
         return {"UserPoolClient": self._described(ClientId)}
 
     def delete_user_pool_client(self, *, UserPoolId: str, ClientId: str) -> None:
@@ -134,12 +141,7 @@ class Cognito:
             raise AwsError("LimitExceededException", "two at most")
         if not _SECRET.fullmatch(ClientSecret):
             raise AwsError("InvalidParameterException", "malformed secret")
-        now = self.aws.clock()
-        stamp = int(now)
-        while f"{ClientId}--{stamp}" in found.secrets:
-            stamp += 1
-        found.secrets[f"{ClientId}--{stamp}"] = (ClientSecret, now)
-        return {"ClientSecretDescriptor": _secret(f"{ClientId}--{stamp}", now)}
+        return {"ClientSecretDescriptor": self._append(ClientId, ClientSecret)}
 
     def delete_user_pool_client_secret(
         self, *, UserPoolId: str, ClientId: str, ClientSecretId: str
@@ -150,6 +152,14 @@ class Cognito:
         if len(found.secrets) == 1:
             raise AwsError("InvalidParameterException", "the last secret")
         del found.secrets[ClientSecretId]
+
+    def _append(self, client_id: str, value: str) -> Answer:
+        secrets, now = self.clients[client_id].secrets, self.aws.clock()
+        stamp = int(now)
+        while f"{client_id}--{stamp}" in secrets:
+            stamp += 1
+        secrets[f"{client_id}--{stamp}"] = (value, now)
+        return _secret(f"{client_id}--{stamp}", now)
 
     def _check_pool(self, user_pool_id: str) -> None:
         if user_pool_id != self.user_pool_id:
@@ -173,6 +183,10 @@ class Cognito:
         found = self.clients[client_id]
         created = datetime.fromtimestamp(found.created_at, UTC)
         shown = {} if not found.secrets else {"ClientSecret": next(iter(found.secrets.values()))[0]}
+        if found.managed:
+            shown = {
+                "ClientSecretArn": f"arn:aws:secretsmanager:{self.region}:1:secret:{client_id}"
+            }
         return {
             **found.settings,
             **shown,

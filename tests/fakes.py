@@ -434,6 +434,13 @@ class FakeAppClient:
     secrets: dict[str, tuple[str, int]]  # Cognito's secret ID: value, created at
     flows: frozenset[str] = frozenset({"client_credentials"})
     access_token_seconds: int = 3600
+    managed: bool = False
+
+    def manage(self, now: int) -> None:
+        """Have Cognito manage the secret: it is exchanged at once, and no more shown."""
+        *_, newest = self.secrets.items()
+        self.secrets = dict([newest, (f"managed-{now}", (f"managed-secret-of-{now}", now))])
+        self.managed = True
 
 
 @dataclass
@@ -482,7 +489,8 @@ class FakeAppClients(Failing):
             flows=found.flows,
             access_token_seconds=found.access_token_seconds,
             created_at=found.created_at,
-            client_secret=next(iter(found.secrets.values()))[0],
+            client_secret="" if found.managed else next(iter(found.secrets.values()))[0],
+            managed=found.managed,
         )
 
     def align(self, app_client_id: AppClientId, scopes: tuple[str, ...], *, adopted: bool) -> None:

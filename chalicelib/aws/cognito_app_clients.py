@@ -177,6 +177,7 @@ class PoolAppClients:
             access_token_seconds=described.get("AccessTokenValidity", 1) * _SECONDS[unit],
             created_at=int(described["CreationDate"].timestamp()),
             client_secret=described.get("ClientSecret", ""),
+            managed="ClientSecretArn" in described,
         )
 
     def _described(self, app_client_id: AppClientId) -> UserPoolClientTypeTypeDef:

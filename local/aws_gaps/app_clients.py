@@ -2,7 +2,8 @@
 App clients as Cognito documents them: their settings, defaults, limits and secrets.
 
 The functions work on the records that MiniStack stores per user pool. A record's secrets are under
-`_Secrets`, at most two of them; `ClientSecret` shows the first.
+`_Secrets`, at most two of them; `ClientSecret` shows the first. A secret that Cognito manages in
+Secrets Manager is exchanged at once, and `ClientSecretArn` shown instead; no secret there has it.
 """
 
 import re
@@ -90,6 +91,7 @@ def create(pool: UserPool, request: Mapping[str, Any], now: float) -> AppClient:
     }
     if generate or own_secret is not None:
         _append_secret(client, own_secret, now)
+    _manage(pool, client, request, now)
     pool["_clients"][client["ClientId"]] = client
     return client
 
@@ -105,15 +107,41 @@ def update(pool: UserPool, client: AppClient, request: Mapping[str, Any], now: f
         _check_name(request["ClientName"])
         client["ClientName"] = request["ClientName"]
     client.update(_settings(pool, request, confidential=bool(client.get("ClientSecret"))))
+    _manage(pool, client, request, now)
     client["LastModifiedDate"] = now
+
+
+def _manage(pool: UserPool, client: AppClient, request: Mapping[str, Any], now: float) -> None:
+    """Begin or end the management of *client*'s secret; without the parameter, nothing changes."""
+    wanted = request.get("PublishSecretsInAWSSecretsManager")
+    managed = bool(client.get("ClientSecretArn"))
+    if wanted is None or bool(wanted) == managed:
+        return
+    if not wanted:
+        client["ClientSecretArn"] = None
+        return
+    present = secrets_of(client)
+    if not present:
+        msg = "Only the secret of an app client that has one can be managed."
+        raise AwsError("InvalidParameterException", msg)
+    _append_secret(client, None, now)
+    client["_Secrets"] = present[-MAX_SECRETS:]
+    client["ClientSecret"] = client["_Secrets"][0]["ClientSecretValue"]
+    region = pool["Id"].partition("_")[0]
+    client["ClientSecretArn"] = (
+        f"arn:aws:secretsmanager:{region}:000000000000:secret:cognito-{client['ClientId']}"
+    )
 
 
 def describe(client: AppClient) -> dict[str, Any]:
     """Return *client* as the API shows it: without empty members."""
+    hidden = "ClientSecret" if client.get("ClientSecretArn") else ""
     return {
         key: value
         for key, value in client.items()
-        if not key.startswith("_") and (key in _ALWAYS_SHOWN or value not in (None, "", [], {}))
+        if not key.startswith("_")
+        and key != hidden
+        and (key in _ALWAYS_SHOWN or value not in (None, "", [], {}))
     }
 
 

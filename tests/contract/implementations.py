@@ -12,7 +12,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from ssl import SSLContext
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from chalicelib import record_json
 from chalicelib.aws import client_records, region_state
@@ -326,6 +326,9 @@ class AppClientsWorld(Protocol):
     def make_foreign(self, name: str) -> AppClientId:
         """Make a foreign app client, with which people log in."""
 
+    def manage(self, app_client_id: AppClientId) -> None:
+        """Have Cognito manage its secret in Secrets Manager."""
+
 
 class FakePool:
     """The fake."""
@@ -339,6 +342,9 @@ class FakePool:
         made.name, made.client_id, made.flows = name, None, frozenset({"code"})
         made.access_token_seconds = 7_200
         return app_client_id
+
+    def manage(self, app_client_id: AppClientId) -> None:
+        self.clients.made[app_client_id].manage(int(self.clients.clock()))
 
 
 @dataclass
@@ -381,6 +387,13 @@ class AwsPool:
             EnableTokenRevocation=False,
         )["UserPoolClient"]
         return AppClientId(made["ClientId"])
+
+    def manage(self, app_client_id: AppClientId) -> None:
+        # The stubs do not know the parameter yet.
+        more: dict[str, Any] = {"PublishSecretsInAWSSecretsManager": True}
+        self.cognito.update_user_pool_client(
+            UserPoolId=self.user_pool_id, ClientId=app_client_id, **more
+        )
 
 
 class TokenWorld(Protocol):

@@ -323,3 +323,15 @@ def test_any_json_answer_raises_only_documented_errors(
         pass
     except UnknownAppClientError:
         assert name in OF_ONE_APP_CLIENT
+
+
+def test_a_secret_that_cognito_manages_is_recognized(
+    server: Loopback, asked: PoolAppClients
+) -> None:
+    """The pinned botocore knows `ClientSecretArn`; one before 1.44.7 drops it."""
+    arn = f"arn:aws:secretsmanager:{EAST}:123456789012:secret:cognito-a1b2c3"
+    described = {"ClientId": APP_CLIENT, "ClientName": "billing", "CreationDate": 1_800_000_000}
+    for more, managed in (({"ClientSecretArn": arn}, True), ({}, False)):
+        server.choose = always(answer(200, {"UserPoolClient": {**described, **more}}))
+        found = asked.describe(APP_CLIENT)
+        assert (found.managed, found.client_secret) == (managed, "")

@@ -36,6 +36,8 @@ CANNOT = {
     ("moto", "test_deletion_of_a_secret_is_repeatable"): _NO_SECRETS,
     ("moto", "test_the_last_secret_is_not_deleted"): _NO_SECRETS,
     ("moto", "test_the_secrets_of_an_unknown_app_client_are_refused"): _NO_SECRETS,
+    ("moto", "test_a_secret_that_cognito_manages_is_exchanged_and_not_shown"): _NO_SECRETS,
+    ("moto", "test_alignment_leaves_the_management_of_a_secret_as_it_is"): _NO_DATE,
 }
 
 
@@ -265,6 +267,28 @@ def test_an_app_client_has_two_secrets_at_most(clients: AppClients) -> None:
         clients.add_secret(app_client_id, f"{VALUE}_too")
     assert_tells_nothing(caught.value, VALUE, app_client_id)
     assert set(clients.secrets(app_client_id)) == {first, second}
+
+
+def test_a_secret_that_cognito_manages_is_exchanged_and_not_shown(world: AppClientsWorld) -> None:
+    clients = world.clients
+    app_client_id, client_secret = clients.create(new_client_id(), SCOPES)
+    before = clients.describe(app_client_id)
+    assert (before.client_secret, before.managed) == (client_secret, False)
+    older, newer = *clients.secrets(app_client_id), clients.add_secret(app_client_id, VALUE)
+    world.manage(app_client_id)
+    described = clients.describe(app_client_id)
+    assert (described.client_secret, described.managed) == ("", True)
+    left = set(clients.secrets(app_client_id))
+    assert older not in left
+    assert newer in left
+    assert len(left) == 2
+
+
+def test_alignment_leaves_the_management_of_a_secret_as_it_is(world: AppClientsWorld) -> None:
+    app_client_id = world.make_foreign(f"people-{unique()}")
+    world.manage(app_client_id)
+    world.clients.align(app_client_id, SCOPES, adopted=True)
+    assert world.clients.describe(app_client_id).managed
 
 
 def test_deletion_of_a_secret_is_repeatable(clients: AppClients) -> None:

@@ -143,3 +143,38 @@ def test_the_old_secret_can_be_deleted_and_the_last_cannot() -> None:
     with pytest.raises(AwsError) as raised:
         app_clients.delete_secret(client, "unknown")
     assert raised.value.code == "ResourceNotFoundException"
+
+
+def test_a_managed_secret_is_exchanged_at_once_and_not_shown() -> None:
+    pool = a_pool()
+    client = app_clients.create(pool, MACHINE, NOW)
+    older = client["ClientSecret"]
+    newer = app_clients.add_secret(client, None, NOW)["ClientSecretValue"]
+    managed = {**MACHINE, "PublishSecretsInAWSSecretsManager": True}
+    app_clients.update(pool, client, managed, NOW)
+    shown = app_clients.describe(client)
+    assert "ClientSecret" not in shown
+    assert shown["ClientSecretArn"].startswith("arn:aws:secretsmanager:us-east-1:")
+    assert not app_clients.accepts_secret(client, older)
+    assert app_clients.accepts_secret(client, newer)
+    # The parameter left out, or said again, changes nothing.
+    before = app_clients.list_secrets(client)
+    app_clients.update(pool, client, MACHINE, NOW)
+    app_clients.update(pool, client, managed, NOW)
+    assert app_clients.list_secrets(client) == before
+    assert app_clients.describe(client)["ClientSecretArn"] == shown["ClientSecretArn"]
+    app_clients.update(pool, client, {**MACHINE, "PublishSecretsInAWSSecretsManager": False}, NOW)
+    assert "ClientSecretArn" not in app_clients.describe(client)
+    assert app_clients.accepts_secret(client, app_clients.describe(client)["ClientSecret"])
+
+
+def test_only_a_secret_can_be_managed() -> None:
+    assert (
+        refusal(
+            GenerateSecret=False,
+            AllowedOAuthFlows=["code"],
+            CallbackURLs=["https://app.example.com"],
+            PublishSecretsInAWSSecretsManager=True,
+        )
+        == "InvalidParameterException"
+    )
