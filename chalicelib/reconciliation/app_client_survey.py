@@ -20,6 +20,7 @@ from chalicelib.model import (
     AppClientView,
     ClientId,
     ClientRecord,
+    CognitoSecret,
     Origin,
     Pending,
     Versioned,
@@ -28,8 +29,21 @@ from chalicelib.ports import BATCH
 from chalicelib.reconciliation.bulk_reads import COGNITO, BulkReader, NoAnswerError
 from chalicelib.reconciliation.drift import Drift, Kind
 
+CLOCK_SECONDS: Final = 300
+"""Clocks may differ by this: AWS takes no request of one that is further off."""
+
 SETTLED_SECONDS: Final = 900
 """An operation in progress may have made anything younger than this."""
+
+_MANAGED: Final = (
+    "Cognito manages the app client's secret in Secrets Manager, and exchanges it every seven "
+    "days. Turn that off (docs/clients.md says how), then run "
+    "`surrogatectl rotate CLIENT --app-clients`."
+)
+_EXCHANGED: Final = (
+    "The app client has another secret than the record, so the client gets no token here. Run "
+    "`surrogatectl rotate CLIENT --app-clients`."
+)
 
 Records = Mapping[ClientId, Versioned[ClientRecord] | None]
 """Records by client; `None` for an unreadable one, no entry for one that is gone."""
@@ -53,6 +67,21 @@ def differences(
     if view.flows != {"client_credentials"}:
         wrong.append("flows")
     return wrong or ["token lifetime"]
+
+
+def is_exchanged(app_client: AppClient, secrets: Sequence[CognitoSecret], now: float) -> bool:
+    """
+    Return whether *secrets*, all that Cognito has of *app_client*, lack the record's.
+
+    A record does not know Cognito's ID of its secret, but when it was made: any secret that is
+    younger is another one.  (An adopted one is older than the record says.)
+    """
+    retiring = app_client.retiring.cognito_secret_id if app_client.retiring else None
+    return settled(app_client.secret_since, now) and all(
+        secret.cognito_secret_id == retiring
+        or secret.created_at > app_client.secret_since + CLOCK_SECONDS
+        for secret in secrets
+    )
 
 
 def may_refer(
@@ -154,8 +183,14 @@ class AppClientSurvey:
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
         # A record in the other Region may know a secret that no record here knows.
         alone = self._app_clients.repository.secondary
-        unknown = app_client.retiring is None and len(secrets) > 1 and not alone
-        if unknown and settled(secrets[-1].created_at, self._now()):
+        second = app_client.retiring is None and len(secrets) > 1
+        if view.managed:
+            yield _drift(Kind.COGNITO_SECRET, region, record, _MANAGED, repairable=False)
+        elif alone:
+            return
+        elif is_exchanged(app_client, secrets, self._now()):
+            yield _drift(Kind.COGNITO_SECRET, region, record, _EXCHANGED, repairable=False)
+        elif second and settled(secrets[-1].created_at, self._now()):
             detail = "The app client has a second secret that no record knows."
             yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=not adopted)
 

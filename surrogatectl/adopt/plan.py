@@ -155,10 +155,17 @@ def require_machine(view: AppClientView, region: str, mark: str) -> None:
     Make sure that the app client *view* in *region* can be adopted; ours have *mark* in front.
 
     Raises:
-        RefusedError: If it is not for machines, or bears the mark.
+        RefusedError: If it is not for machines, its secret is Cognito's to exchange, or it bears
+            the mark.
     """
     if FLOW not in view.flows:
         raise RefusedError(f"The app client in {region} does not allow the flow {FLOW}.")
+    if view.managed:
+        raise RefusedError(
+            f"Cognito manages the secret of the app client in {region} in Secrets Manager, and "
+            "exchanges it every seven days: the client would then get no token there. Turn that "
+            "off first; docs/clients.md says how."
+        )
     if view.name.startswith(mark) and is_client_id(view.name.removeprefix(mark)):
         # `reconcile` deletes what bears the mark and belongs to no such client.
         raise RefusedError(

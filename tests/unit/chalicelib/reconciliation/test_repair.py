@@ -463,8 +463,11 @@ def test_a_retiring_secret_is_no_drift(world: ReconcileWorld) -> None:
     regional = world.regional(client_id, EAST)
     (first,) = world.east.secrets(regional.app_client_id)
     world.east.add_secret(regional.app_client_id, "the new one")
-    retiring = RetiringSecret(first.cognito_secret_id, int(world.clock()))
-    world.change_regional(client_id, EAST, client_secret="the new one", retiring=retiring)
+    now = int(world.clock())
+    retiring = RetiringSecret(first.cognito_secret_id, now)
+    world.change_regional(
+        client_id, EAST, client_secret="the new one", secret_since=now, retiring=retiring
+    )
     world.clock.advance(DAY)
     assert world.found() == []
     stale = Drift(Kind.COGNITO_SECRET, EAST, client_id, "", repairable=True)

@@ -377,6 +377,30 @@ def test_an_app_client_that_is_not_for_machines_is_refused(
     assert "client_credentials" in refused(world, row)
 
 
+@pytest.mark.parametrize("terms", [NEW, KEEP])
+@pytest.mark.parametrize("region", [EAST, WEST])
+def test_an_app_client_whose_secret_cognito_manages_is_refused_with_the_way_out(
+    world: AdoptionWorld, region: str, terms: Terms
+) -> None:
+    row = world.row()
+    pair = row.primary if region == EAST else row.secondary
+    made = world.pools[region].made[pair.app_client_id]
+    made.manage(int(world.clock()))
+    (outcome,) = world.examine(row, terms=terms).outcomes
+    assert outcome.standing is Standing.REFUSED
+    assert f"the app client in {region}" in outcome.reason
+    assert "every seven days" in outcome.reason
+    assert "docs/clients.md" in outcome.reason
+    assert writes(world) == []
+    # Turned off, its secret is the one that Cognito exchanged it for.
+    made.managed = False
+    for value, _ in made.secrets.values():
+        renewed = Pair(pair.app_client_id, value)
+        row = replace(row, primary=renewed) if region == EAST else replace(row, secondary=renewed)
+    (outcome,) = world.examine(row, terms=NEW).outcomes
+    assert outcome.standing is Standing.WOULD_ADOPT
+
+
 @pytest.mark.parametrize("region", [EAST, WEST])
 def test_a_secret_that_is_not_the_app_clients_is_refused(world: AdoptionWorld, region: str) -> None:
     row = world.row()
