@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import secrets
 import subprocess
@@ -327,3 +328,67 @@ def test_a_caller_without_permission_learns_and_adopts_nothing(
     assert "Check the role's policy" in done.stderr
     assert "Traceback" not in done.stderr
     assert_tells_nothing(done, rows)
+
+
+def test_a_scan_is_adopted_whole_or_not_at_all(
+    breakable_cloud: Cloud,
+    surrogatectl: CommandLine,
+    row: MakeRow,
+    table: Callable[[Sequence[Row]], str],
+    scratch: Path,
+) -> None:
+    cloud, rows = breakable_cloud, [row(), row()]
+    name = table(rows)
+    dynamodb, source = cloud.client("dynamodb", "primary", "root"), scratch / "scan.json"
+    arguments = ("adopt", f"--json={source}", "--keep-credentials", "--yes", "--output=json")
+
+    source.write_text(json.dumps(dynamodb.scan(TableName=name, Limit=1)))
+    cloud.clear_calls()
+    done = surrogatectl.run(*arguments)
+    assert done.returncode != 0
+    assert "LastEvaluatedKey, so the scan was cut off" in " ".join(done.stderr.split())
+    assert writes(cloud) == []
+    assert_tells_nothing(done, rows)
+
+    # As DynamoDB exports it.
+    items = dynamodb.scan(TableName=name)["Items"]
+    exported = "".join(json.dumps({"Item": item}) + "\n" for item in items)
+    source.write_bytes(gzip.compress(exported.encode()))
+    found = report(surrogatectl.run(*arguments), exit_code=0)
+    assert found["counts"]["adopted"] == 2
+    for each in rows:
+        assert_tokens_of(cloud, (each["primaryClientId"], each["primaryClientSecret"]), each)
+
+
+def test_an_app_client_whose_secret_cognito_exchanges_is_refused_and_reported(
+    breakable_cloud: Cloud, surrogatectl: CommandLine, row: MakeRow, scratch: Path
+) -> None:
+    cloud, adopted, managed = breakable_cloud, row(), row()
+    pool = cloud.endpoints["user_pools"]["secondary"]
+    cognito = cloud.client("cognito-idp", "secondary", "root")
+
+    def manage(app_client: Row, *, on: bool) -> None:
+        which = {"UserPoolId": pool, "ClientId": app_client["secondaryClientId"]}
+        described = cognito.describe_user_pool_client(**which)["UserPoolClient"]
+        settings = {key: value for key, value in described.items() if key.startswith("AllowedO")}
+        cognito.update_user_pool_client(**which, **settings, PublishSecretsInAWSSecretsManager=on)
+
+    manage(managed, on=True)
+    source = csv_file(scratch / "clients.csv", [adopted, managed])
+    arguments = ("adopt", f"--csv={source}", "--keep-credentials", "--yes", "--output=json")
+    found = report(surrogatectl.run(*arguments), exit_code=1)
+    assert standing(found) == {handle(adopted): "adopted", handle(managed): "refused"}
+    (reason,) = [each["reason"] for each in found["rows"] if each["outcome"] == "refused"]
+    assert "the app client in us-west-2" in reason
+    assert "every seven days" in reason
+
+    # Somebody turns it on afterwards.
+    manage(adopted, on=True)
+    reconciled = json.loads(surrogatectl.run("reconcile", "--output=json").stdout)
+    details = [
+        each["detail"]
+        for each in reconciled["drift"]
+        if each["kind"] == "unknown_cognito_secret" and each["region"] == "us-west-2"
+    ]
+    assert len(details) == 1
+    assert "every seven days" in details[0]

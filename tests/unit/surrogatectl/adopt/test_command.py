@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from surrogatectl.adopt.command import _asked_for, adopt_command
+from surrogatectl.adopt.command import _asked_for, _Source, adopt_command
 from surrogatectl.adopt.file import credentials_file
 from surrogatectl.adopt.report import print_report, progress_bar, summary
+from tests.operator_fakes import settings
 from tests.unit.surrogatectl.adopt.adoption_world import (
     ID,
     KEEP,
@@ -23,6 +25,7 @@ from tests.unit.surrogatectl.adopt.adoption_world import (
     AdoptionWorld,
     lines,
 )
+from tests.unit.surrogatectl.adopt.row_files import ENCODINGS, WHOLE, assert_not_read, contents
 from tests.worlds import EAST
 
 
@@ -158,3 +161,19 @@ def test_the_secrets_of_a_pair_are_asked_for_and_not_echoed() -> None:
     assert asked == f"{SECRET}\n{OTHER_SECRET}"
     assert SECRET.encode() not in told
     assert b"Secret of the secondary app client" in told
+
+
+@pytest.mark.parametrize("encode", ENCODINGS.values(), ids=ENCODINGS)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_secrets_of_a_pair_are_read_in_every_encoding(
+    encode: Callable[[str], bytes], end: str
+) -> None:
+    held = io.BytesIO(encode(f"{SECRET}{end}{OTHER_SECRET}{end}"))
+    source = _Source(None, None, None, None, ID, OTHER_ID, held)
+    assert contents([*source.rows(settings())]) == [WHOLE]
+
+
+def test_a_file_of_secrets_that_is_no_text_is_named() -> None:
+    held = io.BytesIO(SECRET.encode() + b"\n\xff")
+    source = _Source(None, None, None, None, ID, OTHER_ID, held)
+    assert_not_read(lambda: source.rows(settings()), "--secrets-from is not text in UTF-8")
