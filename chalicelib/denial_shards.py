@@ -2,9 +2,10 @@
 Shards of a Region's denials: where a client's word is, and which of several counts.
 
 Secrets Manager keeps a secret's versions for a day, and at most 100 of them.  So the
-denials are spread over `SHARDS` secrets.  A client's home is a hash of its ID; when
-that has been written `WRITES_A_DAY` times within a day, or is too long, it gets a mark
-with one of the writes that are left, and later words go to the next shard.
+denials are spread over `SHARDS` secrets.  A client's home is a hash of its ID.  When
+that has been written `WRITES_A_DAY` times within a day, or Secrets Manager takes no
+more versions, or it is too long, later words go to the next shard; after `MARKED_AFTER`
+writes a mark sends readers there.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ SHARDS: Final = 16
 
 WRITES_A_DAY: Final = 80
 """Writes of one shard in a day; lost compare-and-swaps and the mark need the rest of 100."""
+
+MARKED_AFTER: Final = 20
+"""Writes of one shard in a day after which readers look at the next shard, too."""
 
 DAY: Final = 86_400
 

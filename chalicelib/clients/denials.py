@@ -15,7 +15,7 @@ from typing import Final
 
 from chalicelib import denial_shards
 from chalicelib.clients.errors import ConcurrentChangeError, DenialsFullError
-from chalicelib.denial_shards import DAY, SHARDS, WRITES_A_DAY, Words
+from chalicelib.denial_shards import DAY, MARKED_AFTER, SHARDS, WRITES_A_DAY, Words
 from chalicelib.errors import VersionConflictError, VersionsUsedUpError, concerning
 from chalicelib.model import ClientId, DenialShard, Versioned, VersionId, Word
 from chalicelib.ports import Clock, DenialStore
@@ -159,8 +159,13 @@ class Denials:
     def _put_words(self, number: int, read: Versioned[DenialShard], words: Words) -> bool:
         """Add *words* to a shard; return whether there was room."""
         now = int(self.clock())
-        shard = replace(read.value, words=_kept(read.value.words, now) | dict(words))
-        used = len(denial_shards.writes_within_a_day(shard, now))
+        used = len(denial_shards.writes_within_a_day(read.value, now))
+        shard = replace(
+            read.value,
+            words=_kept(read.value.words, now) | dict(words),
+            # Early: lost compare-and-swaps may use up the rest, and then no mark can be set.
+            overflow=read.value.overflow or used >= MARKED_AFTER,
+        )
         if used >= WRITES_A_DAY or len(denials_to_json(shard)) > _MAX_CHARACTERS:
             return False
         self._put(number, shard, read.version)

@@ -19,7 +19,7 @@ from chalicelib.denial_shards import (
     settle,
 )
 from chalicelib.errors import OperationError, StoreUnavailableError, VersionConflictError
-from chalicelib.model import ClientId, Word
+from chalicelib.model import ClientId, DenialShard, VersionId, Word
 from tests.fakes import FakeClock, FakeDenialStore, use_up
 from tests.problems import as_problem
 from tests.worlds import EAST, WEST
@@ -103,6 +103,29 @@ def test_one_client_is_denied_and_allowed_hundreds_of_times_in_a_day(
         assert denials.change([], [client_id]) == frozenset()
         clock.advance(1)
     assert store.shards[home(client_id)].value.overflow
+
+
+class Contended(FakeDenialStore):
+    """Every second write loses to another one, which costs a version."""
+
+    def replace(self, number: int, shard: DenialShard, read: VersionId) -> VersionId:
+        self.contended = not getattr(self, "contended", False)
+        if self.contended:
+            found = self.shards[number]
+            super().replace(number, found.value, found.version)
+        return super().replace(number, shard, read)
+
+
+def test_a_storm_of_denials_of_one_shard_is_in_force(clock: FakeClock) -> None:
+    """Lost compare-and-swaps use versions up that no shard has counted."""
+    store = Contended(clock=clock)
+    denials = Denials(EAST, store, clock)
+    clients = [each for each in ids(4_000) if home(each) == 3][:150]
+    for client_id in clients:
+        denials.change([client_id], [])
+    assert denials.list() == frozenset(clients)
+    assert len(store.shards[3].value.written) < WRITES_A_DAY
+    assert store.shards[3].value.overflow
 
 
 def test_the_list_is_the_same_days_after_a_shard_was_full(
