@@ -162,7 +162,7 @@ class Denials:
         used = len(denial_shards.writes_within_a_day(read.value, now))
         shard = replace(
             read.value,
-            words=_kept(read.value.words, now) | dict(words),
+            words=_kept(number, read.value, now) | dict(words),
             # Early: lost compare-and-swaps may use up the rest, and then no mark can be set.
             overflow=read.value.overflow or used >= MARKED_AFTER,
         )
@@ -187,9 +187,19 @@ class Denials:
         return min(ends, default=None)
 
 
-def _kept(words: Words, now: int) -> dict[ClientId, Word]:
-    """Return *words* without old allowances; without one, a denial of the other Region counts."""
+def _kept(number: int, shard: DenialShard, now: int) -> dict[ClientId, Word]:
+    """
+    Return the words of *shard* without old allowances that no older word can follow.
+
+    Without an allowance, an older denial counts: of the other Region, where failback and
+    `reconcile` would say so, but never of another shard here.
+    """
     oldest = now - ALLOWED_KEPT_DAYS * DAY
     return {
-        client_id: word for client_id, word in words.items() if word.denied or word.at >= oldest
+        client_id: word
+        for client_id, word in shard.words.items()
+        if word.denied
+        or word.at >= oldest
+        or shard.overflow
+        or denial_shards.home(client_id) != number
     }

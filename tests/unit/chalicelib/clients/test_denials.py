@@ -219,6 +219,20 @@ def test_old_allowances_are_forgotten_and_denials_are_not(
     assert known == {*ids(40), *ids(100, 100)}
 
 
+def test_a_forgotten_allowance_brings_no_older_denial_back(
+    denials: Denials, clock: FakeClock
+) -> None:
+    """The denial is in the next shard, as its client's home was full that day."""
+    (client_id,) = ids(1)
+    for _ in range(WRITES_A_DAY + 1):
+        denials.change([client_id], [])
+    clock.advance(2 * DAY)
+    assert denials.change([], [client_id]) == frozenset()
+    clock.advance((ALLOWED_KEPT_DAYS + 1) * DAY)
+    denials.change(ids(200, 100), [])
+    assert client_id not in denials.list()
+
+
 # Two Regions
 
 
