@@ -411,7 +411,7 @@ class AppClients(Protocol):
 
     def secrets(self, app_client_id: AppClientId) -> tuple[CognitoSecret, ...]:
         """
-        Return an app client's secrets, oldest first; one or two.
+        Return an app client's secrets, oldest first; one or two, or none of an odd one.
 
         Raises:
             UnknownAppClientError: If there is no such app client.

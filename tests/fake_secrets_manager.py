@@ -38,7 +38,8 @@ class Secret:
     """
     Secret in one Region, or, with *primary_region*, the replica of one.
 
-    *replicas* maps a Region to the status of the replica there.
+    *replicas* maps a Region to the status of the replica there.  *undecryptable*: its KMS key
+    may not be used.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Secret:
     primary_region: str | None = None
     deleted_at: float | None = None
     purged_at: float | None = None
+    undecryptable: bool = False
 
     def holder(self, label: str) -> str | None:
         """Return the version that has *label*."""
@@ -149,6 +151,8 @@ class SecretsManager:
         version = VersionId or secret.holder(VersionStage)
         if version is None or version not in secret.versions:
             raise AwsError("ResourceNotFoundException", "no such version")
+        if secret.undecryptable:
+            raise AwsError("AccessDeniedException", "Access to KMS is not allowed")
         return _value(secret, self._arn(secret), version)
 
     def batch_get_secret_value(self, *, SecretIdList: Sequence[str]) -> Answer:

@@ -489,7 +489,9 @@ class FakeAppClients(Failing):
             flows=found.flows,
             access_token_seconds=found.access_token_seconds,
             created_at=found.created_at,
-            client_secret="" if found.managed else next(iter(found.secrets.values()))[0],
+            client_secret=""
+            if found.managed
+            else next((value for value, _ in found.secrets.values()), ""),
             managed=found.managed,
         )
 

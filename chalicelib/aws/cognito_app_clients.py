@@ -164,7 +164,10 @@ class PoolAppClients:
 
     def describe(self, app_client_id: AppClientId) -> AppClientView:
         """See `AppClients.describe`."""
-        described = self._described(app_client_id)
+        return _parsed(lambda: self._view(app_client_id, self._described(app_client_id)))
+
+    @staticmethod
+    def _view(app_client_id: AppClientId, described: UserPoolClientTypeTypeDef) -> AppClientView:
         unit = described.get("TokenValidityUnits", {}).get("AccessToken", "hours")
         # The flows have no effect while the switch for them all is off.
         flows = described.get("AllowedOAuthFlows", [])
@@ -252,7 +255,8 @@ class PoolAppClients:
                 UserPoolId=self.user_pool_id, ClientId=app_client_id
             )["ClientSecrets"]
         )
-        return tuple(sorted(map(_cognito_secret, listed), key=lambda secret: secret.created_at))
+        secrets = _parsed(lambda: [_cognito_secret(each) for each in listed])
+        return tuple(sorted(secrets, key=lambda secret: secret.created_at))
 
     def add_secret(self, app_client_id: AppClientId, value: str) -> CognitoSecret:
         """See `AppClients.add_secret`."""
@@ -285,6 +289,19 @@ def _of_app_client(call: Callable[[], T]) -> T:
         if err.code == "ResourceNotFoundException":
             raise UnknownAppClientError from None
         raise
+
+
+def _parsed(parse: Callable[[], T]) -> T:
+    """
+    Return the result of *parse* for the answer about one app client.
+
+    Raises:
+        AppClientsRefusedError: If it is unusable; other app clients' may be sound.
+    """
+    try:
+        return parse()
+    except _UNUSABLE_ANSWER:
+        raise AppClientsRefusedError("UnusableAnswer") from None
 
 
 def _cognito_secret(described: Any) -> CognitoSecret:  # noqa: ANN401 - a botocore shape

@@ -23,6 +23,7 @@ from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.clients.errors import (
     ConcurrentChangeError,
     NewSecretRefusedError,
+    NoCognitoSecretError,
     PreconditionFailedError,
     TwoCognitoSecretsError,
 )
@@ -153,7 +154,10 @@ class AppClientRotation:
         """Add a secret with *value*; return the one in use, and the new one."""
         pool = self.app_clients.pools[region]
         with concerning(region):
-            in_use, *others = pool.secrets(app_client.app_client_id)
+            listed = pool.secrets(app_client.app_client_id)
+            if not listed:
+                raise NoCognitoSecretError(region)
+            in_use, *others = listed
             for other in others:
                 _require_enrolled(record, region)
                 if self.repository.clock() - other.created_at < _IN_PROGRESS_SECONDS:

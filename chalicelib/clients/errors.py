@@ -94,6 +94,13 @@ class TwoCognitoSecretsError(OperationError):
 
 
 @dataclass(eq=False)
+class NoCognitoSecretError(OperationError):
+    """Cognito lists no secret of the app client in *region*."""
+
+    region: str
+
+
+@dataclass(eq=False)
 class UnknownSecretError(OperationError):
     """The client has no such secret."""
 

@@ -19,6 +19,7 @@ from chalicelib.clients.errors import (
     EnrollmentOutcomeUnknownError,
     IdempotencyKeyReusedError,
     NewSecretRefusedError,
+    NoCognitoSecretError,
     NoRegionWritesError,
     NotTheWriterError,
     OnlySecretError,
@@ -283,6 +284,11 @@ _problem(
     TwoCognitoSecretsError, 409, "two-cognito-secrets", "The app client has two secrets",
     lambda e: f"The record does not know one of them (in {e.region}), and the app client was "
     "adopted. Delete the unused secret in Cognito.",
+)
+_problem(
+    NoCognitoSecretError, 409, "no-cognito-secret", "The app client has no secret",
+    lambda e: f"Cognito lists no secret of it in {e.region}, so there is none to rotate. The "
+    "client's secret stays as it is.",
 )
 _problem(
     AppClientPendingError, 503, "pending", "Pending",

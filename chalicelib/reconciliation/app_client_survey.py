@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -44,6 +45,9 @@ _EXCHANGED: Final = (
     "The app client has another secret than the record, so the client gets no token here. Run "
     "`surrogatectl rotate CLIENT --app-clients`."
 )
+MANY_ORPHANS: Final = 5
+MANY_ORPHANS_SHARE: Final = 0.1
+"""More orphans than both mean a wrong prefix, pool or Region rather than remains of crashes."""
 
 Records = Mapping[ClientId, Versioned[ClientRecord] | None]
 """Records by client; `None` for an unreadable one, no entry for one that is gone."""
@@ -113,12 +117,15 @@ class AppClientSurvey:
         now: Callable[[], float],
         *,
         thorough: bool,
+        many_orphans: bool,
     ) -> None:
-        """See `Survey.run` for *thorough*."""
+        """See `Survey.run` for *thorough* and *many_orphans*."""
         self._app_clients = app_clients
         self._reader = reader
         self._now = now
         self._thorough = thorough
+        self._many_orphans = many_orphans
+        self._marked: dict[str, int] = {}
         self._unclaimed: dict[str, dict[AppClientId, ClientId]] = {}
 
     def list(self) -> None:
@@ -136,6 +143,7 @@ class AppClientSurvey:
                 )
             except NoAnswerError:
                 continue
+            self._marked[region] = len(self._unclaimed[region])
 
     def claim(self, record: ClientRecord) -> frozenset[str]:
         """Claim *record*'s app clients; return the Regions where Cognito lists them."""
@@ -181,6 +189,9 @@ class AppClientSurvey:
         if app_client.outdated or wrong:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
+        if not secrets:
+            detail = "Cognito lists no secret of the app client."
+            yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=False)
         # A record in the other Region may know a secret that no record here knows.
         alone = self._app_clients.repository.secondary
         second = app_client.retiring is None and len(secrets) > 1
@@ -196,20 +207,37 @@ class AppClientSurvey:
 
     def orphans(self, read: Callable[[Sequence[ClientId]], Records | None]) -> Iterator[Drift]:
         """Yield the unclaimed app clients to which no record that *read* returns refers."""
-        for region, unclaimed in self._unclaimed.items():
-            named: dict[ClientId, list[AppClientId]] = defaultdict(list)
-            for app_client_id, client_id in unclaimed.items():
-                named[client_id].append(app_client_id)
-            for batch in batches(named):
-                found = read(batch)
-                if found is None:
-                    continue
-                for client_id in batch:
-                    for app_client_id in named[client_id]:
-                        if client_id not in found or not may_refer(
-                            client_id, found[client_id], app_client_id
-                        ):
-                            yield from self._orphan(region, client_id, app_client_id)
+        for region in self._unclaimed:
+            orphans = self._orphans(region, read)
+            yield from orphans if self._many_orphans else self._reviewed(region, list(orphans))
+
+    def _reviewed(self, region: str, orphans: Sequence[Drift]) -> Iterator[Drift]:
+        """Yield the *orphans*; if they are too many to be remains, none is repairable."""
+        count, marked = len(orphans), self._marked[region]
+        if count <= max(MANY_ORPHANS, MANY_ORPHANS_SHARE * marked):
+            yield from orphans
+            return
+        for each in orphans:
+            detail = f"{each.detail} {count} of {marked} are like that: too many to delete unasked."
+            yield replace(each, detail=detail, repairable=False)
+
+    def _orphans(
+        self, region: str, read: Callable[[Sequence[ClientId]], Records | None]
+    ) -> Iterator[Drift]:
+        unclaimed = self._unclaimed[region]
+        named: dict[ClientId, list[AppClientId]] = defaultdict(list)
+        for app_client_id, client_id in unclaimed.items():
+            named[client_id].append(app_client_id)
+        for batch in batches(named):
+            found = read(batch)
+            if found is None:
+                continue
+            for client_id in batch:
+                for app_client_id in named[client_id]:
+                    if client_id not in found or not may_refer(
+                        client_id, found[client_id], app_client_id
+                    ):
+                        yield from self._orphan(region, client_id, app_client_id)
 
     def _orphan(
         self, region: str, client_id: ClientId, app_client_id: AppClientId

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -16,7 +16,8 @@ from chalicelib.errors import (
     StoreThrottledError,
     StoreUnavailableError,
 )
-from chalicelib.ports import unlimited
+from chalicelib.model import ClientId, ClientRecord, Versioned
+from chalicelib.ports import ManyRecordsReader, unlimited
 from chalicelib.reconciliation.drift import Drift, Kind
 from chalicelib.timing import RateLimiter, retrying
 
@@ -112,3 +113,23 @@ class BulkReader:
         for (service, region), missed in self._missed.items():
             detail = f"{service} {missed.why}: {missed.count} not looked at."
             yield Drift(Kind.UNKNOWN, region, None, detail, repairable=False)
+
+
+def read_each(
+    reader: ManyRecordsReader, client_ids: Sequence[ClientId]
+) -> Mapping[ClientId, Versioned[ClientRecord] | None]:
+    """Return the records; after a refusal, read them one by one, `None` for a refused one."""
+    try:
+        return reader.read_many(client_ids)
+    except StoreRefusedError as err:
+        refusal = err
+    found: dict[ClientId, Versioned[ClientRecord] | None] = {}
+    refused: list[ClientId] = []
+    for client_id in client_ids:
+        try:
+            found |= reader.read_many([client_id])
+        except StoreRefusedError:
+            refused.append(client_id)
+    if len(refused) == len(client_ids):
+        raise refusal
+    return found | dict.fromkeys(refused)

@@ -215,7 +215,7 @@ class Reconciler:
             raise _LeftAloneError("It belongs to the owner of the adopted app client.")
         # Without a rotation in progress, the record's secret is the older one.
         try:
-            _, *later = pool.secrets(app_client.app_client_id)
+            later = pool.secrets(app_client.app_client_id)[1:]
         except UnknownAppClientError:
             raise _NothingToDoError from None
         if not later:

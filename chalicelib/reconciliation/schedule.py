@@ -9,7 +9,7 @@ rotation comes last, as it may need more time than any run has.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -17,10 +17,11 @@ from chalicelib.clients.app_client_rotation import AppClientRotation
 from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.denial_shards import WRITES_A_DAY
-from chalicelib.errors import OperationError, ServiceError
+from chalicelib.errors import OperationError, ServiceError, StoreRefusedError
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import AppClient, ClientId, ClientRecord, Status
 from chalicelib.ports import BATCH, Emit
+from chalicelib.reconciliation.bulk_reads import read_each
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result, count_by_kind
 from chalicelib.reconciliation.survey import Survey
 from chalicelib.telemetry import audit_line
@@ -97,7 +98,13 @@ class Upkeep:
         found = []
         complete = True
         try:
-            for drift in self.survey.run(_no_progress, thorough=False, before_each=require_time):
+            drifts = self.survey.run(
+                _no_progress,
+                thorough=False,
+                many_orphans=True,  # it deletes none
+                before_each=require_time,
+            )
+            for drift in drifts:
                 found.append(drift)  # noqa: PERF402 - findings before an early end count
         except _OutOfTimeError:
             complete = False
@@ -151,13 +158,21 @@ class Upkeep:
                 page = self.repository.records.list(cursor, _PAGE)
                 ids = [summary.client_id for summary in page.items]
                 for start in range(0, len(ids), BATCH):
-                    records = self.repository.records.read_many(ids[start : start + BATCH])
-                    yield from (found.value for found in records.values() if found)
+                    yield from self._readable(ids[start : start + BATCH])
                 cursor = page.cursor
                 if cursor is None:
                     return
         except ServiceError as err:
             self.emit({"event": "upkeep", "outcome": type(err).__name__})
+
+    def _readable(self, client_ids: Sequence[ClientId]) -> Iterator[ClientRecord]:
+        """Yield the records that can be read; a refused one does not end the run."""
+        try:
+            records = read_each(self.repository.records, client_ids)
+        except StoreRefusedError as err:
+            self.emit({"event": "upkeep", "outcome": type(err).__name__})
+            return
+        yield from (found.value for found in records.values() if found)
 
 
 def _needs_rotation(record: ClientRecord, due_before: int) -> bool:

@@ -26,7 +26,7 @@ from chalicelib.clients.denials import Denials
 from chalicelib.clients.repository import ClientRepository
 from chalicelib.credentials import loggable
 from chalicelib.denial_shards import Words
-from chalicelib.errors import MalformedSecretError, StoreRefusedError, UnknownClientError
+from chalicelib.errors import MalformedSecretError, UnknownClientError
 from chalicelib.model import (
     ClientId,
     ClientRecord,
@@ -39,7 +39,12 @@ from chalicelib.model import (
 )
 from chalicelib.ports import ManyRecordsReader, ReplicatedSecrets, StateStore, unlimited
 from chalicelib.reconciliation.app_client_survey import AppClientSurvey, Records, batches, settled
-from chalicelib.reconciliation.bulk_reads import SECRETS_MANAGER, BulkReader, NoAnswerError
+from chalicelib.reconciliation.bulk_reads import (
+    SECRETS_MANAGER,
+    BulkReader,
+    NoAnswerError,
+    read_each,
+)
 from chalicelib.reconciliation.drift import Drift, Kind
 
 BEHIND_SECONDS: Final = 30
@@ -78,6 +83,7 @@ class Survey:
         progress: Progress,
         *,
         thorough: bool = True,
+        many_orphans: bool = False,
         before_each: Callable[[], object] = unlimited,
     ) -> Iterator[Drift]:
         """
@@ -85,12 +91,14 @@ class Survey:
 
         Unless *thorough*, an app client in Cognito's list counts as matching its record:
         that saves two calls for each, and so an hour for ten thousand.  The last
-        findings, of kind `unknown`, are parts that the survey could not read.
+        findings, of kind `unknown`, are parts that the survey could not read.  Above a share
+        of all app clients, orphans are not repairable, except with *many_orphans*.
 
         It calls *before_each* before each request; an error of it ends the survey, even
         while there are no findings.
         """
-        return _Run(self, progress, before_each, thorough=thorough).findings()
+        run = _Run(self, progress, before_each, thorough=thorough, many_orphans=many_orphans)
+        return run.findings()
 
 
 class _Run:
@@ -103,6 +111,7 @@ class _Run:
         before_each: Callable[[], object],
         *,
         thorough: bool,
+        many_orphans: bool,
     ) -> None:
         self._repository, self._records = survey.repository, survey.repository.records
         self._region, self._other = survey.app_clients.regions
@@ -113,7 +122,11 @@ class _Run:
         self._progress = progress
         self._reader = BulkReader(survey.repository, before_each)
         self._app_clients = AppClientSurvey(
-            survey.app_clients, self._reader, survey.repository.clock, thorough=thorough
+            survey.app_clients,
+            self._reader,
+            survey.repository.clock,
+            thorough=thorough,
+            many_orphans=many_orphans,
         )
         self._behind: list[tuple[ClientId, VersionId]] = []
         self._behind_at = 0.0
@@ -233,7 +246,7 @@ class _Run:
 
     def _read(self, client_ids: Sequence[ClientId]) -> Records | None:
         """Return the records, `None` if Secrets Manager does not answer."""
-        read = partial(_read_each, self._records, client_ids)
+        read = partial(read_each, self._records, client_ids)
         try:
             return self._reader.read(SECRETS_MANAGER, self._region, read, about=len(client_ids))
         except NoAnswerError:
@@ -265,7 +278,7 @@ class _Run:
             yield Drift(Kind.DELETION, self._region, client_id, detail, repairable=False)
 
     def _read_there(self, client_ids: Sequence[ClientId]) -> Records | None:
-        read = partial(_read_each, self._replicas, client_ids)
+        read = partial(read_each, self._replicas, client_ids)
         try:
             return self._reader.read(SECRETS_MANAGER, self._other, read, about=len(client_ids))
         except NoAnswerError:
@@ -359,21 +372,3 @@ class _Run:
     def _entry(self, client_id: ClientId) -> Versioned[ClientSummary]:
         read = partial(self._records.describe, client_id)
         return self._reader.read(SECRETS_MANAGER, self._region, read)
-
-
-def _read_each(reader: ManyRecordsReader, client_ids: Sequence[ClientId]) -> Records:
-    """Return the records; after a refusal, read them one by one, `None` for a refused one."""
-    try:
-        return reader.read_many(client_ids)
-    except StoreRefusedError as err:
-        refusal = err
-    found: dict[ClientId, Versioned[ClientRecord] | None] = {}
-    refused: list[ClientId] = []
-    for client_id in client_ids:
-        try:
-            found |= reader.read_many([client_id])
-        except StoreRefusedError:
-            refused.append(client_id)
-    if len(refused) == len(client_ids):
-        raise refusal
-    return found | dict.fromkeys(refused)

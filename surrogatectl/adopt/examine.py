@@ -15,6 +15,7 @@ from typing import Final
 from chalicelib.clients.app_clients import AppClientPair
 from chalicelib.errors import (
     AppClientRefusedError,
+    AppClientsRefusedError,
     AppClientsThrottledError,
     AppClientsUnreachableError,
     TokenEndpointUnavailableError,
@@ -43,6 +44,8 @@ PER_SECOND: Final = 8
 """App clients looked at per second and Region, of the 15 that all share (Cognito's quota)."""
 
 _PAUSES: Final = (1.0, 3.0)
+# Refusals that concern one app client, and not all of them.
+_ODD: Final = frozenset({"InvalidParameterException", "UnusableAnswer"})
 _TOKEN_SECONDS: Final = 4.0
 
 
@@ -201,6 +204,10 @@ class Examiner:
             raise RefusedError(
                 f"There is no such app client in the user pool in {region}."
             ) from None
+        except AppClientsRefusedError as err:
+            if err.code not in _ODD:
+                raise  # every other app client would be refused, too
+            raise RefusedError(f"Cognito in {region} refuses to describe it: {err}.") from None
 
     def _doubt(
         self, region: str, pair: Pair, view: AppClientView, adoptable: Adoptable, key: bytes

@@ -6,18 +6,25 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
 
-from chalicelib.reconciliation.drift import Outcome, Result
+from chalicelib.reconciliation.app_client_survey import MANY_ORPHANS_SHARE
+from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.survey import Progress as Report
 from surrogatectl.cli import output
 from surrogatectl.cli.audit import audit_option, audited
 from surrogatectl.cli.common import Failure, confirm, deployment, output_option, yes_option
 from surrogatectl.cli.parts import writing_parts
+
+_MANY_ORPHANS: Final = (
+    f" More than {MANY_ORPHANS_SHARE:.0%} of the app clients with our mark have no record, and "
+    "none of these was deleted: check the prefix, the user pools, the Regions, and that all "
+    "records can be listed. To delete them all the same: --delete-many-orphans."
+)
 
 
 @click.command()
@@ -27,12 +34,18 @@ from surrogatectl.cli.parts import writing_parts
     is_flag=True,
     help="Trust Cognito's lists of app clients: minutes instead of an hour for 10,000 clients.",
 )
+@click.option(
+    "--delete-many-orphans",
+    is_flag=True,
+    help="With --repair: delete orphans however many they are.",
+)
 @audit_option
 @yes_option
 @output_option
-def reconcile(
+def reconcile(  # noqa: PLR0913, PLR0917 - click
     repair: bool,  # noqa: FBT001 - click
     quick: bool,  # noqa: FBT001 - click
+    delete_many_orphans: bool,  # noqa: FBT001 - click
     audit_file: Path | None,
     yes: bool,  # noqa: FBT001 - click
     output_format: str,
@@ -52,7 +65,7 @@ def reconcile(
     outcomes: list[Outcome] = []
     recorder = audited(audit_file if repair else None, "reconcile", settings.primary)
     with recorder as audit, _progress(output_format) as report:
-        for drift in parts.survey.run(report, thorough=not quick):
+        for drift in parts.survey.run(report, thorough=not quick, many_orphans=delete_many_orphans):
             outcome = Outcome(drift, Result.LEFT_ALONE)
             if repair:
                 outcome = parts.reconcile.repair(drift)
@@ -67,7 +80,13 @@ def reconcile(
     left = [each for each in outcomes if each.result in {Result.LEFT_ALONE, Result.FAILED}]
     if left:
         advice = "" if repair else " To repair them: surrogatectl reconcile --repair."
+        if repair and any(_is_withheld(each.drift) for each in left):
+            advice = _MANY_ORPHANS
         raise Failure(f"{len(left)} findings are left.{advice}")
+
+
+def _is_withheld(drift: Drift) -> bool:
+    return drift.kind is Kind.ORPHAN and not drift.repairable
 
 
 def _document(outcome: Outcome, *, repair: bool) -> dict[str, Any]:

@@ -110,15 +110,26 @@ class ClientPasses:
         """Bring a batch's records back, and note the fate of each."""
         self.reads.wait()
         primary, secondary = self.actions.primary, self.actions.secondary
-        here, there = primary.stored(client_ids), secondary.stored(client_ids)
+        try:
+            here, there = primary.stored(client_ids), secondary.stored(client_ids)
+        except StoreRefusedError as err:
+            if len(client_ids) > 1:  # perhaps one of them only
+                for client_id in client_ids:
+                    self.bring_back([client_id], choices, summary)
+                return
+            summary.left.append(Left(client_ids[0], str(err)))
+            summary.count(Resolution.LEFT)
+            return
         for client_id in client_ids:
             found = here.get(client_id), there.get(client_id)
             facts = ClientFacts(primary, secondary, client_id, choices.of(client_id), *found)
             try:
                 self._settle(plan.BRING_BACK, facts, choices, summary)
-            except (CannotApplyError, VersionConflictError, UnknownClientError) as err:
-                why = str(err) if isinstance(err, CannotApplyError) else _CONCURRENT
-                summary.left.append(Left(client_id, why))
+            except (VersionConflictError, UnknownClientError):
+                summary.left.append(Left(client_id, _CONCURRENT))
+                summary.count(Resolution.LEFT)
+            except (CannotApplyError, StoreRefusedError) as err:
+                summary.left.append(Left(client_id, str(err)))
                 summary.count(Resolution.LEFT)
 
     def replicate(

@@ -218,6 +218,22 @@ def test_a_missing_app_client_is_distinguished_from_a_refusal(
     assert_tells_nothing(caught.value, EAST_POOL)
 
 
+@pytest.mark.parametrize(
+    "described",
+    [{}, {"CreationDate": 1, "TokenValidityUnits": {"AccessToken": "fortnights"}}],
+    ids=["without a date", "with an unknown unit"],
+)
+def test_an_odd_description_is_that_app_clients_and_no_outage(
+    server: Loopback, asked: PoolAppClients, described: dict[str, object]
+) -> None:
+    """An outage would end the survey of all others, too."""
+    body = {"UserPoolClient": {"ClientId": APP_CLIENT_ID, **described}}
+    server.choose = always(answer(200, body, "application/x-amz-json-1.1"))
+    with pytest.raises(AppClientsRefusedError) as caught:
+        asked.describe(APP_CLIENT)
+    assert caught.value.code == "UnusableAnswer"
+
+
 # Once, or not at all
 
 

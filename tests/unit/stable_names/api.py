@@ -188,6 +188,12 @@ def second_cognito_secrets(api: ApiWorld) -> None:
     api.admin.clock.advance(7_200)
 
 
+def no_cognito_secrets(api: ApiWorld) -> None:
+    for each in (api.admin.east, api.admin.west):
+        for made in each.made.values():
+            made.secrets.clear()
+
+
 def enrolled(api: ApiWorld) -> None:
     ENROLL.sent_to(api)
 
@@ -215,6 +221,7 @@ PROVOCATIONS: Final[tuple[tuple[Happen, Request], ...]] = (
     (as_it_is, replace(CHANGE, headers={"If-Match": '"another"'})),
     (failing(pool, "add_secret", UnknownAppClientError()), APP_CLIENTS),
     (second_cognito_secrets, replace(APP_CLIENTS, client_id=ADOPTED)),
+    (no_cognito_secrets, APP_CLIENTS),
     (all_denied, CHANGE_DENIALS),
     (as_it_is, replace(RETIRE, client_id=EXAMPLE, secret_id=SECRET_ID)),
     (used_just_now, RETIRE),

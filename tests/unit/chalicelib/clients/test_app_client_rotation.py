@@ -233,3 +233,14 @@ def test_only_a_live_client_is_rotated(world: LifecycleWorld) -> None:
     world.store.replace(replace(found.value, status=Status.DELETED), found.version)
     with pytest.raises(OperationError):
         advance(world, client_id)
+
+
+def test_an_app_client_without_a_secret_is_named_and_nothing_changes(world: LifecycleWorld) -> None:
+    client_id = world.enrolled().issued.client_id
+    before = world.record(client_id)
+    world.east.made[world.regional(client_id, EAST).app_client_id].secrets.clear()
+    with pytest.raises(OperationError) as refused:
+        advance(world, client_id)
+    problem = as_problem(refused.value)
+    assert (problem.slug, EAST in str(problem)) == ("no-cognito-secret", True)
+    assert world.record(client_id) == before

@@ -658,6 +658,12 @@ def second_cognito_secrets(api: ApiWorld) -> None:
     api.admin.clock.advance(7_200)
 
 
+def no_cognito_secrets(api: ApiWorld) -> None:
+    for pool in (api.admin.east, api.admin.west):
+        for made in pool.made.values():
+            made.secrets.clear()
+
+
 def crash(api: ApiWorld) -> None:
     for port, raises in ports(api):
         for name in raises:
@@ -687,6 +693,7 @@ WORLDS: list[World] = [
     all_denied,
     used_just_now,
     second_cognito_secrets,
+    no_cognito_secrets,
     crash,
     took_over,
 ]

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chalicelib import credentials
 from chalicelib.clients.enrollment import is_abandoned
 from chalicelib.errors import (
     AppClientsRefusedError,
@@ -1044,6 +1045,7 @@ def test_pages_of_app_clients_are_rate_limited(world: ReconcileWorld) -> None:
 
 
 def test_repairs_are_rate_limited(world: ReconcileWorld) -> None:
+    world.many(100)
     for _ in range(10):
         world.east.create(NOBODY, ())
     world.clock.advance(DAY)
@@ -1128,3 +1130,58 @@ def test_an_orphan_already_deleted_is_nothing_to_do(world: ReconcileWorld) -> No
     del world.east.made[orphan]
     assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
     assert AppClientId(orphan) == drift.app_client_id
+
+
+def test_an_app_client_without_a_secret_is_reported_and_the_rest_is_repaired(
+    world: ReconcileWorld,
+) -> None:
+    odd, other = sorted(world.client() for _ in range(2))
+    world.app_client(odd, EAST).secrets.clear()
+    _break(world, other)
+    outcomes = world.repaired()
+    assert [(each.drift.kind, each.drift.client_id, each.result) for each in outcomes] == [
+        (Kind.COGNITO_SECRET, odd, Result.LEFT_ALONE),
+        (Kind.APP_CLIENT_DIFFERS, other, Result.REPAIRED),
+    ]
+
+
+def test_a_second_secret_that_is_gone_with_all_others_needs_no_repair(
+    world: ReconcileWorld,
+) -> None:
+    client_id = world.client()
+    world.east.add_secret(world.regional(client_id, EAST).app_client_id, "of a crash")
+    world.clock.advance(DAY)
+    (drift,) = world.found()
+    world.app_client(client_id, EAST).secrets.clear()
+    assert world.reconcile.repair(drift).result is Result.NOTHING_TO_DO
+
+
+def _break(world: ReconcileWorld, client_id: ClientId) -> None:
+    world.app_client(client_id, EAST).scopes = frozenset()
+
+
+@pytest.mark.parametrize(
+    ("orphans", "clients", "deleted"), [(5, 0, True), (6, 0, False), (6, 54, True), (7, 60, False)]
+)
+def test_many_orphans_are_not_deleted_unasked(
+    world: ReconcileWorld, orphans: int, clients: int, *, deleted: bool
+) -> None:
+    """They mean a wrong prefix, pool or Region; a crash leaves few."""
+    world.many(clients)
+    for _ in range(orphans):
+        world.orphan(credentials.new_client_id(world.random_bytes))
+    before = len(world.east.made)
+    found = [each for each in world.repaired() if each.drift.kind is Kind.ORPHAN]
+    assert len(found) == orphans
+    assert before - len(world.east.made) == (orphans if deleted else 0)
+    assert all((each.result is Result.REPAIRED) is deleted for each in found)
+    if not deleted:
+        assert f"{orphans} of {orphans + clients}" in found[0].drift.detail
+
+
+def test_many_orphans_are_deleted_when_asked(world: ReconcileWorld) -> None:
+    for _ in range(20):
+        world.orphan(credentials.new_client_id(world.random_bytes))
+    drifts = world.survey.run(lambda _done, _total: None, many_orphans=True)
+    assert {world.reconcile.repair(each).result for each in drifts} == {Result.REPAIRED}
+    assert world.east.made == {}

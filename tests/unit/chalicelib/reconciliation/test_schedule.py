@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from chalicelib.errors import AppClientsThrottledError, StoreUnavailableError
+from chalicelib.errors import AppClientsThrottledError, StoreRefusedError, StoreUnavailableError
 from chalicelib.http.problems import slug_of
 from chalicelib.jwks.document import EMPTY
 from chalicelib.jwks.refresh import KeyRefresh
 from chalicelib.model import Status
-from chalicelib.ports import unlimited
+from chalicelib.ports import BATCH, unlimited
 from chalicelib.reconciliation.drift import Drift, Kind, Outcome, Result
 from chalicelib.reconciliation.schedule import ROTATIONS_PER_SECOND, Upkeep
 from chalicelib.timing import RateLimiter
@@ -33,6 +33,7 @@ class FakeSurvey:
         _progress: object,
         *,
         thorough: bool = True,
+        many_orphans: bool = False,
         before_each: Callable[[], object] = unlimited,
     ) -> Iterator[Drift]:
         self.thorough.append(thorough)
@@ -287,3 +288,39 @@ def test_the_schedule_begins_no_repair_without_time() -> None:
 
     upkeep(world, survey, repair=repair).run(lambda: 10.0)
     assert asked == []
+
+
+def test_an_app_client_without_a_secret_ends_its_own_rotation_only(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    odd, *others = (world.enrolled().issued.client_id for _ in range(3))
+    world.clock.advance(91 * DAY)
+    world.east.made[world.regional(odd, EAST).app_client_id].secrets.clear()
+    upkeep(world, survey).run(plenty)
+    (done,) = [each for each in world.events.seen if each.get("steps")]
+    assert done["steps"]["failed"] == 1
+    assert all(world.regional(each, EAST).retiring for each in others)
+
+
+def test_a_refused_record_ends_its_own_rotation_only(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    """For example when its KMS key may not be used."""
+    enrolled = sorted(world.enrolled().issued.client_id for _ in range(3))
+    world.clock.advance(91 * DAY)
+    refused = StoreRefusedError("AccessDeniedException")
+    world.store.failures["read_many"] = [refused, refused]
+    upkeep(world, survey).run(plenty)
+    started = [each for each in enrolled if world.regional(each, EAST).retiring]
+    assert len(started) == 2
+
+
+def test_a_batch_of_refused_records_is_reported_and_the_next_one_is_read(
+    world: LifecycleWorld, survey: FakeSurvey
+) -> None:
+    enrolled = [world.enrolled().issued.client_id for _ in range(BATCH + 1)]
+    world.clock.advance(91 * DAY)
+    world.store.failures["read_many"] = [StoreRefusedError("AccessDenied")] * (BATCH + 1)
+    upkeep(world, survey).run(plenty)
+    assert "StoreRefusedError" in world.events.outcomes
+    assert len([each for each in enrolled if world.regional(each, EAST).retiring]) == 1

@@ -359,6 +359,16 @@ def test_an_app_client_that_is_not_in_the_pool_is_refused(
     assert refused(world, row) == f"There is no such app client in the user pool in {region}."
 
 
+def test_an_app_client_that_cognito_refuses_to_describe_does_not_refuse_the_others(
+    world: AdoptionWorld,
+) -> None:
+    odd, other = world.row("odd"), world.row("other")
+    world.pools[EAST].failures["describe"] = [AppClientsRefusedError("UnusableAnswer")]
+    outcomes = world.keep(odd, other)
+    assert standings(outcomes) == {"odd": Standing.REFUSED, "other": Standing.ADOPTED}
+    assert "UnusableAnswer" in outcomes["odd"].reason
+
+
 def test_a_pair_the_wrong_way_round_is_refused(world: AdoptionWorld) -> None:
     row = world.row()
     assert "no such app client" in refused(

@@ -559,3 +559,21 @@ def test_keep_option_takes_a_client_and_a_region(keep: Keep) -> None:
 def test_keep_option_refuses_a_malformed_choice(text: str) -> None:
     with pytest.raises(click.BadParameter, match="must be a client ID"):
         _KeepChoice().convert(text, None, None)
+
+
+def test_failback_names_a_record_that_may_not_be_read_and_brings_the_others_back(
+    scene: Scene, rescue: Rescue
+) -> None:
+    lose_primary(scene, rescue)
+    scene.rotate(7 * 86_400)
+    odd = scene.enroll("its key may not be used")
+    find_primary(scene)
+    scene.world.record_secrets(WEST)[odd].undecryptable = True
+    with pytest.raises(NoAnswerError, match=f"1 clients.*{odd}.*AccessDenied"):
+        rescue.failback()
+    assert version(scene.world, scene.client_id, EAST) == version(
+        scene.world, scene.client_id, WEST
+    )
+    scene.world.record_secrets(WEST)[odd].undecryptable = False
+    assert rescue.failback().left == ()
+    settled(scene)
