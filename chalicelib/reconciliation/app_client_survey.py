@@ -189,14 +189,14 @@ class AppClientSurvey:
         if app_client.outdated or wrong:
             detail = f"The app client differs: {', '.join(wrong) or 'marked as outdated'}."
             yield _drift(Kind.APP_CLIENT_DIFFERS, region, record, detail)
-        if not secrets:
-            detail = "Cognito lists no secret of the app client."
-            yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=False)
         # A record in the other Region may know a secret that no record here knows.
         alone = self._app_clients.repository.secondary
         second = app_client.retiring is None and len(secrets) > 1
         if view.managed:
             yield _drift(Kind.COGNITO_SECRET, region, record, _MANAGED, repairable=False)
+        elif not secrets:
+            detail = "Cognito lists no secret of the app client."
+            yield _drift(Kind.COGNITO_SECRET, region, record, detail, repairable=False)
         elif alone:
             return
         elif is_exchanged(app_client, secrets, self._now()):
