@@ -14,7 +14,15 @@ from chalicelib import credentials, record_json
 from chalicelib.aws import region_state
 from chalicelib.aws.client_records import ClientSecrets
 from chalicelib.credentials import SecretHasher
-from chalicelib.model import ClientRecord, IssuedCredentials, Origin, RegionState, Status
+from chalicelib.denial_shards import SHARDS
+from chalicelib.model import (
+    ClientRecord,
+    DenialShard,
+    IssuedCredentials,
+    Origin,
+    RegionState,
+    Status,
+)
 from chalicelib.token.oauth import FORM
 from tests import stages
 from tests.contract.cold_start import Run, cold_start
@@ -64,6 +72,11 @@ class EastStage:
             Name=region_state.state_secret_name(self.prefix),
             SecretString=record_json.state_to_json(state),
         )
+        for number in range(SHARDS):
+            client.create_secret(
+                Name=region_state.denials_secret_name(self.prefix, number),
+                SecretString=record_json.denials_to_json(DenialShard()),
+            )
         store = ClientSecrets(
             lambda: client, lambda: client, WEST, self.prefix, secrets.token_bytes
         )

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from chalicelib.denial_shards import SHARDS
 from local.cloud import Cloud
 from tests.e2e.conftest import CommandLine, Credential
 from tests.e2e.tokens import post_token, verified
@@ -285,12 +286,20 @@ def test_a_denial_works_in_the_region_that_is_left(
     surrogatectl("allow", credential.client_id)
 
 
-def _denied(cloud: Cloud, role: str) -> list[str]:
-    value = cloud.client("secretsmanager", role, "root").get_secret_value(
-        SecretId="surrogate/region"
-    )["SecretString"]
-    denied: list[str] = json.loads(value)["denied"]
-    return denied
+def _denied(cloud: Cloud, role: str) -> set[str]:
+    client = cloud.client("secretsmanager", role, "root")
+    shards = [
+        json.loads(
+            client.get_secret_value(SecretId=f"surrogate/denials/{number:02}")["SecretString"]
+        )
+        for number in range(SHARDS)
+    ]
+    return {
+        client_id
+        for shard in shards
+        for client_id, word in shard["words"].items()
+        if word["denied"]
+    }
 
 
 def test_scope_changes_reach_cognito_and_the_tokens(

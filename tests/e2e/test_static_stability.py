@@ -17,6 +17,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from chalicelib.denial_shards import home
+from chalicelib.model import ClientId
 from chalicelib.token.oauth import FORM
 from local.cloud import Cloud
 from tests.contract.cold_start import Run, cold_start
@@ -160,9 +162,11 @@ def test_a_cold_exchange_serves_every_client_with_the_other_region_gone(
     for answer in run.answers:
         claims = verified(breakable_cloud, role, answer.json["access_token"])
         assert claims["scope"] == SCOPE
-    # Exactly the usual calls: the state once, each record once, a token for each.
+    # Exactly the usual calls: each shard of denials once, each record once, a token for each.
     assert made == expected
-    distinct = len({client_id for client_id, _ in clients.pairs.values()})
-    assert made == {"GetSecretValue": 1 + distinct, "token": len(clients.pairs)}
+    distinct = {client_id for client_id, _ in clients.pairs.values()}
+    shards = {home(ClientId(client_id)) for client_id in distinct}
+    reads = len(shards) + len(distinct)
+    assert made == {"GetSecretValue": reads, "token": len(clients.pairs)}
     own = urlsplit(breakable_cloud.endpoints["region_endpoints"][role]).netloc
     assert run.attempts == {own}, "it tries to reach its own Region's endpoints and no others"

@@ -481,6 +481,11 @@ STATE: Mapping[str, list[Exception]] = {
     "read": [MalformedSecretError("The Region's state is missing."), *OUTAGE],
     "replace": [VersionConflictError(), OutcomeUnknownError(), *OUTAGE],
 }
+DENIALS: Mapping[str, list[Exception]] = {
+    "read": [MalformedSecretError("A shard is missing."), *OUTAGE],
+    "read_all": [MalformedSecretError("A shard is missing."), *OUTAGE],
+    "replace": [VersionConflictError(), OutcomeUnknownError(), *OUTAGE],
+}
 KEY: Mapping[str, list[Exception]] = {"read": STATE["read"]}
 SNAPSHOT: Mapping[str, list[Exception]] = {"read": STATE["read"]}
 POOL: Mapping[str, list[Exception]] = {
@@ -514,6 +519,8 @@ def ports(api: ApiWorld) -> list[tuple[Failing, Mapping[str, list[Exception]]]]:
     return [
         (world.store, STORE),
         (world.state, STATE),
+        (world.denial_stores[EAST], DENIALS),
+        (api.token.denied, DENIALS),
         (world.key, KEY),
         (api.token.keys, SNAPSHOT),
         (world.east, POOL),

@@ -72,6 +72,7 @@ def taken_over() -> Outage:
     scene.handed_out.append(there.rotation.rotate(written, 7 * DAY).issued)
     scene.enroll("during")
     denied = scene.enroll("denied during")
+    world.clock.advance(LATER)
     there.denials[WEST].change(deny=[denied], allow=[allowed])
     world.aws.down.clear()
     world.secrets[EAST].replicator.seconds = 0.3
